@@ -1,0 +1,1 @@
+//! An in-memory disk that fails, tears and crashes on request.
