@@ -1,8 +1,29 @@
 //! An append-only file of checksummed frames.
-#![forbid(unsafe_code)]
+//!
+//! PLACEHOLDER
 
+mod buffers;
+mod error;
+mod format;
+mod frames;
+mod fs;
+mod header_file;
+mod options;
+mod position;
+mod recover;
+mod scan;
+mod set_aside;
 mod storage;
+mod store;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use error::{Error, ErrorKind, Operation, Outcome, Result};
+pub use frames::{Frame, Frames};
+pub use fs::FsDirectory;
+pub use options::Options;
+pub use position::{Boundary, Position};
+pub use recover::{Recovery, SetAside};
 pub use storage::{Directory, OpenMode, Storage};
+pub use store::{Appended, Store};

@@ -99,6 +99,13 @@ pub trait Storage: Debug + Send + Sync {
     /// When the file system cannot lock.
     fn try_lock(&self) -> io::Result<bool>;
 
+    /// Gives up the lock that [`Storage::try_lock`] took on this handle.
+    ///
+    /// # Errors
+    ///
+    /// When the file system cannot unlock.
+    fn unlock(&self) -> io::Result<()>;
+
     /// Fills `buffer` from `offset` on, over short reads and interruptions, and returns how many
     /// bytes there were: fewer than asked for only at the end of the file.
     ///

@@ -1,0 +1,135 @@
+//! Iterating over a store's data frames.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::format::Kind;
+use crate::position::Position;
+use crate::scan::Scanner;
+use crate::store::Inner;
+
+/// A data frame, verified.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Where it starts.
+    pub position: Position,
+    /// Where it ends (exclusive).
+    pub end: Position,
+    /// Whether it is the last frame of its batch.
+    pub ends_batch: bool,
+    /// What was appended. A slice of a block of at most 256 KiB (or of one frame, if that is
+    /// longer), which it keeps in memory; [`detach`](Frame::detach) copies it out.
+    pub payload: Bytes,
+}
+
+impl Frame {
+    /// The payload in memory of its own.
+    #[must_use]
+    pub fn detach(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.payload)
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("position", &self.position)
+            .field("end", &self.end)
+            .field("ends_batch", &self.ends_batch)
+            .field("payload_len", &self.payload.len())
+            .finish()
+    }
+}
+
+/// An iterator over the data frames of a store, made by [`Store::frames`](crate::Store::frames).
+///
+/// It owns what it needs and can be sent to another thread; it keeps the store open. It reads large
+/// blocks and hands out slices of them. It ends after an error.
+pub struct Frames {
+    store: Arc<Inner>,
+    scanner: Scanner,
+    failed: bool,
+}
+
+impl Frames {
+    pub(crate) fn new(store: Arc<Inner>, scanner: Scanner) -> Self {
+        Self {
+            store,
+            scanner,
+            failed: false,
+        }
+    }
+
+    /// Where the next frame is; after an error, where the frame is that it speaks of.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.scanner.position()
+    }
+
+    /// Goes on behind a damaged frame: looks for the next place, after the one that the error spoke
+    /// of, where a frame verifies, and returns it; `None` if there is none up to the end.
+    ///
+    /// Every byte may be where a frame starts. To bound the work whatever the bytes are, the search
+    /// also ends, with `None`, once it has checked 64 times as many bytes as it has passed over (and
+    /// at least 64 MiB).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn resume(&mut self) -> Result<Option<Position>> {
+        let found = self.scanner.resync(&*self.store)?;
+        self.failed = found.is_none();
+        Ok(found)
+    }
+
+    fn step(&mut self) -> Option<Result<Frame>> {
+        loop {
+            let frame = match self.store.check_open() {
+                Ok(()) => self.scanner.next(&*self.store)?,
+                Err(closed) => Err(closed),
+            };
+            match frame {
+                Ok(frame) if frame.kind == Kind::Control => {}
+                Ok(frame) => {
+                    let ends_batch = frame.kind == Kind::BatchEnd;
+                    let (position, end, payload) = (frame.position, frame.end, frame.payload);
+                    return Some(Ok(Frame {
+                        position,
+                        end,
+                        ends_batch,
+                        payload,
+                    }));
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Iterator for Frames {
+    type Item = Result<Frame, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let item = self.step();
+        self.failed = matches!(item, Some(Err(_)));
+        item
+    }
+}
+
+impl FusedIterator for Frames {}
+
+impl fmt::Debug for Frames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frames")
+            .field("position", &self.position())
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}

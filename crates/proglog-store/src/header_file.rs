@@ -1,0 +1,172 @@
+//! A store's file as a whole: making one, and reading its header.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::error::{Error, Operation, Result};
+use crate::format::{HEADER_COPY_LEN, HEADER_LEN, Header, HeaderFault, VERSION};
+use crate::options::Options;
+use crate::storage::{Directory, OpenMode, Storage};
+
+/// Opens the file `name` and locks it, making it where there is none.
+pub(crate) fn open_or_create(
+    directory: &dyn Directory,
+    name: &Arc<str>,
+    options: &Options,
+) -> Result<Arc<dyn Storage>> {
+    loop {
+        match directory.open(name, OpenMode::Write) {
+            Ok(file) => {
+                lock(&*file, name)?;
+                return Ok(file);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(file) = create(directory, name, options)? {
+                    return Ok(file);
+                }
+            }
+            Err(error) => return Err(Error::io(Operation::Open, name, error)),
+        }
+    }
+}
+
+/// Makes the file `name`, locked, its header and its name durable. It is made under a temporary
+/// name, so that a file named `name` always has a whole header. `None` if somebody else made one
+/// first.
+fn create(
+    directory: &dyn Directory,
+    name: &Arc<str>,
+    options: &Options,
+) -> Result<Option<Arc<dyn Storage>>> {
+    let temporary = format!("{name}.tmp");
+    let fail = |operation| move |error| Error::io(operation, name, error);
+    let file = match directory.open(&temporary, OpenMode::CreateNew) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            remove_left_over(directory, name, &temporary)?;
+            return Ok(None);
+        }
+        file => file.map_err(fail(Operation::Open))?,
+    };
+    lock(&*file, name)?;
+    // Whoever makes the file holds the temporary name, with its lock, until it is renamed.
+    if directory.open(name, OpenMode::Read).is_ok() {
+        directory
+            .remove(&temporary)
+            .map_err(fail(Operation::Remove))?;
+        return Ok(None);
+    }
+    let salt =
+        getrandom::u64().map_err(|error| Error::io(Operation::Random, name, error.into()))?;
+    let payload_len_max = options.payload_len_max;
+    let header = Header {
+        salt,
+        payload_len_max,
+        label: options.label.clone(),
+    };
+    file.write_all_at(&header.encode(), 0)
+        .map_err(fail(Operation::Write))?;
+    file.sync_all().map_err(fail(Operation::Sync))?;
+    directory
+        .rename(&temporary, name)
+        .map_err(fail(Operation::Rename))?;
+    directory.sync().map_err(fail(Operation::SyncDirectory))?;
+    Ok(Some(file))
+}
+
+/// Removes the temporary file of a creation that never ended, unless it is under way.
+fn remove_left_over(directory: &dyn Directory, name: &Arc<str>, temporary: &str) -> Result<()> {
+    match directory.open(temporary, OpenMode::Write) {
+        Ok(file) => lock(&*file, name)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io(Operation::Open, name, error)),
+    }
+    directory
+        .remove(temporary)
+        .map_err(|error| Error::io(Operation::Remove, name, error))
+}
+
+fn lock(file: &dyn Storage, name: &Arc<str>) -> Result<()> {
+    match file.try_lock() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::Locked {
+            file: Arc::clone(name),
+        }),
+        Err(error) => Err(Error::io(Operation::Lock, name, error)),
+    }
+}
+
+/// A header as read from a file.
+pub(crate) struct ReadHeader {
+    pub(crate) header: Header,
+    /// Which copy is damaged, if one is.
+    damaged_copy: Option<u64>,
+}
+
+/// Reads the header of `file` from whichever copy is whole.
+pub(crate) fn read(file: &dyn Storage, name: &Arc<str>) -> Result<ReadHeader> {
+    let len = file
+        .len()
+        .map_err(|error| Error::io(Operation::Length, name, error))?;
+    if len < HEADER_LEN {
+        return Err(Error::NotAStore {
+            file: Arc::clone(name),
+            len,
+        });
+    }
+    let copy = |number: u64| {
+        let mut bytes = [0; 96];
+        file.read_full_at(&mut bytes, number * HEADER_COPY_LEN as u64)
+            .map_err(|error| Error::io(Operation::Read, name, error))?;
+        Ok(Header::decode_copy(&bytes))
+    };
+    match (copy(0)?, copy(1)?) {
+        (Ok(first), Ok(second)) if first == second => Ok(ReadHeader {
+            header: first,
+            damaged_copy: None,
+        }),
+        (Ok(_), Ok(_)) => Err(Error::HeadersDiffer {
+            file: Arc::clone(name),
+        }),
+        (Ok(header), Err(HeaderFault::Damaged)) => Ok(ReadHeader {
+            header,
+            damaged_copy: Some(1),
+        }),
+        (Err(HeaderFault::Damaged), Ok(header)) => Ok(ReadHeader {
+            header,
+            damaged_copy: Some(0),
+        }),
+        (Err(fault), Err(HeaderFault::Damaged) | Ok(_)) | (_, Err(fault)) => {
+            Err(refuse(fault, name, len))
+        }
+    }
+}
+
+fn refuse(fault: HeaderFault, name: &Arc<str>, len: u64) -> Error {
+    let file = Arc::clone(name);
+    match fault {
+        HeaderFault::Damaged => Error::NotAStore { file, len },
+        HeaderFault::Version(got) => Error::UnsupportedVersion {
+            file,
+            got,
+            known: VERSION,
+        },
+        HeaderFault::Checksum(kind) => Error::UnsupportedChecksum { file, kind },
+        HeaderFault::Features(bits) => Error::UnsupportedFeatures { file, bits },
+    }
+}
+
+impl ReadHeader {
+    /// Writes the damaged copy anew, if one is damaged, and syncs it. Returns whether one was.
+    pub(crate) fn restore(&self, file: &dyn Storage, name: &Arc<str>) -> Result<bool> {
+        let Some(number) = self.damaged_copy else {
+            return Ok(false);
+        };
+        file.write_all_at(&self.header.encode_copy(), number * HEADER_COPY_LEN as u64)
+            .map_err(|error| Error::io(Operation::Write, name, error))?;
+        file.sync_data().map_err(|error| Error::SyncFailed {
+            file: Arc::clone(name),
+            source: Arc::new(error),
+        })?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,102 @@
+//! How a store is opened.
+
+use crate::error::{Error, Result};
+use crate::format::{LABEL_LEN_MAX, PAYLOAD_LEN_MAX};
+use crate::position::Boundary;
+
+/// How to open a store, and how to make it where there is none.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use proglog_store::{Options, Store};
+///
+/// let directory = tempfile::tempdir()?;
+/// let options = Options::new().label(b"orders").payload_len_max(4 << 20);
+/// let store = Store::open(directory.path().join("orders.store"), &options)?;
+/// assert_eq!(store.label(), b"orders");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Options {
+    pub(crate) label: Vec<u8>,
+    pub(crate) payload_len_max: u32,
+    pub(crate) buffer_len: usize,
+    pub(crate) known_synced: Boundary,
+    pub(crate) set_aside_files_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            label: Vec::new(),
+            payload_len_max: 1 << 20,
+            buffer_len: 256 << 10,
+            known_synced: Boundary::START,
+            set_aside_files_max: 100,
+        }
+    }
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What a new store's header says of it, for the layer above: up to 64 bytes. An existing
+    /// store keeps the label that it was made with. Default: empty.
+    pub fn label(mut self, label: impl AsRef<[u8]>) -> Self {
+        self.label = label.as_ref().to_vec();
+        self
+    }
+
+    /// The largest payload that a new store takes, in bytes. It is written into the file, which
+    /// keeps it: an existing store has the limit that it was made with. Default: 1 MiB.
+    /// Maximum: 1 GiB less one byte.
+    pub fn payload_len_max(mut self, bytes: u32) -> Self {
+        self.payload_len_max = bytes;
+        self
+    }
+
+    /// How many bytes of frames are gathered before they are written. A larger buffer makes fewer,
+    /// larger writes; two of them may be in use at a time. Default: 256 KiB.
+    pub fn buffer_len(mut self, bytes: usize) -> Self {
+        self.buffer_len = bytes;
+        self
+    }
+
+    /// What the caller knows to be on the device: everything below is taken for synced and is not
+    /// scanned. It must have come from [`Store::sync`](crate::Store::sync) or
+    /// [`Store::recovery_point`](crate::Store::recovery_point) of this very store.
+    /// Default: the start, so that what the file says of itself counts alone.
+    pub fn known_synced(mut self, boundary: Boundary) -> Self {
+        self.known_synced = boundary;
+        self
+    }
+
+    /// How many files of set-aside bytes may lie beside a store; opening refuses to add more.
+    /// Default: 100.
+    pub fn set_aside_files_max(mut self, files: usize) -> Self {
+        self.set_aside_files_max = files;
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        if self.label.len() > LABEL_LEN_MAX {
+            return Err(Error::LabelTooLong {
+                len: self.label.len(),
+                max: LABEL_LEN_MAX,
+            });
+        }
+        if self.payload_len_max > PAYLOAD_LEN_MAX {
+            let got = self.payload_len_max;
+            return Err(Error::PayloadLimitTooLarge {
+                got,
+                max: PAYLOAD_LEN_MAX,
+            });
+        }
+        Ok(())
+    }
+}

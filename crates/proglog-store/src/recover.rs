@@ -1,0 +1,362 @@
+//! Opening: where the data ends, what of it is known to be durable, and what was left unfinished.
+//!
+//! The recovery point is the newest sync mark, or what the owner knows, whichever is larger. Frames
+//! are walked and verified from what the owner knows. At the first place that does not verify, the
+//! rest of the file is searched for marks. If one claims more than that place, the place is
+//! *corrupt*: it was on the device and is damaged, so it stays for reads to report, and the walk
+//! goes on behind it. If none does, the place is the *torn* end of an unfinished write, and the data
+//! ends with the last whole batch before it.
+//!
+//! Then, before the store is shown:
+//!
+//! 1. what is torn is copied to a file of its own, which is synced with its name;
+//! 2. what lies above the recovery point is written again, same bytes: an earlier process may have
+//!    seen its sync fail, after which the kernel shows pages that the device does not have
+//!    (Rebello et al., "Can Applications Recover from fsync Failures?", 2020);
+//! 3. what is torn is overwritten with zeros, all of that is synced, and the file is cut.
+//!
+//! A crash at any point leaves a file on which this can run again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use memchr::memmem;
+
+use crate::error::{Error, Operation, Result};
+use crate::format::{self, HEADER_LEN, Kind, MARK_FRAME_LEN};
+use crate::options::Options;
+use crate::position::{Boundary, Position};
+use crate::scan::{BLOCK_LEN, Scanner, Source, Verified, Verifier};
+use crate::set_aside;
+use crate::storage::{Directory, Storage};
+
+/// What opening a store found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// The end of the data.
+    pub end: Boundary,
+    /// What was known to be on the device before recovery; all below `end` is now.
+    pub recovery_point: Boundary,
+    /// Whether the store had been closed, or was made just now.
+    pub clean: bool,
+    /// The first place below the recovery point that was found damaged. Only what was scanned
+    /// counts: damage elsewhere shows when it is read.
+    pub damaged: Option<Position>,
+    /// What lay above the recovery point and is not a whole batch. It was most likely never synced:
+    /// the end of an unfinished write. Only if what was synced last, with no mark behind it yet, was
+    /// damaged afterwards, can it be more than that: nothing in the file can tell the two apart.
+    pub set_aside: Option<SetAside>,
+    /// Whether one copy of the header was damaged and was restored from the other.
+    pub header_restored: bool,
+    /// How many bytes of frames were read and verified.
+    pub bytes_scanned: u64,
+}
+
+impl Recovery {
+    /// What opening a sealed store tells: nothing had to be done.
+    pub(crate) fn of_sealed(end: Boundary) -> Self {
+        Self {
+            end,
+            recovery_point: end,
+            clean: true,
+            damaged: None,
+            set_aside: None,
+            header_restored: false,
+            bytes_scanned: 0,
+        }
+    }
+}
+
+/// The bytes that recovery dropped, kept in a file beside the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SetAside {
+    /// The name of the file that holds them, in the store's directory.
+    pub file: String,
+    /// Where they lay.
+    pub position: Position,
+    /// How many there are; zeros at the end are not kept.
+    pub bytes: u64,
+}
+
+/// A file as a source of frames.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileSource<'a> {
+    pub(crate) file: &'a dyn Storage,
+    pub(crate) name: &'a Arc<str>,
+}
+
+impl Source for FileSource<'_> {
+    fn block(&self, position: Position, want: usize) -> Result<Bytes> {
+        let mut block = vec![0; want];
+        let read = self
+            .file
+            .read_full_at(&mut block, HEADER_LEN.saturating_add(position.get()))
+            .map_err(|error| Error::io(Operation::Read, self.name, error))?;
+        block.truncate(read);
+        Ok(block.into())
+    }
+}
+
+/// What a walk over a file found.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    recovery_point: Boundary,
+    /// The end of the last whole batch.
+    end: Boundary,
+    /// The end of the file.
+    file_end: Position,
+    /// Whether the data ends with a closing mark.
+    closed: bool,
+    damaged: Option<Position>,
+    bytes_scanned: u64,
+}
+
+/// Recovers the locked file and tells what was found and done.
+pub(crate) fn recover(
+    directory: &dyn Directory,
+    source: FileSource<'_>,
+    verifier: Verifier,
+    options: &Options,
+) -> Result<Recovery> {
+    let found = find_end(source, verifier, options.known_synced)?;
+    let set_aside = mend(directory, source, &found, options.set_aside_files_max)?;
+    Ok(Recovery {
+        end: found.end,
+        recovery_point: found.recovery_point,
+        clean: found.closed,
+        damaged: found.damaged,
+        set_aside,
+        header_restored: false,
+        bytes_scanned: found.bytes_scanned,
+    })
+}
+
+fn find_end(source: FileSource<'_>, verifier: Verifier, known: Boundary) -> Result<Found> {
+    let file_len = source
+        .file
+        .len()
+        .map_err(|error| Error::io(Operation::Length, source.name, error))?;
+    let file_end = Position::new(file_len.saturating_sub(HEADER_LEN));
+    if file_end < known.position {
+        let file = Arc::clone(source.name);
+        return Err(Error::Truncated {
+            file,
+            end: file_end,
+            expected: known.position,
+        });
+    }
+    if let Some(claim) = closing_mark(source, verifier, file_end)? {
+        return Ok(Found {
+            recovery_point: known.max(claim),
+            end: Boundary {
+                position: file_end,
+                frames: claim.frames,
+            },
+            file_end,
+            closed: true,
+            damaged: None,
+            bytes_scanned: MARK_FRAME_LEN as u64,
+        });
+    }
+    let mut walk = Walk {
+        scanner: Scanner::new(verifier, known.position, file_end),
+        recovery_point: known,
+        end: known,
+        frames: known.frames,
+        damaged: None,
+    };
+    walk.run(source, verifier, file_end)?;
+    Ok(Found {
+        recovery_point: walk.recovery_point,
+        end: walk.end,
+        file_end,
+        closed: false,
+        damaged: walk.damaged,
+        bytes_scanned: walk.scanner.position().get() - known.position.get(),
+    })
+}
+
+/// What the last bytes of the file claim, if they are a mark that closed the store.
+fn closing_mark(
+    source: FileSource<'_>,
+    verifier: Verifier,
+    file_end: Position,
+) -> Result<Option<Boundary>> {
+    let Some(position) = file_end
+        .get()
+        .checked_sub(MARK_FRAME_LEN as u64)
+        .map(Position::new)
+    else {
+        return Ok(None);
+    };
+    let bytes = source.block(position, MARK_FRAME_LEN)?;
+    Ok(verify_mark(verifier, &bytes, position).filter(|claim| claim.position == position))
+}
+
+fn verify_mark(verifier: Verifier, bytes: &Bytes, position: Position) -> Option<Boundary> {
+    let len = verifier
+        .frame_len(bytes, position, bytes.len() as u64)
+        .ok()?;
+    verifier.verify(&bytes.slice(..len), position).ok()?.mark()
+}
+
+struct Walk {
+    scanner: Scanner,
+    recovery_point: Boundary,
+    /// The end of the last whole batch.
+    end: Boundary,
+    /// Data frames below the scanner's position.
+    frames: u64,
+    damaged: Option<Position>,
+}
+
+impl Walk {
+    fn run(&mut self, source: FileSource<'_>, verifier: Verifier, end: Position) -> Result<()> {
+        while let Some(frame) = self.scanner.next(&source) {
+            match frame {
+                Ok(frame) => self.step(&frame),
+                Err(error @ Error::Io { .. }) => return Err(error),
+                Err(_) => {
+                    let place = self.scanner.position();
+                    match newest_mark(source, verifier, place, end)? {
+                        Some(claim) if claim.position > place => self.step_over(place, claim),
+                        _ => return Ok(()),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, frame: &Verified) {
+        self.frames += u64::from(frame.kind != Kind::Control);
+        if frame.kind != Kind::BatchGoesOn {
+            self.end = Boundary {
+                position: frame.end,
+                frames: self.frames,
+            };
+        }
+        if let Some(claim) = frame.mark() {
+            self.recovery_point = self.recovery_point.max(claim);
+        }
+    }
+
+    /// `place` is damaged, and a later mark claims that it was on the device.
+    fn step_over(&mut self, place: Position, claim: Boundary) {
+        self.damaged.get_or_insert(place);
+        self.recovery_point = claim;
+        self.end = claim;
+        self.frames = claim.frames;
+        self.scanner.seek(claim.position);
+    }
+}
+
+/// The largest claim of the marks in `from..end`, wherever they lie. Linear in the bytes, whatever
+/// they are: the first word of a mark is searched for, and only 32 bytes are verified at each.
+fn newest_mark(
+    source: FileSource<'_>,
+    verifier: Verifier,
+    from: Position,
+    end: Position,
+) -> Result<Option<Boundary>> {
+    let finder = memmem::Finder::new(&format::mark_word()).into_owned();
+    let mut newest = None;
+    let mut start = from;
+    while start < end {
+        let left = usize::try_from(end.get() - start.get()).unwrap_or(usize::MAX);
+        let block = source.block(start, left.min(BLOCK_LEN))?;
+        for at in finder.find_iter(&block) {
+            let mark = block.slice(at..block.len().min(at + MARK_FRAME_LEN));
+            newest = newest.max(verify_mark(verifier, &mark, start.plus(at as u64)));
+        }
+        if block.len() < MARK_FRAME_LEN || block.len() == left {
+            break;
+        }
+        start = start.plus((block.len() - (MARK_FRAME_LEN - 1)) as u64);
+    }
+    Ok(newest)
+}
+
+/// Makes the file what `found` says of it, all of it durable.
+fn mend(
+    directory: &dyn Directory,
+    source: FileSource<'_>,
+    found: &Found,
+    set_aside_files_max: usize,
+) -> Result<Option<SetAside>> {
+    let FileSource { file, name } = source;
+    let torn_end = last_nonzero(source, found.end.position, found.file_end)?;
+    let torn = found.end.position..torn_end;
+    let set_aside = if torn.is_empty() {
+        None
+    } else {
+        Some(set_aside::copy(
+            directory,
+            source,
+            torn.clone(),
+            set_aside_files_max,
+        )?)
+    };
+    let unsure = found.recovery_point.position..found.end.position;
+    rewrite(source, unsure.clone(), |block| Ok(block.to_vec()))?;
+    rewrite(source, torn.clone(), |block| Ok(vec![0; block.len()]))?;
+    let sync_failed = |error| Error::SyncFailed {
+        file: Arc::clone(name),
+        source: Arc::new(error),
+    };
+    if !unsure.is_empty() || !torn.is_empty() {
+        file.sync_data().map_err(sync_failed)?;
+    }
+    if found.end.position < found.file_end {
+        file.set_len(HEADER_LEN + found.end.position.get())
+            .map_err(|error| Error::io(Operation::SetLength, name, error))?;
+        file.sync_all().map_err(sync_failed)?;
+    }
+    Ok(set_aside)
+}
+
+/// Writes over `range` what `change` makes of the bytes there.
+fn rewrite(
+    source: FileSource<'_>,
+    range: std::ops::Range<Position>,
+    change: impl Fn(&[u8]) -> Result<Vec<u8>>,
+) -> Result<()> {
+    for_each_block(source, range, |position, block| {
+        source
+            .file
+            .write_all_at(&change(block)?, HEADER_LEN + position.get())
+            .map_err(|error| Error::io(Operation::Write, source.name, error))
+    })
+}
+
+/// Where the last byte of `from..end` that is not zero ends; `from` if there is none.
+fn last_nonzero(source: FileSource<'_>, from: Position, end: Position) -> Result<Position> {
+    let mut last = from;
+    for_each_block(source, from..end, |position, block| {
+        if let Some(at) = block.iter().rposition(|byte| *byte != 0) {
+            last = position.plus(at as u64 + 1);
+        }
+        Ok(())
+    })?;
+    Ok(last)
+}
+
+pub(crate) fn for_each_block(
+    source: FileSource<'_>,
+    range: std::ops::Range<Position>,
+    mut visit: impl FnMut(Position, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut position = range.start;
+    while position < range.end {
+        let left = usize::try_from(range.end.get() - position.get()).unwrap_or(usize::MAX);
+        let block = source.block(position, left.min(BLOCK_LEN))?;
+        if block.is_empty() {
+            break;
+        }
+        visit(position, &block)?;
+        position = position.plus(block.len() as u64);
+    }
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! Reading frames one after the other, each verified, from whatever holds their bytes.
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::format::{self, FRAME_HEADER_LEN, Kind, Word};
+use crate::position::{Boundary, Position};
+
+/// How many bytes a scan reads at a time.
+pub(crate) const BLOCK_LEN: usize = 256 << 10;
+
+/// Where the bytes of frames come from.
+pub(crate) trait Source {
+    /// Up to `want` bytes from `position` on. Fewer only where the source changes from file to
+    /// memory, which is between two frames, or at its end.
+    fn block(&self, position: Position, want: usize) -> Result<Bytes>;
+}
+
+/// What it takes to verify a frame of one file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Verifier {
+    pub(crate) salt: u64,
+    pub(crate) payload_len_max: u32,
+}
+
+/// A frame that matches its checksum.
+#[derive(Debug, Clone)]
+pub(crate) struct Verified {
+    pub(crate) position: Position,
+    pub(crate) end: Position,
+    pub(crate) kind: Kind,
+    pub(crate) payload: Bytes,
+}
+
+impl Verified {
+    /// What this frame claims to be synced, if it is a mark.
+    pub(crate) fn mark(&self) -> Option<Boundary> {
+        (self.kind == Kind::Control)
+            .then(|| format::decode_mark(&self.payload, self.position))
+            .flatten()
+    }
+}
+
+impl Verifier {
+    /// The length of the frame whose first bytes are `bytes`, checked against the limit and the
+    /// `left` bytes from its position to the end.
+    pub(crate) fn frame_len(&self, bytes: &[u8], position: Position, left: u64) -> Result<usize> {
+        let Some(header) = bytes.first_chunk::<FRAME_HEADER_LEN>() else {
+            return Err(Error::InvalidFrame {
+                position,
+                word: 0,
+                left,
+            });
+        };
+        let (first, _) = format::decode_frame_header(*header);
+        match Word::decode(first) {
+            Some(word)
+                if word.len <= self.len_max(word.kind) && word.frame_len() as u64 <= left =>
+            {
+                Ok(word.frame_len())
+            }
+            _ => Err(Error::InvalidFrame {
+                position,
+                word: first,
+                left,
+            }),
+        }
+    }
+
+    /// Control frames are the store's own, and may be longer than the user's limit.
+    fn len_max(self, kind: Kind) -> u32 {
+        if kind == Kind::Control {
+            self.payload_len_max.max(64)
+        } else {
+            self.payload_len_max
+        }
+    }
+
+    /// Verifies `frame`, which is as long as [`Verifier::frame_len`] told.
+    pub(crate) fn verify(&self, frame: &Bytes, position: Position) -> Result<Verified> {
+        let header = frame.first_chunk::<FRAME_HEADER_LEN>();
+        let (first, got) = format::decode_frame_header(*header.expect("a frame has a header"));
+        let payload = frame.slice(FRAME_HEADER_LEN..);
+        let expected = format::check(self.salt, position, first, format::crc32c(&payload));
+        if got != expected {
+            return Err(Error::ChecksumMismatch {
+                position,
+                expected,
+                got,
+            });
+        }
+        let kind = Word::decode(first).expect("a frame's length was told").kind;
+        Ok(Verified {
+            position,
+            end: position.plus(frame.len() as u64),
+            kind,
+            payload,
+        })
+    }
+
+    /// Reads the frame at `position` with one read of `guess` bytes, and a second one only where it
+    /// is longer. `end` is where the data ends.
+    pub(crate) fn read(
+        &self,
+        source: &impl Source,
+        position: Position,
+        guess: usize,
+        end: Position,
+    ) -> Result<Verified> {
+        let left = end.get().saturating_sub(position.get());
+        if left == 0 {
+            return Err(Error::OutOfRange { position, end });
+        }
+        let want = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(guess.max(FRAME_HEADER_LEN));
+        let mut block = source.block(position, want)?;
+        let len = self.frame_len(&block, position, left)?;
+        if block.len() < len {
+            block = source.block(position, len)?;
+        }
+        if block.len() < len {
+            return Err(Error::InvalidFrame {
+                position,
+                word: 0,
+                left: block.len() as u64,
+            });
+        }
+        self.verify(&block.slice(..len), position)
+    }
+}
+
+/// A walk from frame to frame up to an end.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    verifier: Verifier,
+    /// Bytes read ahead; they start at `block_start`.
+    block: Bytes,
+    block_start: Position,
+    next: Position,
+    end: Position,
+}
+
+impl Scanner {
+    pub(crate) fn new(verifier: Verifier, from: Position, end: Position) -> Self {
+        Self {
+            verifier,
+            block: Bytes::new(),
+            block_start: from,
+            next: from,
+            end,
+        }
+    }
+
+    /// Where the next frame is, or should be.
+    pub(crate) fn position(&self) -> Position {
+        self.next
+    }
+
+    /// Goes on from `position`.
+    pub(crate) fn seek(&mut self, position: Position) {
+        self.next = position;
+    }
+
+    /// The next frame; `None` at the end. An error leaves the position where it is.
+    pub(crate) fn next(&mut self, source: &impl Source) -> Option<Result<Verified>> {
+        if self.next >= self.end {
+            return None;
+        }
+        let frame = self.read(source);
+        if let Ok(frame) = &frame {
+            self.next = frame.end;
+        }
+        Some(frame)
+    }
+
+    fn read(&mut self, source: &impl Source) -> Result<Verified> {
+        let left = self.end.get() - self.next.get();
+        let header = FRAME_HEADER_LEN.min(usize::try_from(left).unwrap_or(usize::MAX));
+        let rest = self.rest(source, header)?;
+        let len = self.verifier.frame_len(&rest, self.next, left)?;
+        let rest = self.rest(source, len)?;
+        if rest.len() < len {
+            let left = rest.len() as u64;
+            return Err(Error::InvalidFrame {
+                position: self.next,
+                word: 0,
+                left,
+            });
+        }
+        self.verifier.verify(&rest.slice(..len), self.next)
+    }
+
+    /// What is read ahead from the next frame on: at least `need` bytes, if there are that many.
+    fn rest(&mut self, source: &impl Source, need: usize) -> Result<Bytes> {
+        let skip = self.next.get().checked_sub(self.block_start.get());
+        let skip = skip.and_then(|skip| usize::try_from(skip).ok());
+        if let Some(skip) = skip
+            && self.block.len() >= skip.saturating_add(need)
+        {
+            return Ok(self.block.slice(skip..));
+        }
+        let left = usize::try_from(self.end.get() - self.next.get()).unwrap_or(usize::MAX);
+        self.block = source.block(self.next, left.min(need.max(BLOCK_LEN)))?;
+        self.block_start = self.next;
+        Ok(self.block.clone())
+    }
+}
+
+/// How many bytes a search checks for each byte that it passes over, and at least.
+const RESYNC_WORK_RATIO: u64 = 64;
+const RESYNC_WORK_MIN: u64 = 64 << 20;
+
+impl Scanner {
+    /// Looks for the first place after the present one where a frame verifies, and goes on from
+    /// there. `None` if there is none up to the end, or none that bounded work can find.
+    pub(crate) fn resync(&mut self, source: &impl Source) -> Result<Option<Position>> {
+        let from = self.next;
+        let mut work = 0;
+        let mut place = from.plus(1);
+        while place < self.end {
+            self.next = place;
+            let passed = place.get() - from.get();
+            if work > RESYNC_WORK_MIN.max(passed.saturating_mul(RESYNC_WORK_RATIO)) {
+                break;
+            }
+            let rest = self.rest(source, FRAME_HEADER_LEN)?;
+            if rest.len() < FRAME_HEADER_LEN {
+                break;
+            }
+            let left = self.end.get() - place.get();
+            if let Ok(len) = self.verifier.frame_len(&rest, place, left) {
+                work += len as u64;
+                match self.read(source) {
+                    Ok(_) => return Ok(Some(place)),
+                    Err(error @ Error::Io { .. }) => return Err(error),
+                    Err(_) => {}
+                }
+            }
+            place = place.plus(1);
+        }
+        self.next = self.end;
+        Ok(None)
+    }
+}
