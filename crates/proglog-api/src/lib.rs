@@ -1,1 +1,6 @@
-//! Protobuf messages of the proglog commit log.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "json")]
+pub mod json;
+pub mod v1;

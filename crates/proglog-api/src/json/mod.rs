@@ -1,0 +1,113 @@
+//! The JSON of the two calls that the server answers on its default log.
+//!
+//! | message | JSON | also read |
+//! |---|---|---|
+//! | [`ProduceRequest`] | `{"record": "aGVsbG8="}` | `{"record": {"value": "aGVsbG8="}}` |
+//! | [`ProduceResponse`] | `{"offset": 7}` | |
+//! | [`ConsumeRequest`] | `{"offset": 7}` | |
+//! | [`ConsumeResponse`] | `{"record": "aGVsbG8="}` | `{"record": {"value": "aGVsbG8="}}` |
+//!
+//! The second column is what is written. All four are written and read, so that a client can use
+//! them as well as a server.
+//!
+//! - **`record`** is the record's value in base64: the standard alphabet, with padding, on one line
+//!   (RFC 4648, section 4). Padding is required, because without it a text that was cut short could
+//!   pass for a whole one. The empty text is the empty record; `null` is not.
+//! - **A record object** has the one field `value`. Its `offset`, which the book's clients and
+//!   server send along, may hold anything and is ignored: the log assigns it.
+//! - **`offset`** is an integer from 0 to 2<sup>64</sup> - 1, written without fraction or exponent,
+//!   and not a string. Readers that keep numbers as doubles, such as JavaScript's, lose exactness
+//!   above 2<sup>53</sup>.
+//! - **Unknown fields** are an error in a request, whose sender would think them obeyed, and are
+//!   skipped in a response, to which a newer server may add.
+//!
+//! An error names the field and, for base64, the byte of the text, counted from 0. Reading a message
+//! allocates its record and little else, and refusing one at most a few times the input, mostly for
+//! nested arrays. One exception is out of our hands: a text in the place of an offset is repeated
+//! whole in the error of `serde_json`, so whoever reads offsets from strangers bounds the input.
+//!
+//! # Examples
+//!
+//! ```
+//! use proglog_api::json::{ConsumeResponse, ProduceRequest};
+//!
+//! let request: ProduceRequest = serde_json::from_str(r#"{"record": "aGVsbG8="}"#)?;
+//! assert_eq!(request.record, "hello");
+//!
+//! let response = ConsumeResponse { record: request.record };
+//! assert_eq!(serde_json::to_string(&response)?, r#"{"record":"aGVsbG8="}"#);
+//!
+//! let error = serde_json::from_str::<ProduceRequest>(r#"{"record": "aGVs*G8="}"#).unwrap_err();
+//! assert!(error.to_string().starts_with("`record` is not base64: unexpected '*' at byte 4"));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod base64;
+mod read;
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use self::read::{Object, Offset, Record, Unknown};
+
+/// Asks to append one record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct ProduceRequest {
+    /// The value of the record to append.
+    #[serde(serialize_with = "base64::serialize")]
+    pub record: Bytes,
+}
+
+/// Says where a record was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct ProduceResponse {
+    /// The offset that the log gave the record.
+    pub offset: u64,
+}
+
+/// Asks for one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct ConsumeRequest {
+    /// The offset of the wanted record.
+    pub offset: u64,
+}
+
+/// Brings the record that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct ConsumeResponse {
+    /// The value of the record.
+    #[serde(serialize_with = "base64::serialize")]
+    pub record: Bytes,
+}
+
+// Not derived: derived code reads arrays as structs, and its errors do not name the field.
+
+impl<'de> Deserialize<'de> for ProduceRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let unknown = Unknown::Refused;
+        let record = Object::message("record", Record { unknown }, unknown).read(deserializer)?;
+        Ok(Self { record })
+    }
+}
+
+impl<'de> Deserialize<'de> for ProduceResponse {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let offset = Object::message("offset", Offset, Unknown::Skipped).read(deserializer)?;
+        Ok(Self { offset })
+    }
+}
+
+impl<'de> Deserialize<'de> for ConsumeRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let offset = Object::message("offset", Offset, Unknown::Refused).read(deserializer)?;
+        Ok(Self { offset })
+    }
+}
+
+impl<'de> Deserialize<'de> for ConsumeResponse {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let unknown = Unknown::Skipped;
+        let record = Object::message("record", Record { unknown }, unknown).read(deserializer)?;
+        Ok(Self { record })
+    }
+}
