@@ -27,3 +27,6 @@ pub use position::{Boundary, Position};
 pub use recover::{Recovery, SetAside};
 pub use storage::{Directory, OpenMode, Storage};
 pub use store::{Appended, Store};
+
+/// The largest limit on payloads, in bytes: 1 GiB less one byte.
+pub const PAYLOAD_LEN_MAX: u32 = format::PAYLOAD_LEN_MAX;

@@ -1,0 +1,129 @@
+//! What every commit log does, whatever keeps its records.
+
+use std::fmt::Debug;
+use std::iter::FusedIterator;
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::offset::Offset;
+use crate::record::{Batch, Record};
+use crate::ticket::Ticket;
+
+/// An ordered, append-only sequence of records, each named by its offset.
+///
+/// What is written against this trait (a server, say) runs on a [`Log`](crate::Log) on disk, on a
+/// [`MemoryLog`](crate::MemoryLog), and on whatever else implements it.
+///
+/// # What an implementation promises
+///
+/// - Offsets are dense, from 0. An offset that was acknowledged, or read, never names another value.
+/// - The records of a batch have offsets one behind the other and become visible together.
+/// - An append that returned before another was submitted has the lower offset.
+/// - [`end_offset`](CommitLog::end_offset) sees all that was acknowledged before it was called.
+pub trait CommitLog: Debug + Send + Sync {
+    /// Takes the records of `batch`, gives them offsets, and returns before they are durable: the
+    /// ticket tells when they are. May write to a file, but waits for no sync unless a segment is
+    /// full. An empty batch succeeds and appends nothing.
+    ///
+    /// # Errors
+    ///
+    /// When nothing was appended: a record or the batch is too large, the log is closed or poisoned,
+    /// or the device is full or fails.
+    fn submit(&self, batch: Batch) -> Result<Ticket>;
+
+    /// Reads the record at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) at or past the end,
+    /// [`Error::Trimmed`](crate::Error::Trimmed) below the start,
+    /// [`Error::Corrupt`](crate::Error::Corrupt) if it was damaged, and what the file system says.
+    fn read(&self, offset: Offset) -> Result<Record>;
+
+    /// The records from `from` on, up to the end as it is when the iterator gets there. Starting at
+    /// the end yields nothing; starting past it, or below the start, yields the error that
+    /// [`read`](CommitLog::read) returns.
+    fn records(&self, from: Offset) -> Records;
+
+    /// The lowest offset that can be read (inclusive).
+    fn start_offset(&self) -> Offset;
+
+    /// The end of what can be read (exclusive).
+    fn end_offset(&self) -> Offset;
+
+    /// Makes all that was submitted before durable.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says; the log is poisoned then.
+    fn sync(&self) -> Result<()>;
+
+    /// Finishes all that was submitted, makes it durable, and releases what the log holds. Every
+    /// operation on any handle fails with [`Error::Closed`](crate::Error::Closed) from then on. Does
+    /// nothing when it is closed already.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync`](CommitLog::sync). The log is closed all the same.
+    fn close(&self) -> Result<()>;
+
+    /// Appends one record and waits until it is as durable as the log promises.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](CommitLog::submit) and [`Ticket::wait`].
+    fn append(&self, record: Record) -> Result<Offset> {
+        Ok(self.submit(record.into())?.wait()?.start)
+    }
+
+    /// Appends a batch and waits until it is as durable as the log promises.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](CommitLog::submit) and [`Ticket::wait`].
+    fn append_batch(&self, batch: Batch) -> Result<Range<Offset>> {
+        self.submit(batch)?.wait()
+    }
+}
+
+/// An iterator over the records of a log, made by [`CommitLog::records`].
+///
+/// It owns what it needs and can be sent to another thread. It ends at the end of the log, or after
+/// an error; a new one can start behind a damaged record.
+pub struct Records {
+    inner: Box<dyn Iterator<Item = Result<Record>> + Send>,
+    ended: bool,
+}
+
+impl Records {
+    /// The records that `inner` yields, up to its first `None` or error.
+    pub fn new(inner: impl Iterator<Item = Result<Record>> + Send + 'static) -> Self {
+        Self {
+            inner: Box::new(inner),
+            ended: false,
+        }
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let item = self.inner.next();
+        self.ended = !matches!(item, Some(Ok(_)));
+        item
+    }
+}
+
+impl FusedIterator for Records {}
+
+impl Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Records")
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,237 @@
+//! What can go wrong with a log.
+
+use std::io;
+use std::sync::Arc;
+
+use proglog_store::{Operation, Outcome, Position};
+
+use crate::offset::Offset;
+use crate::options::OptionsError;
+
+/// The result of a log's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, with the facts.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such record yet: the offset is at or past the end that readers see.
+    #[error("offset {offset} is not below the log's end {end}")]
+    OutOfRange {
+        /// The offset asked for.
+        offset: Offset,
+        /// The log's start (inclusive).
+        start: Offset,
+        /// The log's end (exclusive).
+        end: Offset,
+    },
+    /// There is no such record any more: the offset is below the log's start.
+    #[error("offset {offset} is below the log's start {start}")]
+    Trimmed {
+        /// The offset asked for.
+        offset: Offset,
+        /// The log's start (inclusive).
+        start: Offset,
+        /// The log's end (exclusive).
+        end: Offset,
+    },
+    /// The record was stored, and what is in its place was damaged since. Its neighbours are not
+    /// affected.
+    #[error("the record at offset {offset} is damaged, in {file} at {position}")]
+    Corrupt {
+        /// The record's offset.
+        offset: Offset,
+        /// The segment's file name.
+        file: Arc<str>,
+        /// The place in the segment's store.
+        position: Position,
+        /// What is wrong there, if there is anything at all.
+        source: Option<Arc<proglog_store::Error>>,
+    },
+    /// The record is over the log's limit. Nothing was appended.
+    #[error("a record of {len} bytes is larger than the limit of {max}")]
+    RecordTooLarge {
+        /// Its size, in bytes of value, key and headers.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The batch is over the log's limit. Nothing was appended.
+    #[error("a batch of {len} bytes is larger than the limit of {max}")]
+    BatchTooLarge {
+        /// Its size, in bytes of values, keys and headers.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Somebody else, in this process or another, has the log open.
+    #[error("the log is locked: another handle or process has it open")]
+    Locked,
+    /// The directory holds other things and no log. Nothing was changed.
+    #[error("the directory holds no log, but {found}")]
+    NotALog {
+        /// One of the things found there.
+        found: String,
+    },
+    /// Both slots of the checkpoint are damaged, or its file is missing, so where the log starts
+    /// and what is durable is unknown. `Log::repair` makes it anew from the segments.
+    #[error("the checkpoint of the log is lost: {problem}")]
+    CheckpointLost {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The checkpoint was written by a version that this code does not know. Nothing was changed.
+    #[error("the checkpoint has format version {got}, only {known} is known")]
+    UnsupportedCheckpoint {
+        /// The version in the file.
+        got: u16,
+        /// The version of this code.
+        known: u16,
+    },
+    /// A segment's file is not what its name says: it is of another log, was renamed, or is a copy
+    /// of another segment. Nothing was changed.
+    #[error("{file} holds {got} instead of {expected}")]
+    WrongSegment {
+        /// The file's name.
+        file: Arc<str>,
+        /// What it should hold.
+        expected: SegmentIdentity,
+        /// What its header says it holds.
+        got: SegmentIdentity,
+    },
+    /// The header of a segment's file carries no segment's label: it is some other store.
+    #[error("{file} is a store, but no segment of a log")]
+    NotASegment {
+        /// The file's name.
+        file: Arc<str>,
+    },
+    /// A segment is missing. Nothing was changed.
+    #[error("the segment with base offset {base_offset} is missing")]
+    MissingSegment {
+        /// The base offset of the missing segment.
+        base_offset: Offset,
+    },
+    /// The options do not go together.
+    #[error("invalid options")]
+    Options(#[from] OptionsError),
+    /// The store of a segment, or the file system under it, failed.
+    #[error(transparent)]
+    Store(#[from] proglog_store::Error),
+    /// An earlier failure stopped the log: it takes no more appends. Reopen it to recover. This
+    /// operation did nothing.
+    #[error("the log is poisoned by an earlier failure")]
+    Poisoned {
+        /// That failure.
+        source: Arc<Error>,
+    },
+    /// The append was given up because one that it stood behind could not be written. It is not
+    /// stored.
+    #[error("not appended: an append before it failed")]
+    GivenUp {
+        /// The failure of that append.
+        source: Arc<Error>,
+    },
+    /// The log was closed.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// What a segment's header says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("the segment of log {log_id:032x} with base offset {base_offset}")]
+pub struct SegmentIdentity {
+    /// The log's random id.
+    pub log_id: u128,
+    /// The offset of its first record.
+    pub base_offset: Offset,
+}
+
+/// The kinds of [`Error`], for callers that act on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// There is no such record yet.
+    OutOfRange,
+    /// There is no such record any more.
+    Trimmed,
+    /// What is stored is damaged or missing.
+    Corrupt,
+    /// What is stored is of another version.
+    Unsupported,
+    /// The record or the batch is over a limit.
+    TooLarge,
+    /// The caller asked for what cannot be.
+    InvalidInput,
+    /// Somebody else has the log open.
+    Locked,
+    /// The directory is no log.
+    NotALog,
+    /// There is no room on the device; appends work again once there is.
+    DiskFull,
+    /// A limit on what is kept beside the data is reached.
+    LimitReached,
+    /// The file system failed.
+    Io,
+    /// A failure stopped the log; reopen it.
+    Poisoned,
+    /// The log was closed.
+    Closed,
+}
+
+impl Error {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::OutOfRange { .. } => ErrorKind::OutOfRange,
+            Self::Trimmed { .. } => ErrorKind::Trimmed,
+            Self::Corrupt { .. }
+            | Self::CheckpointLost { .. }
+            | Self::WrongSegment { .. }
+            | Self::NotASegment { .. }
+            | Self::MissingSegment { .. } => ErrorKind::Corrupt,
+            Self::UnsupportedCheckpoint { .. } => ErrorKind::Unsupported,
+            Self::RecordTooLarge { .. } | Self::BatchTooLarge { .. } => ErrorKind::TooLarge,
+            Self::Locked => ErrorKind::Locked,
+            Self::NotALog { .. } => ErrorKind::NotALog,
+            Self::Options(_) => ErrorKind::InvalidInput,
+            Self::Store(error) => kind_of_store(error.kind()),
+            Self::Poisoned { .. } => ErrorKind::Poisoned,
+            Self::GivenUp { source } => source.kind(),
+            Self::Closed => ErrorKind::Closed,
+        }
+    }
+
+    /// What became of an append that failed with this error.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Store(error) => error.outcome(),
+            _ => Outcome::NotAppended,
+        }
+    }
+
+    pub(crate) fn io(operation: Operation, file: &str, source: io::Error) -> Self {
+        let source = Arc::new(source);
+        Self::Store(proglog_store::Error::Io {
+            operation,
+            file: file.into(),
+            source,
+        })
+    }
+}
+
+fn kind_of_store(kind: proglog_store::ErrorKind) -> ErrorKind {
+    use proglog_store::ErrorKind as Store;
+    match kind {
+        Store::DiskFull => ErrorKind::DiskFull,
+        Store::Locked => ErrorKind::Locked,
+        Store::Corrupt | Store::OutOfRange => ErrorKind::Corrupt,
+        Store::Unsupported => ErrorKind::Unsupported,
+        Store::InvalidInput => ErrorKind::InvalidInput,
+        Store::LimitReached => ErrorKind::LimitReached,
+        Store::Poisoned => ErrorKind::Poisoned,
+        Store::Closed => ErrorKind::Closed,
+        _ => ErrorKind::Io,
+    }
+}

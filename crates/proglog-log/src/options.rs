@@ -1,0 +1,167 @@
+//! How a log is opened.
+
+use std::time::Duration;
+
+use proglog_store::PAYLOAD_LEN_MAX;
+
+/// When an append is acknowledged, and so what an acknowledged record survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Once it is on the device: it survives a power loss. Readers see only such records. Appends
+    /// that come at the same time share one sync.
+    Synced,
+    /// Once it is handed to the operating system: it survives the end of the process, however
+    /// sudden. A sync follows at the latest after the interval, and a power loss may take what was
+    /// appended since the last one. Readers see a record once it is handed over.
+    Interval(Duration),
+    /// Once it is in the process's own memory: the end of the process may take what is buffered
+    /// (at most 256 KiB), a power loss all since the last roll or [`sync`](crate::Log::sync).
+    /// Readers see a record at once.
+    Buffered,
+}
+
+impl Durability {
+    /// [`Durability::Interval`] with the usual interval, a second.
+    pub const INTERVAL: Self = Self::Interval(Duration::from_secs(1));
+}
+
+/// How to open a log, and how to make it where there is none.
+///
+/// ```
+/// use proglog_log::{Durability, Options};
+///
+/// let options = Options::new().segment_bytes_max(16 << 20).durability(Durability::INTERVAL);
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Options {
+    pub(crate) durability: Durability,
+    pub(crate) segment_bytes_max: u64,
+    pub(crate) record_bytes_max: usize,
+    pub(crate) batch_bytes_max: usize,
+    pub(crate) set_aside_files_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Synced,
+            segment_bytes_max: 64 << 20,
+            record_bytes_max: 1 << 20,
+            batch_bytes_max: 16 << 20,
+            set_aside_files_max: 100,
+        }
+    }
+}
+
+/// The smallest limit on a segment.
+const SEGMENT_BYTES_MIN: u64 = 1 << 10;
+/// The largest limit on a segment: places in it take 32 bits, and one batch may go past it.
+const SEGMENT_BYTES_MAX: u64 = 4 << 30;
+/// The largest limit on a batch.
+const BATCH_BYTES_MAX: usize = 1 << 30;
+/// What the log's own fields and the encoding add to a record's size, at the most; see
+/// [`size`](crate::record::size).
+pub(crate) const RECORD_OVERHEAD_MAX: usize = 64;
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// When an append is acknowledged. Default: [`Durability::Synced`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How many bytes a segment takes before the log rolls to the next one. Smaller segments make
+    /// retention finer and recovery shorter, and cost more files; a batch larger than this gets a
+    /// segment of its own. Default: 64 MiB. Minimum: 1 KiB. Maximum: 4 GiB.
+    pub fn segment_bytes_max(mut self, bytes: u64) -> Self {
+        self.segment_bytes_max = bytes;
+        self
+    }
+
+    /// The largest record, in bytes of its value, its key and its headers (32 more for each
+    /// header). Default: 1 MiB. Maximum: the limit on a batch.
+    pub fn record_bytes_max(mut self, bytes: usize) -> Self {
+        self.record_bytes_max = bytes;
+        self
+    }
+
+    /// The largest batch, in bytes as [`Options::record_bytes_max`] counts them.
+    /// Default: 16 MiB. Maximum: 1 GiB.
+    pub fn batch_bytes_max(mut self, bytes: usize) -> Self {
+        self.batch_bytes_max = bytes;
+        self
+    }
+
+    /// How many files of set-aside bytes each segment may have beside it; opening refuses to add
+    /// more. Default: 100.
+    pub fn set_aside_files_max(mut self, files: usize) -> Self {
+        self.set_aside_files_max = files;
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), OptionsError> {
+        let segment = self.segment_bytes_max;
+        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&segment) {
+            return Err(OptionsError::SegmentBytes {
+                got: segment,
+                min: SEGMENT_BYTES_MIN,
+                max: SEGMENT_BYTES_MAX,
+            });
+        }
+        if self.batch_bytes_max > BATCH_BYTES_MAX {
+            return Err(OptionsError::BatchBytes {
+                got: self.batch_bytes_max,
+                max: BATCH_BYTES_MAX,
+            });
+        }
+        let max = self
+            .batch_bytes_max
+            .min(PAYLOAD_LEN_MAX as usize - RECORD_OVERHEAD_MAX);
+        if self.record_bytes_max > max {
+            return Err(OptionsError::RecordBytes {
+                got: self.record_bytes_max,
+                max,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Options that do not go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// A segment would be too small or too large.
+    #[error("segments of {got} bytes: at least {min} and at most {max} are possible")]
+    SegmentBytes {
+        /// The limit asked for.
+        got: u64,
+        /// The smallest limit.
+        min: u64,
+        /// The largest limit.
+        max: u64,
+    },
+    /// A batch could be too large.
+    #[error("batches of up to {got} bytes: at most {max} are possible")]
+    BatchBytes {
+        /// The limit asked for.
+        got: usize,
+        /// The largest limit.
+        max: usize,
+    },
+    /// A record could be larger than a batch.
+    #[error("records of up to {got} bytes: at most {max} are possible, the limit on a batch")]
+    RecordBytes {
+        /// The limit asked for.
+        got: usize,
+        /// The largest limit.
+        max: usize,
+    },
+}

@@ -1,0 +1,171 @@
+//! What is appended: records and batches of them.
+
+use bytes::BufMut;
+use prost::Message;
+
+pub use proglog_api::v1::{Header, Record};
+
+use crate::error::{Error, Result};
+use crate::offset::Offset;
+use crate::options::Options;
+
+/// Records to be appended as one: they get offsets one behind the other, become visible together,
+/// and recovery keeps all of them or none.
+///
+/// ```
+/// use proglog_log::{Batch, Record};
+///
+/// let batch = Batch::from_iter(["debit", "credit"]);
+/// assert_eq!(batch.records()[1], Record::from("credit"));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    records: Vec<Record>,
+}
+
+impl Batch {
+    /// The records in their order.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The records in their order, by value.
+    #[must_use]
+    pub fn into_records(self) -> Vec<Record> {
+        self.records
+    }
+
+    /// Checks the sizes against the limits of `options`.
+    pub(crate) fn validate(&self, options: &Options) -> Result<()> {
+        let mut total = 0_usize;
+        for record in &self.records {
+            let len = size(record);
+            if len > options.record_bytes_max {
+                return Err(Error::RecordTooLarge {
+                    len,
+                    max: options.record_bytes_max,
+                });
+            }
+            total = total.saturating_add(len);
+        }
+        if total > options.batch_bytes_max {
+            return Err(Error::BatchTooLarge {
+                len: total,
+                max: options.batch_bytes_max,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl<R: Into<Record>> FromIterator<R> for Batch {
+    fn from_iter<I: IntoIterator<Item = R>>(records: I) -> Self {
+        Self {
+            records: records.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl<R: Into<Record>> From<Vec<R>> for Batch {
+    fn from(records: Vec<R>) -> Self {
+        records.into_iter().collect()
+    }
+}
+
+impl<R: Into<Record>, const N: usize> From<[R; N]> for Batch {
+    fn from(records: [R; N]) -> Self {
+        records.into_iter().collect()
+    }
+}
+
+impl From<Record> for Batch {
+    fn from(record: Record) -> Self {
+        Self {
+            records: vec![record],
+        }
+    }
+}
+
+/// The size of a record that limits speak of: the bytes of its value, key and headers, and 32 for
+/// each header. Its encoding is at most [`RECORD_OVERHEAD_MAX`](crate::options::RECORD_OVERHEAD_MAX)
+/// bytes longer.
+pub(crate) fn size(record: &Record) -> usize {
+    let headers = record
+        .headers
+        .iter()
+        .map(|header| header.name.len() + header.value.len() + 32);
+    record.value.len() + record.key.as_ref().map_or(0, bytes::Bytes::len) + headers.sum::<usize>()
+}
+
+/// Appends to `buffer` the encoding of `record` with what the log sets: its offset and the time.
+pub(crate) fn encode(record: &Record, offset: Offset, appended_at: i64, buffer: &mut impl BufMut) {
+    let stored = Record {
+        offset: offset.get(),
+        appended_at,
+        ..record.clone()
+    };
+    stored.encode_raw(buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::RECORD_OVERHEAD_MAX;
+
+    #[test]
+    fn an_encoding_exceeds_the_size_by_a_bounded_overhead() {
+        let full = |len: usize, headers: usize| {
+            let mut record = Record::new(vec![1; len])
+                .with_key(vec![2; len])
+                .with_timestamp(-1);
+            for _ in 0..headers {
+                record = record.with_header("n".repeat(len), vec![3; len]);
+            }
+            record
+        };
+        let bare = Record::new("");
+        let records = [
+            bare,
+            full(0, 0),
+            full(0, 9),
+            full(200, 3),
+            full(70_000, 2),
+            full(1 << 22, 1),
+        ];
+        for record in records {
+            let mut encoded = Vec::new();
+            encode(&record, Offset::new(u64::MAX), -1, &mut encoded);
+            assert!(
+                encoded.len() <= size(&record) + RECORD_OVERHEAD_MAX,
+                "{}",
+                encoded.len()
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_writer_put_in_the_logs_fields_is_ignored() {
+        let mut record = Record::new("v");
+        (record.offset, record.appended_at) = (99, 98);
+        let mut encoded = Vec::new();
+        encode(&record, Offset::new(3), 4, &mut encoded);
+        let stored = Record::decode(&encoded[..]).unwrap();
+        assert_eq!(
+            (stored.offset, stored.appended_at, &stored.value[..]),
+            (3, 4, &b"v"[..])
+        );
+    }
+}

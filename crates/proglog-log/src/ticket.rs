@@ -1,0 +1,201 @@
+//! Waiting for an append to be as durable as the log promises.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use event_listener::{Event, EventListener, Listener};
+
+use crate::error::{Error, Result};
+use crate::offset::Offset;
+use crate::sync::{Mutex, OnceLock};
+
+/// Appends that were submitted and whose outcome may be open.
+///
+/// Three ways lead to the outcome: [`wait`](Ticket::wait) blocks, the ticket itself is a future that
+/// any runtime can poll, and [`on_complete`](Ticket::on_complete) calls back. Dropping a ticket, or
+/// cancelling the future, does not cancel the append; but then nobody may see to it before the next
+/// append, sync or close.
+#[must_use = "an append is acknowledged only when its ticket says so"]
+pub struct Ticket {
+    offsets: Range<Offset>,
+    group: Arc<Group>,
+    listener: Option<EventListener>,
+}
+
+/// Appends that share an outcome: they become durable by one sync, or fail by one failure.
+pub(crate) struct Group {
+    outcome: OnceLock<Result<()>>,
+    done: Event,
+    callbacks: Mutex<Vec<Callback>>,
+    driver: Option<Arc<dyn Driver>>,
+}
+
+type Callback = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// What brings open groups to their outcome.
+pub(crate) trait Driver: Send + Sync {
+    /// Tries to bring the open groups to their outcome, on this thread. Returns at once if another
+    /// thread is at it: that one notifies a listener of `group` when it is done.
+    fn drive(&self, group: &Group);
+
+    /// Sees to it that the open groups are brought to their outcome in the background.
+    fn drive_in_background(&self);
+}
+
+impl Group {
+    pub(crate) fn new(driver: Option<Arc<dyn Driver>>) -> Arc<Self> {
+        Arc::new(Self {
+            outcome: OnceLock::new(),
+            done: Event::new(),
+            callbacks: Mutex::new(Vec::new()),
+            driver,
+        })
+    }
+
+    /// The outcome, for every append of this group. The first one counts.
+    pub(crate) fn complete(&self, outcome: Result<()>) {
+        if self.outcome.set(outcome.clone()).is_err() {
+            return;
+        }
+        self.done.notify(usize::MAX);
+        // Taken before they run: a callback may use the log.
+        let callbacks = std::mem::take(&mut *self.callbacks.lock());
+        for callback in callbacks {
+            callback(outcome.clone());
+        }
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.outcome.get().is_some()
+    }
+
+    /// Wakes one that waits, to take the lead.
+    pub(crate) fn wake_one(&self) {
+        self.done.notify_additional(1);
+    }
+
+    fn wait(&self) -> Result<()> {
+        loop {
+            if let Some(outcome) = self.outcome.get() {
+                return outcome.clone();
+            }
+            let listener = self.done.listen();
+            if self.is_complete() {
+                continue;
+            }
+            if let Some(driver) = &self.driver {
+                driver.drive(self);
+            }
+            if !self.is_complete() {
+                listener.wait();
+            }
+        }
+    }
+
+    fn call_back(&self, callback: Callback) {
+        let mut callbacks = self.callbacks.lock();
+        match self.outcome.get() {
+            None => callbacks.push(callback),
+            Some(outcome) => {
+                drop(callbacks);
+                callback(outcome.clone());
+            }
+        }
+    }
+}
+
+impl Ticket {
+    pub(crate) fn new(offsets: Range<Offset>, group: Arc<Group>) -> Self {
+        Self {
+            offsets,
+            group,
+            listener: None,
+        }
+    }
+
+    /// A ticket for an append that is complete.
+    pub fn ready(offsets: Range<Offset>) -> Self {
+        let group = Group::new(None);
+        group.complete(Ok(()));
+        Self::new(offsets, group)
+    }
+
+    /// The offsets that the records have, if the append succeeds.
+    #[must_use]
+    pub fn offsets(&self) -> Range<Offset> {
+        self.offsets.clone()
+    }
+
+    /// Waits for the outcome and returns the offsets of the records. May do the sync for all that
+    /// wait, on this thread.
+    ///
+    /// # Errors
+    ///
+    /// What made the append fail; [`Error::outcome`] tells whether it may be stored all the same.
+    pub fn wait(self) -> Result<Range<Offset>> {
+        self.group.wait()?;
+        Ok(self.offsets)
+    }
+
+    /// Calls `callback` with the outcome, as [`Ticket::wait`] returns it: at once on this thread if
+    /// it is known already, otherwise on the thread that brings it about, which it should not hold
+    /// up.
+    pub fn on_complete(self, callback: impl FnOnce(Result<Range<Offset>>) + Send + 'static) {
+        let offsets = self.offsets.clone();
+        self.group
+            .call_back(Box::new(move |outcome| callback(outcome.map(|()| offsets))));
+        self.drive_in_background();
+    }
+
+    fn drive_in_background(&self) {
+        if let Some(driver) = &self.group.driver
+            && !self.group.is_complete()
+        {
+            driver.drive_in_background();
+        }
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<Range<Offset>, Error>;
+
+    /// Never blocks: what has to be done is done on a thread of the log's own runtime.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            if let Some(outcome) = self.group.outcome.get() {
+                return Poll::Ready(outcome.clone().map(|()| self.offsets.clone()));
+            }
+            match &mut self.listener {
+                None => {
+                    self.listener = Some(self.group.done.listen());
+                    self.drive_in_background();
+                }
+                Some(listener) => match Pin::new(listener).poll(context) {
+                    Poll::Ready(()) => self.listener = None,
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket")
+            .field("offsets", &self.offsets)
+            .field("complete", &self.group.is_complete())
+            .finish()
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
+}
