@@ -1,1 +1,351 @@
-//! An in-memory disk that fails, tears and crashes on request.
+//! An in-memory disk that fails, tears and crashes on request, and the page cache above it.
+//!
+//! # What it promises
+//!
+//! - A [`SimDisk`] is a flat directory of files behind [`Directory`] and [`Storage`](crate::Storage). A
+//!   file has durable bytes and a list of *pending* changes: each write and each set length since its
+//!   last sync. The names have the same: each file made, renamed or removed since the directory's last
+//!   sync. Reads see all of them.
+//! - A sync of a file makes its pending changes durable, and not its name; a sync of the directory makes
+//!   the names durable, and not what is in the files.
+//! - [`SimDisk::crash`] gives the disk as it is found afterwards. Any subset of the pending changes
+//!   survives, applied in the order they were made; so later ones may survive where earlier ones do not.
+//!   A write may be torn: of the sectors of 512 bytes that it touches any subset survives, and a longer
+//!   file may have its length without its bytes. A rename is never split.
+//! - A sync that fails leaves its changes *lost but visible*, as a kernel does that marked the pages
+//!   clean: reads see them, no later sync makes them durable, and each survives a crash by chance. The
+//!   same bytes written once more are a new change, which the next sync does make durable.
+//! - The same calls with the same seeds have the same outcome.
+//!
+//! # What it assumes
+//!
+//! - A sector is written whole or not at all, and what a successful sync wrote stays; damage beyond that
+//!   is for the caller to do ([`SimDisk::flip`], [`SimDisk::fail_reads`]).
+//! - The cache never drops a lost page before the crash, and never writes one back with its neighbours.
+//!   A file takes up its length, whether written or not.
+//! - Names are as loose as bytes: of two renames the second may survive alone. Journals do better.
+//!
+//! # Examples
+//!
+//! ```
+//! use proglog_store::OpenMode;
+//! use proglog_store::testing::{SimDisk, Survivors};
+//!
+//! let disk = SimDisk::new();
+//! let directory = disk.directory();
+//! let file = directory.open("log", OpenMode::CreateNew)?;
+//! directory.sync()?;
+//! file.write_all_at(b"synced", 0)?;
+//! file.sync_data()?;
+//! file.write_all_at(b", and not synced", 6)?;
+//!
+//! assert_eq!(disk.crash(Survivors::KeepAll).read_file("log"), b"synced, and not synced");
+//! assert_eq!(disk.crash(Survivors::LoseAll).read_file("log"), b"synced");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod fault;
+mod image;
+mod io;
+mod pending;
+mod rng;
+mod state;
+mod survivors;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+pub use self::fault::{Call, CallKind, Fault, When};
+pub use self::survivors::Survivors;
+
+use self::image::{FILE_LEN_MAX, Image};
+use self::pending::{Cached, NameChange};
+use self::rng::Rng;
+use self::state::{Inode, State, to_index};
+use crate::Directory;
+
+/// A simulated disk with one directory; see the [module's documentation](self) for what it models.
+///
+/// A clone is another handle to the same disk; [`SimDisk::deep_clone`] is a copy. Each call holds one
+/// lock while it lasts. The methods here are for the test, not for the code under test: none of them
+/// is counted or fails, and they work on a disk whose process has crashed.
+#[derive(Clone)]
+pub struct SimDisk(Arc<Mutex<State>>);
+
+impl SimDisk {
+    /// An empty disk of unlimited size on which nothing goes wrong.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::from_state(State::new())
+    }
+
+    /// The directory, for the code under test.
+    #[must_use]
+    pub fn directory(&self) -> Arc<dyn Directory> {
+        Arc::new(io::SimDirectory(self.clone()))
+    }
+
+    /// What is found after a crash now, as a disk of its own. This one stays as it is.
+    ///
+    /// Nobody has a file open or locked there, calls are counted from 0, and no faults are planned.
+    /// The capacity, unreadable ranges and which calls are counted stay. After
+    /// [`Survivors::KeepAll`] what was pending still is; otherwise nothing is pending.
+    #[must_use]
+    pub fn crash(&self, survivors: Survivors) -> Self {
+        Self::from_state(self.0.lock().crash(survivors))
+    }
+
+    /// A copy of the disk as it is, pending changes, numbers and faults to come included, but with no
+    /// file open or locked.
+    #[must_use]
+    pub fn deep_clone(&self) -> Self {
+        Self::from_state(self.0.lock().without_handles())
+    }
+
+    /// How many changes a crash decides about: the bits of [`Survivors::Ops`].
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.0.lock().pending()
+    }
+
+    /// How many parts of changes a crash decides about: the bits of [`Survivors::Parts`].
+    #[must_use]
+    pub fn pending_parts(&self) -> usize {
+        self.0.lock().pending_parts()
+    }
+
+    /// A hash of all names and bytes as they are now seen. Equal disks have equal hashes, and it is
+    /// cheap where only a few pages differ from a disk that was hashed before.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        self.0.lock().fingerprint()
+    }
+
+    /// How many calls were made so far.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.0.lock().run.calls
+    }
+
+    /// From now on counts only calls for which [`CallKind::is_change`] holds.
+    pub fn count_only_changes(&self) {
+        self.0.lock().counts_only_changes = true;
+    }
+
+    /// Plans a fault, besides those already planned.
+    pub fn inject(&self, when: When, fault: Fault) {
+        self.0.lock().run.plan.add(when, fault);
+    }
+
+    /// Whether a [`Fault::crash`] has struck.
+    #[must_use]
+    pub fn has_crashed(&self) -> bool {
+        self.0.lock().run.crashed
+    }
+
+    /// With a seed, two of three reads and writes are interrupted or move fewer bytes than asked for;
+    /// with `None` none is.
+    pub fn set_short_transfers(&self, seed: Option<u64>) {
+        self.0.lock().run.short_transfers = seed.map(Rng::new);
+    }
+
+    /// Limits the sum of all file lengths, in bytes. A write that does not fit writes what does; one of
+    /// which nothing fits, and a length that does not fit, fail with
+    /// [`StorageFull`](std::io::ErrorKind::StorageFull).
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.0.lock().capacity = bytes;
+    }
+
+    /// Begins to record calls.
+    pub fn start_trace(&self) {
+        self.0.lock().run.trace = Some(Vec::new());
+    }
+
+    /// The calls since [`SimDisk::start_trace`], failed ones included.
+    #[must_use]
+    pub fn trace(&self) -> Vec<Call> {
+        self.0.lock().run.trace.clone().unwrap_or_default()
+    }
+
+    /// All names, sorted.
+    #[must_use]
+    pub fn file_names(&self) -> Vec<String> {
+        self.0
+            .lock()
+            .names
+            .current()
+            .keys()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    /// The bytes of a file as they are now seen.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such file.
+    #[must_use]
+    #[track_caller]
+    pub fn read_file(&self, name: &str) -> Vec<u8> {
+        self.image(name).to_vec()
+    }
+
+    /// Sets the bytes of a file, durably; makes it if there is none. Open handles see them.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 2 GiB.
+    #[track_caller]
+    pub fn write_file(&self, name: &str, bytes: &[u8]) {
+        assert!(
+            bytes.len() as u64 <= FILE_LEN_MAX,
+            "{} bytes are too many",
+            bytes.len()
+        );
+        self.put(name, Image::from_bytes(bytes));
+    }
+
+    /// Makes `to` a copy of the file `from`, as by [`SimDisk::write_file`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no file `from`.
+    #[track_caller]
+    pub fn copy_file(&self, from: &str, to: &str) {
+        self.put(to, self.image(from));
+    }
+
+    /// Cuts or extends a file to `len` bytes, durably; what was pending in it becomes durable too.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such file, or `len` is more than 2 GiB.
+    #[track_caller]
+    pub fn truncate_file(&self, name: &str, len: u64) {
+        assert!(len <= FILE_LEN_MAX, "{len} bytes are too many");
+        let mut image = self.image(name);
+        image.set_len(to_index(len));
+        self.put(name, image);
+    }
+
+    /// Removes a name, durably.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such file.
+    #[track_caller]
+    pub fn remove_file(&self, name: &str) {
+        self.inode_of(name);
+        let mut state = self.0.lock();
+        let time = state.next_id();
+        state.names.change_durably(
+            time,
+            NameChange {
+                gone: Some(Arc::from(name)),
+                made: None,
+            },
+        );
+        state.collect();
+    }
+
+    /// Turns bit `bit` (0 is the lowest) of byte `byte` of a file: on the device, and in the cache.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such file, byte or bit.
+    #[track_caller]
+    pub fn flip(&self, name: &str, byte: u64, bit: u8) {
+        let id = self.inode_of(name);
+        let mut state = self.0.lock();
+        let inode = state.inode(id);
+        assert!(
+            byte < inode.len(),
+            "{name:?} has {} bytes, no byte {byte}",
+            inode.len()
+        );
+        assert!(bit < 8, "a byte has no bit {bit}");
+        inode
+            .content
+            .damage(|image| image.flip(to_index(byte), bit));
+    }
+
+    /// Makes reads of `range` (in bytes) of a file fail with EIO, until [`SimDisk::mend_reads`]. A read
+    /// that begins before it ends there.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such file.
+    #[track_caller]
+    pub fn fail_reads(&self, name: &str, range: Range<u64>) {
+        let id = self.inode_of(name);
+        self.0.lock().inode(id).unreadable.push(range);
+    }
+
+    /// Makes all of a file readable again.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such file.
+    #[track_caller]
+    pub fn mend_reads(&self, name: &str) {
+        let id = self.inode_of(name);
+        self.0.lock().inode(id).unreadable.clear();
+    }
+
+    fn from_state(state: State) -> Self {
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    #[track_caller]
+    fn inode_of(&self, name: &str) -> u64 {
+        let found = self.0.lock().named(name);
+        found.unwrap_or_else(|_| panic!("there is no file {name:?}"))
+    }
+
+    #[track_caller]
+    fn image(&self, name: &str) -> Image {
+        let id = self.inode_of(name);
+        Image::clone(self.0.lock().inode(id).content.current())
+    }
+
+    /// Sets bytes and name, both durably.
+    fn put(&self, name: &str, image: Image) {
+        let mut state = self.0.lock();
+        let id = state.named(name).unwrap_or_else(|_| state.next_id());
+        let image = Arc::new(image);
+        match state.inodes.get_mut(&id) {
+            Some(inode) => inode.content = Cached::at_rest(image),
+            None => _ = state.inodes.insert(id, Inode::at_rest(image, Vec::new())),
+        }
+        let time = state.next_id();
+        let made = Some((Arc::from(name), id));
+        state
+            .names
+            .change_durably(time, NameChange { gone: None, made });
+    }
+}
+
+impl Default for SimDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(state) = self.0.try_lock() else {
+            return f.debug_struct("SimDisk").finish_non_exhaustive();
+        };
+        let names = state.names.current().iter();
+        let lens = names.map(|(name, id)| (name, state.inodes[id].len()));
+        f.debug_struct("SimDisk")
+            .field("files", &lens.collect::<std::collections::BTreeMap<_, _>>())
+            .field("pending", &state.pending())
+            .field("calls", &state.run.calls)
+            .field("has_crashed", &state.run.crashed)
+            .finish_non_exhaustive()
+    }
+}

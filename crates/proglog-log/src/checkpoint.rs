@@ -1,0 +1,253 @@
+//! The checkpoint: where the log starts, and what of it is known to be durable.
+//!
+//! The file has two slots in different blocks, written in turn, each with a number one higher than
+//! the last: a write that tears spoils the slot it goes to, and the other still holds. Both are there
+//! from the beginning, so that a write needs no new space, even on a full device. The checkpoint may
+//! lag behind the log but never runs ahead of it. A slot is zero-padded to [`SLOT_LEN`]:
+//!
+//! ```text
+//!  0       8         10     12        16       24       40      48        56         64
+//!  +-------+---------+------+---------+--------+--------+-------+---------+----------+
+//!  | magic | version | data | segment | number | log id | start | segment | position |
+//!  | 8     | u16     | len  | exists  | u64    | u128   | u64   | base    | u64      |
+//!  |       |         | u16  | u32     |        |        |       | u64     |          |
+//!  +-------+---------+------+---------+--------+--------+-------+---------+----------+
+//!  64       72     1096   1100
+//!  +--------+------+------+     `start` is the log start offset. The recovery point is `position`
+//!  | frames | data | crc  |     in the segment with that base offset, below which there are
+//!  | u64    | 1024 | u32  |     `frames` records: so its offset is segment base + frames. `data` is
+//!  +--------+------+------+     the application's. `crc` is the CRC-32C of the bytes before it.
+//! ```
+
+use std::sync::Arc;
+
+use byteorder::{BigEndian, ByteOrder};
+use proglog_store::{Boundary, Directory, OpenMode, Operation, Position, Storage};
+
+use crate::error::{Error, Result};
+use crate::names::{CHECKPOINT, TEMPORARY};
+use crate::offset::Offset;
+
+/// The distance of the two slots.
+const SLOT_LEN: usize = 4096;
+/// The longest data of the application.
+pub(crate) const DATA_LEN_MAX: usize = 1024;
+const VERSION: u16 = 1;
+const MAGIC: [u8; 8] = *b"\x8bprochkp";
+
+const VERSION_AT: usize = MAGIC.len();
+const DATA_LEN_AT: usize = VERSION_AT + 2;
+const EXISTS_AT: usize = DATA_LEN_AT + 2;
+const NUMBER_AT: usize = EXISTS_AT + 4;
+const LOG_ID_AT: usize = NUMBER_AT + 8;
+const START_AT: usize = LOG_ID_AT + 16;
+const BASE_AT: usize = START_AT + 8;
+const POSITION_AT: usize = BASE_AT + 8;
+const FRAMES_AT: usize = POSITION_AT + 8;
+const DATA_AT: usize = FRAMES_AT + 8;
+const CRC_AT: usize = DATA_AT + DATA_LEN_MAX;
+const USED: usize = CRC_AT + 4;
+const _: () = assert!(USED == 1100 && USED <= SLOT_LEN);
+
+/// What a checkpoint holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    pub(crate) log_id: u128,
+    /// The lowest readable offset.
+    pub(crate) start: Offset,
+    /// Whether the log had a segment yet. Only one that never had may be without.
+    pub(crate) segment_exists: bool,
+    /// The newest segment.
+    pub(crate) segment_base: Offset,
+    /// What of that segment is durable. Those before it are durable as a whole.
+    pub(crate) recovery_point: Boundary,
+    /// The application's own.
+    pub(crate) data: Vec<u8>,
+}
+
+/// Why a slot does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SlotFault {
+    Damaged,
+    Version(u16),
+}
+
+impl Checkpoint {
+    fn encode(&self, number: u64) -> Vec<u8> {
+        let mut slot = vec![0; SLOT_LEN];
+        let data_len = u16::try_from(self.data.len()).expect("at most DATA_LEN_MAX");
+        slot[..MAGIC.len()].copy_from_slice(&MAGIC);
+        BigEndian::write_u16(&mut slot[VERSION_AT..], VERSION);
+        BigEndian::write_u16(&mut slot[DATA_LEN_AT..], data_len);
+        BigEndian::write_u32(&mut slot[EXISTS_AT..], self.segment_exists.into());
+        BigEndian::write_u64(&mut slot[NUMBER_AT..], number);
+        BigEndian::write_u128(&mut slot[LOG_ID_AT..], self.log_id);
+        BigEndian::write_u64(&mut slot[START_AT..], self.start.get());
+        BigEndian::write_u64(&mut slot[BASE_AT..], self.segment_base.get());
+        BigEndian::write_u64(&mut slot[POSITION_AT..], self.recovery_point.position.get());
+        BigEndian::write_u64(&mut slot[FRAMES_AT..], self.recovery_point.frames);
+        slot[DATA_AT..DATA_AT + self.data.len()].copy_from_slice(&self.data);
+        let crc = crc_fast::crc32_iscsi(&slot[..CRC_AT]);
+        BigEndian::write_u32(&mut slot[CRC_AT..], crc);
+        slot
+    }
+
+    /// The number of the slot and what it holds.
+    fn decode(slot: &[u8]) -> Result<(u64, Self), SlotFault> {
+        if slot.len() < USED
+            || slot[..MAGIC.len()] != MAGIC
+            || BigEndian::read_u32(&slot[CRC_AT..]) != crc_fast::crc32_iscsi(&slot[..CRC_AT])
+        {
+            return Err(SlotFault::Damaged);
+        }
+        match BigEndian::read_u16(&slot[VERSION_AT..]) {
+            VERSION => {}
+            version => return Err(SlotFault::Version(version)),
+        }
+        let data_len = usize::from(BigEndian::read_u16(&slot[DATA_LEN_AT..]));
+        if data_len > DATA_LEN_MAX {
+            return Err(SlotFault::Damaged);
+        }
+        let checkpoint = Self {
+            log_id: BigEndian::read_u128(&slot[LOG_ID_AT..]),
+            start: Offset::new(BigEndian::read_u64(&slot[START_AT..])),
+            segment_exists: BigEndian::read_u32(&slot[EXISTS_AT..]) != 0,
+            segment_base: Offset::new(BigEndian::read_u64(&slot[BASE_AT..])),
+            recovery_point: Boundary {
+                position: Position::new(BigEndian::read_u64(&slot[POSITION_AT..])),
+                frames: BigEndian::read_u64(&slot[FRAMES_AT..]),
+            },
+            data: slot[DATA_AT..DATA_AT + data_len].to_vec(),
+        };
+        Ok((BigEndian::read_u64(&slot[NUMBER_AT..]), checkpoint))
+    }
+}
+
+/// The checkpoint's file. It is opened for each write, so that an idle log holds it not open.
+#[derive(Debug)]
+pub(crate) struct CheckpointFile {
+    directory: Arc<dyn Directory>,
+    /// What is durable.
+    current: Checkpoint,
+    number: u64,
+    /// The slot that holds it, which the next write must leave alone.
+    slot: u64,
+}
+
+impl CheckpointFile {
+    /// Makes the file, durable with its name.
+    pub(crate) fn create(directory: Arc<dyn Directory>, current: Checkpoint) -> Result<Self> {
+        let temporary = format!("{CHECKPOINT}{TEMPORARY}");
+        let file = directory
+            .open(&temporary, OpenMode::CreateIfMissing)
+            .map_err(fail(Operation::Open))?;
+        for number in 0..2 {
+            write_slot(&*file, number, &current.encode(number))?;
+        }
+        file.sync_all().map_err(fail(Operation::Sync))?;
+        directory.rename(&temporary, CHECKPOINT).map_err(fail(Operation::Rename))?;
+        directory.sync().map_err(fail(Operation::SyncDirectory))?;
+        Ok(Self { directory, current, number: 1, slot: 1 })
+    }
+
+    /// Reads the newest slot that holds.
+    pub(crate) fn open(directory: Arc<dyn Directory>) -> Result<Self> {
+        let file = directory.open(CHECKPOINT, OpenMode::Read).map_err(fail(Operation::Open))?;
+        let mut slots = [Err(SlotFault::Damaged), Err(SlotFault::Damaged)];
+        for (number, slot) in slots.iter_mut().enumerate() {
+            let mut bytes = [0; USED];
+            let read = file
+                .read_full_at(&mut bytes, (number * SLOT_LEN) as u64)
+                .map_err(fail(Operation::Read))?;
+            *slot = Checkpoint::decode(&bytes[..read]);
+        }
+        let (slot, (number, current)) = match slots {
+            [Ok(first), Ok(second)] if first.0 > second.0 => (0, first),
+            [_, Ok(second)] => (1, second),
+            [Ok(first), Err(_)] => (0, first),
+            [Err(SlotFault::Version(got)), _] | [_, Err(SlotFault::Version(got))] => {
+                return Err(Error::UnsupportedCheckpoint { got, known: VERSION });
+            }
+            [Err(SlotFault::Damaged), Err(SlotFault::Damaged)] => {
+                return Err(Error::CheckpointLost { problem: "both slots are damaged" });
+            }
+        };
+        Ok(Self { directory, current, number, slot })
+    }
+
+    /// What is durable.
+    pub(crate) fn current(&self) -> &Checkpoint {
+        &self.current
+    }
+
+    /// Writes `next`; on return it is durable. After an error the last one still is.
+    pub(crate) fn write(&mut self, next: Checkpoint) -> Result<()> {
+        let file =
+            self.directory.open(CHECKPOINT, OpenMode::Write).map_err(fail(Operation::Open))?;
+        let (slot, number) = (1 - self.slot, self.number + 1);
+        write_slot(&*file, slot, &next.encode(number))?;
+        file.sync_data().map_err(fail(Operation::Sync))?;
+        (self.current, self.number, self.slot) = (next, number, slot);
+        Ok(())
+    }
+}
+
+fn write_slot(file: &dyn Storage, slot: u64, bytes: &[u8]) -> Result<()> {
+    file.write_all_at(bytes, slot * SLOT_LEN as u64).map_err(fail(Operation::Write))
+}
+
+fn fail(operation: Operation) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::io(operation, CHECKPOINT, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint() -> Checkpoint {
+        Checkpoint {
+            log_id: 1 << 120,
+            start: Offset::new(2),
+            segment_exists: true,
+            segment_base: Offset::new(3),
+            recovery_point: Boundary { position: Position::new(4), frames: 5 },
+            data: b"own".to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_slot_has_exactly_these_bytes() {
+        let slot = checkpoint().encode(6);
+        let mut expected = b"\x8bprochkp\0\x01\0\x03\0\0\0\x01\0\0\0\0\0\0\0\x06\x01".to_vec();
+        expected.extend([0; 15]);
+        for number in 2..=5_u64 {
+            expected.extend(number.to_be_bytes());
+        }
+        expected.extend(b"own");
+        expected.resize(1096, 0);
+        expected.extend(crc_fast::crc32_iscsi(&expected).to_be_bytes());
+        expected.resize(4096, 0);
+        assert_eq!(slot, expected);
+        assert_eq!(Checkpoint::decode(&slot), Ok((6, checkpoint())));
+    }
+
+    #[test]
+    fn a_slot_with_any_bit_damaged_is_refused() {
+        let slot = checkpoint().encode(6);
+        for bit in 0..USED * 8 {
+            let mut damaged = slot.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Checkpoint::decode(&damaged), Err(SlotFault::Damaged), "bit {bit}");
+        }
+        assert_eq!(Checkpoint::decode(&slot[..USED - 1]), Err(SlotFault::Damaged));
+    }
+
+    #[test]
+    fn a_slot_of_a_later_version_is_told_from_a_damaged_one() {
+        let mut slot = checkpoint().encode(6);
+        slot[VERSION_AT + 1] = 2;
+        let crc = crc_fast::crc32_iscsi(&slot[..CRC_AT]);
+        BigEndian::write_u32(&mut slot[CRC_AT..], crc);
+        assert_eq!(Checkpoint::decode(&slot), Err(SlotFault::Version(2)));
+    }
+}

@@ -1,0 +1,78 @@
+//! The names of a log's files.
+
+use crate::offset::Offset;
+
+/// Held locked while the log is open.
+pub(crate) const LOCK: &str = "LOCK";
+/// Where the log starts and what of it is durable.
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+/// What ends the name of a file that is being made.
+pub(crate) const TEMPORARY: &str = ".tmp";
+
+const DIGITS: usize = 20;
+const STORE: &str = ".log";
+const INDEX: &str = ".index";
+
+/// The name of the store of the segment with this base offset.
+pub(crate) fn store(base: Offset) -> String {
+    format!("{:0DIGITS$}{STORE}", base.get())
+}
+
+/// The name of the index of the segment with this base offset.
+pub(crate) fn index(base: Offset) -> String {
+    format!("{:0DIGITS$}{INDEX}", base.get())
+}
+
+/// The base offset in the name of a segment's store; `None` for any other name.
+pub(crate) fn parse_store(name: &str) -> Option<Offset> {
+    parse(name, STORE)
+}
+
+/// Whether a directory that holds no log may hold a file of this name: what is left when making a
+/// log was interrupted.
+pub(crate) fn may_precede_log(name: &str) -> bool {
+    name == LOCK
+        || name.strip_suffix(TEMPORARY).is_some_and(|name| name == CHECKPOINT)
+        || name == "lost+found"
+}
+
+fn parse(name: &str, suffix: &str) -> Option<Offset> {
+    let digits = name.strip_suffix(suffix)?;
+    let plain = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok().map(Offset::new)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_as_the_offsets_they_were_made_of() {
+        for number in [0, 1, 42, u64::from(u32::MAX), u64::MAX] {
+            let offset = Offset::new(number);
+            assert_eq!(parse_store(&store(offset)), Some(offset));
+            assert_eq!(parse(&index(offset), INDEX), Some(offset));
+        }
+        assert_eq!(store(Offset::new(42)), "00000000000000000042.log");
+        assert_eq!(index(Offset::new(42)), "00000000000000000042.index");
+    }
+
+    #[test]
+    fn other_names_are_never_taken_for_a_segment() {
+        let names = [
+            "",
+            ".log",
+            "0.log",
+            "0000000000000000000x.log",
+            "+0000000000000000001.log",
+            "00000000000000000042.index",
+            "00000000000000000042.log.tmp",
+            "00000000000000000042.log.torn-7",
+            "000000000000000000042.log",
+            "18446744073709551616.log",
+        ];
+        for name in names {
+            assert_eq!(parse_store(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The process's background threads: what logs have to do when no caller is there to do it.
+//!
+//! No thread belongs to one log. A few serve all logs of the process; they are started when there is
+//! something to do.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::sync::{Condvar, Mutex};
+
+/// How many threads there are at the most: jobs mostly wait for a device.
+const THREADS_MAX: usize = 4;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+static RUNTIME: Runtime = Runtime::new();
+
+/// Runs `job` soon, on a background thread; on this one if none can be started.
+pub(crate) fn spawn(job: impl FnOnce() + Send + 'static) {
+    RUNTIME.add(|state| state.ready.push_back(Box::new(job)));
+}
+
+/// Runs `job` once `delay` has passed, on a background thread.
+pub(crate) fn spawn_after(delay: Duration, job: impl FnOnce() + Send + 'static) {
+    // A time that no clock can tell never comes.
+    let Some(due) = Instant::now().checked_add(delay) else { return };
+    RUNTIME.add(|state| {
+        state.timers_added += 1;
+        state.timers.insert((due, Reverse(state.timers_added)), Box::new(job));
+    });
+}
+
+struct Runtime {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    ready: VecDeque<Job>,
+    /// By the time at which they are due; the number keeps equal times apart.
+    timers: BTreeMap<(Instant, Reverse<u64>), Job>,
+    timers_added: u64,
+    threads: usize,
+    idle: usize,
+}
+
+impl Runtime {
+    const fn new() -> Self {
+        let state = State {
+            ready: VecDeque::new(),
+            timers: BTreeMap::new(),
+            timers_added: 0,
+            threads: 0,
+            idle: 0,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn add(&'static self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock();
+        change(&mut state);
+        if state.idle > 0 || state.threads == THREADS_MAX {
+            self.changed.notify_one();
+            return;
+        }
+        state.threads += 1;
+        drop(state);
+        let started =
+            thread::Builder::new().name("proglog".to_owned()).spawn(|| self.work());
+        if started.is_err() {
+            self.do_without_thread();
+        }
+    }
+
+    fn do_without_thread(&self) {
+        let mut state = self.state.lock();
+        state.threads -= 1;
+        if state.threads == 0 {
+            let jobs = std::mem::take(&mut state.ready);
+            drop(state);
+            jobs.into_iter().for_each(run);
+        }
+    }
+
+    fn work(&self) {
+        let mut state = self.state.lock();
+        loop {
+            let now = Instant::now();
+            while let Some(timer) = state.timers.first_entry()
+                && timer.key().0 <= now
+            {
+                let job = timer.remove();
+                state.ready.push_back(job);
+            }
+            if let Some(job) = state.ready.pop_front() {
+                drop(state);
+                run(job);
+                state = self.state.lock();
+                continue;
+            }
+            let next = state.timers.first_key_value().map(|((due, _), _)| *due);
+            state.idle += 1;
+            match next {
+                Some(due) => drop(self.changed.wait_until(&mut state, due)),
+                None => self.changed.wait(&mut state),
+            }
+            state.idle -= 1;
+        }
+    }
+}
+
+/// Runs `job`. A panic, which can only come from a user's callback, ends the job alone.
+fn run(job: Job) {
+    drop(catch_unwind(AssertUnwindSafe(job)));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn jobs_run_and_a_panic_harms_no_other() {
+        let (sender, receiver) = channel();
+        for number in 0..100 {
+            let sender = sender.clone();
+            spawn(move || {
+                assert!(number % 10 != 0, "a panic that the test wants");
+                sender.send(number).unwrap();
+            });
+        }
+        drop(sender);
+        let mut done = receiver.iter().collect::<Vec<_>>();
+        done.sort_unstable();
+        assert_eq!(done, (0..100).filter(|number| number % 10 != 0).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn delayed_jobs_run_in_the_order_of_their_times() {
+        let (sender, receiver) = channel();
+        let start = Instant::now();
+        for millis in [40, 20, 60] {
+            let sender = sender.clone();
+            spawn_after(Duration::from_millis(millis), move || {
+                sender.send((millis, start.elapsed())).unwrap();
+            });
+        }
+        drop(sender);
+        let done = receiver.iter().collect::<Vec<_>>();
+        assert!(done.iter().all(|(millis, at)| *at >= Duration::from_millis(*millis)));
+        assert_eq!(done.len(), 3);
+    }
+}
