@@ -1,0 +1,74 @@
+//! The program `proglog-server`: flags and signals; what it serves is in the library.
+
+mod args;
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use args::Args;
+use clap::Parser;
+use proglog_log::CommitLog;
+use tokio::net::TcpListener;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_writer(io::stderr)
+        .init();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("proglog-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let log = args.open_log()?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    runtime.block_on(serve(&args.listen, Arc::clone(&log)))?;
+    // Waits for calls into the log whose clients are gone.
+    drop(runtime);
+    log.close().context("cannot close the log")?;
+    tracing::info!("closed");
+    Ok(())
+}
+
+async fn serve(address: &str, log: Arc<dyn CommitLog>) -> anyhow::Result<()> {
+    let shutdown = shutdown_signal().context("cannot catch signals")?;
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+    let address = listener.local_addr().context("cannot tell the address")?;
+    // Whoever started the server may have stopped listening; it serves all the same.
+    let _ = writeln!(io::stdout(), "listening on http://{address}");
+    proglog_server::serve(listener, log, shutdown).await;
+    Ok(())
+}
+
+/// Completes at the first SIGINT or SIGTERM from now on.
+#[cfg(unix)]
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Completes at the first Ctrl-C from now on.
+#[cfg(windows)]
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut ctrl_c = tokio::signal::windows::ctrl_c()?;
+    Ok(async move { ctrl_c.recv().await.unwrap_or_default() })
+}

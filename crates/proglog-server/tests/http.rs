@@ -1,0 +1,460 @@
+//! The two calls and every way to get them wrong, on the router alone.
+
+mod support;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use proglog_api::{json, v1};
+use proglog_log::{CommitLog, Error, MemoryLog, Offset};
+use proglog_server::{Options, router};
+use proglog_store::{Operation, Position};
+use prost::Message;
+use serde_json::{Value, json};
+use support::{HookedLog, NEVER, SOON};
+use tower::ServiceExt;
+
+const MIB: usize = 1 << 20;
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: bytes::Bytes,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Status and code of an error, once it is known to be a problem document.
+    fn problem(&self) -> (u16, String) {
+        let problem = self.json();
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.header("cache-control"), "no-store");
+        assert_eq!(problem["status"], self.status.as_u16());
+        assert_eq!(problem["title"], self.status.canonical_reason().unwrap());
+        assert!(!problem["detail"].as_str().unwrap().is_empty());
+        (
+            self.status.as_u16(),
+            problem["code"].as_str().unwrap().into(),
+        )
+    }
+}
+
+async fn call(
+    router: &Router,
+    (method, uri): (&str, &str),
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Answer {
+    let request = Request::builder().method(method).uri(uri);
+    let request = headers.iter().fold(request, |request, (name, value)| {
+        request.header(*name, *value)
+    });
+    let request = request.body(body.into()).unwrap();
+    let (head, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+    Answer {
+        status: head.status,
+        headers: head.headers,
+        body: body.collect().await.unwrap().to_bytes(),
+    }
+}
+
+async fn post(router: &Router, body: impl Into<Body>) -> Answer {
+    call(router, ("POST", "/"), &[], body).await
+}
+
+async fn get(router: &Router, uri: &str, body: impl Into<Body>) -> Answer {
+    call(router, ("GET", uri), &[], body).await
+}
+
+fn problem(status: u16, code: &str) -> (u16, String) {
+    (status, code.into())
+}
+
+/// A router over a log of the records `hello` and `world`.
+fn two_records() -> Router {
+    let log = MemoryLog::new();
+    log.append_batch(["hello", "world"].into()).unwrap();
+    router(Arc::new(log))
+}
+
+fn produce_json(value: Vec<u8>) -> Vec<u8> {
+    let record = value.into();
+    serde_json::to_vec(&json::ProduceRequest { record }).unwrap()
+}
+
+#[tokio::test]
+async fn a_record_is_appended_and_read_exactly_as_the_book_does() {
+    let router = router(Arc::new(MemoryLog::new()));
+    for offset in 0..3 {
+        let answer = post(&router, r#"{"record": "aGVsbG8="}"#).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-type"), "application/json");
+        assert_eq!(answer.body, format!(r#"{{"offset":{offset}}}"#));
+    }
+    let answer = get(&router, "/", r#"{"offset": 2}"#).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.body, r#"{"record":"aGVsbG8="}"#);
+}
+
+#[tokio::test]
+async fn a_record_object_is_taken_too() {
+    let router = router(Arc::new(MemoryLog::new()));
+    let answer = post(&router, r#"{"record": {"value": "aGVsbG8=", "offset": 9}}"#).await;
+    assert_eq!(answer.body, r#"{"offset":0}"#);
+    let answer = get(&router, "/?offset=0", "").await;
+    assert_eq!(answer.body, r#"{"record":"aGVsbG8="}"#);
+}
+
+#[tokio::test]
+async fn query_and_body_name_the_same_record_whatever_the_content_type() {
+    let router = two_records();
+    for kind in [
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "nonsense",
+    ] {
+        let kind = [("content-type", kind)];
+        for (uri, body) in [
+            ("/?offset=1", ""),
+            ("/", r#"{"offset":1}"#),
+            ("/?offset=1", r#"{"offset":1}"#),
+            ("/?%6Fffset=%31", ""),
+        ] {
+            let answer = call(&router, ("GET", uri), &kind, body).await;
+            assert_eq!(answer.body, r#"{"record":"d29ybGQ="}"#, "{uri} {body}");
+        }
+        let answer = call(&router, ("POST", "/"), &kind, r#"{"record":""}"#).await;
+        assert_eq!(answer.status, 200);
+    }
+    let answer = get(&router, "/?offset=0", r#"{"offset":1}"#).await;
+    assert_eq!(answer.problem(), problem(400, "conflicting_offsets"));
+}
+
+#[tokio::test]
+async fn a_record_that_is_not_there_is_404_with_the_bounds_of_the_log() {
+    for offset in [2, 1_000_000, u64::MAX] {
+        let answer = get(&two_records(), "/", format!(r#"{{"offset":{offset}}}"#)).await;
+        assert_eq!(answer.problem(), problem(404, "record_not_found"));
+        let facts = answer.json();
+        assert_eq!(facts["offset"], json!(offset));
+        assert_eq!(facts["start_offset"], 0);
+        assert_eq!(facts["end_offset"], 2);
+    }
+}
+
+#[tokio::test]
+async fn malformed_bodies_are_400_and_append_nothing() {
+    let log = MemoryLog::new();
+    let router = router(Arc::new(log.clone()));
+    let bodies: &[&[u8]] = &[
+        b"",
+        b" ",
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        b"\xff\xfe",
+        br#"{"record":null}"#,
+        br#"{"record":7}"#,
+        br#"{"record":"a"}"#,
+        br#"{"record":"aGVs*G8="}"#,
+        br#"{"record":{}}"#,
+        br#"{"record":"","record":""}"#,
+        br#"{"record":"","key":""}"#,
+        br#"{"record":""} x"#,
+    ];
+    for &body in bodies {
+        let answer = post(&router, body).await;
+        let shown = String::from_utf8_lossy(body);
+        assert_eq!(answer.problem(), problem(400, "malformed_body"), "{shown}");
+    }
+    let answer = call(&router, ("POST", "/?offset=3"), &[], r#"{"record":""}"#).await;
+    assert_eq!(answer.problem(), problem(400, "malformed_query"));
+    assert_eq!(log.end_offset(), Offset::ZERO);
+}
+
+#[tokio::test]
+async fn malformed_offsets_are_400() {
+    let router = two_records();
+    let huge = format!("{}0", u64::MAX);
+    for text in ["", "-1", "+1", "%2B1", "1.5", "1e3", "x", " 1", &huge] {
+        let answer = get(
+            &router,
+            &format!("/?offset={}", text.replace(' ', "%20")),
+            "",
+        )
+        .await;
+        assert_eq!(answer.problem(), problem(400, "malformed_query"), "{text}");
+    }
+    for query in ["offset=1&offset=1", "limit=1", "offset", "offset=1&x"] {
+        let answer = get(&router, &format!("/?{query}"), "").await;
+        assert_eq!(answer.problem(), problem(400, "malformed_query"), "{query}");
+    }
+    for offset in ["-1", r#""1""#, "1.5", "null", huge.as_str(), "{}", "[1]"] {
+        let answer = get(&router, "/", format!(r#"{{"offset":{offset}}}"#)).await;
+        assert_eq!(answer.problem(), problem(400, "malformed_body"), "{offset}");
+    }
+    assert_eq!(
+        get(&router, "/", "").await.problem(),
+        problem(400, "missing_offset")
+    );
+    let long = format!(r#"{{"offset":{:4096}}}"#, 1);
+    assert_eq!(
+        get(&router, "/", long).await.problem(),
+        problem(413, "body_too_large")
+    );
+}
+
+#[tokio::test]
+async fn protobuf_is_answered_in_protobuf_with_the_whole_record() {
+    let router = router(Arc::new(MemoryLog::new()));
+    let record = v1::Record::new("hello")
+        .with_key("k")
+        .with_header("n", "v")
+        .with_timestamp(-5);
+    let record = Some(record);
+    for kind in ["application/protobuf", "Application/X-Protobuf; charset=x"] {
+        let headers = [("content-type", kind)];
+        let body = v1::ProduceRequest {
+            record: record.clone(),
+        }
+        .encode_to_vec();
+        let answer = call(&router, ("POST", "/"), &headers, body).await;
+        let kind = kind.split(';').next().unwrap().to_lowercase();
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("content-type")),
+            (200, &*kind)
+        );
+        let offset = v1::ProduceResponse::decode(answer.body).unwrap().offset;
+
+        let body = v1::ConsumeRequest { offset }.encode_to_vec();
+        for (uri, body) in [
+            ("/".into(), body),
+            (format!("/?offset={offset}"), Vec::new()),
+        ] {
+            let answer = call(&router, ("GET", &uri), &headers, body).await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.header("content-type")),
+                (200, &*kind)
+            );
+            let mut read = v1::ConsumeResponse::decode(answer.body)
+                .unwrap()
+                .record
+                .unwrap();
+            assert_eq!(read.offset, offset);
+            assert!(read.appended_at > 0);
+            (read.offset, read.appended_at) = (0, 0);
+            assert_eq!(Some(read), record);
+        }
+    }
+    let headers = [("content-type", "application/protobuf")];
+    for body in [&b""[..], b"\xff\xff", b"\x0a\x7f"] {
+        let answer = call(&router, ("POST", "/"), &headers, body).await;
+        assert_eq!(answer.problem(), problem(400, "malformed_body"));
+    }
+}
+
+#[tokio::test]
+async fn the_answers_format_is_the_one_that_accept_prefers() {
+    let router = two_records();
+    let (json, protobuf) = ("application/json", "application/protobuf");
+    for (accept, kind, expected) in [
+        (protobuf, json, protobuf),
+        (
+            "text/html, application/x-protobuf;q=0.5",
+            json,
+            "application/x-protobuf",
+        ),
+        ("application/protobuf;q=0.1, application/json", json, json),
+        (
+            "application/json;q=0.1, application/protobuf",
+            json,
+            protobuf,
+        ),
+        ("application/protobuf;q=0", json, json),
+        ("application/json", protobuf, json),
+        ("*/*", json, json),
+        ("*/*", protobuf, protobuf),
+    ] {
+        let headers = [("accept", accept), ("content-type", kind)];
+        let answer = call(&router, ("GET", "/?offset=0"), &headers, "").await;
+        assert_eq!(answer.header("content-type"), expected, "{accept} {kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_exactly_the_limit_passes_and_one_byte_more_is_413() {
+    let router = router(Arc::new(MemoryLog::new()));
+    assert_eq!(
+        post(&router, produce_json(vec![0xff; MIB])).await.status,
+        200
+    );
+    // Some writers of JSON escape the slash, which is every 64th character of random bytes.
+    let bytes = (0..MIB).map(|i| (i * 7919 >> 8) as u8).collect();
+    let plain = String::from_utf8(produce_json(bytes)).unwrap();
+    assert!(plain.matches('/').count() > MIB / 64);
+    assert_eq!(post(&router, plain.replace('/', "\\/")).await.status, 200);
+    let answer = post(&router, produce_json(vec![0xff; MIB + 1])).await;
+    assert_eq!(answer.problem(), problem(413, "record_too_large"));
+    let facts = answer.json();
+    assert_eq!(
+        (&facts["bytes"], &facts["bytes_max"]),
+        (&json!(MIB + 1), &json!(MIB))
+    );
+
+    let answer = get(&router, "/?offset=0", "").await;
+    let read: json::ConsumeResponse = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(read.record, vec![0xff; MIB]);
+
+    let answer = post(&router, produce_json(vec![0xff; 2 * MIB])).await;
+    assert_eq!(answer.problem(), problem(413, "body_too_large"));
+    // The log's limit counts the key too.
+    let record = Some(v1::Record::new(vec![0; MIB]).with_key("k"));
+    let body = v1::ProduceRequest { record }.encode_to_vec();
+    let headers = [("content-type", "application/protobuf")];
+    let answer = call(&router, ("POST", "/"), &headers, body).await;
+    assert_eq!(answer.problem(), problem(413, "record_too_large"));
+    assert_eq!(answer.json()["outcome"], "not_appended");
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_problems_and_name_what_is_allowed() {
+    let router = two_records();
+    for path in ["/x", "//", "/x?offset=0", "/%00"] {
+        let answer = get(&router, path, "").await;
+        assert_eq!(answer.problem(), problem(404, "unknown_path"), "{path}");
+    }
+    for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
+        let answer = call(&router, (method, "/"), &[], "").await;
+        assert_eq!(answer.problem(), problem(405, "unknown_method"), "{method}");
+        assert_eq!(answer.header("allow"), "GET,HEAD,POST");
+    }
+    let answer = call(&router, ("HEAD", "/?offset=0"), &[], "").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("content-length")),
+        (200, "21")
+    );
+    assert!(answer.body.is_empty());
+    let gzip = [("content-encoding", "gzip")];
+    let answer = call(&router, ("POST", "/"), &gzip, r#"{"record":""}"#).await;
+    assert_eq!(answer.problem(), problem(415, "unsupported_encoding"));
+}
+
+fn storage_error(kind: io::ErrorKind) -> Error {
+    Error::Store(proglog_store::Error::Io {
+        operation: Operation::Write,
+        file: "secret.log".into(),
+        source: Arc::new(io::Error::new(kind, "secret message")),
+    })
+}
+
+#[tokio::test]
+async fn every_failure_of_the_log_has_its_status_and_tells_no_secrets() {
+    let (offset, start, end) = (Offset::new(7), Offset::new(9), Offset::new(12));
+    let corrupt = Error::Corrupt {
+        offset,
+        file: "secret.log".into(),
+        position: Position::new(77),
+        source: None,
+    };
+    let poisoned = Error::Poisoned {
+        source: Arc::new(storage_error(io::ErrorKind::Other)),
+    };
+    for (error, status, code, retry_after) in [
+        (
+            Error::Trimmed { offset, start, end },
+            410,
+            "record_trimmed",
+            "",
+        ),
+        (
+            Error::OutOfRange { offset, start, end },
+            404,
+            "record_not_found",
+            "",
+        ),
+        (corrupt, 500, "record_corrupt", ""),
+        (
+            storage_error(io::ErrorKind::StorageFull),
+            507,
+            "disk_full",
+            "",
+        ),
+        (
+            storage_error(io::ErrorKind::Other),
+            500,
+            "storage_failed",
+            "",
+        ),
+        (poisoned, 503, "log_poisoned", ""),
+        (Error::Closed, 503, "log_closed", "1"),
+        (Error::Locked, 500, "internal_error", ""),
+    ] {
+        let shown = error.to_string();
+        let router = router(HookedLog::new(move || Err(error.clone())));
+        let read = get(&router, "/?offset=7", "").await;
+        assert_eq!(read.json()["offset"], 7);
+        let append = post(&router, r#"{"record":""}"#).await;
+        assert!(append.json()["outcome"].is_string());
+        for answer in [read, append] {
+            assert_eq!(answer.problem(), problem(status, code), "{shown}");
+            assert_eq!(answer.header("retry-after"), retry_after);
+            let body = String::from_utf8(answer.body.to_vec()).unwrap();
+            assert!(!body.contains("secret") && !body.contains("77"), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_500_and_the_next_call_is_answered() {
+    let first = AtomicBool::new(true);
+    let router = router(HookedLog::new(move || {
+        assert!(!first.swap(false, Ordering::SeqCst), "secret");
+        Ok(())
+    }));
+    let answer = post(&router, r#"{"record":""}"#).await;
+    assert_eq!(answer.problem(), problem(500, "internal_error"));
+    assert!(!answer.body.windows(6).any(|bytes| bytes == b"secret"));
+    assert_eq!(post(&router, r#"{"record":""}"#).await.status, 200);
+}
+
+// On a runtime of one thread: it could answer nothing if a call held that thread up.
+#[tokio::test(flavor = "current_thread")]
+async fn a_log_that_blocks_holds_up_its_own_call_alone_and_for_a_time() {
+    let (release, blocked) = mpsc::channel::<()>();
+    let blocked = std::sync::Mutex::new(blocked);
+    let log = HookedLog::new(move || {
+        let _ = blocked.lock().unwrap().recv();
+        Ok(())
+    });
+    let router = Options::new().request_timeout(SOON).router(log.clone());
+    let answer = post(&router, r#"{"record":""}"#).await;
+    assert_eq!(answer.problem(), problem(503, "log_timeout"));
+    assert_eq!(answer.json()["outcome"], "unknown");
+    assert_eq!(answer.header("retry-after"), "1");
+
+    // The append was not cancelled, and goes through once it can.
+    assert_eq!(log.end_offset(), Offset::ZERO);
+    drop(release);
+    let stored = async {
+        while get(&router, "/?offset=0", "").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(NEVER, stored).await.unwrap();
+}
