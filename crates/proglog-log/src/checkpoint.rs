@@ -145,14 +145,23 @@ impl CheckpointFile {
             write_slot(&*file, number, &current.encode(number))?;
         }
         file.sync_all().map_err(fail(Operation::Sync))?;
-        directory.rename(&temporary, CHECKPOINT).map_err(fail(Operation::Rename))?;
+        directory
+            .rename(&temporary, CHECKPOINT)
+            .map_err(fail(Operation::Rename))?;
         directory.sync().map_err(fail(Operation::SyncDirectory))?;
-        Ok(Self { directory, current, number: 1, slot: 1 })
+        Ok(Self {
+            directory,
+            current,
+            number: 1,
+            slot: 1,
+        })
     }
 
     /// Reads the newest slot that holds.
     pub(crate) fn open(directory: Arc<dyn Directory>) -> Result<Self> {
-        let file = directory.open(CHECKPOINT, OpenMode::Read).map_err(fail(Operation::Open))?;
+        let file = directory
+            .open(CHECKPOINT, OpenMode::Read)
+            .map_err(fail(Operation::Open))?;
         let mut slots = [Err(SlotFault::Damaged), Err(SlotFault::Damaged)];
         for (number, slot) in slots.iter_mut().enumerate() {
             let mut bytes = [0; USED];
@@ -166,13 +175,23 @@ impl CheckpointFile {
             [_, Ok(second)] => (1, second),
             [Ok(first), Err(_)] => (0, first),
             [Err(SlotFault::Version(got)), _] | [_, Err(SlotFault::Version(got))] => {
-                return Err(Error::UnsupportedCheckpoint { got, known: VERSION });
+                return Err(Error::UnsupportedCheckpoint {
+                    got,
+                    known: VERSION,
+                });
             }
             [Err(SlotFault::Damaged), Err(SlotFault::Damaged)] => {
-                return Err(Error::CheckpointLost { problem: "both slots are damaged" });
+                return Err(Error::CheckpointLost {
+                    problem: "both slots are damaged",
+                });
             }
         };
-        Ok(Self { directory, current, number, slot })
+        Ok(Self {
+            directory,
+            current,
+            number,
+            slot,
+        })
     }
 
     /// What is durable.
@@ -180,20 +199,33 @@ impl CheckpointFile {
         &self.current
     }
 
+    /// Writes what is current again, same bytes, where it lies. An earlier process may have seen its
+    /// sync fail, and then it can be read now and not be on the device.
+    pub(crate) fn confirm(&mut self) -> Result<()> {
+        self.write_to(self.slot, &self.current.encode(self.number))
+    }
+
     /// Writes `next`; on return it is durable. After an error the last one still is.
     pub(crate) fn write(&mut self, next: Checkpoint) -> Result<()> {
-        let file =
-            self.directory.open(CHECKPOINT, OpenMode::Write).map_err(fail(Operation::Open))?;
         let (slot, number) = (1 - self.slot, self.number + 1);
-        write_slot(&*file, slot, &next.encode(number))?;
-        file.sync_data().map_err(fail(Operation::Sync))?;
+        self.write_to(slot, &next.encode(number))?;
         (self.current, self.number, self.slot) = (next, number, slot);
         Ok(())
+    }
+
+    fn write_to(&self, slot: u64, bytes: &[u8]) -> Result<()> {
+        let file = self
+            .directory
+            .open(CHECKPOINT, OpenMode::Write)
+            .map_err(fail(Operation::Open))?;
+        write_slot(&*file, slot, bytes)?;
+        file.sync_data().map_err(fail(Operation::Sync))
     }
 }
 
 fn write_slot(file: &dyn Storage, slot: u64, bytes: &[u8]) -> Result<()> {
-    file.write_all_at(bytes, slot * SLOT_LEN as u64).map_err(fail(Operation::Write))
+    file.write_all_at(bytes, slot * SLOT_LEN as u64)
+        .map_err(fail(Operation::Write))
 }
 
 fn fail(operation: Operation) -> impl Fn(std::io::Error) -> Error {
@@ -210,7 +242,10 @@ mod tests {
             start: Offset::new(2),
             segment_exists: true,
             segment_base: Offset::new(3),
-            recovery_point: Boundary { position: Position::new(4), frames: 5 },
+            recovery_point: Boundary {
+                position: Position::new(4),
+                frames: 5,
+            },
             data: b"own".to_vec(),
         }
     }
@@ -237,9 +272,16 @@ mod tests {
         for bit in 0..USED * 8 {
             let mut damaged = slot.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Checkpoint::decode(&damaged), Err(SlotFault::Damaged), "bit {bit}");
+            assert_eq!(
+                Checkpoint::decode(&damaged),
+                Err(SlotFault::Damaged),
+                "bit {bit}"
+            );
         }
-        assert_eq!(Checkpoint::decode(&slot[..USED - 1]), Err(SlotFault::Damaged));
+        assert_eq!(
+            Checkpoint::decode(&slot[..USED - 1]),
+            Err(SlotFault::Damaged)
+        );
     }
 
     #[test]

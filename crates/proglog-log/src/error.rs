@@ -211,6 +211,17 @@ impl Error {
         }
     }
 
+    /// What poisoned the store, if that is all that this error says: of appends that were accepted
+    /// before, it tells what became of them.
+    pub(crate) fn of_poisoned_store(self) -> Self {
+        match self {
+            Self::Store(proglog_store::Error::Poisoned { source }) => {
+                Self::Store((*source).clone())
+            }
+            error => error,
+        }
+    }
+
     pub(crate) fn io(operation: Operation, file: &str, source: io::Error) -> Self {
         let source = Arc::new(source);
         Self::Store(proglog_store::Error::Io {

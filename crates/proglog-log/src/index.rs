@@ -65,7 +65,10 @@ struct Tail {
 /// The number of the page that holds entry `number`, and its place there.
 pub(crate) fn place(number: u64) -> (u64, usize) {
     let entries = PAGE_ENTRIES as u64;
-    (number / entries, usize::try_from(number % entries).expect("less than a page has"))
+    (
+        number / entries,
+        usize::try_from(number % entries).expect("less than a page has"),
+    )
 }
 
 /// How long the file of an index of `count` entries is.
@@ -74,7 +77,10 @@ pub(crate) fn file_len(count: u64) -> u64 {
 }
 
 fn check(page: &[u8], salt: u64, number: u64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the halves are folded into one")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the halves are folded into one"
+    )]
     let mixed = (salt ^ (salt >> 32) ^ number.wrapping_mul(0x9e37_79b9)) as u32;
     crc_fast::crc32_iscsi(&page[..CHECK_AT]) ^ mixed
 }
@@ -109,22 +115,23 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn of(entries: &[u32], at: usize) -> Option<Self> {
+    pub(crate) fn of(entries: &[u32], at: usize) -> Option<Self> {
         let position = |at: usize| entries.get(at).map(|entry| Position::new((*entry).into()));
-        Some(Self { position: position(at)?, next: position(at + 1) })
+        Some(Self {
+            position: position(at)?,
+            next: position(at + 1),
+        })
     }
 }
 
 impl Index {
-    /// The index of a segment whose first `in_file` pages are taken to be in the file `name`, and
-    /// whose further entries are `entries`.
+    /// The index of a segment whose first `in_file` pages are taken to be in the file `name`.
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
         name: String,
         id: u64,
         salt: u64,
         in_file: u64,
-        entries: Vec<u32>,
     ) -> Self {
         Self {
             directory,
@@ -132,7 +139,10 @@ impl Index {
             file: OnceLock::new(),
             id,
             salt,
-            tail: Mutex::new(Tail { first_page: in_file, entries }),
+            tail: Mutex::new(Tail {
+                first_page: in_file,
+                entries: Vec::new(),
+            }),
             writing: Mutex::new(()),
         }
     }
@@ -162,7 +172,7 @@ impl Index {
             return Some(entries);
         }
         let mut bytes = [0; PAGE_LEN];
-        let file = self.file(OpenMode::Read)?;
+        let file = self.file(OpenMode::Write)?;
         let read = file.read_full_at(&mut bytes, page * PAGE_LEN as u64).ok()?;
         let entries = decode_page(&bytes[..read], self.salt, page)?;
         PAGES.insert((self.id, page), Arc::clone(&entries));
@@ -186,7 +196,8 @@ impl Index {
         let mut tail = self.tail.lock();
         let kept = count.checked_sub(tail.first_page * PAGE_ENTRIES as u64);
         let kept = kept.expect("only entries of records that are sure to stay are written");
-        tail.entries.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+        tail.entries
+            .truncate(usize::try_from(kept).unwrap_or(usize::MAX));
     }
 
     /// Writes the full pages of the first `sure` entries and drops them from memory. A page that
@@ -231,16 +242,15 @@ impl Index {
 
     fn write_page(&self, page: u64, entries: &[u32]) -> bool {
         let bytes = encode_page(entries, self.salt, page);
+        // What was read of it when it was not full yet.
+        PAGES.remove(&(self.id, page));
         self.file(OpenMode::CreateIfMissing)
             .is_some_and(|file| file.write_all_at(&bytes, page * PAGE_LEN as u64).is_ok())
     }
 
     fn file(&self, mode: OpenMode) -> Option<&Arc<dyn Storage>> {
         if self.file.get().is_none() {
-            let file = match self.directory.open(&self.name, OpenMode::Write) {
-                Ok(file) => file,
-                Err(_) => self.directory.open(&self.name, mode).ok()?,
-            };
+            let file = self.directory.open(&self.name, mode).ok()?;
             // Another thread may have been first; one handle is as good as the other.
             drop(self.file.set(file));
         }

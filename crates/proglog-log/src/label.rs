@@ -38,7 +38,10 @@ impl Label {
         label[..MAGIC.len()].copy_from_slice(&MAGIC);
         BigEndian::write_u128(&mut label[LOG_ID_AT..], self.identity.log_id);
         BigEndian::write_u64(&mut label[BASE_AT..], base.get());
-        BigEndian::write_u64(&mut label[PREVIOUS_AT..], self.previous_base.unwrap_or(base).get());
+        BigEndian::write_u64(
+            &mut label[PREVIOUS_AT..],
+            self.previous_base.unwrap_or(base).get(),
+        );
         label
     }
 
@@ -51,7 +54,10 @@ impl Label {
         let previous = Offset::new(BigEndian::read_u64(&label[PREVIOUS_AT..]));
         let log_id = BigEndian::read_u128(&label[LOG_ID_AT..]);
         Some(Self {
-            identity: SegmentIdentity { log_id, base_offset },
+            identity: SegmentIdentity {
+                log_id,
+                base_offset,
+            },
             previous_base: (previous != base_offset).then_some(previous),
         })
     }
@@ -63,14 +69,23 @@ mod tests {
 
     #[test]
     fn a_label_has_exactly_these_bytes() {
-        let identity = SegmentIdentity { log_id: 0xabcd << 112 | 7, base_offset: Offset::new(258) };
-        let label = Label { identity, previous_base: Some(Offset::new(5)) };
+        let identity = SegmentIdentity {
+            log_id: 0xabcd << 112 | 7,
+            base_offset: Offset::new(258),
+        };
+        let label = Label {
+            identity,
+            previous_base: Some(Offset::new(5)),
+        };
         let mut expected = b"seg1\xab\xcd".to_vec();
         expected.extend([0; 13]);
         expected.extend(b"\x07\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x05");
         assert_eq!(label.encode(), *expected);
         assert_eq!(Label::decode(&expected), Some(label));
-        let first = Label { previous_base: None, ..label };
+        let first = Label {
+            previous_base: None,
+            ..label
+        };
         assert_eq!(Label::decode(&first.encode()), Some(first));
         assert_eq!(Label::decode(&expected[..35]), None);
         assert_eq!(Label::decode(b"my own label"), None);

@@ -32,14 +32,18 @@ pub(crate) fn parse_store(name: &str) -> Option<Offset> {
 /// log was interrupted.
 pub(crate) fn may_precede_log(name: &str) -> bool {
     name == LOCK
-        || name.strip_suffix(TEMPORARY).is_some_and(|name| name == CHECKPOINT)
+        || name
+            .strip_suffix(TEMPORARY)
+            .is_some_and(|name| name == CHECKPOINT)
         || name == "lost+found"
 }
 
 fn parse(name: &str, suffix: &str) -> Option<Offset> {
     let digits = name.strip_suffix(suffix)?;
     let plain = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| digits.parse().ok().map(Offset::new)).flatten()
+    plain
+        .then(|| digits.parse().ok().map(Offset::new))
+        .flatten()
 }
 
 #[cfg(test)]

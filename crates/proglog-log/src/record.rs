@@ -1,6 +1,6 @@
 //! What is appended: records and batches of them.
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use prost::Message;
 
 pub use proglog_api::v1::{Header, Record};
@@ -99,6 +99,24 @@ impl From<Record> for Batch {
     }
 }
 
+macro_rules! batch_of_one {
+    ($($value:ty),*) => {$(
+        impl From<$value> for Batch {
+            fn from(value: $value) -> Self {
+                Record::from(value).into()
+            }
+        }
+    )*};
+}
+
+batch_of_one!(&str, &[u8], String, Bytes);
+
+impl<const N: usize> From<&[u8; N]> for Batch {
+    fn from(value: &[u8; N]) -> Self {
+        Record::from(value).into()
+    }
+}
+
 /// The size of a record that limits speak of: the bytes of its value, key and headers, and 32 for
 /// each header. Its encoding is at most [`RECORD_OVERHEAD_MAX`](crate::options::RECORD_OVERHEAD_MAX)
 /// bytes longer.
@@ -107,7 +125,7 @@ pub(crate) fn size(record: &Record) -> usize {
         .headers
         .iter()
         .map(|header| header.name.len() + header.value.len() + 32);
-    record.value.len() + record.key.as_ref().map_or(0, bytes::Bytes::len) + headers.sum::<usize>()
+    record.value.len() + record.key.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
 }
 
 /// Appends to `buffer` the encoding of `record` with what the log sets: its offset and the time.

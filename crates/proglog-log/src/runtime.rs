@@ -26,10 +26,14 @@ pub(crate) fn spawn(job: impl FnOnce() + Send + 'static) {
 /// Runs `job` once `delay` has passed, on a background thread.
 pub(crate) fn spawn_after(delay: Duration, job: impl FnOnce() + Send + 'static) {
     // A time that no clock can tell never comes.
-    let Some(due) = Instant::now().checked_add(delay) else { return };
+    let Some(due) = Instant::now().checked_add(delay) else {
+        return;
+    };
     RUNTIME.add(|state| {
         state.timers_added += 1;
-        state.timers.insert((due, Reverse(state.timers_added)), Box::new(job));
+        state
+            .timers
+            .insert((due, Reverse(state.timers_added)), Box::new(job));
     });
 }
 
@@ -56,7 +60,10 @@ impl Runtime {
             threads: 0,
             idle: 0,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 
     fn add(&'static self, change: impl FnOnce(&mut State)) {
@@ -68,8 +75,9 @@ impl Runtime {
         }
         state.threads += 1;
         drop(state);
-        let started =
-            thread::Builder::new().name("proglog".to_owned()).spawn(|| self.work());
+        let started = thread::Builder::new()
+            .name("proglog".to_owned())
+            .spawn(|| self.work());
         if started.is_err() {
             self.do_without_thread();
         }
@@ -136,7 +144,12 @@ mod tests {
         drop(sender);
         let mut done = receiver.iter().collect::<Vec<_>>();
         done.sort_unstable();
-        assert_eq!(done, (0..100).filter(|number| number % 10 != 0).collect::<Vec<_>>());
+        assert_eq!(
+            done,
+            (0..100)
+                .filter(|number| number % 10 != 0)
+                .collect::<Vec<_>>()
+        );
     }
 
     #[test]
@@ -151,7 +164,10 @@ mod tests {
         }
         drop(sender);
         let done = receiver.iter().collect::<Vec<_>>();
-        assert!(done.iter().all(|(millis, at)| *at >= Duration::from_millis(*millis)));
+        assert!(
+            done.iter()
+                .all(|(millis, at)| *at >= Duration::from_millis(*millis))
+        );
         assert_eq!(done.len(), 3);
     }
 }

@@ -23,6 +23,8 @@ use crate::sync::{Mutex, OnceLock};
 pub struct Ticket {
     offsets: Range<Offset>,
     group: Arc<Group>,
+    /// `None` if the group is complete from the start.
+    driver: Option<Arc<dyn Driver>>,
     listener: Option<EventListener>,
 }
 
@@ -31,12 +33,11 @@ pub(crate) struct Group {
     outcome: OnceLock<Result<()>>,
     done: Event,
     callbacks: Mutex<Vec<Callback>>,
-    driver: Option<Arc<dyn Driver>>,
 }
 
 type Callback = Box<dyn FnOnce(Result<()>) + Send>;
 
-/// What brings open groups to their outcome.
+/// What brings open groups to their outcome: the log.
 pub(crate) trait Driver: Send + Sync {
     /// Tries to bring the open groups to their outcome, on this thread. Returns at once if another
     /// thread is at it: that one notifies a listener of `group` when it is done.
@@ -47,17 +48,16 @@ pub(crate) trait Driver: Send + Sync {
 }
 
 impl Group {
-    pub(crate) fn new(driver: Option<Arc<dyn Driver>>) -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             outcome: OnceLock::new(),
             done: Event::new(),
             callbacks: Mutex::new(Vec::new()),
-            driver,
         })
     }
 
     /// The outcome, for every append of this group. The first one counts.
-    pub(crate) fn complete(&self, outcome: Result<()>) {
+    pub(crate) fn complete(&self, outcome: &Result<()>) {
         if self.outcome.set(outcome.clone()).is_err() {
             return;
         }
@@ -78,7 +78,7 @@ impl Group {
         self.done.notify_additional(1);
     }
 
-    fn wait(&self) -> Result<()> {
+    fn wait(&self, driver: Option<&dyn Driver>) -> Result<()> {
         loop {
             if let Some(outcome) = self.outcome.get() {
                 return outcome.clone();
@@ -87,7 +87,7 @@ impl Group {
             if self.is_complete() {
                 continue;
             }
-            if let Some(driver) = &self.driver {
+            if let Some(driver) = driver {
                 driver.drive(self);
             }
             if !self.is_complete() {
@@ -109,19 +109,24 @@ impl Group {
 }
 
 impl Ticket {
-    pub(crate) fn new(offsets: Range<Offset>, group: Arc<Group>) -> Self {
+    pub(crate) fn new(
+        offsets: Range<Offset>,
+        group: Arc<Group>,
+        driver: Option<Arc<dyn Driver>>,
+    ) -> Self {
         Self {
             offsets,
             group,
+            driver,
             listener: None,
         }
     }
 
     /// A ticket for an append that is complete.
     pub fn ready(offsets: Range<Offset>) -> Self {
-        let group = Group::new(None);
-        group.complete(Ok(()));
-        Self::new(offsets, group)
+        let group = Group::new();
+        group.complete(&Ok(()));
+        Self::new(offsets, group, None)
     }
 
     /// The offsets that the records have, if the append succeeds.
@@ -137,7 +142,7 @@ impl Ticket {
     ///
     /// What made the append fail; [`Error::outcome`] tells whether it may be stored all the same.
     pub fn wait(self) -> Result<Range<Offset>> {
-        self.group.wait()?;
+        self.group.wait(self.driver.as_deref())?;
         Ok(self.offsets)
     }
 
@@ -152,7 +157,7 @@ impl Ticket {
     }
 
     fn drive_in_background(&self) {
-        if let Some(driver) = &self.group.driver
+        if let Some(driver) = &self.driver
             && !self.group.is_complete()
         {
             driver.drive_in_background();
@@ -188,7 +193,7 @@ impl fmt::Debug for Ticket {
         f.debug_struct("Ticket")
             .field("offsets", &self.offsets)
             .field("complete", &self.group.is_complete())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -229,6 +229,13 @@ impl Error {
         }
     }
 
+    pub(crate) fn sync_failed(file: &Arc<str>, source: io::Error) -> Self {
+        Self::SyncFailed {
+            file: Arc::clone(file),
+            source: Arc::new(source),
+        }
+    }
+
     pub(crate) fn io(operation: Operation, file: &Arc<str>, source: io::Error) -> Self {
         Self::Io {
             operation,

@@ -163,10 +163,8 @@ impl ReadHeader {
         };
         file.write_all_at(&self.header.encode_copy(), number * HEADER_COPY_LEN as u64)
             .map_err(|error| Error::io(Operation::Write, name, error))?;
-        file.sync_data().map_err(|error| Error::SyncFailed {
-            file: Arc::clone(name),
-            source: Arc::new(error),
-        })?;
+        file.sync_data()
+            .map_err(|error| Error::sync_failed(name, error))?;
         Ok(true)
     }
 }

@@ -101,6 +101,16 @@ impl Storage for SimFile {
         let holder = state.inode(self.inode).locked_by.get_or_insert(self.handle);
         Ok(*holder == self.handle)
     }
+
+    fn unlock(&self) -> io::Result<()> {
+        let mut state = self.disk.0.lock();
+        state.check(self.call(CallKind::Lock))?;
+        state
+            .inode(self.inode)
+            .locked_by
+            .take_if(|holder| *holder == self.handle);
+        Ok(())
+    }
 }
 
 impl Drop for SimFile {

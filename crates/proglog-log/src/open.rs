@@ -1,0 +1,269 @@
+//! Opening a log: which files there are, what they say they are, and how far they go.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use proglog_store::{Boundary, Directory, OpenMode, Operation, Storage, Store};
+
+use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::error::{Error, Result, SegmentIdentity};
+use crate::label::Label;
+use crate::names::{self, CHECKPOINT, LOCK, TEMPORARY};
+use crate::offset::Offset;
+use crate::options::Options;
+use crate::recovery::Recovery;
+use crate::segment::{OpenedActive, Segment};
+use crate::shared::{Parts, Shared};
+
+/// Opens the log in `directory`, or makes one if it is empty.
+pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<Arc<Shared>> {
+    let begun = Instant::now();
+    options.validate()?;
+    check_is_log(&list(&*directory)?)?;
+    let lock = lock(&*directory)?;
+    // Only now nobody else changes anything. The names of an earlier process may not be durable.
+    let names = list(&*directory)?;
+    sync_directory(&*directory)?;
+    let bases = names
+        .iter()
+        .filter_map(|name| names::parse_store(name))
+        .collect::<Vec<_>>();
+    let mut checkpoint = open_checkpoint(&directory, &names, &bases)?;
+    let labels = read_labels(&*directory, bases, checkpoint.current().log_id)?;
+    check_chain(&labels, checkpoint.current())?;
+    let (active, known) = active_label(&labels, checkpoint.current());
+    let OpenedActive {
+        segment,
+        index_rebuilt,
+    } = Segment::open_active(&directory, active, options, known)?;
+
+    let open = segment.open()?;
+    let found = open.store.recovery();
+    let base = active.identity.base_offset;
+    let mut segments = Vec::new();
+    let mut indexes_rebuilt = usize::from(index_rebuilt);
+    for (older, next) in labels.keys().zip(labels.keys().skip(1)) {
+        let older_segment = Segment::sealed(Arc::clone(&directory), *older);
+        indexes_rebuilt += usize::from(older_segment.check_index(next.since(*older))?);
+        segments.push(Arc::new(older_segment));
+    }
+    segments.push(Arc::new(segment));
+
+    let end = base.plus(found.end.frames);
+    if !found.clean {
+        checkpoint.confirm()?;
+    }
+    let next = Checkpoint {
+        segment_exists: true,
+        segment_base: base,
+        recovery_point: found.end,
+        ..checkpoint.current().clone()
+    };
+    if next != *checkpoint.current() {
+        checkpoint.write(next)?;
+    }
+    let recovery = Recovery {
+        clean: found.clean,
+        records: checkpoint.current().start..end,
+        recovery_point: base.plus(found.recovery_point.frames),
+        set_aside: found.set_aside.clone(),
+        damaged: found
+            .damaged
+            .map(|position| (names::store(base).into(), position)),
+        headers_restored: usize::from(found.header_restored),
+        indexes_rebuilt,
+        left_over: names
+            .into_iter()
+            .filter(|name| name.ends_with(TEMPORARY))
+            .collect(),
+        elapsed: begun.elapsed(),
+    };
+    let last_appended_at = last_appended_at(&segments, end)?;
+    let options = options.clone();
+    Shared::new(Parts {
+        directory,
+        options,
+        lock,
+        checkpoint,
+        segments,
+        recovery,
+        last_appended_at,
+    })
+}
+
+/// Makes the checkpoint of the log in `directory` anew, from what the segments say of themselves.
+pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
+    let _lock = lock(&*directory)?;
+    let names = list(&*directory)?;
+    let bases = names
+        .iter()
+        .filter_map(|name| names::parse_store(name))
+        .collect::<Vec<_>>();
+    let Some(first) = bases.iter().min() else {
+        return Err(Error::CheckpointLost {
+            problem: "there is no segment to make it from",
+        });
+    };
+    let log_id = read_label(&*directory, *first)?.identity.log_id;
+    let labels = read_labels(&*directory, bases, log_id)?;
+    let checkpoint = Checkpoint {
+        log_id,
+        start: *labels.keys().next().expect("there is a segment"),
+        segment_exists: true,
+        segment_base: *labels.keys().next_back().expect("there is a segment"),
+        recovery_point: Boundary::START,
+        data: Vec::new(),
+    };
+    check_chain(&labels, &checkpoint)?;
+    CheckpointFile::create(directory, checkpoint)?;
+    Ok(())
+}
+
+fn list(directory: &dyn Directory) -> Result<Vec<String>> {
+    let mut names = directory
+        .list()
+        .map_err(|error| Error::io(Operation::List, LOCK, error))?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn sync_directory(directory: &dyn Directory) -> Result<()> {
+    directory
+        .sync()
+        .map_err(|error| Error::io(Operation::SyncDirectory, LOCK, error))
+}
+
+/// A log has a checkpoint or a segment; a directory that has neither must hold nothing at all.
+fn check_is_log(names: &[String]) -> Result<()> {
+    let is_log = |name: &String| name == CHECKPOINT || names::parse_store(name).is_some();
+    match names.iter().find(|name| !names::may_precede_log(name)) {
+        Some(found) if !names.iter().any(is_log) => Err(Error::NotALog {
+            found: found.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn lock(directory: &dyn Directory) -> Result<Arc<dyn Storage>> {
+    let file = directory
+        .open(LOCK, OpenMode::CreateIfMissing)
+        .map_err(|error| Error::io(Operation::Open, LOCK, error))?;
+    match file.try_lock() {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(Error::Locked),
+        Err(error) => Err(Error::io(Operation::Lock, LOCK, error)),
+    }
+}
+
+fn open_checkpoint(
+    directory: &Arc<dyn Directory>,
+    names: &[String],
+    bases: &[Offset],
+) -> Result<CheckpointFile> {
+    let directory = Arc::clone(directory);
+    if names.iter().any(|name| name == CHECKPOINT) {
+        return CheckpointFile::open(directory);
+    }
+    if !bases.is_empty() {
+        return Err(Error::CheckpointLost {
+            problem: "its file is missing",
+        });
+    }
+    let mut log_id = [0; 16];
+    getrandom::fill(&mut log_id)
+        .map_err(|error| Error::io(Operation::Random, CHECKPOINT, io::Error::from(error)))?;
+    let first = Checkpoint {
+        log_id: u128::from_be_bytes(log_id),
+        start: Offset::ZERO,
+        segment_exists: false,
+        segment_base: Offset::ZERO,
+        recovery_point: Boundary::START,
+        data: Vec::new(),
+    };
+    CheckpointFile::create(directory, first)
+}
+
+/// What the segments' headers say, by the base offset in their names, which must agree.
+fn read_labels(
+    directory: &dyn Directory,
+    bases: Vec<Offset>,
+    log_id: u128,
+) -> Result<BTreeMap<Offset, Label>> {
+    let mut labels = BTreeMap::new();
+    for base_offset in bases {
+        let label = read_label(directory, base_offset)?;
+        let expected = SegmentIdentity {
+            log_id,
+            base_offset,
+        };
+        if label.identity != expected {
+            let file = names::store(base_offset).into();
+            return Err(Error::WrongSegment {
+                file,
+                expected,
+                got: label.identity,
+            });
+        }
+        labels.insert(base_offset, label);
+    }
+    Ok(labels)
+}
+
+fn read_label(directory: &dyn Directory, base: Offset) -> Result<Label> {
+    let name = names::store(base);
+    let store = Store::open_sealed_in(directory, &name)?;
+    Label::decode(store.label()).ok_or(Error::NotASegment { file: name.into() })
+}
+
+/// Every segment from the one with the log's start to the newest known one must be there.
+fn check_chain(labels: &BTreeMap<Offset, Label>, checkpoint: &Checkpoint) -> Result<()> {
+    let missing = |base_offset| Err(Error::MissingSegment { base_offset });
+    if checkpoint.segment_exists && !labels.contains_key(&checkpoint.segment_base) {
+        return missing(checkpoint.segment_base);
+    }
+    if let Some((first, label)) = labels.first_key_value()
+        && *first > checkpoint.start
+    {
+        return missing(label.previous_base.unwrap_or(checkpoint.start));
+    }
+    for (before, label) in labels.keys().zip(labels.values().skip(1)) {
+        if label.previous_base != Some(*before) {
+            return missing(label.previous_base.unwrap_or(checkpoint.start));
+        }
+    }
+    Ok(())
+}
+
+/// The label of the segment to append to, which is made if there is none yet, and what of it is
+/// known to be durable.
+fn active_label(labels: &BTreeMap<Offset, Label>, checkpoint: &Checkpoint) -> (Label, Boundary) {
+    let (log_id, base_offset) = (checkpoint.log_id, checkpoint.start);
+    let first = Label {
+        identity: SegmentIdentity {
+            log_id,
+            base_offset,
+        },
+        previous_base: None,
+    };
+    let label = labels.values().next_back().copied().unwrap_or(first);
+    let known = if label.identity.base_offset == checkpoint.segment_base {
+        checkpoint.recovery_point
+    } else {
+        Boundary::START
+    };
+    (label, known)
+}
+
+/// When the newest record was appended; the log's clock must not go back behind it. A damaged one
+/// cannot tell.
+fn last_appended_at(segments: &[Arc<Segment>], end: Offset) -> Result<i64> {
+    let newest = segments.iter().rev().find(|segment| segment.base() < end);
+    let Some(segment) = newest else { return Ok(0) };
+    match segment.open()?.read(Offset::new(end.get() - 1)) {
+        Ok(record) => Ok(record.appended_at),
+        Err(Error::Corrupt { .. }) => Ok(0),
+        Err(error) => Err(error),
+    }
+}

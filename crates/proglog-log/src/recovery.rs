@@ -1,0 +1,37 @@
+//! What opening a log found and did.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proglog_store::{Position, SetAside};
+
+use crate::offset::Offset;
+
+/// What opening a log found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Whether the log had been closed, or was made just now.
+    pub clean: bool,
+    /// The records that the log has.
+    pub records: Range<Offset>,
+    /// The end of what was known to be on the device before (exclusive); all records are now.
+    pub recovery_point: Offset,
+    /// What lay at the end of the newest segment and is not a whole batch, kept in a file of its
+    /// own. Most likely it was never acknowledged. It is ambiguous, in that it cannot be told from
+    /// damage to what was acknowledged last, just before the log ended without being closed.
+    pub set_aside: Option<SetAside>,
+    /// The first damage found below the recovery point: a segment's file name and the place in it.
+    /// Records there are unreadable, all others are not. Only what was scanned counts: damage
+    /// elsewhere shows when it is read.
+    pub damaged: Option<(Arc<str>, Position)>,
+    /// How many segments had one damaged header, restored from its copy.
+    pub headers_restored: usize,
+    /// How many segments had no usable index, and got a new one.
+    pub indexes_rebuilt: usize,
+    /// Files that were being made when the log ended. They hold nothing of it.
+    pub left_over: Vec<String>,
+    /// How long opening took.
+    pub elapsed: Duration,
+}

@@ -1,0 +1,390 @@
+//! A segment: one store of records and its index.
+
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use proglog_store::{Boundary, Directory, Frame, Frames, OpenMode, Operation, Position, Store};
+use prost::Message;
+use quick_cache::sync::Cache;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::{self, Entry, Index, PAGE_ENTRIES};
+use crate::label::Label;
+use crate::names;
+use crate::offset::Offset;
+use crate::options::{Options, RECORD_OVERHEAD_MAX};
+use crate::record::Record;
+use crate::sync::{AtomicU64, Mutex, Ordering};
+
+/// How many sealed segments of all logs of the process are kept open; each has two files.
+const OPEN_SEALED_MAX: usize = 256;
+
+static OPEN_SEALED: LazyLock<Cache<u64, Arc<OpenSegment>>> =
+    LazyLock::new(|| Cache::new(OPEN_SEALED_MAX));
+
+/// What a read fetches when the index does not know where the record ends.
+const READ_GUESS: u64 = 4 << 10;
+
+/// A segment of a log: the active one, or one that is sealed and opened when it is read.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    directory: Arc<dyn Directory>,
+    base: Offset,
+    /// Names it in this process's caches.
+    id: u64,
+    /// The files while the segment is active.
+    active: Mutex<Option<Arc<OpenSegment>>>,
+}
+
+impl Segment {
+    pub(crate) fn sealed(directory: Arc<dyn Directory>, base: Offset) -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Self {
+            directory,
+            base,
+            id,
+            active: Mutex::new(None),
+        }
+    }
+
+    /// Makes the segment, durable with its name, to be appended to.
+    pub(crate) fn create(
+        directory: &Arc<dyn Directory>,
+        label: Label,
+        options: &Options,
+    ) -> Result<Self> {
+        Ok(Self::open_active(directory, label, options, Boundary::START)?.segment)
+    }
+
+    /// Opens and recovers the segment, to be appended to. `known` of it is durable.
+    pub(crate) fn open_active(
+        directory: &Arc<dyn Directory>,
+        label: Label,
+        options: &Options,
+        known: Boundary,
+    ) -> Result<OpenedActive> {
+        let base = label.identity.base_offset;
+        let segment = Self::sealed(Arc::clone(directory), base);
+        let payload_len_max = u32::try_from(options.record_bytes_max + RECORD_OVERHEAD_MAX);
+        let store_options = proglog_store::Options::new()
+            .label(label.encode())
+            .payload_len_max(payload_len_max.expect("the options were validated"))
+            .set_aside_files_max(options.set_aside_files_max)
+            .known_synced(known);
+        let store = Store::open_in(&**directory, &names::store(base), &store_options)?;
+        let count = store.end().frames;
+        let mut open = OpenSegment::new(&segment, store, index::place(count).0);
+        let index_rebuilt = open.recover_index(&segment, count)?;
+        *segment.active.lock() = Some(Arc::new(open));
+        Ok(OpenedActive {
+            segment,
+            index_rebuilt,
+        })
+    }
+
+    pub(crate) fn base(&self) -> Offset {
+        self.base
+    }
+
+    /// Its files, opened if they are not.
+    pub(crate) fn open(&self) -> Result<Arc<OpenSegment>> {
+        if let Some(active) = &*self.active.lock() {
+            return Ok(Arc::clone(active));
+        }
+        OPEN_SEALED.get_or_insert_with(&self.id, || {
+            let store = Store::open_sealed_in(&*self.directory, &names::store(self.base))?;
+            Ok(Arc::new(OpenSegment::new(self, store, u64::MAX)))
+        })
+    }
+
+    /// Lets the files go; the next one to read opens them again.
+    pub(crate) fn release(&self) {
+        self.active.lock().take();
+        OPEN_SEALED.remove(&self.id);
+    }
+
+    /// Makes the index of a sealed segment of `count` records again if its file is missing or of
+    /// another length. Returns whether it was made.
+    pub(crate) fn check_index(&self, count: u64) -> Result<bool> {
+        let len = match self
+            .directory
+            .open(&names::index(self.base), OpenMode::Read)
+        {
+            Ok(file) => file.len().ok(),
+            Err(_) => None,
+        };
+        let expected = index::file_len(count);
+        if len == Some(expected) || (len.is_none() && expected == 0) {
+            return Ok(false);
+        }
+        let store = Store::open_sealed_in(&*self.directory, &names::store(self.base))?;
+        let mut open = OpenSegment::new(self, store, u64::MAX);
+        open.rebuild_index(self, count)?;
+        open.index.write_all(true);
+        Ok(true)
+    }
+}
+
+/// An active segment that was opened.
+pub(crate) struct OpenedActive {
+    pub(crate) segment: Segment,
+    /// Whether its index had to be made again as a whole.
+    pub(crate) index_rebuilt: bool,
+}
+
+/// The files of a segment.
+#[derive(Debug)]
+pub(crate) struct OpenSegment {
+    base: Offset,
+    file: Arc<str>,
+    pub(crate) store: Store,
+    pub(crate) index: Index,
+}
+
+impl OpenSegment {
+    fn new(segment: &Segment, store: Store, pages_in_file: u64) -> Self {
+        let base = segment.base;
+        let index = Index::new(
+            Arc::clone(&segment.directory),
+            names::index(base),
+            segment.id,
+            store.salt(),
+            pages_in_file,
+        );
+        Self {
+            base,
+            file: names::store(base).into(),
+            store,
+            index,
+        }
+    }
+
+    pub(crate) fn base(&self) -> Offset {
+        self.base
+    }
+
+    /// Reads the record at `offset`, which this segment has.
+    pub(crate) fn read(&self, offset: Offset) -> Result<Record> {
+        let number = offset.since(self.base);
+        if let Some(entry) = self.index.entry(number) {
+            match self.read_entry(entry, offset) {
+                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                read => return read,
+            }
+        }
+        // Either the record is damaged or the index is wrong: the store tells.
+        self.read_entry(self.locate(number)?, offset)
+    }
+
+    fn read_entry(&self, entry: Entry, offset: Offset) -> Result<Record> {
+        let Entry { position, next } = entry;
+        let len = next.map_or(READ_GUESS, |next| next.get().saturating_sub(position.get()));
+        let payload_len_max = u64::from(self.store.payload_len_max());
+        let guess = usize::try_from(len.min(payload_len_max + 8)).unwrap_or(usize::MAX);
+        let payload = self
+            .store
+            .read_guessing(position, guess)
+            .map_err(|error| self.corrupt_at(offset, position, error))?;
+        self.decode(payload, offset, position)
+    }
+
+    /// The record in `payload`, which must have this offset.
+    pub(crate) fn decode(
+        &self,
+        payload: Bytes,
+        offset: Offset,
+        position: Position,
+    ) -> Result<Record> {
+        match Record::decode(payload) {
+            Ok(record) if record.offset == offset.get() => Ok(record),
+            _ => Err(self.corrupt(offset, position, None)),
+        }
+    }
+
+    /// The frames from the record at `offset` on, up to `end`.
+    pub(crate) fn frames(&self, offset: Offset, end: Option<Position>) -> Result<Frames> {
+        let number = offset.since(self.base);
+        let entry = match self.index.entry(number) {
+            Some(entry) => entry,
+            None => self.locate(number)?,
+        };
+        let end = end.unwrap_or(Position::new(u64::MAX));
+        Ok(self.store.frames(entry.position..end))
+    }
+
+    /// Finds record `number` by walking over the store, and restores its page of the index.
+    fn locate(&self, number: u64) -> Result<Entry> {
+        let (page, at) = index::place(number);
+        let first = page * PAGE_ENTRIES as u64;
+        let mut entries = Vec::new();
+        let (from, start) = self.anchor(first);
+        self.walk(
+            from,
+            start..first + PAGE_ENTRIES as u64,
+            |number, position| {
+                if number >= first {
+                    entries.extend(u32::try_from(position.get()));
+                }
+            },
+        )?;
+        self.index.restore_page(page, &entries);
+        Entry::of(&entries, at)
+            .ok_or_else(|| self.corrupt(self.base.plus(number), self.store.end().position, None))
+    }
+
+    /// Where a walk to record `number` may start, and the number of the record there: the record
+    /// before, if the index finds it, or else the segment's first.
+    fn anchor(&self, number: u64) -> (Position, u64) {
+        let before = number.checked_sub(1).and_then(|before| {
+            let entry = self.index.entry(before)?;
+            self.read_entry(entry, self.base.plus(before)).ok()?;
+            Some((entry.position, before))
+        });
+        before.unwrap_or((Position::ZERO, 0))
+    }
+
+    /// Walks over the store from `from`, where record `numbers.start` is, and visits the position of
+    /// each record of `numbers`. A record that is not found, because it was damaged, is visited with
+    /// the place where it must have been.
+    fn walk(
+        &self,
+        from: Position,
+        numbers: Range<u64>,
+        mut visit: impl FnMut(u64, Position),
+    ) -> Result<()> {
+        let mut frames = self.store.frames(from..);
+        let mut next = numbers.start;
+        let mut damage = None;
+        while next < numbers.end {
+            match frames.next() {
+                Some(Ok(frame)) => match self.number(&frame) {
+                    Some(number) if (next..numbers.end).contains(&number) => {
+                        let missing = damage.take().unwrap_or(frame.position);
+                        (next..number).for_each(|number| visit(number, missing));
+                        visit(number, frame.position);
+                        next = number + 1;
+                    }
+                    Some(number) if number >= numbers.end => break,
+                    _ => drop(damage.get_or_insert(frame.position)),
+                },
+                Some(Err(error @ proglog_store::Error::Io { .. })) => return Err(error.into()),
+                Some(Err(_)) => {
+                    damage.get_or_insert(frames.position());
+                    if frames.resume()?.is_none() {
+                        break;
+                    }
+                }
+                None => break,
+            }
+        }
+        // Nothing beyond this place tells how many there should be.
+        if let Some(damage) = damage {
+            (next..numbers.end).for_each(|number| visit(number, damage));
+        }
+        Ok(())
+    }
+
+    fn number(&self, frame: &Frame) -> Option<u64> {
+        let offset = Record::decode(frame.payload.clone()).ok()?.offset;
+        offset.checked_sub(self.base.get())
+    }
+
+    /// Brings the index of the active segment, which has `count` records, up to date. Returns
+    /// whether it had to be made again as a whole.
+    fn recover_index(&mut self, segment: &Segment, count: u64) -> Result<bool> {
+        let (full_pages, tail) = index::place(count);
+        if self.store.recovery().clean
+            && let Some(page) = self.index.page(full_pages)
+            && page.len() == tail
+        {
+            page.iter()
+                .for_each(|entry| self.index.push(Position::new((*entry).into())));
+            return Ok(false);
+        }
+        let first = full_pages * PAGE_ENTRIES as u64;
+        let anchored = full_pages == 0 || self.index.page(full_pages - 1).is_some();
+        let (from, start) = self.anchor(first);
+        if !anchored || (start == 0 && first > 0) {
+            self.rebuild_index(segment, count)?;
+            return Ok(true);
+        }
+        self.walk(from, start..count, |number, position| {
+            if number >= first {
+                self.index.push(position);
+            }
+        })?;
+        self.fill_index(count);
+        Ok(false)
+    }
+
+    /// Makes the index of this segment, which has `count` records, again.
+    fn rebuild_index(&mut self, segment: &Segment, count: u64) -> Result<()> {
+        let end = self.store.end().position;
+        // Each record takes more than a frame's header.
+        if count > end.get() / 8 {
+            let expected = Position::new(count.saturating_mul(8));
+            let file = Arc::clone(&self.file);
+            return Err(proglog_store::Error::Truncated {
+                file,
+                end,
+                expected,
+            }
+            .into());
+        }
+        let name = names::index(self.base);
+        match segment.directory.remove(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(Operation::Remove, &name, error));
+            }
+            _ => {}
+        }
+        *self = Self::new(segment, self.store.clone(), 0);
+        let index = &self.index;
+        self.walk(Position::ZERO, 0..count, |_, position| {
+            index.push(position);
+            index.write_full_pages(count);
+        })?;
+        self.fill_index(count);
+        Ok(())
+    }
+
+    /// Records at the end that no walk found, with no frame behind them either, are missing there.
+    fn fill_index(&self, count: u64) {
+        while self.index.len() < count {
+            self.index.push(self.store.end().position);
+        }
+    }
+
+    pub(crate) fn corrupt(
+        &self,
+        offset: Offset,
+        position: Position,
+        source: Option<proglog_store::Error>,
+    ) -> Error {
+        Error::Corrupt {
+            offset,
+            file: Arc::clone(&self.file),
+            position,
+            source: source.map(Arc::new),
+        }
+    }
+
+    /// What a failed read of the record at `offset` means.
+    pub(crate) fn corrupt_at(
+        &self,
+        offset: Offset,
+        position: Position,
+        error: proglog_store::Error,
+    ) -> Error {
+        use proglog_store::ErrorKind as Store;
+        match error.kind() {
+            Store::Corrupt | Store::OutOfRange | Store::InvalidInput => {
+                self.corrupt(offset, position, Some(error))
+            }
+            Store::Closed => Error::Closed,
+            _ => error.into(),
+        }
+    }
+}
