@@ -65,8 +65,9 @@ fn settings_come_from_flags_and_from_the_environment() {
         assert_eq!(client.call("POST /", RECORD).status, 200);
     }
     let segments = std::fs::read_dir(data.path().join("default")).unwrap();
-    let names = segments.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert!(names.filter(|name| name.ends_with(".log")).count() > 1);
+    let paths = segments.map(|entry| entry.unwrap().path());
+    let stores = paths.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    assert!(stores.count() > 1);
 
     let other = TempDir::new().unwrap();
     let folder = other.path().join("from/a/flag");

@@ -2,6 +2,8 @@
 //! what it likes.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod router;
+
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,8 +1,8 @@
-//! The program `proglog-server`: flags and signals; what it serves is in the library.
+//! The program `proglog-server`: flags and signals. What it serves is in the library.
 
 mod args;
+mod signals;
 
-use std::future::Future;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -44,31 +44,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn serve(listener: TcpListener, log: Log) -> anyhow::Result<()> {
-    let shutdown = shutdown_signal().context("cannot catch signals")?;
+    let shutdown = signals::shutdown().context("cannot catch signals")?;
     let address = listener.local_addr().context("cannot tell the address")?;
     // Whoever started the server may have stopped listening; it serves all the same.
     let _ = writeln!(io::stdout(), "listening on http://{address}");
     proglog_server::serve(listener, Arc::new(log), shutdown).await;
     Ok(())
-}
-
-/// Completes at the first SIGINT or SIGTERM from now on.
-#[cfg(unix)]
-fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// Completes at the first Ctrl-C from now on.
-#[cfg(windows)]
-fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut ctrl_c = tokio::signal::windows::ctrl_c()?;
-    Ok(async move { ctrl_c.recv().await.unwrap_or_default() })
 }
