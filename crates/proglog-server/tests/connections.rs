@@ -33,7 +33,7 @@ fn gated() -> (Arc<HookedLog>, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let opened = Mutex::new(opened);
     let log = HookedLog::new(move || {
         begun.send(()).unwrap();
-        let _ = opened.lock().unwrap().recv();
+        let _ = opened.lock().unwrap().recv_timeout(NEVER);
         Ok(())
     });
     (log, begins, gate)

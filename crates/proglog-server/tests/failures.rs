@@ -97,7 +97,7 @@ async fn a_log_that_blocks_holds_up_its_own_call_alone_and_for_a_time() {
     let (release, blocked) = mpsc::channel::<()>();
     let blocked = Mutex::new(blocked);
     let log = HookedLog::new(move || {
-        let _ = blocked.lock().unwrap().recv();
+        let _ = blocked.lock().unwrap().recv_timeout(NEVER);
         Ok(())
     });
     let router = Options::new().request_timeout(SOON).router(log.clone());
