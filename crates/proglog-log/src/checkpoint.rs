@@ -132,6 +132,10 @@ pub(crate) struct CheckpointFile {
     number: u64,
     /// The slot that holds it, which the next write must leave alone.
     slot: u64,
+    /// Whether that slot was written by this process. Of one that was not, an earlier process may
+    /// have seen the sync fail: then it can be read now and is not on the device, so it is written
+    /// again, same bytes, before the other slot is.
+    confirmed: bool,
 }
 
 impl CheckpointFile {
@@ -154,6 +158,7 @@ impl CheckpointFile {
             current,
             number: 1,
             slot: 1,
+            confirmed: true,
         })
     }
 
@@ -191,6 +196,7 @@ impl CheckpointFile {
             current,
             number,
             slot,
+            confirmed: false,
         })
     }
 
@@ -199,14 +205,12 @@ impl CheckpointFile {
         &self.current
     }
 
-    /// Writes what is current again, same bytes, where it lies. An earlier process may have seen its
-    /// sync fail, and then it can be read now and not be on the device.
-    pub(crate) fn confirm(&mut self) -> Result<()> {
-        self.write_to(self.slot, &self.current.encode(self.number))
-    }
-
     /// Writes `next`; on return it is durable. After an error the last one still is.
     pub(crate) fn write(&mut self, next: Checkpoint) -> Result<()> {
+        if !self.confirmed {
+            self.write_to(self.slot, &self.current.encode(self.number))?;
+            self.confirmed = true;
+        }
         let (slot, number) = (1 - self.slot, self.number + 1);
         self.write_to(slot, &next.encode(number))?;
         (self.current, self.number, self.slot) = (next, number, slot);

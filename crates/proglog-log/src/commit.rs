@@ -52,12 +52,12 @@ impl Driver for Shared {
         let Some(lead) = self.lead.try_lock() else {
             return;
         };
-        if !group.is_complete() {
-            // A failure is told through the group.
-            drop(self.commit_group(&lead, self.commit_for_durability()));
+        if group.is_complete() {
+            drop(lead);
+            return self.pass_lead_on();
         }
-        drop(lead);
-        self.pass_lead_on();
+        // A failure is told through the group.
+        drop(self.lead(lead, self.commit_for_durability()));
     }
 
     fn drive_in_background(&self) {
@@ -86,10 +86,18 @@ impl Shared {
 
     /// Takes the lead, as soon as it is free, and brings the open group to its outcome.
     pub(crate) fn commit(&self, commit: Commit) -> Result<()> {
-        let lead = self.lead.lock();
-        let committed = self.commit_group(&lead, commit);
+        self.lead(self.lead.lock(), commit)
+    }
+
+    /// Brings the open group to its outcome and gives up the lead.
+    fn lead(&self, lead: MutexGuard<'_, ()>, commit: Commit) -> Result<()> {
+        let mut settled = Vec::new();
+        let committed = self.commit_group(commit, &mut settled);
         drop(lead);
         self.pass_lead_on();
+        for group in settled {
+            group.call_back();
+        }
         committed
     }
 
@@ -98,8 +106,9 @@ impl Shared {
         self.writer.lock().group.wake_one();
     }
 
-    /// Brings the open group to its outcome, and returns it. The caller has the lead.
-    fn commit_group(&self, _lead: &MutexGuard<'_, ()>, commit: Commit) -> Result<()> {
+    /// Brings the open group to its outcome, and returns it. The caller has the lead, and calls back
+    /// the groups that it finds in `settled` when it has given it up.
+    fn commit_group(&self, commit: Commit, settled: &mut Vec<Arc<Group>>) -> Result<()> {
         let closed = Self::close_group(&mut self.writer.lock());
         let store = &closed.segment.store;
         let committed = match commit {
@@ -107,10 +116,11 @@ impl Shared {
             Commit::Sync => store.sync(),
         };
         if let Err(error) = committed {
-            return self.fail(closed, error.into());
+            return self.fail(closed, error.into(), settled);
         }
         self.show(&closed.segment, closed.end);
-        closed.group.complete(&Ok(()));
+        closed.group.settle(Ok(()));
+        settled.push(closed.group);
         closed.segment.index.write_full_pages(closed.end.1.frames);
         match commit {
             Commit::Flush => self.sync_later(),
@@ -147,7 +157,7 @@ impl Shared {
     }
 
     /// Fails a group whose write or sync failed, and all that was submitted behind it.
-    fn fail(&self, closed: Closed, error: Error) -> Result<()> {
+    fn fail(&self, closed: Closed, error: Error, settled: &mut Vec<Arc<Group>>) -> Result<()> {
         let Closed {
             group,
             segment,
@@ -156,10 +166,10 @@ impl Shared {
         } = closed;
         let error = error.of_poisoned_store();
         let mut writer = self.writer.lock();
+        settled.push(Arc::clone(&group));
         if segment.store.recovery_point() >= end.1 {
             // A roll has synced it in the meantime.
-            drop(writer);
-            group.complete(&Ok(()));
+            group.settle(Ok(()));
             return Ok(());
         }
         let given_up = if error.kind() == ErrorKind::Poisoned {
@@ -171,27 +181,25 @@ impl Shared {
             segment.store.rewind(start.1).map_err(Error::from)
         };
         let behind = std::mem::replace(&mut writer.group, Group::new());
-        let (failure, failure_behind) = match given_up {
+        settled.push(Arc::clone(&behind));
+        match given_up {
             Ok(()) => {
                 segment.index.truncate(start.1.frames);
                 writer.next = start.0;
                 writer.group_start = start;
-                (
-                    error.clone(),
-                    Error::GivenUp {
-                        source: Arc::new(error),
-                    },
-                )
+                group.settle(Err(error.clone()));
+                behind.settle(Err(Error::GivenUp {
+                    source: Arc::new(error.clone()),
+                }));
+                Err(error)
             }
             Err(failure) => {
-                self.poison(failure.clone());
-                (failure.clone(), failure)
+                self.poison(&failure);
+                group.settle(Err(failure.clone()));
+                behind.settle(Err(failure.clone()));
+                Err(failure)
             }
-        };
-        drop(writer);
-        group.complete(&Err(failure.clone()));
-        behind.complete(&Err(failure_behind));
-        Err(failure)
+        }
     }
 
     /// Sees to it that what was flushed is synced once the interval has passed.

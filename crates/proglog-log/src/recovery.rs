@@ -26,8 +26,8 @@ pub struct Recovery {
     /// Records there are unreadable, all others are not. Only what was scanned counts: damage
     /// elsewhere shows when it is read.
     pub damaged: Option<(Arc<str>, Position)>,
-    /// How many segments had one damaged header, restored from its copy.
-    pub headers_restored: usize,
+    /// Whether one copy of the newest segment's header was damaged, and was restored from the other.
+    pub header_restored: bool,
     /// How many segments had no usable index, and got a new one.
     pub indexes_rebuilt: usize,
     /// Files that were being made when the log ended. They hold nothing of it.

@@ -9,7 +9,7 @@ use proglog_store::{Boundary, Directory, Position, Storage};
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::clock::Clock;
 use crate::commit::Commit;
-use crate::error::{Error, Result, SegmentIdentity};
+use crate::error::{Error, ErrorKind, Result, SegmentIdentity};
 use crate::label::Label;
 use crate::offset::Offset;
 use crate::options::{Durability, Options};
@@ -21,6 +21,8 @@ use crate::ticket::{Group, Ticket};
 
 /// What a frame adds to its payload.
 const FRAME_OVERHEAD: u64 = 8;
+/// What the store may add to a segment of its own before the next append: its marks.
+const STORE_OVERHEAD: u64 = 128;
 
 /// The state of an open log.
 ///
@@ -175,11 +177,10 @@ impl Shared {
         }
     }
 
-    /// Stops the log, and returns `failure`.
-    pub(crate) fn poison(&self, failure: Error) -> Error {
+    /// Stops the log.
+    pub(crate) fn poison(&self, failure: &Error) {
         // The first failure is the one to tell of.
         drop(self.failure.set(failure.clone()));
-        failure
     }
 
     /// What can be read.
@@ -244,7 +245,7 @@ impl Shared {
         let submitted = self.append(&mut self.writer.lock(), batch, &mut rolled);
         // Outside the lock: a callback may use the log.
         if let Some(group) = rolled {
-            group.complete(&Ok(()));
+            group.call_back();
         }
         submitted
     }
@@ -267,10 +268,12 @@ impl Shared {
             .map(|len| *len as u64 + FRAME_OVERHEAD)
             .sum::<u64>();
         let used = writer.active.store.len();
-        if writer.sealed || (used > 0 && used + len > self.options.segment_bytes_max) {
+        if writer.sealed
+            || (used > 0 && used + len + STORE_OVERHEAD > self.options.segment_bytes_max)
+        {
             self.roll(writer, rolled)?;
         }
-        let offsets = writer.append(&lens)?;
+        let offsets = writer.append(&lens).map_err(|error| self.refuse(error))?;
         let active = &writer.active;
         if self.options.durability == Durability::Buffered {
             let end = active.store.end();
@@ -289,14 +292,16 @@ impl Shared {
     /// Seals the active segment and makes the next one. `rolled` is the group that became durable.
     fn roll(&self, writer: &mut Writer, rolled: &mut Option<Arc<Group>>) -> Result<()> {
         let old = Arc::clone(&writer.active);
-        old.store.seal().map_err(|error| self.note(error.into()))?;
+        old.store.seal().map_err(|error| self.refuse(error))?;
         writer.sealed = true;
         let end = (writer.next, old.store.end());
         self.show(&old, end);
         writer.group_start = end;
-        *rolled = Some(std::mem::replace(&mut writer.group, Group::new()));
+        let group = std::mem::replace(&mut writer.group, Group::new());
+        group.settle(Ok(()));
+        *rolled = Some(group);
         self.next_segment(writer, &old)
-            .map_err(|error| self.note(error))
+            .map_err(|error| self.refuse(error))
     }
 
     fn next_segment(&self, writer: &mut Writer, old: &OpenSegment) -> Result<()> {
@@ -328,12 +333,17 @@ impl Shared {
         Ok(())
     }
 
-    /// Stops the log if its store is stopped by this error.
-    fn note(&self, error: Error) -> Error {
-        if error.kind() == crate::ErrorKind::Poisoned {
-            self.poison(error)
-        } else {
-            error
+    /// What to tell of an append that `error` has prevented. Stops the log if the store is stopped;
+    /// what was appended before may have been affected then, but this append was not.
+    fn refuse(&self, error: impl Into<Error>) -> Error {
+        let error = error.into();
+        if error.kind() != ErrorKind::Poisoned {
+            return error;
+        }
+        let failure = error.of_poisoned_store();
+        self.poison(&failure);
+        Error::Poisoned {
+            source: Arc::new(failure),
         }
     }
 

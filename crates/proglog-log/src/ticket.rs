@@ -11,6 +11,7 @@ use event_listener::{Event, EventListener, Listener};
 
 use crate::error::{Error, Result};
 use crate::offset::Offset;
+use crate::runtime;
 use crate::sync::{Mutex, OnceLock};
 
 /// Appends that were submitted and whose outcome may be open.
@@ -31,7 +32,10 @@ pub struct Ticket {
 /// Appends that share an outcome: they become durable by one sync, or fail by one failure.
 pub(crate) struct Group {
     outcome: OnceLock<Result<()>>,
-    done: Event,
+    /// Wakes threads that wait: for the outcome, or to take the lead.
+    threads: Event,
+    /// Wakes futures. They do not lead, so a future that is never polled again holds up nobody.
+    futures: Event,
     callbacks: Mutex<Vec<Callback>>,
 }
 
@@ -51,21 +55,30 @@ impl Group {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             outcome: OnceLock::new(),
-            done: Event::new(),
+            threads: Event::new(),
+            futures: Event::new(),
             callbacks: Mutex::new(Vec::new()),
         })
     }
 
-    /// The outcome, for every append of this group. The first one counts.
-    pub(crate) fn complete(&self, outcome: &Result<()>) {
-        if self.outcome.set(outcome.clone()).is_err() {
-            return;
+    /// Settles the outcome, for every append of this group, and wakes those who wait for it. The
+    /// first outcome counts. Callbacks are left to [`Group::call_back`].
+    pub(crate) fn settle(&self, outcome: Result<()>) {
+        if self.outcome.set(outcome).is_ok() {
+            self.threads.notify(usize::MAX);
+            self.futures.notify(usize::MAX);
         }
-        self.done.notify(usize::MAX);
-        // Taken before they run: a callback may use the log.
+    }
+
+    /// Calls those back who asked for it. Whoever settles the outcome does so next, holding no lock:
+    /// a callback may use the log.
+    pub(crate) fn call_back(&self) {
+        let Some(outcome) = self.outcome.get() else {
+            return;
+        };
         let callbacks = std::mem::take(&mut *self.callbacks.lock());
         for callback in callbacks {
-            callback(outcome.clone());
+            runtime::run(|| callback(outcome.clone()));
         }
     }
 
@@ -75,7 +88,7 @@ impl Group {
 
     /// Wakes one that waits, to take the lead.
     pub(crate) fn wake_one(&self) {
-        self.done.notify_additional(1);
+        self.threads.notify_additional(1);
     }
 
     fn wait(&self, driver: Option<&dyn Driver>) -> Result<()> {
@@ -83,7 +96,7 @@ impl Group {
             if let Some(outcome) = self.outcome.get() {
                 return outcome.clone();
             }
-            let listener = self.done.listen();
+            let listener = self.threads.listen();
             if self.is_complete() {
                 continue;
             }
@@ -96,15 +109,10 @@ impl Group {
         }
     }
 
-    fn call_back(&self, callback: Callback) {
-        let mut callbacks = self.callbacks.lock();
-        match self.outcome.get() {
-            None => callbacks.push(callback),
-            Some(outcome) => {
-                drop(callbacks);
-                callback(outcome.clone());
-            }
-        }
+    fn add_callback(&self, callback: Callback) {
+        self.callbacks.lock().push(callback);
+        // Whoever settled the outcome in the meantime may have looked for callbacks before.
+        self.call_back();
     }
 }
 
@@ -125,7 +133,7 @@ impl Ticket {
     /// A ticket for an append that is complete.
     pub fn ready(offsets: Range<Offset>) -> Self {
         let group = Group::new();
-        group.complete(&Ok(()));
+        group.settle(Ok(()));
         Self::new(offsets, group, None)
     }
 
@@ -148,11 +156,11 @@ impl Ticket {
 
     /// Calls `callback` with the outcome, as [`Ticket::wait`] returns it: at once on this thread if
     /// it is known already, otherwise on the thread that brings it about, which it should not hold
-    /// up.
+    /// up. A panic in it is caught and ends nothing else.
     pub fn on_complete(self, callback: impl FnOnce(Result<Range<Offset>>) + Send + 'static) {
         let offsets = self.offsets.clone();
-        self.group
-            .call_back(Box::new(move |outcome| callback(outcome.map(|()| offsets))));
+        let callback = move |outcome: Result<()>| callback(outcome.map(|()| offsets));
+        self.group.add_callback(Box::new(callback));
         self.drive_in_background();
     }
 
@@ -176,7 +184,7 @@ impl Future for Ticket {
             }
             match &mut self.listener {
                 None => {
-                    self.listener = Some(self.group.done.listen());
+                    self.listener = Some(self.group.futures.listen());
                     self.drive_in_background();
                 }
                 Some(listener) => match Pin::new(listener).poll(context) {
