@@ -169,10 +169,11 @@ fn a_ticket_can_be_awaited_waited_for_and_called_back() {
         log.submit("d").unwrap().on_complete(move |outcome| {
             // A callback may use the log.
             let offset = outcome.unwrap().start;
+            assert_eq!(handle.append("e").unwrap(), offset.plus(1));
             sender.send(handle.read(offset).unwrap().value).unwrap();
         });
         assert_eq!(receiver.recv().unwrap(), "d");
-        assert_eq!(values(&log, 0), ["a", "b", "c", "d"]);
+        assert_eq!(values(&log, 0), ["a", "b", "c", "d", "e"]);
     }
 }
 
