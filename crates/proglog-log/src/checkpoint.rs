@@ -145,6 +145,8 @@ impl CheckpointFile {
         let file = directory
             .open(&temporary, OpenMode::CreateIfMissing)
             .map_err(fail(Operation::Open))?;
+        file.allocate(2 * SLOT_LEN as u64)
+            .map_err(fail(Operation::Write))?;
         for number in 0..2 {
             write_slot(&*file, number, &current.encode(number))?;
         }

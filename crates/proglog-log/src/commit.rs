@@ -13,6 +13,7 @@
 //! seen them. When a sync fails nothing is known, and the log is poisoned.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proglog_store::Boundary;
 
@@ -24,6 +25,9 @@ use crate::segment::OpenSegment;
 use crate::shared::{Shared, Visible, Writer};
 use crate::sync::{MutexGuard, Ordering};
 use crate::ticket::{Driver, Group};
+
+/// How long after a sync a log counts as idle, if nothing was appended since.
+const IDLE: Duration = Duration::from_millis(250);
 
 /// How many bytes are appended before the checkpoint is written anew, at the most.
 const CHECKPOINT_BYTES: u64 = 16 << 20;
@@ -47,6 +51,24 @@ struct Closed {
     end: (Offset, Boundary),
 }
 
+/// What a leader has done.
+#[must_use]
+pub(crate) struct Committed {
+    outcome: Result<()>,
+    /// Groups whose outcome is settled and whose callbacks have not run.
+    settled: Vec<Arc<Group>>,
+}
+
+impl Committed {
+    /// Runs the callbacks, which may use the log: the caller holds no lock.
+    pub(crate) fn call_back(self) -> Result<()> {
+        for group in self.settled {
+            group.call_back();
+        }
+        self.outcome
+    }
+}
+
 impl Driver for Shared {
     fn drive(&self, group: &Group) {
         let Some(lead) = self.lead.try_lock() else {
@@ -57,7 +79,7 @@ impl Driver for Shared {
             return self.pass_lead_on();
         }
         // A failure is told through the group.
-        drop(self.lead(lead, self.commit_for_durability()));
+        drop(self.lead(lead, self.commit_for_durability()).call_back());
     }
 
     fn drive_in_background(&self) {
@@ -86,19 +108,21 @@ impl Shared {
 
     /// Takes the lead, as soon as it is free, and brings the open group to its outcome.
     pub(crate) fn commit(&self, commit: Commit) -> Result<()> {
+        self.commit_quietly(commit).call_back()
+    }
+
+    /// As [`Shared::commit`], but leaves the callbacks to the caller.
+    pub(crate) fn commit_quietly(&self, commit: Commit) -> Committed {
         self.lead(self.lead.lock(), commit)
     }
 
     /// Brings the open group to its outcome and gives up the lead.
-    fn lead(&self, lead: MutexGuard<'_, ()>, commit: Commit) -> Result<()> {
+    fn lead(&self, lead: MutexGuard<'_, ()>, commit: Commit) -> Committed {
         let mut settled = Vec::new();
-        let committed = self.commit_group(commit, &mut settled);
+        let outcome = self.commit_group(commit, &mut settled);
         drop(lead);
         self.pass_lead_on();
-        for group in settled {
-            group.call_back();
-        }
-        committed
+        Committed { outcome, settled }
     }
 
     /// Wakes one that waits for the open group, to lead it.
@@ -124,7 +148,10 @@ impl Shared {
         closed.segment.index.write_full_pages(closed.end.1.frames);
         match commit {
             Commit::Flush => self.sync_later(),
-            Commit::Sync => self.write_checkpoint_if_due(&closed.segment),
+            Commit::Sync => {
+                self.write_checkpoint_if_due(&closed.segment);
+                self.mark_when_idle();
+            }
         }
         Ok(())
     }
@@ -216,6 +243,25 @@ impl Shared {
                 shared.sync_scheduled.store(false, Ordering::Release);
                 // A failed sync poisons the log; a failed write is tried again with the next append.
                 drop(shared.commit(Commit::Sync));
+            }
+        });
+    }
+
+    /// Sees to it that a sync mark is written once nothing was appended for a while: then damage to
+    /// what was acknowledged last is known for what it is, even if the process is killed.
+    fn mark_when_idle(&self) {
+        if self.mark_scheduled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let this = self.this.clone();
+        runtime::spawn_after(IDLE, move || {
+            if let Some(shared) = this.upgrade() {
+                shared.mark_scheduled.store(false, Ordering::Release);
+                let store = shared.writer.lock().active.store.clone();
+                if store.recovery_point() == store.end() {
+                    // A mark that cannot be written comes with the next append.
+                    drop(store.mark());
+                }
             }
         });
     }

@@ -64,6 +64,14 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
+    /// The application's data does not fit in the checkpoint. Nothing was changed.
+    #[error("application data of {len} bytes is larger than {max}")]
+    ApplicationDataTooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The longest that fits.
+        max: usize,
+    },
     /// Somebody else, in this process or another, has the log open.
     #[error("the log is locked: another handle or process has it open")]
     Locked,
@@ -158,7 +166,7 @@ pub enum ErrorKind {
     Corrupt,
     /// What is stored is of another version.
     Unsupported,
-    /// The record or the batch is over a limit.
+    /// The record, the batch or the application's data is over a limit.
     TooLarge,
     /// The caller asked for what cannot be.
     InvalidInput,
@@ -191,7 +199,9 @@ impl Error {
             | Self::NotASegment { .. }
             | Self::MissingSegment { .. } => ErrorKind::Corrupt,
             Self::UnsupportedCheckpoint { .. } => ErrorKind::Unsupported,
-            Self::RecordTooLarge { .. } | Self::BatchTooLarge { .. } => ErrorKind::TooLarge,
+            Self::RecordTooLarge { .. }
+            | Self::BatchTooLarge { .. }
+            | Self::ApplicationDataTooLarge { .. } => ErrorKind::TooLarge,
             Self::Locked => ErrorKind::Locked,
             Self::NotALog { .. } => ErrorKind::NotALog,
             Self::Options(_) => ErrorKind::InvalidInput,

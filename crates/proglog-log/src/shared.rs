@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use proglog_store::{Boundary, Directory, Position, Storage};
 
-use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::checkpoint::{self, Checkpoint, CheckpointFile};
 use crate::clock::Clock;
 use crate::commit::Commit;
 use crate::error::{Error, ErrorKind, Result, SegmentIdentity};
@@ -26,7 +26,7 @@ const STORE_OVERHEAD: u64 = 128;
 
 /// The state of an open log.
 ///
-/// Locks are taken in this order: `lead`, `writer`, `checkpoint`, `segments`, `visible`. Readers take
+/// Locks are taken in this order: `lock`, `lead`, `writer`, `checkpoint`, `segments`, `visible`. Readers take
 /// only the last two, which are never held across a system call.
 pub(crate) struct Shared {
     pub(crate) this: Weak<Self>,
@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) background_commit: AtomicBool,
     /// Whether a sync is to come once the interval has passed.
     pub(crate) sync_scheduled: AtomicBool,
+    /// Whether a look is to be taken whether the log is idle.
+    pub(crate) mark_scheduled: AtomicBool,
 }
 
 /// What appending changes.
@@ -152,6 +154,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             background_commit: AtomicBool::new(false),
             sync_scheduled: AtomicBool::new(false),
+            mark_scheduled: AtomicBool::new(false),
         }))
     }
 
@@ -365,12 +368,32 @@ impl Shared {
         file.write(next)
     }
 
+    pub(crate) fn application_data(&self) -> Vec<u8> {
+        self.checkpoint.lock().current().data.clone()
+    }
+
+    pub(crate) fn set_application_data(&self, data: &[u8]) -> Result<()> {
+        self.check_open()?;
+        let (len, max) = (data.len(), checkpoint::DATA_LEN_MAX);
+        if len > max {
+            return Err(Error::ApplicationDataTooLarge { len, max });
+        }
+        let mut file = self.checkpoint.lock();
+        let next = Checkpoint {
+            data: data.to_vec(),
+            ..file.current().clone()
+        };
+        file.write(next)
+    }
+
     pub(crate) fn sync(&self) -> Result<()> {
         self.check_appendable()?;
         self.commit(Commit::Sync)
     }
 
     pub(crate) fn close(&self) -> Result<()> {
+        // Held to the end: who closes a log that is being closed waits until it is.
+        let mut lock = self.lock.lock();
         {
             // Appends check it under this lock.
             let _writer = self.writer.lock();
@@ -378,13 +401,14 @@ impl Shared {
                 return Ok(());
             }
         }
-        let committed = self.commit(Commit::Sync);
+        let committed = self.commit_quietly(Commit::Sync);
         let closed = self.close_files();
-        if let Some(lock) = self.lock.lock().take() {
+        if let Some(lock) = lock.take() {
             // Dropping the handle gives it up in any case.
             drop(lock.unlock());
         }
-        committed.and(closed)
+        drop(lock);
+        committed.call_back().and(closed)
     }
 
     fn close_files(&self) -> Result<()> {

@@ -329,3 +329,24 @@ fn the_trait_does_what_the_log_does() {
     log.sync().unwrap();
     log.close().unwrap();
 }
+
+#[test]
+fn application_data_is_kept_beside_the_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(&directory, Durability::Synced);
+    assert!(log.application_data().is_empty());
+    log.set_application_data(b"consumed 7").unwrap();
+    let error = log.set_application_data(&[0; 1025]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    for number in 0..200 {
+        log.append(vec![number; 100]).unwrap();
+    }
+    log.close().unwrap();
+    assert_eq!(
+        log.set_application_data(b"").unwrap_err().kind(),
+        ErrorKind::Closed
+    );
+    let log = open(&directory, Durability::Synced);
+    assert_eq!(log.application_data(), b"consumed 7");
+    assert_eq!(log.end_offset(), Offset::new(200));
+}

@@ -100,7 +100,7 @@ impl Buffers {
     /// Appends a mark that claims what is synced, unless the newest one claims as much. A write
     /// that follows a sync carries one so: at its start, or at its end where the sync was not over
     /// when it was begun.
-    fn push_mark_if_due(&mut self) {
+    pub(crate) fn push_mark_if_due(&mut self) {
         if self.synced > self.marked {
             self.push_mark(self.synced);
         }

@@ -365,6 +365,28 @@ impl Store {
         self.inner.sync(&self.inner.syncing.lock())
     }
 
+    /// Hands a sync mark to the operating system that tells the recovery point, unless the newest
+    /// one tells it or the store is sealed. Later appends bring marks of their own; this is for a
+    /// moment when there are none. If the process then ends without closing the store, damage to
+    /// anything below the recovery point is known for what it is, and never taken for an unfinished
+    /// write.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::flush`].
+    pub fn mark(&self) -> Result<()> {
+        let inner = &self.inner;
+        {
+            let mut buffers = inner.buffers.lock();
+            match inner.check_appendable() {
+                Err(Error::Sealed { .. }) => return Ok(()),
+                appendable => appendable?,
+            }
+            buffers.push_mark_if_due();
+        }
+        inner.flush().map(drop)
+    }
+
     /// Drops everything at and after `to`, which is a place between two batches, not below the
     /// recovery point: what was appended there will never be seen again. For an owner that gives up
     /// appends whose write has failed.
