@@ -12,7 +12,8 @@ use crate::offset::Offset;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {
-    /// Whether the log had been closed, or was made just now.
+    /// Whether the log ended with all of it known to be synced: it was closed, or it was idle when
+    /// it ended. A log that was made just now is clean too.
     pub clean: bool,
     /// The records that the log has.
     pub records: Range<Offset>,

@@ -38,7 +38,8 @@ pub struct Recovery {
     pub end: Boundary,
     /// What was known to be on the device before recovery; all below `end` is now.
     pub recovery_point: Boundary,
-    /// Whether the store had been closed, or was made just now.
+    /// Whether the data ends with a mark that all before it was synced: the store was closed, or
+    /// [marked](crate::Store::mark) when it was idle. A store without data is clean too.
     pub clean: bool,
     /// The first place below the recovery point that was found damaged. Only what was scanned
     /// counts: damage elsewhere shows when it is read.
@@ -131,7 +132,7 @@ pub(crate) fn recover(
     Ok(Recovery {
         end: found.end,
         recovery_point: found.recovery_point,
-        clean: found.closed,
+        clean: found.closed || found.file_end == Position::ZERO,
         damaged: found.damaged,
         set_aside,
         header_restored: false,

@@ -1,6 +1,7 @@
 //! The store: appending, reading, syncing, closing.
 
 use std::fmt;
+use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
@@ -93,7 +94,7 @@ pub(crate) struct Inner {
 }
 
 impl Store {
-    /// Opens the store at `path`, or makes one where there is none, and recovers it: on return what
+    /// Opens the store at `path`, whose file name is Unicode, or makes one where there is none, and recovers it: on return what
     /// it shows is on the device. [`Store::recovery`] tells what was found.
     ///
     /// # Errors
@@ -104,10 +105,13 @@ impl Store {
     /// [`Error::SetAsideFull`]; [`Error::Io`]. After each of them no data was changed or lost.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let path = path.as_ref();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let directory = FsDirectory::open(path.parent().unwrap_or(Path::new("")))
-            .map_err(|error| Error::io(Operation::Open, &path.to_string_lossy().into(), error))?;
-        Self::open_in(&directory, &name, options)
+        let fail = |error| Error::io(Operation::Open, &path.to_string_lossy().into(), error);
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            return Err(fail(io::ErrorKind::InvalidFilename.into()));
+        };
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let directory = FsDirectory::open(parent).map_err(fail)?;
+        Self::open_in(&directory, name, options)
     }
 
     /// As [`Store::open`], in any [`Directory`].
@@ -548,7 +552,7 @@ impl Inner {
         end
     }
 
-    fn not_written_chunk(&self, chunk: Chunk, error: std::io::Error) -> Error {
+    fn not_written_chunk(&self, chunk: Chunk, error: io::Error) -> Error {
         let cut = self.cut(chunk.start);
         self.buffers.lock().not_written(chunk);
         cut.err()
