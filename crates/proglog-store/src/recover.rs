@@ -23,7 +23,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use crate::error::{Error, Operation, Result};
-use crate::format::{self, HEADER_LEN, Kind, MARK_FRAME_LEN};
+use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind, MARK_FRAME_LEN};
 use crate::options::Options;
 use crate::position::{Boundary, Position};
 use crate::scan::{BLOCK_LEN, Scanner, Source, Verified, Verifier};
@@ -202,11 +202,15 @@ fn closing_mark(
     Ok(verify_mark(verifier, &bytes, position).filter(|claim| claim.position == position))
 }
 
-fn verify_mark(verifier: Verifier, bytes: &Bytes, position: Position) -> Option<Boundary> {
+fn verify_mark(verifier: Verifier, bytes: &[u8], position: Position) -> Option<Boundary> {
     let len = verifier
         .frame_len(bytes, position, bytes.len() as u64)
         .ok()?;
-    verifier.verify(&bytes.slice(..len), position).ok()?.mark()
+    let kind = verifier.verify(&bytes[..len], position).ok()?;
+    let payload = &bytes[FRAME_HEADER_LEN..len];
+    (kind == Kind::Control)
+        .then(|| format::decode_mark(payload, position))
+        .flatten()
 }
 
 struct Walk {
@@ -275,8 +279,8 @@ fn newest_mark(
         let left = usize::try_from(end.get() - start.get()).unwrap_or(usize::MAX);
         let block = source.block(start, left.min(BLOCK_LEN))?;
         for at in finder.find_iter(&block) {
-            let mark = block.slice(at..block.len().min(at + MARK_FRAME_LEN));
-            newest = newest.max(verify_mark(verifier, &mark, start.plus(at as u64)));
+            let mark = &block[at..block.len().min(at + MARK_FRAME_LEN)];
+            newest = newest.max(verify_mark(verifier, mark, start.plus(at as u64)));
         }
         if block.len() < MARK_FRAME_LEN || block.len() == left {
             break;

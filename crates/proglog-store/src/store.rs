@@ -261,7 +261,8 @@ impl Store {
     /// [`Error::Poisoned`], [`Error::Sealed`], [`Error::Closed`]; [`Error::WriteNotUndone`].
     /// Nothing was appended then, the last one included.
     pub fn append(&self, payload: &[u8]) -> Result<Appended> {
-        self.append_batch(&[payload])
+        self.inner.check_payload(payload)?;
+        self.inner.append(&[(payload, format::crc32c(payload))])
     }
 
     /// Appends payloads as one batch: recovery keeps all of them or none. They lie one behind the
@@ -271,25 +272,13 @@ impl Store {
     ///
     /// As [`Store::append`].
     pub fn append_batch(&self, payloads: &[&[u8]]) -> Result<Appended> {
-        let inner = &self.inner;
-        let max = self.payload_len_max();
-        if let Some(payload) = payloads.iter().find(|payload| payload.len() > max as usize) {
-            return Err(Error::PayloadTooLarge {
-                len: payload.len(),
-                max,
-            });
-        }
+        payloads
+            .iter()
+            .try_for_each(|payload| self.inner.check_payload(payload))?;
         let summed = payloads
             .iter()
-            .map(|payload| (*payload, format::crc32c(payload)))
-            .collect::<Vec<_>>();
-        let len = buffers::batch_len(&summed);
-        let mut buffers = inner.buffers_with_room(len)?;
-        let position = buffers.push_batch(&summed);
-        Ok(Appended {
-            bytes_written: len as u64,
-            position,
-        })
+            .map(|payload| (*payload, format::crc32c(payload)));
+        self.inner.append(&summed.collect::<Vec<_>>())
     }
 
     /// Reads the payload of the frame at `position`, verified.
@@ -507,6 +496,25 @@ impl Inner {
         // The first failure is the one to tell of.
         drop(self.failure.set(failure.clone()));
         failure
+    }
+
+    fn check_payload(&self, payload: &[u8]) -> Result<()> {
+        let (len, max) = (payload.len(), self.verifier.payload_len_max);
+        if len > max as usize {
+            Err(Error::PayloadTooLarge { len, max })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Appends a batch of payloads, each with its CRC-32C.
+    fn append(&self, payloads: &[(&[u8], u32)]) -> Result<Appended> {
+        let len = buffers::batch_len(payloads);
+        let position = self.buffers_with_room(len)?.push_batch(payloads);
+        Ok(Appended {
+            bytes_written: len as u64,
+            position,
+        })
     }
 
     /// The buffers, with room for a batch of `len` bytes (or empty, if it is larger than they are).
