@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result, SegmentIdentity};
 use crate::label::Label;
 use crate::offset::Offset;
 use crate::options::{Durability, Options};
-use crate::record::{self, Batch, Record};
+use crate::record::{Batch, Record, Stored};
 use crate::recovery::Recovery;
 use crate::segment::{OpenSegment, Segment};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering, RwLock};
@@ -70,8 +70,8 @@ pub(crate) struct Writer {
     /// Whether the active segment takes no more appends, though the next one could not be made yet.
     sealed: bool,
     clock: Clock,
-    /// Memory for encoding.
-    scratch: Vec<u8>,
+    /// How long the records of the batch at hand are: memory that is used again.
+    lens: Vec<usize>,
 }
 
 /// What readers see.
@@ -134,7 +134,7 @@ impl Shared {
             group_start: (end, boundary),
             sealed: false,
             clock: Clock::after(parts.last_appended_at),
-            scratch: Vec::new(),
+            lens: Vec::new(),
         };
         Ok(Arc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -265,18 +265,17 @@ impl Shared {
         if batch.is_empty() {
             return Ok(Ticket::ready(writer.next..writer.next));
         }
-        let lens = writer.encode(batch.records());
-        let len = lens
-            .iter()
-            .map(|len| *len as u64 + FRAME_OVERHEAD)
-            .sum::<u64>();
+        let appended_at = writer.clock.now();
+        let len = writer.measure(batch.records(), appended_at);
         let used = writer.active.store.len();
         if writer.sealed
             || (used > 0 && used + len + STORE_OVERHEAD > self.options.segment_bytes_max)
         {
             self.roll(writer, rolled)?;
         }
-        let offsets = writer.append(&lens).map_err(|error| self.refuse(error))?;
+        let offsets = writer
+            .append(batch.records(), appended_at)
+            .map_err(|error| self.refuse(error))?;
         let active = &writer.active;
         if self.options.durability == Durability::Buffered {
             let end = active.store.end();
@@ -284,12 +283,8 @@ impl Shared {
             active.index.write_full_pages(end.frames);
             return Ok(Ticket::ready(offsets));
         }
-        let driver = self.this.upgrade();
-        Ok(Ticket::new(
-            offsets,
-            Arc::clone(&writer.group),
-            driver.map(|shared| shared as _),
-        ))
+        let driver = self.this.upgrade().expect("whoever appends holds the log");
+        Ok(Ticket::pending(offsets, Arc::clone(&writer.group), driver))
     }
 
     /// Seals the active segment and makes the next one. `rolled` is the group that became durable.
@@ -428,45 +423,43 @@ impl Shared {
 }
 
 impl Writer {
-    /// Encodes `records` into `scratch` with the offsets that they will have, and returns how long
-    /// each is.
-    fn encode(&mut self, records: &[Record]) -> Vec<usize> {
-        let appended_at = self.clock.now();
-        self.scratch.clear();
-        let encode = |(offset, record)| {
-            let before = self.scratch.len();
-            record::encode(
-                record,
-                self.next.plus(offset),
-                appended_at,
-                &mut self.scratch,
-            );
-            self.scratch.len() - before
-        };
-        (0..).zip(records).map(encode).collect()
+    /// Prepares to append `records`: notes how long each will be in the store, with the offsets that
+    /// come next, and returns how many bytes of frames that makes.
+    fn measure(&mut self, records: &[Record], appended_at: i64) -> u64 {
+        let stored = stored(records, self.next, appended_at);
+        self.lens.clear();
+        self.lens.extend(stored.map(|record| record.len()));
+        self.lens
+            .iter()
+            .map(|len| *len as u64 + FRAME_OVERHEAD)
+            .sum()
     }
 
-    /// Appends what was encoded.
-    fn append(&mut self, lens: &[usize]) -> Result<Range<Offset>> {
-        let mut rest = &self.scratch[..];
-        let payloads = lens.iter().map(|len| {
-            let (payload, after) = rest.split_at(*len);
-            rest = after;
-            payload
-        });
-        let appended = self
-            .active
-            .store
-            .append_batch(&payloads.collect::<Vec<_>>())?;
-        let mut position = appended.position;
-        for len in lens {
-            self.active.index.push(position);
-            position = position.plus(*len as u64 + FRAME_OVERHEAD);
-        }
+    /// Appends `records`, which were measured.
+    fn append(&mut self, records: &[Record], appended_at: i64) -> Result<Range<Offset>> {
         let start = self.next;
-        self.next = start.plus(lens.len() as u64);
+        let mut stored = stored(records, start, appended_at);
+        let appended = self.active.store.append_with(&self.lens, |_, mut slot| {
+            if let Some(record) = stored.next() {
+                record.encode(&mut slot);
+            }
+        })?;
+        self.active
+            .index
+            .push_batch(appended.position, &self.lens, FRAME_OVERHEAD);
+        self.next = start.plus(records.len() as u64);
         Ok(start..self.next)
     }
+}
+
+/// `records` as they are stored from offset `start` on.
+fn stored(records: &[Record], start: Offset, appended_at: i64) -> impl Iterator<Item = Stored<'_>> {
+    let numbered = (start.get()..).map(Offset::new).zip(records);
+    numbered.map(move |(offset, record)| Stored {
+        record,
+        offset,
+        appended_at,
+    })
 }
 
 impl fmt::Debug for Shared {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use event_listener::{Event, EventListener, Listener};
 
@@ -23,9 +23,13 @@ use crate::sync::{Mutex, OnceLock};
 #[must_use = "an append is acknowledged only when its ticket says so"]
 pub struct Ticket {
     offsets: Range<Offset>,
+    /// What brings the outcome; `None` if the append was complete from the start.
+    pending: Option<Pending>,
+}
+
+struct Pending {
     group: Arc<Group>,
-    /// `None` if the group is complete from the start.
-    driver: Option<Arc<dyn Driver>>,
+    driver: Arc<dyn Driver>,
     listener: Option<EventListener>,
 }
 
@@ -91,7 +95,7 @@ impl Group {
         self.threads.notify_additional(1);
     }
 
-    fn wait(&self, driver: Option<&dyn Driver>) -> Result<()> {
+    fn wait(&self, driver: &dyn Driver) -> Result<()> {
         loop {
             if let Some(outcome) = self.outcome.get() {
                 return outcome.clone();
@@ -100,9 +104,7 @@ impl Group {
             if self.is_complete() {
                 continue;
             }
-            if let Some(driver) = driver {
-                driver.drive(self);
-            }
+            driver.drive(self);
             if !self.is_complete() {
                 listener.wait();
             }
@@ -117,24 +119,28 @@ impl Group {
 }
 
 impl Ticket {
-    pub(crate) fn new(
+    /// A ticket for an append whose outcome is that of `group`, which `driver` brings about.
+    pub(crate) fn pending(
         offsets: Range<Offset>,
         group: Arc<Group>,
-        driver: Option<Arc<dyn Driver>>,
+        driver: Arc<dyn Driver>,
     ) -> Self {
         Self {
             offsets,
-            group,
-            driver,
-            listener: None,
+            pending: Some(Pending {
+                group,
+                driver,
+                listener: None,
+            }),
         }
     }
 
     /// A ticket for an append that is complete.
     pub fn ready(offsets: Range<Offset>) -> Self {
-        let group = Group::new();
-        group.settle(Ok(()));
-        Self::new(offsets, group, None)
+        Self {
+            offsets,
+            pending: None,
+        }
     }
 
     /// The offsets that the records have, if the append succeeds.
@@ -150,7 +156,9 @@ impl Ticket {
     ///
     /// What made the append fail; [`Error::outcome`] tells whether it may be stored all the same.
     pub fn wait(self) -> Result<Range<Offset>> {
-        self.group.wait(self.driver.as_deref())?;
+        if let Some(Pending { group, driver, .. }) = self.pending {
+            group.wait(&*driver)?;
+        }
         Ok(self.offsets)
     }
 
@@ -158,29 +166,27 @@ impl Ticket {
     /// it is known already, otherwise on the thread that brings it about, which it should not hold
     /// up. A panic in it is caught and ends nothing else.
     pub fn on_complete(self, callback: impl FnOnce(Result<Range<Offset>>) + Send + 'static) {
-        let offsets = self.offsets.clone();
+        let offsets = self.offsets;
+        let Some(pending) = self.pending else {
+            return runtime::run(|| callback(Ok(offsets)));
+        };
         let callback = move |outcome: Result<()>| callback(outcome.map(|()| offsets));
-        self.group.add_callback(Box::new(callback));
-        self.drive_in_background();
-    }
-
-    fn drive_in_background(&self) {
-        if let Some(driver) = &self.driver
-            && !self.group.is_complete()
-        {
-            driver.drive_in_background();
-        }
+        pending.group.add_callback(Box::new(callback));
+        pending.drive_in_background();
     }
 }
 
-impl Future for Ticket {
-    type Output = Result<Range<Offset>, Error>;
+impl Pending {
+    fn drive_in_background(&self) {
+        if !self.group.is_complete() {
+            self.driver.drive_in_background();
+        }
+    }
 
-    /// Never blocks: what has to be done is done on a thread of the log's own runtime.
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         loop {
             if let Some(outcome) = self.group.outcome.get() {
-                return Poll::Ready(outcome.clone().map(|()| self.offsets.clone()));
+                return Poll::Ready(outcome.clone());
             }
             match &mut self.listener {
                 None => {
@@ -196,11 +202,28 @@ impl Future for Ticket {
     }
 }
 
+impl Future for Ticket {
+    type Output = Result<Range<Offset>, Error>;
+
+    /// Never blocks: what has to be done is done on a thread of the log's own runtime.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = match &mut self.pending {
+            Some(pending) => ready!(pending.poll(context)),
+            None => Ok(()),
+        };
+        Poll::Ready(outcome.map(|()| self.offsets.clone()))
+    }
+}
+
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let complete = self
+            .pending
+            .as_ref()
+            .is_none_or(|pending| pending.group.is_complete());
         f.debug_struct("Ticket")
             .field("offsets", &self.offsets)
-            .field("complete", &self.group.is_complete())
+            .field("complete", &complete)
             .finish_non_exhaustive()
     }
 }

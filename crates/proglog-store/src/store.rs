@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::buffers::{self, Buffers, Chunk};
+use crate::buffers::{self, Batch, Buffers, Chunk};
 use crate::error::{Error, Operation, Result};
-use crate::format::{self, HEADER_LEN, Kind};
+use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind};
 use crate::frames::Frames;
 use crate::fs::FsDirectory;
 use crate::header_file;
@@ -261,8 +261,10 @@ impl Store {
     /// [`Error::Poisoned`], [`Error::Sealed`], [`Error::Closed`]; [`Error::WriteNotUndone`].
     /// Nothing was appended then, the last one included.
     pub fn append(&self, payload: &[u8]) -> Result<Appended> {
-        self.inner.check_payload(payload)?;
-        self.inner.append(&[(payload, format::crc32c(payload))])
+        let crc = format::crc32c(payload);
+        self.inner.append(&[payload.len()], |batch, _, kind| {
+            batch.push(kind, payload, crc);
+        })
     }
 
     /// Appends payloads as one batch: recovery keeps all of them or none. They lie one behind the
@@ -272,13 +274,46 @@ impl Store {
     ///
     /// As [`Store::append`].
     pub fn append_batch(&self, payloads: &[&[u8]]) -> Result<Appended> {
-        payloads
+        let lens = payloads
             .iter()
-            .try_for_each(|payload| self.inner.check_payload(payload))?;
-        let summed = payloads
-            .iter()
-            .map(|payload| (*payload, format::crc32c(payload)));
-        self.inner.append(&summed.collect::<Vec<_>>())
+            .map(|payload| payload.len())
+            .collect::<Vec<_>>();
+        self.inner.append(&lens, |batch, index, kind| {
+            let payload = payloads[index];
+            batch.push(kind, payload, format::crc32c(payload));
+        })
+    }
+
+    /// As [`Store::append_batch`], for payloads that are not in memory yet: `fill` writes the one
+    /// with the given index, straight into the buffer, over zeros, and must neither use the store
+    /// nor take long. Each is as long as `lens` says. If it panics, nothing is appended.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("my.store");
+    /// use proglog_store::{Options, Store};
+    ///
+    /// let store = Store::open(path, &Options::new())?;
+    /// let names = ["Ada", "Grace"];
+    /// let lens = names.map(str::len);
+    /// store.append_with(&lens, |index, slot| slot.copy_from_slice(names[index].as_bytes()))?;
+    /// assert_eq!(store.frames(..).count(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`].
+    pub fn append_with(
+        &self,
+        lens: &[usize],
+        mut fill: impl FnMut(usize, &mut [u8]),
+    ) -> Result<Appended> {
+        self.inner.append(lens, |batch, index, kind| {
+            batch.push_with(kind, lens[index], |slot| fill(index, slot));
+        })
     }
 
     /// Reads the payload of the frame at `position`, verified.
@@ -498,19 +533,30 @@ impl Inner {
         failure
     }
 
-    fn check_payload(&self, payload: &[u8]) -> Result<()> {
-        let (len, max) = (payload.len(), self.verifier.payload_len_max);
-        if len > max as usize {
-            Err(Error::PayloadTooLarge { len, max })
-        } else {
-            Ok(())
+    /// Appends a batch of payloads of these lengths; `push` puts the one with the given index in the
+    /// buffer.
+    fn append(
+        &self,
+        lens: &[usize],
+        mut push: impl FnMut(&mut Batch<'_>, usize, Kind),
+    ) -> Result<Appended> {
+        let max = self.verifier.payload_len_max;
+        if let Some(&len) = lens.iter().find(|len| **len > max as usize) {
+            return Err(Error::PayloadTooLarge { len, max });
         }
-    }
-
-    /// Appends a batch of payloads, each with its CRC-32C.
-    fn append(&self, payloads: &[(&[u8], u32)]) -> Result<Appended> {
-        let len = buffers::batch_len(payloads);
-        let position = self.buffers_with_room(len)?.push_batch(payloads);
+        let len = lens.iter().map(|len| FRAME_HEADER_LEN + len).sum();
+        let mut buffers = self.buffers_with_room(len)?;
+        let mut batch = buffers.start_batch();
+        for index in 0..lens.len() {
+            let last = index + 1 == lens.len();
+            let kind = if last {
+                Kind::BatchEnd
+            } else {
+                Kind::BatchGoesOn
+            };
+            push(&mut batch, index, kind);
+        }
+        let position = batch.finish();
         Ok(Appended {
             bytes_written: len as u64,
             position,
