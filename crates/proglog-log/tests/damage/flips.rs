@@ -1,6 +1,6 @@
 //! One bit of one file is turned.
 
-use crate::fixture::{Depth, Fixture, both};
+use crate::fixture::{CHECKPOINT, Depth, Fixture, HEADER_LEN, both};
 
 /// Turns every bit of every file in turn.
 fn flip_every_bit(fixture: &Fixture) {
@@ -10,13 +10,7 @@ fn flip_every_bit(fixture: &Fixture) {
         let len = fixture.disk.read_file(&file).len() as u64;
         for byte in 0..len {
             for bit in 0..8 {
-                // Every bit is read behind; appending behind one bit of each byte is enough.
-                let depth = if u64::from(bit) == byte % 8 {
-                    Depth::Append
-                } else {
-                    Depth::Read
-                };
-                flip(fixture, &file, byte, bit, depth);
+                flip(fixture, &file, byte, bit, depth(&file, byte, bit));
                 tried += 1;
             }
         }
@@ -25,6 +19,22 @@ fn flip_every_bit(fixture: &Fixture) {
         "{tried} bits turned in {:.1} s",
         begun.elapsed().as_secs_f32()
     );
+}
+
+/// Every bit is looked behind; of padding less, and appending behind one bit of a byte is enough.
+fn depth(file: &str, byte: u64, bit: u8) -> Depth {
+    let is_padding = if file == CHECKPOINT {
+        byte % 4096 >= 1100
+    } else {
+        file.ends_with(".log") && byte < HEADER_LEN && byte % 4096 >= 96
+    };
+    if u64::from(bit) == byte % 8 {
+        Depth::Append
+    } else if is_padding {
+        Depth::Iterate
+    } else {
+        Depth::Read
+    }
 }
 
 fn flip(fixture: &Fixture, file: &str, byte: u64, bit: u8, depth: Depth) {
