@@ -81,8 +81,8 @@ pub enum Error {
         /// One of the things found there.
         found: String,
     },
-    /// Both slots of the checkpoint are damaged, or its file is missing, so where the log starts
-    /// and what is durable is unknown. `Log::repair` makes it anew from the segments.
+    /// Both slots of the checkpoint are damaged, or its file is missing, or it cannot be the log's, so
+    /// where the log starts and what is durable is unknown. `Log::repair` makes it anew from the segments.
     #[error("the checkpoint of the log is lost: {problem}")]
     CheckpointLost {
         /// What is wrong with it.

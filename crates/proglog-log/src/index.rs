@@ -77,7 +77,9 @@ fn entry(position: u64) -> u32 {
 
 /// How long the file of an index of `count` entries is.
 pub(crate) fn file_len(count: u64) -> u64 {
-    count.div_ceil(PAGE_ENTRIES as u64) * PAGE_LEN as u64
+    count
+        .div_ceil(PAGE_ENTRIES as u64)
+        .saturating_mul(PAGE_LEN as u64)
 }
 
 fn check(page: &[u8], salt: u64, number: u64) -> u32 {

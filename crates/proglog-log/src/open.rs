@@ -52,6 +52,11 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     segments.push(Arc::new(segment));
 
     let end = base.plus(found.end.frames);
+    if checkpoint.current().start > end {
+        return Err(Error::CheckpointLost {
+            problem: "it says that the log starts behind its end",
+        });
+    }
     let next = Checkpoint {
         segment_exists: true,
         segment_base: base,

@@ -20,7 +20,7 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering, RwLock};
 use crate::ticket::{Group, Ticket};
 
 /// What a frame adds to its payload.
-const FRAME_OVERHEAD: u64 = 8;
+pub(crate) const FRAME_OVERHEAD: u64 = 8;
 /// What the store may add to a segment of its own before the next append: its marks.
 const STORE_OVERHEAD: u64 = 128;
 

@@ -265,7 +265,7 @@ pub(crate) fn encode_mark(boundary: Boundary) -> [u8; MARK_LEN] {
 }
 
 /// The boundary of a mark that lies at `position`; `None` for a control frame that is no mark, or
-/// one that claims more than lay before it.
+/// one that claims more bytes, or more frames, than lay before it.
 pub(crate) fn decode_mark(payload: &[u8], position: Position) -> Option<Boundary> {
     if payload.len() != MARK_LEN || payload[0] != MARK_TYPE || payload[1..8] != [0; 7] {
         return None;
@@ -274,7 +274,8 @@ pub(crate) fn decode_mark(payload: &[u8], position: Position) -> Option<Boundary
         position: Position::new(BigEndian::read_u64(&payload[8..])),
         frames: BigEndian::read_u64(&payload[16..]),
     };
-    (boundary.position <= position).then_some(boundary)
+    let room_for = boundary.position.get() / FRAME_HEADER_LEN as u64;
+    (boundary.position <= position && boundary.frames <= room_for).then_some(boundary)
 }
 
 /// The first word of every mark, as its bytes: what a search for marks looks for.
@@ -434,6 +435,15 @@ mod tests {
             "it claims what came after it"
         );
         assert_eq!(decode_mark(&mark[..23], Position::new(0x1234)), None);
+        let crowded = Boundary {
+            frames: 0x1234 / 8 + 1,
+            ..boundary
+        };
+        assert_eq!(
+            decode_mark(&encode_mark(crowded), Position::new(0x1234)),
+            None,
+            "so many frames do not fit below it"
+        );
         for at in 0..8 {
             let mut other = mark;
             other[at] ^= 2;
