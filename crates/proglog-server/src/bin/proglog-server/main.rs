@@ -1,0 +1,53 @@
+//! The program `proglog-server`: flags and signals. What it serves is in the library.
+
+mod args;
+mod signals;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use args::Args;
+use clap::Parser;
+use proglog_log::Log;
+use tokio::net::TcpListener;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_writer(io::stderr)
+        .init();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("proglog-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    let listener = runtime.block_on(TcpListener::bind(&args.listen));
+    let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let log = args.open_log()?;
+    runtime.block_on(serve(listener, log.clone()))?;
+    // Waits for calls into the log whose clients are gone.
+    drop(runtime);
+    log.close().context("cannot close the log")?;
+    tracing::info!("closed");
+    Ok(())
+}
+
+async fn serve(listener: TcpListener, log: Log) -> anyhow::Result<()> {
+    let shutdown = signals::shutdown().context("cannot catch signals")?;
+    let address = listener.local_addr().context("cannot tell the address")?;
+    // Whoever started the server may have stopped listening; it serves all the same.
+    let _ = writeln!(io::stdout(), "listening on http://{address}");
+    proglog_server::serve(listener, Arc::new(log), shutdown).await;
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! Why a call failed, and the one table from that to what the client is told.
+
+use std::error::Error as _;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use proglog_log::{ErrorKind, Outcome};
+use serde::Serialize;
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// The query string has something other than one good `offset`.
+    MalformedQuery(String),
+    /// The body is not the message that the call wants.
+    MalformedBody(String),
+    /// The body ended early, or was not framed as HTTP demands.
+    IncompleteBody,
+    /// A read that does not say what.
+    MissingOffset,
+    /// A read whose query and body ask for different records.
+    ConflictingOffsets { query: u64, body: u64 },
+    /// The body is compressed, or otherwise encoded.
+    UnsupportedEncoding,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The body is larger than any good one.
+    BodyTooLarge { max: usize },
+    /// The value is larger than the server takes.
+    RecordTooLarge { len: usize, max: usize },
+    /// There is nothing under this path.
+    UnknownPath,
+    /// The path exists, the method does not. The router adds the `Allow` header.
+    UnknownMethod,
+    /// The log did not answer in time; `append` tells whether this was one.
+    LogTimeout { append: bool },
+    /// A handler panicked.
+    Panicked,
+    /// The log refused an append.
+    Append(proglog_log::Error),
+    /// The log could not read this offset.
+    Read {
+        offset: u64,
+        error: proglog_log::Error,
+    },
+}
+
+impl Error {
+    /// The status and the stable code of each error: this is the table.
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::MalformedQuery(_) => (StatusCode::BAD_REQUEST, "malformed_query"),
+            Self::MalformedBody(_) => (StatusCode::BAD_REQUEST, "malformed_body"),
+            Self::IncompleteBody => (StatusCode::BAD_REQUEST, "incomplete_body"),
+            Self::MissingOffset => (StatusCode::BAD_REQUEST, "missing_offset"),
+            Self::ConflictingOffsets { .. } => (StatusCode::BAD_REQUEST, "conflicting_offsets"),
+            Self::UnknownPath => (StatusCode::NOT_FOUND, "unknown_path"),
+            Self::UnknownMethod => (StatusCode::METHOD_NOT_ALLOWED, "unknown_method"),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::RecordTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "record_too_large"),
+            Self::UnsupportedEncoding => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding")
+            }
+            Self::LogTimeout { .. } => (StatusCode::SERVICE_UNAVAILABLE, "log_timeout"),
+            Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+            Self::Append(error) | Self::Read { error, .. } => match error.kind() {
+                ErrorKind::OutOfRange => (StatusCode::NOT_FOUND, "record_not_found"),
+                ErrorKind::Trimmed => (StatusCode::GONE, "record_trimmed"),
+                ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "record_too_large"),
+                ErrorKind::Corrupt => (StatusCode::INTERNAL_SERVER_ERROR, "record_corrupt"),
+                ErrorKind::Io => (StatusCode::INTERNAL_SERVER_ERROR, "storage_failed"),
+                ErrorKind::Closed => (StatusCode::SERVICE_UNAVAILABLE, "log_closed"),
+                ErrorKind::Poisoned => (StatusCode::SERVICE_UNAVAILABLE, "log_poisoned"),
+                ErrorKind::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
+                // What only opening a log can meet, and kinds of later versions.
+                _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+            },
+        }
+    }
+
+    /// What the client is told in words. Nothing of the server's inside: no path, no message of the
+    /// operating system.
+    fn detail(&self) -> String {
+        match self {
+            Self::MalformedQuery(what) | Self::MalformedBody(what) => what.clone(),
+            Self::IncompleteBody => "the body ended early or was not framed correctly".into(),
+            Self::MissingOffset => {
+                r#"give the offset as `/?offset=0` or as the JSON body `{"offset": 0}`"#.into()
+            }
+            Self::ConflictingOffsets { query, body } => {
+                format!("the query asks for offset {query}, the body for offset {body}")
+            }
+            Self::UnknownPath => "there is nothing under this path".into(),
+            Self::UnknownMethod => "this path does not know the method".into(),
+            Self::BodyTimeout => "the body did not arrive in time".into(),
+            Self::BodyTooLarge { max } => format!("the body is larger than {max} bytes"),
+            Self::RecordTooLarge { len, max } => {
+                format!("a record of {len} bytes is larger than the limit of {max}")
+            }
+            Self::UnsupportedEncoding => "the body has to be sent without content encoding".into(),
+            Self::LogTimeout { append: true } => {
+                "the log did not answer in time; the record may be stored".into()
+            }
+            Self::LogTimeout { append: false } => "the log did not answer in time".into(),
+            Self::Panicked => "the server failed; its log tells why".into(),
+            Self::Append(error) | Self::Read { error, .. } => self.detail_of_log(error),
+        }
+    }
+
+    fn detail_of_log(&self, error: &proglog_log::Error) -> String {
+        match error.kind() {
+            // These name offsets and sizes, and nothing else.
+            ErrorKind::OutOfRange | ErrorKind::Trimmed | ErrorKind::TooLarge => error.to_string(),
+            ErrorKind::Corrupt => match self {
+                Self::Read { offset, .. } => format!("the record at offset {offset} is damaged"),
+                _ => "what the log has stored is damaged".into(),
+            },
+            ErrorKind::Io => "the log's storage failed".into(),
+            ErrorKind::Closed => "the log is closed".into(),
+            ErrorKind::Poisoned => {
+                "an earlier failure stopped the log; it takes no more records until it is reopened"
+                    .into()
+            }
+            ErrorKind::DiskFull => "there is no room for the record".into(),
+            _ => "the server failed; its log tells why".into(),
+        }
+    }
+
+    /// What is known beside the words, for programs.
+    fn facts(&self) -> Facts {
+        use proglog_log::Error as Log;
+        let mut facts = Facts::default();
+        match self {
+            Self::BodyTooLarge { max } => facts.bytes_max = Some(*max),
+            Self::RecordTooLarge { len, max } => {
+                (facts.bytes, facts.bytes_max) = (Some(*len), Some(*max));
+            }
+            Self::LogTimeout { append: true } => facts.outcome = Some("unknown"),
+            Self::Append(error) => {
+                facts.outcome = Some(match error.outcome() {
+                    Outcome::NotAppended => "not_appended",
+                    Outcome::Unknown => "unknown",
+                });
+                if let Log::RecordTooLarge { len, max } | Log::BatchTooLarge { len, max } = error {
+                    (facts.bytes, facts.bytes_max) = (Some(*len), Some(*max));
+                }
+            }
+            Self::Read { offset, error } => {
+                facts.offset = Some(*offset);
+                if let Log::OutOfRange { start, end, .. } | Log::Trimmed { start, end, .. } = error
+                {
+                    (facts.start_offset, facts.end_offset) = (Some(start.get()), Some(end.get()));
+                }
+            }
+            _ => {}
+        }
+        facts
+    }
+
+    /// After how many seconds the same request may fare better, where only time is needed.
+    fn retry_after(&self) -> Option<HeaderValue> {
+        let passing = match self {
+            Self::LogTimeout { .. } => true,
+            Self::Append(error) | Self::Read { error, .. } => error.kind() == ErrorKind::Closed,
+            _ => false,
+        };
+        passing.then_some(HeaderValue::from_static("1"))
+    }
+
+    /// Tells the operator what the client is not told.
+    fn report(&self, status: StatusCode, code: &str) {
+        if !status.is_server_error() {
+            return;
+        }
+        if let Self::Append(error) | Self::Read { error, .. } = self {
+            let source = error.source();
+            tracing::error!(code, error = %error, source, "the log failed");
+        } else {
+            tracing::error!(code, "{}", self.detail());
+        }
+    }
+}
+
+/// The body of an answer that is an error: problem details as in RFC 9457, of the default type.
+#[derive(Serialize)]
+struct Problem {
+    title: &'static str,
+    status: u16,
+    detail: String,
+    code: &'static str,
+    #[serde(flatten)]
+    facts: Facts,
+}
+
+/// Facts beside a problem's detail; those that do not apply are left out.
+#[derive(Default, Serialize)]
+struct Facts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_max: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status_and_code();
+        self.report(status, code);
+        let problem = Problem {
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: self.detail(),
+            code,
+            facts: self.facts(),
+        };
+        let body = serde_json::to_vec(&problem).expect("plain fields always serialize");
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        let problem_json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, problem_json);
+        // A cache may keep a 404 or 410 otherwise, and the record may come.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}

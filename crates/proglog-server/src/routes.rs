@@ -1,0 +1,183 @@
+//! The calls: their paths and their handlers.
+
+use std::any::Any;
+use std::panic;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use proglog_api::{json, v1};
+use proglog_log::{CommitLog, Offset, Record};
+use prost::Message;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::trace::TraceLayer;
+use tracing::Span;
+
+use crate::error::Error;
+use crate::extract::{Consume, Format, Produce};
+use crate::options::Options;
+
+/// Append with POST, read with GET: the two calls on the log that the server is given.
+const ROOT: &str = "/";
+
+/// How many calls into the log run at a time, each on a thread that may block. Appends wait for
+/// their sync elsewhere, so these calls are brief; further ones wait for their turn.
+const CALLS_MAX: usize = 64;
+
+/// The calls on `log`, with the default [`Options`].
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use proglog_log::MemoryLog;
+///
+/// let app = axum::Router::new()
+///     .nest_service("/log", proglog_server::router(Arc::new(MemoryLog::new())));
+/// # let _: axum::Router = app;
+/// ```
+pub fn router(log: Arc<dyn CommitLog>) -> Router {
+    Options::new().router(log)
+}
+
+impl Options {
+    /// The calls on `log`, to be served or to be made part of another service. The timeouts and
+    /// limits on connections are those of [`serve`](Options::serve), not of the router.
+    ///
+    /// Every call into the log runs on a thread of the runtime that may block, and an append waits
+    /// for its durability without one. It has to be used within a tokio runtime that has its timer
+    /// enabled.
+    pub fn router(&self, log: Arc<dyn CommitLog>) -> Router {
+        let api = Api {
+            log,
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            record_bytes_max: self.record_bytes_max,
+            append_body_bytes_max: self.append_body_bytes_max(),
+            request_timeout: self.request_timeout,
+        };
+        Router::new()
+            .route(ROOT, get(consume).post(produce))
+            .fallback(async || Error::UnknownPath)
+            .method_not_allowed_fallback(async || Error::UnknownMethod)
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(
+                TraceLayer::new_for_http()
+                    .make_span_with(span_of)
+                    .on_request(())
+                    .on_response(answered)
+                    // What failed inside has reported itself.
+                    .on_failure(()),
+            )
+            .with_state(api)
+    }
+}
+
+/// What handlers work with.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    log: Arc<dyn CommitLog>,
+    calls: Arc<Semaphore>,
+    pub(crate) record_bytes_max: usize,
+    pub(crate) append_body_bytes_max: usize,
+    pub(crate) request_timeout: Duration,
+}
+
+impl Api {
+    async fn append(&self, record: Record) -> Result<Offset, Error> {
+        let ticket = self.call(move |log| log.submit(record.into())).await;
+        let offsets = ticket.map_err(Error::Append)?.await;
+        Ok(offsets.map_err(Error::Append)?.start)
+    }
+
+    async fn read(&self, offset: u64) -> Result<Record, Error> {
+        let record = self.call(move |log| log.read(Offset::new(offset))).await;
+        record.map_err(|error| Error::Read { offset, error })
+    }
+
+    /// Runs `call` on a thread that may block. Once begun, it is finished even if nobody waits.
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn CommitLog) -> T + Send + 'static,
+    ) -> T {
+        let turn = Arc::clone(&self.calls).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
+        let log = Arc::clone(&self.log);
+        let called = tokio::task::spawn_blocking(move || {
+            // Held by the call itself, which may outlive its request.
+            let _turn = turn;
+            call(&*log)
+        });
+        // It is cancelled only with the whole runtime, and then nobody polls this.
+        called
+            .await
+            .unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
+    }
+}
+
+async fn produce(State(api): State<Api>, request: Produce) -> Result<Response, Error> {
+    let append = tokio::time::timeout(api.request_timeout, api.append(request.record));
+    let timeout = |_| Error::LogTimeout { append: true };
+    let offset = append.await.map_err(timeout)??.get();
+    Ok(match request.answer {
+        Format::Json => json_answer(&json::ProduceResponse { offset }),
+        format @ Format::Protobuf(_) => protobuf_answer(format, &v1::ProduceResponse { offset }),
+    })
+}
+
+async fn consume(State(api): State<Api>, request: Consume) -> Result<Response, Error> {
+    let read = tokio::time::timeout(api.request_timeout, api.read(request.offset));
+    let timeout = |_| Error::LogTimeout { append: false };
+    let record = read.await.map_err(timeout)??;
+    Ok(match request.answer {
+        Format::Json => json_answer(&json::ConsumeResponse {
+            record: record.value,
+        }),
+        format @ Format::Protobuf(_) => {
+            let record = Some(record);
+            protobuf_answer(format, &v1::ConsumeResponse { record })
+        }
+    })
+}
+
+fn json_answer(message: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(message).expect("numbers and text always serialize");
+    answer(Format::Json, body)
+}
+
+fn protobuf_answer(format: Format, message: &impl Message) -> Response {
+    answer(format, message.encode_to_vec())
+}
+
+fn answer(format: Format, body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, format.media_type())], body).into_response()
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the layer hands the panic over"
+)]
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("no text"), "a handler panicked");
+    Error::Panicked.into_response()
+}
+
+fn span_of(request: &Request) -> Span {
+    tracing::info_span!("request", method = %request.method(), uri = %request.uri())
+}
+
+/// The request log. What went well is left to the level `debug`: there is a line for each record.
+fn answered(response: &Response, latency: Duration, _: &Span) {
+    let status = response.status().as_u16();
+    if response.status().is_success() {
+        tracing::debug!(status, ?latency, "answered");
+    } else {
+        tracing::info!(status, ?latency, "answered");
+    }
+}

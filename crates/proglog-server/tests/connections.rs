@@ -1,0 +1,257 @@
+//! Clients that are slow, wrong or gone, and shutting down, over a real listener.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::io::{ErrorKind, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
+
+use proglog_log::{CommitLog, MemoryLog, Offset};
+use proglog_server::Options;
+use support::{Client, HookedLog, NEVER, SOON, TestServer, request};
+
+const RECORD: &str = r#"{"record":"aGVsbG8="}"#;
+
+/// Limits that no test reaches but the one that it is about.
+fn patient() -> Options {
+    Options::new()
+        .request_timeout(NEVER * 2)
+        .header_timeout(NEVER * 2)
+        .shutdown_timeout(NEVER * 2)
+}
+
+fn serve(options: Options) -> (TestServer, MemoryLog) {
+    let log = MemoryLog::new();
+    (TestServer::start(options, Arc::new(log.clone())), log)
+}
+
+/// A log whose calls tell that they have begun, and end when they are let.
+fn gated() -> (Arc<HookedLog>, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (begun, begins) = mpsc::channel();
+    let (gate, opened) = mpsc::channel();
+    let opened = Mutex::new(opened);
+    let log = HookedLog::new(move || {
+        begun.send(()).unwrap();
+        let _ = opened.lock().unwrap().recv();
+        Ok(())
+    });
+    (log, begins, gate)
+}
+
+#[test]
+fn one_connection_carries_many_calls() {
+    let (server, _) = serve(patient());
+    let mut client = server.client();
+    for offset in 0..3 {
+        let answer = client.call("POST /", RECORD);
+        assert_eq!(answer.body, format!(r#"{{"offset":{offset}}}"#));
+        let answer = client.call("GET /", &answer.body);
+        assert_eq!(answer.body, RECORD);
+    }
+}
+
+#[test]
+fn a_body_that_never_ends_is_408_and_the_server_goes_on() {
+    let (server, log) = serve(patient().request_timeout(SOON));
+    let bodies = [
+        "content-length: 30\r\n\r\n{\"record\":",
+        "transfer-encoding: chunked\r\n\r\n5\r\n{\"rec\r\n",
+    ];
+    for body in bodies {
+        let mut client = server.client();
+        client.send(format!("POST / HTTP/1.1\r\nhost: test\r\n{body}"));
+        assert_eq!(client.answer().unwrap().code(), "body_timeout");
+        assert_eq!(client.answer(), None, "the connection goes on");
+    }
+    assert_eq!(log.end_offset(), Offset::ZERO);
+    assert_eq!(server.client().call("POST /", RECORD).status, 200);
+}
+
+#[test]
+fn a_head_that_never_ends_and_an_idle_connection_are_closed() {
+    let (server, _) = serve(patient().header_timeout(SOON));
+    for head in ["", "POST / HT", "POST / HTTP/1.1\r\nhost: test\r\nx: "] {
+        let mut client = server.client();
+        client.send(head);
+        assert_eq!(client.answer(), None);
+    }
+    let mut client = server.client();
+    assert_eq!(client.call("POST /", RECORD).status, 200);
+    assert_eq!(client.answer(), None);
+}
+
+#[test]
+fn what_is_not_http_or_breaks_off_is_refused_and_the_server_goes_on() {
+    let (server, log) = serve(patient());
+    let zeros = "\0".repeat(100);
+    let huge_head = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
+    let wrong_length = "POST / HTTP/1.1\r\ncontent-length: -1\r\n\r\n";
+    for (bytes, status) in [
+        ("hello\r\n\r\n", 400),
+        (zeros.as_str(), 400),
+        (huge_head.as_str(), 431),
+        (wrong_length, 400),
+    ] {
+        let mut client = server.client();
+        // It may be refused before all of it was sent.
+        let _ = client.socket().write_all(bytes.as_bytes());
+        assert_eq!(
+            client.answer().map_or(status, |answer| answer.status),
+            status
+        );
+    }
+    let mut client = server.client();
+    client.send("POST / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n{}\r\n");
+    assert_eq!(client.answer().unwrap().code(), "incomplete_body");
+    let mut client = server.client();
+    client.send("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 30\r\n\r\n{\"record\":\"\"}");
+    client.socket().shutdown(Shutdown::Write).unwrap();
+    assert!(
+        client
+            .answer()
+            .is_none_or(|answer| answer.code() == "incomplete_body")
+    );
+    for line in [
+        "OPTIONS *",
+        "CONNECT test:80",
+        "GET http://test/x",
+        "POST x",
+    ] {
+        let status = server.client().call(line, "").status;
+        assert!((400..500).contains(&status), "{line} {status}");
+    }
+    assert_eq!(log.end_offset(), Offset::ZERO);
+    assert_eq!(server.client().call("POST /", RECORD).status, 200);
+}
+
+#[test]
+fn a_client_that_sends_too_much_before_it_listens_sees_why_it_is_refused() {
+    let (server, _) = serve(patient());
+    let body = "x".repeat(8 << 20);
+    assert_eq!(
+        server.client().call("POST /", &body).code(),
+        "body_too_large"
+    );
+    assert_eq!(
+        server.client().call("GET /", &body).code(),
+        "body_too_large"
+    );
+
+    let head = "POST / HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\n";
+    let mut client = server.client();
+    client.send(format!("{head}content-length: {}\r\n\r\n", body.len()));
+    assert_eq!(client.answer().unwrap().code(), "body_too_large");
+    let mut client = server.client();
+    client.send(format!("{head}content-length: {}\r\n\r\n", RECORD.len()));
+    assert_eq!(client.answer().unwrap().status, 100);
+    client.send(RECORD);
+    assert_eq!(client.answer().unwrap().status, 200);
+}
+
+#[test]
+fn an_append_whose_client_vanished_is_stored_and_the_server_goes_on() {
+    let (log, begins, gate) = gated();
+    let mut server = TestServer::start(patient(), log.clone());
+    let mut client = server.client();
+    client.send(request("POST /", RECORD));
+    begins.recv_timeout(NEVER).unwrap();
+    drop(client);
+    drop(gate);
+    let answer = server.client().call("POST /", r#"{"record":"d29ybGQ="}"#);
+    assert_eq!(answer.status, 200);
+    server.join();
+    let mut values: Vec<_> = log
+        .records(Offset::ZERO)
+        .map(|record| record.unwrap().value)
+        .collect();
+    values.sort();
+    assert_eq!(values, ["hello", "world"]);
+}
+
+#[test]
+fn a_connection_over_the_limit_is_served_once_another_ends() {
+    let (server, _) = serve(patient().connections_max(1));
+    let mut first = server.client();
+    assert_eq!(first.call("POST /", RECORD).status, 200);
+    let mut second = server.client();
+    second.send(request("POST /", RECORD));
+    assert!(second.hears_nothing());
+    assert_eq!(first.call("POST /", RECORD).status, 200);
+    drop(first);
+    assert_eq!(second.answer().unwrap().body, r#"{"offset":2}"#);
+}
+
+#[test]
+fn connections_give_back_their_place_however_they_end() {
+    let panics = HookedLog::new(|| panic!("a log that panics"));
+    let server = TestServer::start(patient().connections_max(2), panics);
+    for round in 0..50 {
+        let mut client = server.client();
+        let bytes: &[u8] = match round % 5 {
+            0 => b"",
+            1 => b"POST / HT",
+            2 => b"POST / HTTP/1.1\r\ncontent-length: 30\r\n\r\n{",
+            3 => b"\0\0\0\0\r\n\r\n",
+            _ => b"POST / HTTP/1.1\r\ncontent-length: 13\r\n\r\n{\"record\":\"\"}",
+        };
+        client.send(bytes);
+    }
+    assert_eq!(
+        server.client().call("POST /", RECORD).code(),
+        "internal_error"
+    );
+}
+
+#[test]
+fn a_client_that_never_reads_does_not_keep_its_place_for_ever() {
+    let (server, log) = serve(patient().connections_max(1).request_timeout(SOON * 5));
+    log.append(vec![0; 1 << 20].into()).unwrap();
+    let mut deaf = server.client();
+    // More answers than the buffers between the two hold.
+    for _ in 0..64 {
+        deaf.send(request("GET /?offset=0", ""));
+    }
+    assert_eq!(server.client().call("POST /", RECORD).status, 200);
+}
+
+#[test]
+fn shutting_down_answers_what_is_under_way_and_accepts_no_more() {
+    let (log, begins, gate) = gated();
+    let mut server = TestServer::start(patient(), log.clone());
+    let mut idle = server.client();
+    assert_eq!(idle.call("GET /", "").status, 400);
+    let mut fresh = server.client();
+    let mut busy = server.client();
+    busy.send(request("POST /", RECORD));
+    begins.recv_timeout(NEVER).unwrap();
+
+    server.shut_down();
+    // The idle connection is closed first, and the listener before that.
+    assert_eq!(idle.answer(), None);
+    let refused = TcpStream::connect(server.address).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    drop(gate);
+    let answer = busy.answer().unwrap();
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (200, r#"{"offset":0}"#)
+    );
+    assert_eq!(busy.answer(), None);
+    assert_eq!(fresh.answer(), None);
+    server.join();
+    // The log is its owner's to close.
+    assert_eq!(log.read(Offset::ZERO).unwrap().value, "hello");
+}
+
+#[test]
+fn a_stuck_connection_holds_a_shutdown_up_for_a_limited_time() {
+    let (mut server, _) = serve(patient().shutdown_timeout(SOON));
+    let mut stuck: Vec<Client> = (0..3).map(|_| server.client()).collect();
+    stuck[0].send("POST / HT");
+    stuck[1].send("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 30\r\n\r\n{");
+    // They are accepted in order, so the others were before this one.
+    assert_eq!(stuck[2].call("POST /", RECORD).status, 200);
+    server.join();
+    assert!(stuck.iter_mut().all(|client| client.answer().is_none()));
+}
