@@ -205,7 +205,7 @@ fn connections_give_back_their_place_however_they_end() {
 
 #[test]
 fn a_client_that_never_reads_does_not_keep_its_place_for_ever() {
-    let (server, log) = serve(patient().connections_max(1).request_timeout(SOON * 5));
+    let (server, log) = serve(patient().connections_max(1).request_timeout(SOON * 2));
     log.append(vec![0; 1 << 20].into()).unwrap();
     let mut deaf = server.client();
     // More answers than the buffers between the two hold.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use proglog_api::{json, v1};
 use proglog_log::{CommitLog, MemoryLog, Offset};
-use proglog_server::router;
+use proglog_server::{Options, router};
 use prost::Message;
 use serde_json::json;
 use support::router::{call, get, post, problem};
@@ -262,6 +262,17 @@ async fn a_record_of_exactly_the_limit_passes_and_one_byte_more_is_413() {
     let answer = call(&router, ("POST", "/"), &headers, body).await;
     assert_eq!(answer.problem(), problem(413, "record_too_large"));
     assert_eq!(answer.json()["outcome"], "not_appended");
+}
+
+#[tokio::test]
+async fn the_servers_own_limit_holds_beside_the_logs() {
+    let router = Options::new()
+        .record_bytes_max(3)
+        .router(Arc::new(MemoryLog::new()));
+    assert_eq!(post(&router, produce_json(vec![0xff; 3])).await.status, 200);
+    let answer = post(&router, produce_json(vec![0xff; 4])).await;
+    assert_eq!(answer.problem(), problem(413, "record_too_large"));
+    assert_eq!(answer.json()["bytes_max"], 3);
 }
 
 #[tokio::test]

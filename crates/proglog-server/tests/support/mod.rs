@@ -5,7 +5,7 @@
 pub(crate) mod router;
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 /// Longer than any test takes: where a test waits for so long, it fails.
 pub(crate) const NEVER: Duration = Duration::from_mins(1);
 /// A time limit that a test wants to see expire.
-pub(crate) const SOON: Duration = Duration::from_millis(100);
+pub(crate) const SOON: Duration = Duration::from_millis(300);
 
 /// A log in memory that calls a hook before each append and read.
 pub(crate) struct HookedLog {
@@ -238,9 +238,11 @@ impl Client {
     pub(crate) fn answer(&mut self) -> Option<Answer> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            // A reset is an end too.
-            if self.stream.read_line(&mut head).unwrap_or(0) == 0 {
-                return None;
+            match self.stream.read_line(&mut head) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("no answer and no end: {error}"),
             }
         }
         let head = head.to_lowercase();
