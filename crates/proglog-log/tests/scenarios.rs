@@ -151,6 +151,19 @@ fn a_batch_has_offsets_one_behind_the_other_and_lies_in_one_segment() {
 }
 
 #[test]
+fn a_log_that_was_closed_while_it_was_empty_takes_a_batch_larger_than_a_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    open(&directory, Durability::Synced).close().unwrap();
+    let log = open(&directory, Durability::Synced);
+    log.append(vec![7; 10_000]).unwrap();
+    log.append(vec![8; 10_000]).unwrap();
+    log.close().unwrap();
+    let log = open(&directory, Durability::Synced);
+    assert_eq!(log.end_offset(), Offset::new(2));
+    assert_eq!(log.read(1).unwrap().value[0], 8);
+}
+
+#[test]
 fn a_ticket_can_be_awaited_waited_for_and_called_back() {
     for durability in ALL_DURABILITIES {
         let directory = tempfile::tempdir().unwrap();
