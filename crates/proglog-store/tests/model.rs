@@ -101,7 +101,7 @@ impl Model {
             Op::Append(payload) => self.append(vec![payload]),
             Op::Batch(payloads) => self.append(payloads),
             Op::TooLarge => {
-                let error = self.store.append(&[0; PAYLOAD_LEN_MAX as usize + 1]);
+                let error = self.store.append(&vec![0; PAYLOAD_LEN_MAX as usize + 1]);
                 assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidInput);
             }
             Op::Read(place) => self.read(place, None),
@@ -237,23 +237,27 @@ impl Model {
         self.flushed = self.flushed.min(to.frames);
     }
 
-    fn reopen(&mut self, knows: bool) {
+    fn reopen(&mut self, owner_knows: bool) {
         self.store.close().unwrap();
         assert_eq!(self.store.sync().unwrap_err().kind(), ErrorKind::Closed);
         let known = self.store.recovery_point();
-        self.open(if knows { known } else { Boundary::START });
+        self.open(if owner_knows { known } else { Boundary::START });
         assert!(self.store.recovery().clean);
         assert_eq!(self.store.end(), known);
     }
 
-    fn kill(&mut self, knows: bool) {
+    fn kill(&mut self, owner_knows: bool) {
         let Some(disk) = &self.disk else {
             return;
         };
         let disk = disk.crash(Survivors::KeepAll);
         self.directory = disk.directory();
         self.disk = Some(disk);
-        let known = if knows { self.synced } else { Boundary::START };
+        let known = if owner_knows {
+            self.synced
+        } else {
+            Boundary::START
+        };
         let at_least = self.flushed;
         self.open(known);
         let end = self.store.end();

@@ -50,6 +50,16 @@ pub(crate) fn index(base: u64) -> String {
     format!("{base:020}.index")
 }
 
+pub(crate) fn is_store(name: &str) -> bool {
+    name.rsplit_once('.')
+        .is_some_and(|(_, suffix)| suffix == "log")
+}
+
+pub(crate) fn is_index(name: &str) -> bool {
+    name.rsplit_once('.')
+        .is_some_and(|(_, suffix)| suffix == "index")
+}
+
 /// A closed log and a killed one. The values differ from those of another `author`.
 pub(crate) fn both(author: &str) -> [Fixture; 2] {
     let disk = SimDisk::new();
@@ -65,7 +75,12 @@ pub(crate) fn both(author: &str) -> [Fixture; 2] {
         let batch = (first..first + count).map(|number| format!("{author}'s record {number:40}"));
         values.extend(batch);
         let offsets = log
-            .append_batch(Batch::from_iter(values[first..].iter().map(String::as_str)))
+            .append_batch(
+                values[first..]
+                    .iter()
+                    .map(String::as_str)
+                    .collect::<Batch>(),
+            )
             .unwrap();
         last_group = offsets.start.get();
         assert_eq!(last_group, first as u64);
@@ -284,7 +299,7 @@ fn assert_set_aside(
 ) {
     for name in before.file_names() {
         let (old, new) = (before.len_of(&name), after.len_of(&name));
-        let is_index = name.ends_with(".index");
+        let is_index = is_index(&name);
         assert!(
             is_index || new >= old || name == store(active),
             "{what}: {name} was cut from {old} to {new} bytes"

@@ -185,7 +185,7 @@ fn a_sealed_store_that_was_cut_gives_what_is_left() {
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     let error = store.read(frames[2].position).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutOfRange);
-    assert_eq!(store.frames(..).filter(|frame| frame.is_err()).count(), 1);
+    assert_eq!(store.frames(..).filter(Result::is_err).count(), 1);
     drop(store);
     assert!(disk.read_file(NAME) == before, "it was only read");
 }
