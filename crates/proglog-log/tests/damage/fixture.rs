@@ -89,14 +89,26 @@ pub(crate) fn both(author: &str) -> [Fixture; 2] {
         assert!(segments <= 3);
         steps_in_third += usize::from(segments == 3);
     }
+    killed_and_closed(&disk, &log, &values, last_group, &history)
+}
+
+/// The log as it is now, closed, and killed instead. All `values` were acknowledged, those from
+/// `last_group` on last.
+pub(crate) fn killed_and_closed(
+    disk: &SimDisk,
+    log: &Log,
+    values: &[String],
+    last_group: u64,
+    history: &[SimDisk],
+) -> [Fixture; 2] {
     let killed = disk.crash(Survivors::KeepAll);
     log.close().unwrap();
     let closed = disk.crash(Survivors::KeepAll);
     let all = values.len() as u64;
     [(closed, true, all), (killed, false, last_group)].map(|(disk, closed, sure)| Fixture {
-        places: places(&disk, &values),
+        places: places(&disk, values),
         bases: bases(&disk),
-        history: history.clone(),
+        history: history.to_vec(),
         disk,
         closed,
         sure,
