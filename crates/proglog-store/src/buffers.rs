@@ -79,7 +79,7 @@ impl Buffers {
 
     /// Appends one batch and returns where its first frame is. Each payload comes with its CRC-32C.
     pub(crate) fn push_batch(&mut self, payloads: &[(&[u8], u32)]) -> Position {
-        if self.active.is_empty() {
+        if self.active.is_empty() && !payloads.is_empty() {
             self.push_mark_if_due();
         }
         let first = self.end().position;

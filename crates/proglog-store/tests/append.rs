@@ -81,8 +81,10 @@ fn batches_are_told_apart_by_their_ends() {
     let store = open(&directory);
     store.append_batch(&[b"a", b"b"]).unwrap();
     store.append(b"c").unwrap();
+    store.sync().unwrap();
+    let len = store.len();
     let empty = store.append_batch(&[]).unwrap();
-    assert_eq!(empty.bytes_written, 0);
+    assert_eq!((empty.bytes_written, store.len()), (0, len));
     let ends = store
         .frames(..)
         .map(|frame| frame.unwrap().ends_batch)
