@@ -154,6 +154,7 @@ impl Model {
             position = next;
         }
         assert_eq!(appended.position.plus(appended.bytes_written), position);
+        assert_eq!(position, self.store.end().position);
         self.boundaries.push(self.store.end());
     }
 
@@ -232,8 +233,7 @@ impl Model {
 
     fn truncate(&mut self, to: Boundary) {
         self.stored.truncate(usize::try_from(to.frames).unwrap());
-        self.boundaries
-            .retain(|boundary| boundary.frames <= to.frames);
+        self.boundaries.retain(|boundary| *boundary <= to);
         self.flushed = self.flushed.min(to.frames);
     }
 
