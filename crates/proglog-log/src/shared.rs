@@ -21,8 +21,8 @@ use crate::ticket::{Group, Ticket};
 
 /// What a frame adds to its payload.
 pub(crate) const FRAME_OVERHEAD: u64 = 8;
-/// What the store may add to a segment of its own before the next append: its marks.
-const STORE_OVERHEAD: u64 = 128;
+/// What a store may put before a batch: a sync mark.
+const MARK_LEN: u64 = 32;
 
 /// The state of an open log.
 ///
@@ -267,10 +267,11 @@ impl Shared {
         }
         let appended_at = writer.clock.now();
         let len = writer.measure(batch.records(), appended_at);
-        let used = writer.active.store.len();
-        if writer.sealed
-            || (used > 0 && used + len + STORE_OVERHEAD > self.options.segment_bytes_max)
-        {
+        let active = &writer.active;
+        // An empty segment may have marks, but the next one would have its base offset and name.
+        let is_empty = writer.next == active.base();
+        let end = active.store.len() + MARK_LEN + len;
+        if writer.sealed || (!is_empty && end > self.options.segment_bytes_max) {
             self.roll(writer, rolled)?;
         }
         let offsets = writer

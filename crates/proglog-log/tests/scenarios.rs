@@ -1,5 +1,6 @@
 //! What a user does with a log in the first hour, on the operating system's files.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -147,6 +148,19 @@ fn a_batch_has_offsets_one_behind_the_other_and_lies_in_one_segment() {
     );
     let nothing = log.append_batch(Batch::default()).unwrap();
     assert_eq!(nothing, Offset::new(250)..Offset::new(250));
+}
+
+#[test]
+fn a_log_that_was_closed_while_it_was_empty_takes_a_batch_larger_than_a_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    open(&directory, Durability::Synced).close().unwrap();
+    let log = open(&directory, Durability::Synced);
+    log.append(vec![7; 10_000]).unwrap();
+    log.append(vec![8; 10_000]).unwrap();
+    log.close().unwrap();
+    let log = open(&directory, Durability::Synced);
+    assert_eq!(log.end_offset(), Offset::new(2));
+    assert_eq!(log.read(1).unwrap().value[0], 8);
 }
 
 #[test]

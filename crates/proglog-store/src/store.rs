@@ -544,6 +544,14 @@ impl Inner {
         if let Some(&len) = lens.iter().find(|len| **len > max as usize) {
             return Err(Error::PayloadTooLarge { len, max });
         }
+        if lens.is_empty() {
+            self.check_appendable()?;
+            let position = self.buffers.lock().end().position;
+            return Ok(Appended {
+                bytes_written: 0,
+                position,
+            });
+        }
         let len = lens.iter().map(|len| FRAME_HEADER_LEN + len).sum();
         let mut buffers = self.buffers_with_room(len)?;
         let mut batch = buffers.start_batch();

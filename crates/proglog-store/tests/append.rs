@@ -1,5 +1,6 @@
 //! Appending, reading, iterating, sealing and closing, on the operating system's files.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use proglog_store::{Boundary, Error, ErrorKind, FsDirectory, Options, Outcome, Position, Store};
 use tempfile::TempDir;
@@ -80,8 +81,10 @@ fn batches_are_told_apart_by_their_ends() {
     let store = open(&directory);
     store.append_batch(&[b"a", b"b"]).unwrap();
     store.append(b"c").unwrap();
+    store.sync().unwrap();
+    let len = store.len();
     let empty = store.append_batch(&[]).unwrap();
-    assert_eq!(empty.bytes_written, 0);
+    assert_eq!((empty.bytes_written, store.len()), (0, len));
     let ends = store
         .frames(..)
         .map(|frame| frame.unwrap().ends_batch)

@@ -2,7 +2,9 @@
 
 use proglog_log::Error;
 
-use crate::fixture::{CHECKPOINT, Depth, Fixture, HEADER_LEN, both, index, named_file, store};
+use crate::fixture::{
+    CHECKPOINT, Depth, Fixture, HEADER_LEN, both, index, is_index, named_file, store,
+};
 
 /// The first slot of the checkpoint, which is enough to open.
 const SLOT_USED: u64 = 1100;
@@ -16,7 +18,7 @@ fn cut_every_file_at_every_length(fixture: &Fixture) {
             let what = &format!("{file} cut to {len} bytes");
             if file == CHECKPOINT {
                 checkpoint_cut(fixture, &disk, len, what);
-            } else if file.ends_with(".index") {
+            } else if is_index(&file) {
                 fixture.assert_whole(&disk, what);
             } else {
                 segment_cut(fixture, &disk, &file, len, what);

@@ -4,7 +4,8 @@ use proglog_log::{Error, Offset};
 use proglog_store::testing::SimDisk;
 
 use crate::fixture::{
-    CHECKPOINT, Depth, Fixture, HEADER_LEN, both, index, named_file, options, store,
+    CHECKPOINT, Depth, Fixture, HEADER_LEN, both, index, is_index, is_store, named_file, options,
+    store,
 };
 
 #[test]
@@ -49,7 +50,7 @@ fn a_missing_checkpoint_is_an_error_and_a_directory_without_segments_is_no_log()
 fn a_missing_index_is_made_again_and_a_missing_lock_too() {
     for fixture in both("writer") {
         for name in fixture.file_names() {
-            if name.ends_with(".index") || name == "LOCK" {
+            if is_index(&name) || name == "LOCK" {
                 let disk = fixture.disk.deep_clone();
                 disk.remove_file(&name);
                 fixture.assert_whole(&disk, &format!("{name} missing"));
@@ -83,7 +84,7 @@ fn a_file_with_the_content_of_any_other_is_named_or_does_no_harm() {
 /// another log is known by the segments that it does not fit).
 fn replaced(fixture: &Fixture, disk: &SimDisk, to: &str, what: &str) {
     let is_same = disk.read_file(to) == fixture.disk.read_file(to);
-    if is_same || !(to.ends_with(".log") || to == CHECKPOINT) {
+    if is_same || !(is_store(to) || to == CHECKPOINT) {
         fixture.assert_whole(disk, what);
         return;
     }
@@ -172,7 +173,7 @@ fn an_older_copy_of_an_index_or_a_checkpoint_does_no_harm() {
     for fixture in both("writer") {
         for (age, older) in fixture.history.iter().enumerate() {
             for name in older.file_names() {
-                if name.ends_with(".log") {
+                if is_store(&name) {
                     continue;
                 }
                 let disk = fixture.disk.deep_clone();
@@ -231,7 +232,7 @@ fn segments_of_one_log_and_the_checkpoint_of_another_are_refused() {
     let [theirs, _] = both("editor");
     let disk = mine.disk.deep_clone();
     for name in theirs.file_names() {
-        if name.ends_with(".log") {
+        if is_store(&name) {
             disk.write_file(&name, &theirs.disk.read_file(&name));
         }
     }

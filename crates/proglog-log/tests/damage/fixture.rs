@@ -50,6 +50,16 @@ pub(crate) fn index(base: u64) -> String {
     format!("{base:020}.index")
 }
 
+pub(crate) fn is_store(name: &str) -> bool {
+    name.rsplit_once('.')
+        .is_some_and(|(_, suffix)| suffix == "log")
+}
+
+pub(crate) fn is_index(name: &str) -> bool {
+    name.rsplit_once('.')
+        .is_some_and(|(_, suffix)| suffix == "index")
+}
+
 /// A closed log and a killed one. The values differ from those of another `author`.
 pub(crate) fn both(author: &str) -> [Fixture; 2] {
     let disk = SimDisk::new();
@@ -79,14 +89,26 @@ pub(crate) fn both(author: &str) -> [Fixture; 2] {
         assert!(segments <= 3);
         steps_in_third += usize::from(segments == 3);
     }
+    killed_and_closed(&disk, &log, &values, last_group, &history)
+}
+
+/// The log as it is now, closed, and killed instead. All `values` were acknowledged, those from
+/// `last_group` on last.
+pub(crate) fn killed_and_closed(
+    disk: &SimDisk,
+    log: &Log,
+    values: &[String],
+    last_group: u64,
+    history: &[SimDisk],
+) -> [Fixture; 2] {
     let killed = disk.crash(Survivors::KeepAll);
     log.close().unwrap();
     let closed = disk.crash(Survivors::KeepAll);
     let all = values.len() as u64;
     [(closed, true, all), (killed, false, last_group)].map(|(disk, closed, sure)| Fixture {
-        places: places(&disk, &values),
+        places: places(&disk, values),
         bases: bases(&disk),
-        history: history.clone(),
+        history: history.to_vec(),
         disk,
         closed,
         sure,
@@ -289,7 +311,7 @@ fn assert_set_aside(
 ) {
     for name in before.file_names() {
         let (old, new) = (before.len_of(&name), after.len_of(&name));
-        let is_index = name.ends_with(".index");
+        let is_index = is_index(&name);
         assert!(
             is_index || new >= old || name == store(active),
             "{what}: {name} was cut from {old} to {new} bytes"

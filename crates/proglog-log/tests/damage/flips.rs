@@ -1,6 +1,6 @@
 //! One bit of one file is turned.
 
-use crate::fixture::{CHECKPOINT, Depth, Fixture, HEADER_LEN, both};
+use crate::fixture::{CHECKPOINT, Depth, Fixture, HEADER_LEN, both, is_store};
 
 /// Turns every bit of every file in turn.
 fn flip_every_bit(fixture: &Fixture) {
@@ -26,7 +26,7 @@ fn depth(file: &str, byte: u64, bit: u8) -> Depth {
     let is_padding = if file == CHECKPOINT {
         byte % 4096 >= 1100
     } else {
-        file.ends_with(".log") && byte < HEADER_LEN && byte % 4096 >= 96
+        is_store(file) && byte < HEADER_LEN && byte % 4096 >= 96
     };
     if u64::from(bit) == byte % 8 {
         Depth::Append

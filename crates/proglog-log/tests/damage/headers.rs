@@ -172,3 +172,56 @@ fn an_index_that_claims_many_entries_costs_no_memory() {
         }
     }
 }
+
+/// The first page of an index, with a check that holds for the store of its segment.
+fn forged_page(disk: &SimDisk, base: u64, entries: &[u32]) -> Vec<u8> {
+    let store = disk.read_file(&store(base));
+    let salt = u64::from_be_bytes(store[16..24].try_into().unwrap());
+    let mixed = u32::try_from((salt ^ (salt >> 32)) & 0xffff_ffff).unwrap();
+    let mut page = u32::try_from(entries.len()).unwrap().to_be_bytes().to_vec();
+    page.extend(entries.iter().flat_map(|entry| entry.to_be_bytes()));
+    page.resize(4092, 0);
+    let check = crc_fast::crc32_iscsi(&page) ^ mixed;
+    page.extend(check.to_be_bytes());
+    page
+}
+
+#[test]
+fn an_index_that_verifies_and_is_wrong_makes_no_record_wrong() {
+    for fixture in both("writer") {
+        for base in &fixture.bases {
+            let own = fixture.places.iter();
+            let own = own.filter(|place| place.file == store(*base));
+            let right = own.map(|place| u32::try_from(place.bytes.start - 8192).unwrap());
+            let right = right.collect::<Vec<_>>();
+            let page = forged_page(&fixture.disk, *base, &right);
+            if fixture.closed || *base != fixture.active() {
+                assert_eq!(
+                    page,
+                    fixture.disk.read_file(&index(*base)),
+                    "it can be forged"
+                );
+            }
+            let changed = |change: fn(u32) -> u32| right.iter().copied().map(change).collect();
+            let wrong: [Vec<u32>; 8] = [
+                right.iter().rev().copied().collect(),
+                changed(|_| 0),
+                changed(|_| u32::MAX),
+                changed(|position| position + 1),
+                changed(|position| position.saturating_sub(32)),
+                changed(|position| position | 1 << 31),
+                right[1..].to_vec(),
+                right[..1].repeat(1022),
+            ];
+            for entries in wrong {
+                let disk = fixture.disk.deep_clone();
+                disk.write_file(&index(*base), &forged_page(&disk, *base, &entries));
+                let what = &format!("entries {entries:?} of segment {base}");
+                assert!(open_forged(&fixture, &disk, what).is_none(), "{what}");
+                let disk = fixture.disk.deep_clone();
+                disk.write_file(&index(*base), &forged_page(&disk, *base, &entries));
+                fixture.assert_whole(&disk, what);
+            }
+        }
+    }
+}

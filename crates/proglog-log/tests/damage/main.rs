@@ -12,4 +12,5 @@ mod fixture;
 mod flips;
 mod headers;
 mod openings;
+mod pages;
 mod tails;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proglog_log::{Error, ErrorKind, Log};
 
-use crate::fixture::{CHECKPOINT, Fixture, both, options, store};
+use crate::fixture::{CHECKPOINT, Fixture, both, is_index, options, store};
 
 /// The files of the log in a directory of the operating system.
 fn put(fixture: &Fixture, path: &Path) {
@@ -113,7 +113,7 @@ fn a_file_in_a_directorys_place_and_a_directory_in_a_files_place_are_errors() {
         std::fs::create_dir(directory.path().join(&name)).unwrap();
         match Log::open(directory.path(), &options()) {
             Ok(log) => {
-                assert!(name.ends_with(".index"), "{name}");
+                assert!(is_index(&name), "{name}");
                 assert_all(&fixture, &log);
             }
             Err(error) => {

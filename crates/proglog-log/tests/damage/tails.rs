@@ -2,7 +2,7 @@
 
 use proglog_store::testing::SimDisk;
 
-use crate::fixture::{Depth, Fixture, HEADER_LEN, both, position, store};
+use crate::fixture::{Depth, Fixture, HEADER_LEN, both, is_store, position, store};
 
 /// What may stand behind the end of a file of these bytes, whose first and last frames are given.
 fn tails(bytes: &[u8], first: &[u8], last: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -94,7 +94,7 @@ fn appended(fixture: &Fixture, disk: &SimDisk, file: &str, bytes: &[u8], tail: &
     let is_active = file == store(fixture.active());
     if !is_active {
         assert_eq!(recovery.set_aside, None, "{what}");
-        if file.ends_with(".log") {
+        if is_store(file) {
             let now = disk.read_file(file);
             assert_eq!(
                 now,

@@ -1,0 +1,11 @@
+//! What opening makes of a store whose end is torn, or whose bytes were damaged: a fact a test.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod damaged;
+mod fixture;
+mod forged;
+mod headers;
+mod resume;
+mod set_aside;
+mod torn;

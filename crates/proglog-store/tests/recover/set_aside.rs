@@ -1,0 +1,107 @@
+//! What recovery drops is kept beside the store, once, and up to a limit.
+
+use proglog_store::testing::SimDisk;
+use proglog_store::{Error, Options};
+
+use crate::fixture::{NAME, THREE, extend, killed, open, open_with, payloads};
+
+const TORN: &[u8] = b"\x40torn";
+
+/// A store with a torn end, and the name that it would be set aside under.
+fn torn() -> (SimDisk, String) {
+    let disk = killed(&THREE);
+    extend(&disk, TORN);
+    let recovered = disk.deep_clone();
+    let set_aside = open(&recovered).unwrap().recovery().set_aside.clone();
+    (disk, set_aside.unwrap().file)
+}
+
+#[test]
+fn the_name_of_a_set_aside_file_tells_the_store_and_the_place() {
+    let (disk, name) = torn();
+    let end = disk.read_file(NAME).len() - 8192 - TORN.len();
+    assert_eq!(name, format!("{NAME}.torn-{end}"));
+}
+
+#[test]
+fn what_an_interrupted_recovery_set_aside_is_used_again() {
+    let (disk, name) = torn();
+    disk.write_file(&name, TORN);
+    let options = Options::new().set_aside_files_max(0);
+    let store = open_with(&disk, &options).unwrap();
+    assert_eq!(store.recovery().set_aside.as_ref().unwrap().file, name);
+    assert_eq!(disk.file_names(), [NAME, &name]);
+}
+
+#[test]
+fn a_name_that_other_bytes_have_gets_a_number() {
+    let (disk, name) = torn();
+    let others = [&b"older"[..], b"\x40tor", b"\x40torn\0", b""];
+    for (number, other) in others.iter().enumerate() {
+        let taken = if number == 0 {
+            name.clone()
+        } else {
+            format!("{name}.{number}")
+        };
+        disk.write_file(&taken, other);
+        let disk = disk.deep_clone();
+        let store = open(&disk).unwrap();
+        let file = &store.recovery().set_aside.as_ref().unwrap().file;
+        assert_eq!(*file, format!("{name}.{}", number + 1));
+        assert_eq!(disk.read_file(file), TORN);
+        assert_eq!(disk.read_file(&taken), *other, "it was left alone");
+    }
+}
+
+#[test]
+fn a_copy_that_was_never_finished_is_made_anew() {
+    let (disk, name) = torn();
+    disk.write_file(
+        &format!("{name}.tmp"),
+        b"half of something else, and longer",
+    );
+    open(&disk).unwrap();
+    // The names of unfinished copies count as taken, but they are not left behind under their own.
+    assert_eq!(disk.read_file(&name), TORN);
+    assert_eq!(disk.file_names(), [NAME, &name]);
+}
+
+#[test]
+fn beyond_the_limit_the_store_does_not_open_and_nothing_is_changed() {
+    let (disk, name) = torn();
+    disk.write_file(&format!("{NAME}.torn-1"), b"a");
+    disk.write_file(&format!("{NAME}.torn-2"), b"b");
+    let before = disk.read_file(NAME);
+    for max in [0, 1, 2] {
+        let error = open_with(&disk, &Options::new().set_aside_files_max(max)).unwrap_err();
+        match error {
+            Error::SetAsideFull {
+                file,
+                got: 2,
+                max: told,
+            } => {
+                assert_eq!((&*file, told), (NAME, max));
+            }
+            error => panic!("{error:?}"),
+        }
+        assert!(disk.read_file(NAME) == before);
+        assert_eq!(disk.file_names().len(), 3);
+    }
+    let store = open_with(&disk, &Options::new().set_aside_files_max(3)).unwrap();
+    assert_eq!(store.recovery().set_aside.as_ref().unwrap().file, name);
+}
+
+#[test]
+fn a_limit_stops_no_store_that_has_nothing_to_set_aside() {
+    let disk = killed(&THREE);
+    disk.write_file(&format!("{NAME}.torn-1"), b"a");
+    let store = open_with(&disk, &Options::new().set_aside_files_max(0)).unwrap();
+    assert_eq!(payloads(&store).len(), 3);
+}
+
+#[test]
+fn set_aside_files_of_another_store_do_not_count() {
+    let (disk, _) = torn();
+    disk.write_file("b.store.torn-1", b"a");
+    open_with(&disk, &Options::new().set_aside_files_max(1)).unwrap();
+}
