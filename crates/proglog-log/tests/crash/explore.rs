@@ -174,7 +174,7 @@ pub(crate) fn stop_at(workload: &Workload, call: &Call, every: u64) -> Checked<u
     };
     let mut tried = HashSet::new();
     let run = stopped_run(workload, number, usize::MAX).map_err(context)?;
-    for survivors in survivors(&run.disk, workload.seeds) {
+    for (index, survivors) in (0..).zip(survivors(&run.disk, workload.seeds)) {
         let context = |violation| context(format!("{survivors:?}: {violation}"));
         let disk = run.disk.crash(survivors);
         let end = end(survivors);
@@ -182,7 +182,7 @@ pub(crate) fn stop_at(workload: &Workload, call: &Call, every: u64) -> Checked<u
         if !tried.insert((usize::MAX, end == End::Kill, fingerprint, None)) {
             continue;
         }
-        let seed = mix(fingerprint ^ number);
+        let seed = mix(number << 32 | index);
         let history = run.history.clone();
         let image = Image {
             workload,
@@ -255,7 +255,7 @@ fn stop_recovery(image: &Image<'_>) -> Checked<HashSet<(u64, bool, u64)>> {
         run.disk
             .inject(When::Call(at), Fault::crash().after_writing(usize::MAX));
         run.try_open(image.end)?;
-        for survivors in survivors_of_recovery(&run.disk, mix(seed ^ at)) {
+        for (index, survivors) in (0..).zip(survivors_of_recovery(&run.disk, mix(seed ^ at))) {
             let disk = run.disk.crash(survivors);
             let kill = survivors == Survivors::KeepAll;
             let fingerprint = disk.fingerprint();
@@ -263,7 +263,7 @@ fn stop_recovery(image: &Image<'_>) -> Checked<HashSet<(u64, bool, u64)>> {
                 continue;
             }
             let end = if kill { image.end } else { End::PowerCut };
-            let (history, seed) = (image.history.clone(), mix(seed ^ fingerprint));
+            let (history, seed) = (image.history.clone(), mix(seed ^ (at << 32 | index)));
             Image {
                 workload,
                 disk,

@@ -199,7 +199,7 @@ impl History {
         }
         self.seen = names.iter().copied().map(Some).collect();
         self.read_end = names.len() as u64;
-        self.on_device_below(self.read_end);
+        (self.kept, self.durable) = (self.read_end, self.read_end);
     }
 
     /// Finds out which record this is, and whether it may be there.
