@@ -127,11 +127,14 @@ impl Checkpoint {
 #[derive(Debug)]
 pub(crate) struct CheckpointFile {
     directory: Arc<dyn Directory>,
-    /// What is durable.
+    /// What counts.
     current: Checkpoint,
     number: u64,
     /// The slot that holds it, which the next write must leave alone.
     slot: u64,
+    /// Whether it is known to be on the device: what an earlier process wrote may be in the
+    /// system's memory alone.
+    confirmed: bool,
 }
 
 impl CheckpointFile {
@@ -154,6 +157,7 @@ impl CheckpointFile {
             current,
             number: 1,
             slot: 1,
+            confirmed: true,
         })
     }
 
@@ -191,10 +195,11 @@ impl CheckpointFile {
             current,
             number,
             slot,
+            confirmed: false,
         })
     }
 
-    /// What is durable.
+    /// What counts.
     pub(crate) fn current(&self) -> &Checkpoint {
         &self.current
     }
@@ -202,11 +207,18 @@ impl CheckpointFile {
     /// Writes what is current again, same bytes, where it lies. An earlier process may have seen its
     /// sync fail, and then it can be read now and not be on the device.
     pub(crate) fn confirm(&mut self) -> Result<()> {
-        self.write_to(self.slot, &self.current.encode(self.number))
+        self.write_to(self.slot, &self.current.encode(self.number))?;
+        self.confirmed = true;
+        Ok(())
     }
 
-    /// Writes `next`; on return it is durable. After an error the last one still is.
+    /// Writes `next`; on return it is durable. After an error the last one still counts. That one
+    /// is made sure of first: a power loss may spoil a slot that was written and not synced, and
+    /// this write's too.
     pub(crate) fn write(&mut self, next: Checkpoint) -> Result<()> {
+        if !self.confirmed {
+            self.confirm()?;
+        }
         let (slot, number) = (1 - self.slot, self.number + 1);
         self.write_to(slot, &next.encode(number))?;
         (self.current, self.number, self.slot) = (next, number, slot);
