@@ -16,9 +16,6 @@ use workload::WORKLOADS;
 /// How many different things left by a crash are tried at the least.
 const TRIED_MIN: usize = 100_000;
 
-/// Of one image in so many the recovery is stopped too.
-const RECOVERIES: u64 = 40;
-
 #[test]
 fn whatever_survives_a_stop_at_any_call_holds_what_was_acknowledged() {
     let begun = Instant::now();
@@ -26,7 +23,7 @@ fn whatever_survives_a_stop_at_any_call_holds_what_was_acknowledged() {
     for workload in WORKLOADS {
         let begun = Instant::now();
         let calls = calls_of(workload, true).unwrap();
-        let tried = sum_over(&calls, |call| stop_at(workload, call, RECOVERIES));
+        let tried = sum_over(&calls, |call| stop_at(workload, call));
         let seconds = begun.elapsed().as_secs_f64();
         println!(
             "{}: {} calls, {tried} triples, {seconds:.1} s",

@@ -162,8 +162,8 @@ impl Image<'_> {
 }
 
 /// Stops the workload at `call`, and checks whatever may be left. Returns how many different things
-/// that is. Of one in `every` the recovery is stopped as well.
-pub(crate) fn stop_at(workload: &Workload, call: &Call, every: u64) -> Checked<usize> {
+/// that is.
+pub(crate) fn stop_at(workload: &Workload, call: &Call) -> Checked<usize> {
     let number = call.number.ok_or("the call is not counted")?;
     let context = |violation| {
         let Workload { name, .. } = workload;
@@ -191,7 +191,7 @@ pub(crate) fn stop_at(workload: &Workload, call: &Call, every: u64) -> Checked<u
             end,
             seed,
         };
-        if seed.is_multiple_of(every) {
+        if seed.is_multiple_of(workload.recoveries) {
             let stops = stop_recovery(&image).map_err(context)?;
             tried.extend(stops.into_iter().map(|(at, kill, left)| {
                 (

@@ -28,6 +28,8 @@ pub(crate) struct Workload {
     pub(crate) steps: &'static [Step],
     /// How many seeded choices of survivors are tried at each call.
     pub(crate) seeds: u64,
+    /// Of one thing left in so many the recovery is stopped at each of its calls, too.
+    pub(crate) recoveries: u64,
 }
 
 /// An interval that never ends.
@@ -40,21 +42,24 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         durability: Durability::Synced,
         segment_bytes_max: 1 << 10,
         steps: SINGLES,
-        seeds: 120,
+        seeds: 400,
+        recoveries: 3,
     },
     Workload {
         name: "batches",
         durability: Durability::Synced,
         segment_bytes_max: 2 << 10,
         steps: BATCHES,
-        seeds: 200,
+        seeds: 400,
+        recoveries: 6,
     },
     Workload {
         name: "tickets",
         durability: Durability::Synced,
         segment_bytes_max: 1 << 10,
         steps: TICKETS,
-        seeds: 120,
+        seeds: 400,
+        recoveries: 3,
     },
     Workload {
         name: "larger than the buffer",
@@ -62,20 +67,23 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 128 << 10,
         steps: LARGE,
         seeds: 12,
+        recoveries: 40,
     },
     Workload {
         name: "interval",
         durability: INTERVAL,
         segment_bytes_max: 1 << 10,
         steps: WEAK,
-        seeds: 120,
+        seeds: 400,
+        recoveries: 3,
     },
     Workload {
         name: "buffered",
         durability: Durability::Buffered,
         segment_bytes_max: 1 << 10,
         steps: WEAK,
-        seeds: 60,
+        seeds: 400,
+        recoveries: 3,
     },
     Workload {
         name: "buffered, larger than the buffer",
@@ -83,6 +91,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 400 << 10,
         steps: WEAK_LARGE,
         seeds: 12,
+        recoveries: 40,
     },
 ];
 
