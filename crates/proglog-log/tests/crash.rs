@@ -3,6 +3,8 @@
 
 #[path = "crash/explore.rs"]
 mod explore;
+#[path = "crash/faults.rs"]
+mod faults;
 #[path = "crash/history.rs"]
 mod history;
 #[path = "crash/workload.rs"]
@@ -11,6 +13,7 @@ mod workload;
 use std::time::Instant;
 
 use explore::{calls_of, stop_at, sum_over};
+use faults::{fail_at, fail_recovery, stopped_images};
 use workload::WORKLOADS;
 
 /// How many different things left by a crash are tried at the least.
@@ -37,4 +40,38 @@ fn whatever_survives_a_stop_at_any_call_holds_what_was_acknowledged() {
         begun.elapsed().as_secs_f64()
     );
     assert!(total >= TRIED_MIN, "only {total} triples were tried");
+}
+
+#[test]
+fn a_call_that_fails_takes_nothing_that_was_acknowledged_and_leaves_nothing_that_was_refused() {
+    for workload in WORKLOADS {
+        let begun = Instant::now();
+        let calls = calls_of(workload, false).unwrap();
+        let tried = sum_over(&calls, |call| fail_at(workload, call));
+        let seconds = begun.elapsed().as_secs_f64();
+        println!(
+            "{}: {} calls, {tried} ends, {seconds:.1} s",
+            workload.name,
+            calls.len()
+        );
+    }
+}
+
+#[test]
+fn a_call_of_recovery_that_fails_takes_nothing_that_was_acknowledged() {
+    for workload in WORKLOADS.iter().filter(|workload| workload.seeds > 100) {
+        let begun = Instant::now();
+        let mut calls = calls_of(workload, false).unwrap();
+        calls.retain(|call| call.kind.is_change());
+        let tried = sum_over(&calls, |call| {
+            let images = stopped_images(workload, call)?;
+            images.iter().map(fail_recovery).sum()
+        });
+        let seconds = begun.elapsed().as_secs_f64();
+        println!(
+            "{}: {} calls, {tried} ends, {seconds:.1} s",
+            workload.name,
+            calls.len()
+        );
+    }
 }

@@ -141,6 +141,7 @@ impl Image<'_> {
             ..
         } = self;
         let mut run = Run::new(workload, disk, self.history);
+        run.disk.count_only_changes();
         run.open(self.end)?;
         run.disk.inject(
             When::Call(run.disk.calls() + mix(seed) % 12),

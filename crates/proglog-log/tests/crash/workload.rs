@@ -261,6 +261,10 @@ impl Run {
         }
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.log.is_some()
+    }
+
     /// Does the steps until the process dies. `failed` is called after each step in which something
     /// failed.
     pub(crate) fn steps(
