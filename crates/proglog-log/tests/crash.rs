@@ -13,7 +13,7 @@ mod workload;
 use std::time::Instant;
 
 use explore::{calls_of, stop_at, sum_over};
-use faults::{fail_at, fail_recovery, stopped_images};
+use faults::{fail_at, fail_recovery, stopped_image};
 use workload::WORKLOADS;
 
 /// How many different things left by a crash are tried at the least.
@@ -46,32 +46,31 @@ fn whatever_survives_a_stop_at_any_call_holds_what_was_acknowledged() {
 fn a_call_that_fails_takes_nothing_that_was_acknowledged_and_leaves_nothing_that_was_refused() {
     for workload in WORKLOADS {
         let begun = Instant::now();
-        let calls = calls_of(workload, false).unwrap();
+        let mut calls = calls_of(workload, false).unwrap();
+        calls.retain(|call| workload.is_small() || call.kind.is_change());
         let tried = sum_over(&calls, |call| fail_at(workload, call));
-        let seconds = begun.elapsed().as_secs_f64();
+        let (calls, seconds) = (calls.len(), begun.elapsed().as_secs_f64());
         println!(
-            "{}: {} calls, {tried} ends, {seconds:.1} s",
-            workload.name,
-            calls.len()
+            "{}: {calls} calls, {tried} ends, {seconds:.1} s",
+            workload.name
         );
     }
 }
 
 #[test]
 fn a_call_of_recovery_that_fails_takes_nothing_that_was_acknowledged() {
-    for workload in WORKLOADS.iter().filter(|workload| workload.seeds > 100) {
+    for workload in WORKLOADS.iter().filter(|workload| workload.is_small()) {
         let begun = Instant::now();
         let mut calls = calls_of(workload, false).unwrap();
         calls.retain(|call| call.kind.is_change());
-        let tried = sum_over(&calls, |call| {
-            let images = stopped_images(workload, call)?;
-            images.iter().map(fail_recovery).sum()
+        let every_third: Vec<_> = calls.iter().step_by(3).collect();
+        let tried = sum_over(&every_third, |call| {
+            fail_recovery(&stopped_image(workload, call)?)
         });
-        let seconds = begun.elapsed().as_secs_f64();
+        let (calls, seconds) = (every_third.len(), begun.elapsed().as_secs_f64());
         println!(
-            "{}: {} calls, {tried} ends, {seconds:.1} s",
-            workload.name,
-            calls.len()
+            "{}: {calls} calls, {tried} ends, {seconds:.1} s",
+            workload.name
         );
     }
 }

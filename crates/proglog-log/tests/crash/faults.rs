@@ -89,11 +89,13 @@ pub(crate) fn fail_recovery(image: &Image<'_>) -> Checked<usize> {
 
 /// The ways in which a life can end now.
 fn ends_of(workload: &Workload, run: &Run, seed: u64) -> Checked<usize> {
-    let mut cuts = vec![Survivors::KeepAll; 12];
-    cuts.push(Survivors::LoseAll);
-    cuts.extend((0..4).map(|number| Survivors::Ops(mix(seed * 31 + number))));
-    cuts.extend((0..4).map(|number| Survivors::Parts(mix(seed * 37 + number))));
-    cuts.extend((0..4).map(|number| Survivors::Seeded(mix(seed * 41 + number))));
+    let count = if workload.is_small() { 3 } else { 1 };
+    let seeds = |from: u64| (from..from + count).map(move |number| mix(seed << 32 | number));
+    let mut cuts = vec![Survivors::LoseAll];
+    cuts.extend(seeds(0).map(|_| Survivors::KeepAll));
+    cuts.extend(seeds(10).map(Survivors::Ops));
+    cuts.extend(seeds(20).map(Survivors::Parts));
+    cuts.extend(seeds(30).map(Survivors::Seeded));
     for (index, cut) in (0..).zip(&cuts) {
         Image {
             workload,
@@ -108,23 +110,23 @@ fn ends_of(workload: &Workload, run: &Run, seed: u64) -> Checked<usize> {
     Ok(cuts.len())
 }
 
-/// The disk after each call of the workload, with nothing that was pending, or all.
-pub(crate) fn stopped_images<'a>(workload: &'a Workload, call: &Call) -> Checked<Vec<Image<'a>>> {
+/// What may be left of a workload that is stopped at `call`.
+pub(crate) fn stopped_image<'a>(workload: &'a Workload, call: &Call) -> Checked<Image<'a>> {
     let number = call.number.ok_or("the call is not counted")?;
     let disk = SimDisk::new();
     disk.inject(When::Call(number), Fault::crash().after_writing(usize::MAX));
     let mut run = Run::new(workload, disk, History::new(workload.durability));
     run.steps(workload.steps, |_| Err("an operation failed".to_owned()))?;
-    let image = |survivors| Image {
+    let survivors = match mix(number) % 3 {
+        0 => Survivors::KeepAll,
+        1 => Survivors::LoseAll,
+        _ => Survivors::Seeded(number),
+    };
+    Ok(Image {
         workload,
         disk: run.disk.crash(survivors),
         history: run.history.clone(),
         end: end(survivors),
         seed: number,
-    };
-    Ok(vec![
-        image(Survivors::KeepAll),
-        image(Survivors::LoseAll),
-        image(Survivors::Seeded(number)),
-    ])
+    })
 }

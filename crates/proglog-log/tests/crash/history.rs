@@ -1,7 +1,7 @@
 //! What was asked of a log and what it answered or showed, over all its lives; and so what it must
 //! show ever after.
 
-use proglog_log::{Batch, Durability, Log, Outcome, Record};
+use proglog_log::{Batch, Durability, Error, ErrorKind, Log, Outcome, Record};
 
 /// What a log did that it must never do.
 pub(crate) type Violation = String;
@@ -152,7 +152,7 @@ impl History {
         let end = log.end_offset().get();
         let mut names = Vec::new();
         for offset in self.read_end..end {
-            let record = log.read(offset).map_err(|error| failure(offset, &error))?;
+            let record = read(log, offset)?;
             names.push(self.identify(offset, &record)?);
         }
         self.check_whole(&names)?;
@@ -271,14 +271,12 @@ fn records(log: &Log) -> Checked<Vec<Record>> {
     if start != 0 {
         return Err(format!("the log starts at {start}"));
     }
-    let mut records = Vec::new();
-    for (offset, record) in (0..).zip(log.records(0)) {
-        let record = record.map_err(|error| failure(offset, &error))?;
-        let single = log.read(offset).map_err(|error| failure(offset, &error))?;
-        if record != single {
+    let records = twice(|| log.records(0).collect::<Result<Vec<_>, _>>())
+        .map_err(|error| format!("a walk fails: {error:?}"))?;
+    for (offset, record) in (0..).zip(&records) {
+        if *record != read(log, offset)? {
             return Err(format!("at {offset} a walk and a read differ"));
         }
-        records.push(record);
     }
     if records.len() as u64 != end || log.recovery().records != (0.into()..end.into()) {
         return Err(format!("{} records are below the end {end}", records.len()));
@@ -286,8 +284,16 @@ fn records(log: &Log) -> Checked<Vec<Record>> {
     Ok(records)
 }
 
-fn failure(offset: u64, error: &proglog_log::Error) -> Violation {
-    format!("offset {offset} cannot be read: {error:?}")
+fn read(log: &Log, offset: u64) -> Checked<Record> {
+    twice(|| log.read(offset)).map_err(|error| format!("offset {offset} cannot be read: {error:?}"))
+}
+
+/// A call that fails, fails once.
+fn twice<T>(read: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    match read() {
+        Err(error) if error.kind() == ErrorKind::Io => read(),
+        read => read,
+    }
 }
 
 /// The value of a record: no two are equal.

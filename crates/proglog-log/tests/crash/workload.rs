@@ -32,6 +32,13 @@ pub(crate) struct Workload {
     pub(crate) recoveries: u64,
 }
 
+impl Workload {
+    /// Whether a run is so quick that every call can be tried in many ways.
+    pub(crate) fn is_small(&self) -> bool {
+        self.seeds > 100
+    }
+}
+
 /// An interval that never ends.
 const INTERVAL: Durability = Durability::Interval(std::time::Duration::MAX);
 
