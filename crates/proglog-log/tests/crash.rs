@@ -1,6 +1,8 @@
 //! A log is stopped at every call that it makes, with whatever may survive of what was not synced,
 //! and every call fails once: acknowledged means kept.
 
+#[path = "crash/damage.rs"]
+mod damage;
 #[path = "crash/explore.rs"]
 mod explore;
 #[path = "crash/faults.rs"]
@@ -12,6 +14,7 @@ mod workload;
 
 use std::time::Instant;
 
+use damage::{bytes_below_mark, damage_at, killed_log};
 use explore::{calls_of, stop_at, sum_over};
 use faults::{fail_at, fail_recovery, stopped_image};
 use workload::WORKLOADS;
@@ -73,4 +76,13 @@ fn a_call_of_recovery_that_fails_takes_nothing_that_was_acknowledged() {
             workload.name
         );
     }
+}
+
+#[test]
+fn a_bit_damaged_below_a_sync_mark_takes_at_most_its_record() {
+    let killed = killed_log().unwrap();
+    let bytes = bytes_below_mark(&killed);
+    assert!(bytes.len() > 300, "{}", bytes.len());
+    let unreadable = sum_over(&bytes, |byte| damage_at(&killed, *byte));
+    assert!(unreadable > 200, "damage to records is told: {unreadable}");
 }
