@@ -130,7 +130,7 @@ impl Checkpoint {
 #[derive(Debug)]
 pub(crate) struct CheckpointFile {
     directory: Arc<dyn Directory>,
-    /// What is durable.
+    /// What counts.
     current: Checkpoint,
     number: u64,
     /// The slot that holds it, which the next write must leave alone.
@@ -206,12 +206,13 @@ impl CheckpointFile {
         })
     }
 
-    /// What is durable.
+    /// What counts.
     pub(crate) fn current(&self) -> &Checkpoint {
         &self.current
     }
 
-    /// Writes `next`; on return it is durable. After an error the last one still is.
+    /// Writes `next`; on return it is durable. After an error the last one still
+    /// counts.
     pub(crate) fn write(&mut self, next: Checkpoint) -> Result<()> {
         if !self.confirmed {
             self.write_to(self.slot, &self.current.encode(self.number))?;

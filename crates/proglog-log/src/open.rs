@@ -166,7 +166,13 @@ fn open_checkpoint(
 ) -> Result<CheckpointFile> {
     let directory = Arc::clone(directory);
     if names.iter().any(|name| name == CHECKPOINT) {
-        return CheckpointFile::open(directory);
+        let checkpoint = CheckpointFile::open(Arc::clone(&directory))?;
+        if checkpoint.current().segment_exists {
+            return Ok(checkpoint);
+        }
+        // Whoever made the file may have failed to make its name durable, and then syncing the
+        // directory once more need not help, though the name is seen.
+        return CheckpointFile::create(directory, checkpoint.current().clone());
     }
     if !bases.is_empty() {
         return Err(Error::CheckpointLost {

@@ -86,8 +86,8 @@ fn logs_of_version_1_open_and_hold_what_they_held() {
             assert_eq!(recovery.clean, round > 0 || name == "closed");
             assert_eq!((&recovery.set_aside, &recovery.damaged), (&None, &None));
             assert_eq!(
-                (recovery.headers_restored, recovery.indexes_rebuilt),
-                (0, 0)
+                (recovery.header_restored, recovery.indexes_rebuilt),
+                (false, 0)
             );
             for (number, record) in (0..).zip(&expected) {
                 let read = log.read(number).unwrap();

@@ -9,30 +9,53 @@ use crate::options::Options;
 use crate::storage::{Directory, OpenMode, Storage};
 
 /// Opens the file `name` and locks it, making it where there is none.
+///
+/// A file that is nothing but a header is made again: whoever made it may have failed to make its
+/// name durable, and then syncing the directory once more need not help, though the name is seen.
+/// Nothing is ever appended to a file whose name is not durable.
 pub(crate) fn open_or_create(
     directory: &dyn Directory,
     name: &Arc<str>,
     options: &Options,
 ) -> Result<Arc<dyn Storage>> {
     loop {
-        match directory.open(name, OpenMode::Write) {
-            Ok(file) => {
-                lock(&*file, name)?;
-                return Ok(file);
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if let Some(file) = create(directory, name, options)? {
-                    return Ok(file);
-                }
-            }
-            Err(error) => return Err(Error::io(Operation::Open, name, error)),
+        if let Some(file) = open(directory, name)?
+            && bare_header(&*file, name)?.is_none()
+        {
+            return Ok(file);
+        }
+        if let Some(file) = create(directory, name, options)? {
+            return Ok(file);
         }
     }
 }
 
-/// Makes the file `name`, locked, its header and its name durable. It is made under a temporary
-/// name, so that a file named `name` always has a whole header. `None` if somebody else made one
-/// first.
+/// Opens the file `name` and locks it; `None` if there is none.
+fn open(directory: &dyn Directory, name: &Arc<str>) -> Result<Option<Arc<dyn Storage>>> {
+    match directory.open(name, OpenMode::Write) {
+        Ok(file) => {
+            lock(&*file, name)?;
+            Ok(Some(file))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(Operation::Open, name, error)),
+    }
+}
+
+/// The header of a file that holds nothing else.
+fn bare_header(file: &dyn Storage, name: &Arc<str>) -> Result<Option<Header>> {
+    let len = file
+        .len()
+        .map_err(|error| Error::io(Operation::Length, name, error))?;
+    if len != HEADER_LEN {
+        return Ok(None);
+    }
+    Ok(Some(read(file, name)?.header))
+}
+
+/// Makes the file `name`, locked, its header and its name durable, in the place of one that is
+/// nothing but a header, if there is one. It is made under a temporary name, so that a file named
+/// `name` always has a whole header. `None` if somebody else made one first.
 fn create(
     directory: &dyn Directory,
     name: &Arc<str>,
@@ -48,20 +71,20 @@ fn create(
         file => file.map_err(fail(Operation::Open))?,
     };
     lock(&*file, name)?;
-    // Whoever makes the file holds the temporary name, with its lock, until it is renamed.
-    if directory.open(name, OpenMode::Read).is_ok() {
-        directory
-            .remove(&temporary)
-            .map_err(fail(Operation::Remove))?;
-        return Ok(None);
-    }
-    let salt =
-        getrandom::u64().map_err(|error| Error::io(Operation::Random, name, error.into()))?;
-    let payload_len_max = options.payload_len_max;
-    let header = Header {
-        salt,
-        payload_len_max,
-        label: options.label.clone(),
+    // Whoever makes the file holds the temporary name, with its lock, until it is renamed. So what
+    // is locked under the name now stays there; a file that had the name before is never used.
+    let replaced = open(directory, name)?;
+    let header = match &replaced {
+        None => new_header(name, options)?,
+        Some(existing) => match bare_header(&**existing, name)? {
+            Some(header) => header,
+            None => {
+                directory
+                    .remove(&temporary)
+                    .map_err(fail(Operation::Remove))?;
+                return Ok(replaced);
+            }
+        },
     };
     file.write_all_at(&header.encode(), 0)
         .map_err(fail(Operation::Write))?;
@@ -71,6 +94,16 @@ fn create(
         .map_err(fail(Operation::Rename))?;
     directory.sync().map_err(fail(Operation::SyncDirectory))?;
     Ok(Some(file))
+}
+
+fn new_header(name: &Arc<str>, options: &Options) -> Result<Header> {
+    let salt =
+        getrandom::u64().map_err(|error| Error::io(Operation::Random, name, error.into()))?;
+    Ok(Header {
+        salt,
+        payload_len_max: options.payload_len_max,
+        label: options.label.clone(),
+    })
 }
 
 /// Removes the temporary file of a creation that never ended, unless it is under way.

@@ -11,7 +11,7 @@ use crate::recover::{FileSource, SetAside, for_each_block};
 use crate::storage::{Directory, OpenMode, Storage};
 
 /// Copies `range` to a file of its own, durable on return with its name. A copy that an earlier,
-/// interrupted recovery made is used again.
+/// interrupted recovery made is made again under its name.
 pub(crate) fn copy(
     directory: &dyn Directory,
     source: FileSource<'_>,
@@ -53,10 +53,8 @@ pub(crate) fn copy(
             return Ok(found(name));
         }
         if is_copy(directory, source, range.clone(), &name)? {
-            // The recovery that wrote it may have ended before the name was durable.
-            directory
-                .sync()
-                .map_err(|error| Error::io(Operation::SyncDirectory, store, error))?;
+            // The recovery that wrote it may have ended, or failed, before the name was durable.
+            write(directory, source, range.clone(), &name)?;
             return Ok(found(name));
         }
     }

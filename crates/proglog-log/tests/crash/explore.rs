@@ -1,0 +1,294 @@
+//! Every call at which a workload can stop, and what can be left of it then.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use proglog_store::testing::{Call, CallKind, Fault, SimDisk, Survivors, When};
+
+use crate::history::{Checked, End, History, Violation};
+use crate::workload::{Run, Step, Workload};
+
+/// Two cores are what tests can count on.
+const THREADS: usize = 2;
+
+/// Pending changes are tried in each combination up to this many.
+const EXHAUSTIVE_BITS: usize = 10;
+
+/// Spreads `number` over all 64 bits.
+pub(crate) fn mix(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+}
+
+/// Does `work` on each of `tasks`, and returns the sum of what it returns.
+///
+/// # Panics
+///
+/// With the first violation that `work` tells of.
+pub(crate) fn sum_over<T: Sync>(tasks: &[T], work: impl Fn(&T) -> Checked<usize> + Sync) -> usize {
+    let (next, sum) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let stop = AtomicBool::new(false);
+    let violation = Mutex::new(None::<Violation>);
+    let run = || {
+        let _guard = StopAtPanic(&stop);
+        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match work(task) {
+                _ if stop.load(Ordering::Relaxed) => return,
+                Ok(count) => _ = sum.fetch_add(count, Ordering::Relaxed),
+                Err(found) => {
+                    stop.store(true, Ordering::Relaxed);
+                    *violation.lock().expect("no thread panics with it") = Some(found);
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(run);
+        }
+    });
+    if let Some(violation) = violation.into_inner().expect("no thread panics with it") {
+        panic!("{violation}");
+    }
+    sum.into_inner()
+}
+
+struct StopAtPanic<'a>(&'a AtomicBool);
+
+impl Drop for StopAtPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The calls of a run in which nothing goes wrong: only those that change something, or all.
+pub(crate) fn calls_of(workload: &Workload, changes_only: bool) -> Checked<Vec<Call>> {
+    let disk = SimDisk::new();
+    if changes_only {
+        disk.count_only_changes();
+    }
+    disk.start_trace();
+    let run = run_on(workload, &disk)?;
+    let trace = disk.trace();
+    drop(run);
+    Ok(trace
+        .into_iter()
+        .filter(|call| call.number.is_some())
+        .collect())
+}
+
+fn run_on(workload: &Workload, disk: &SimDisk) -> Checked<Run> {
+    let mut run = Run::new(workload, disk.clone(), History::new(workload.durability));
+    run.steps(workload.steps, |_| Err("an operation failed".to_owned()))?;
+    Ok(run)
+}
+
+/// What may be left of `disk`: each combination of what is pending, if there are not too many, and
+/// `seeds` of them anyway.
+fn survivors(disk: &SimDisk, seeds: u64) -> Vec<Survivors> {
+    let mut survivors = vec![Survivors::KeepAll, Survivors::LoseAll];
+    let masks = |bits: usize| {
+        let all = bits <= EXHAUSTIVE_BITS;
+        let count = if all { 1 << bits } else { seeds };
+        (0..count).map(move |number| if all { number } else { mix(number) })
+    };
+    survivors.extend(masks(disk.pending()).map(Survivors::Ops));
+    if disk.pending_parts() > disk.pending() {
+        survivors.extend(masks(disk.pending_parts()).map(Survivors::Parts));
+    }
+    survivors.extend((0..seeds).map(Survivors::Seeded));
+    survivors
+}
+
+pub(crate) fn end(survivors: Survivors) -> End {
+    if survivors == Survivors::KeepAll {
+        End::Kill
+    } else {
+        End::PowerCut
+    }
+}
+
+/// A disk after a crash, and what is known of the log on it.
+pub(crate) struct Image<'a> {
+    pub(crate) workload: &'a Workload,
+    pub(crate) disk: SimDisk,
+    pub(crate) history: History,
+    /// How the log's last life ended.
+    pub(crate) end: End,
+    /// Chooses what happens next.
+    pub(crate) seed: u64,
+}
+
+/// What a log is made to do after it was opened again.
+const AFTERWARDS: &[Step] = &[
+    Step::Append(1, 25),
+    Step::Append(2, 40),
+    Step::Submit(1, 600),
+    Step::Append(1, 30),
+];
+
+impl Image<'_> {
+    /// Opens the log, appends to it, stops it at some call, and opens it once more.
+    pub(crate) fn live_on(self) -> Checked {
+        let Self {
+            workload,
+            disk,
+            seed,
+            ..
+        } = self;
+        let mut run = Run::new(workload, disk, self.history);
+        run.disk.count_only_changes();
+        run.open(self.end)?;
+        run.disk.inject(
+            When::Call(run.disk.calls() + mix(seed) % 12),
+            Fault::crash().after_writing(usize::MAX),
+        );
+        run.steps(AFTERWARDS, |_| Err("an operation failed".to_owned()))?;
+        let cut = match mix(seed + 1) % 5 {
+            0 => Survivors::KeepAll,
+            1 => Survivors::LoseAll,
+            2 => Survivors::Ops(mix(seed + 2)),
+            3 => Survivors::Parts(mix(seed + 2)),
+            _ => Survivors::Seeded(mix(seed + 2)),
+        };
+        let history = run.history.clone();
+        Run::new(workload, run.disk.crash(cut), history)
+            .open(end(cut))
+            .map_err(|violation| format!("then {cut:?}: {violation}"))
+    }
+}
+
+/// Stops the workload at `call`, and checks whatever may be left. Returns how many different things
+/// that is.
+pub(crate) fn stop_at(workload: &Workload, call: &Call) -> Checked<usize> {
+    let number = call.number.ok_or("the call is not counted")?;
+    let context = |violation| {
+        let Workload { name, .. } = workload;
+        format!(
+            "{name}, stopped at call {number} ({:?} {}): {violation}",
+            call.kind, call.name
+        )
+    };
+    let mut tried = HashSet::new();
+    let run = stopped_run(workload, number, usize::MAX).map_err(context)?;
+    for (index, survivors) in (0..).zip(survivors(&run.disk, workload.seeds)) {
+        let context = |violation| context(format!("{survivors:?}: {violation}"));
+        let disk = run.disk.crash(survivors);
+        let end = end(survivors);
+        let fingerprint = disk.fingerprint();
+        if !tried.insert((usize::MAX, end == End::Kill, fingerprint, None)) {
+            continue;
+        }
+        let seed = mix(number << 32 | index);
+        let history = run.history.clone();
+        let image = Image {
+            workload,
+            disk,
+            history,
+            end,
+            seed,
+        };
+        if seed.is_multiple_of(workload.recoveries) {
+            let stops = stop_recovery(&image).map_err(context)?;
+            tried.extend(stops.into_iter().map(|(at, kill, left)| {
+                (
+                    usize::MAX,
+                    kill,
+                    left,
+                    Some((fingerprint, end == End::Kill, at)),
+                )
+            }));
+        }
+        image.live_on().map_err(context)?;
+    }
+    if call.kind == CallKind::Write {
+        let len = usize::try_from(call.len).map_err(|error| error.to_string())?;
+        for written in [0, 1, 7, 33, 512, len / 2, len - 1] {
+            let run = stopped_run(workload, number, written).map_err(context)?;
+            if written < len && tried.insert((written, true, 0, None)) {
+                let (disk, history) = (run.disk.crash(Survivors::KeepAll), run.history.clone());
+                let seed = mix(number ^ written as u64);
+                let image = Image {
+                    workload,
+                    disk,
+                    history,
+                    end: End::Kill,
+                    seed,
+                };
+                image.live_on().map_err(|violation| {
+                    context(format!("{written} bytes written: {violation}"))
+                })?;
+            }
+        }
+    }
+    Ok(tried.len())
+}
+
+fn stopped_run(workload: &Workload, number: u64, written: usize) -> Checked<Run> {
+    let disk = SimDisk::new();
+    disk.count_only_changes();
+    disk.inject(When::Call(number), Fault::crash().after_writing(written));
+    let run = run_on(workload, &disk)?;
+    if disk.has_crashed() {
+        Ok(run)
+    } else {
+        Err("the run was not stopped: it is not the same every time".to_owned())
+    }
+}
+
+/// Stops the recovery of `image` at each of its calls, and checks what may be left. Returns the call,
+/// whether it was a kill, and the fingerprint of what was left.
+fn stop_recovery(image: &Image<'_>) -> Checked<HashSet<(u64, bool, u64)>> {
+    let Image { workload, seed, .. } = *image;
+    let fresh = || Run::new(workload, image.disk.deep_clone(), image.history.clone());
+    let calls = {
+        let mut run = fresh();
+        run.open(image.end)?;
+        run.disk.calls()
+    };
+    let mut tried = HashSet::new();
+    for at in 0..calls {
+        let mut run = fresh();
+        run.disk
+            .inject(When::Call(at), Fault::crash().after_writing(usize::MAX));
+        run.try_open(image.end)?;
+        for (index, survivors) in (0..).zip(survivors_of_recovery(&run.disk, mix(seed ^ at))) {
+            let disk = run.disk.crash(survivors);
+            let kill = survivors == Survivors::KeepAll;
+            let fingerprint = disk.fingerprint();
+            if !tried.insert((at, kill, fingerprint)) {
+                continue;
+            }
+            let end = if kill { image.end } else { End::PowerCut };
+            let (history, seed) = (image.history.clone(), mix(seed ^ (at << 32 | index)));
+            Image {
+                workload,
+                disk,
+                history,
+                end,
+                seed,
+            }
+            .live_on()
+            .map_err(|violation| {
+                format!("recovery stopped at call {at}, {survivors:?}: {violation}")
+            })?;
+        }
+    }
+    Ok(tried)
+}
+
+/// A few of what may be left of a recovery.
+fn survivors_of_recovery(disk: &SimDisk, seed: u64) -> Vec<Survivors> {
+    let mut survivors = vec![Survivors::KeepAll, Survivors::LoseAll];
+    let pending = disk.pending();
+    if pending <= 4 {
+        survivors.extend((0..1 << pending).map(Survivors::Ops));
+    }
+    survivors.extend((0..4).map(|number| Survivors::Parts(mix(seed + number))));
+    survivors.extend((4..10).map(|number| Survivors::Seeded(mix(seed + number))));
+    survivors
+}

@@ -1,0 +1,404 @@
+//! What is done to a log, step by step, the same in every run.
+
+use proglog_log::{Durability, Error, ErrorKind, Log, Options, Ticket};
+use proglog_store::testing::SimDisk;
+
+use crate::history::{Checked, End, History, Shape};
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Step {
+    /// Append a batch of so many records of that length, and wait.
+    Append(usize, usize),
+    /// Append a batch and do not wait.
+    Submit(usize, usize),
+    /// Wait for all that was submitted.
+    Wait,
+    Sync,
+    /// Close the log and open it again.
+    Reopen,
+}
+
+use Step::{Append, Reopen, Submit, Sync, Wait};
+
+#[derive(Debug)]
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    pub(crate) durability: Durability,
+    pub(crate) segment_bytes_max: u64,
+    pub(crate) steps: &'static [Step],
+    /// How many seeded choices of survivors are tried at each call.
+    pub(crate) seeds: u64,
+    /// Of one thing left in so many the recovery is stopped at each of its calls, too.
+    pub(crate) recoveries: u64,
+}
+
+impl Workload {
+    /// Whether a run is so quick that every call can be tried in many ways.
+    pub(crate) fn is_small(&self) -> bool {
+        self.seeds > 100
+    }
+}
+
+/// An interval that never ends.
+const INTERVAL: Durability = Durability::Interval(std::time::Duration::MAX);
+
+/// Each fills three segments.
+pub(crate) const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "singles",
+        durability: Durability::Synced,
+        segment_bytes_max: 1 << 10,
+        steps: SINGLES,
+        seeds: 400,
+        recoveries: 3,
+    },
+    Workload {
+        name: "batches",
+        durability: Durability::Synced,
+        segment_bytes_max: 2 << 10,
+        steps: BATCHES,
+        seeds: 400,
+        recoveries: 6,
+    },
+    Workload {
+        name: "tickets",
+        durability: Durability::Synced,
+        segment_bytes_max: 1 << 10,
+        steps: TICKETS,
+        seeds: 400,
+        recoveries: 3,
+    },
+    Workload {
+        name: "larger than the buffer",
+        durability: Durability::Synced,
+        segment_bytes_max: 128 << 10,
+        steps: LARGE,
+        seeds: 12,
+        recoveries: 40,
+    },
+    Workload {
+        name: "interval",
+        durability: INTERVAL,
+        segment_bytes_max: 1 << 10,
+        steps: WEAK,
+        seeds: 400,
+        recoveries: 3,
+    },
+    Workload {
+        name: "buffered",
+        durability: Durability::Buffered,
+        segment_bytes_max: 1 << 10,
+        steps: WEAK,
+        seeds: 400,
+        recoveries: 3,
+    },
+    Workload {
+        name: "buffered, larger than the buffer",
+        durability: Durability::Buffered,
+        segment_bytes_max: 400 << 10,
+        steps: WEAK_LARGE,
+        seeds: 12,
+        recoveries: 40,
+    },
+];
+
+const SINGLES: &[Step] = &[
+    Append(1, 20),
+    Append(1, 200),
+    Sync,
+    Append(1, 90),
+    Append(1, 300),
+    Append(1, 150),
+    Append(1, 14),
+    Append(1, 400),
+    Reopen,
+    Append(1, 80),
+    Append(1, 250),
+    Append(1, 120),
+    Append(1, 30),
+    Append(1, 500),
+    Append(1, 700),
+    Append(1, 60),
+    Append(1, 20),
+];
+
+const BATCHES: &[Step] = &[
+    Append(3, 40),
+    Append(2, 600),
+    Append(12, 200),
+    Append(1, 20),
+    Reopen,
+    Append(4, 300),
+    Append(2, 14),
+    Sync,
+    Append(30, 100),
+    Append(5, 60),
+    Append(3, 500),
+];
+
+const TICKETS: &[Step] = &[
+    Submit(1, 50),
+    Submit(2, 60),
+    Wait,
+    Submit(1, 300),
+    Submit(1, 200),
+    Submit(3, 100),
+    Sync,
+    Submit(2, 90),
+    Append(1, 30),
+    Submit(1, 400),
+    Reopen,
+    Submit(1, 20),
+    Submit(5, 150),
+    Submit(1, 100),
+    Wait,
+    Submit(1, 500),
+    Append(2, 30),
+    Submit(1, 40),
+    Submit(2, 40),
+];
+
+const LARGE: &[Step] = &[
+    Append(1, 30),
+    Submit(1, 40),
+    Append(4, 70_000),
+    Append(1, 30),
+    Submit(2, 50),
+    Submit(2, 60_000),
+    Reopen,
+    Append(1, 200),
+    Append(6, 50_000),
+];
+
+const WEAK: &[Step] = &[
+    Append(1, 50),
+    Append(2, 100),
+    Submit(1, 200),
+    Append(1, 30),
+    Sync,
+    Append(1, 60),
+    Append(3, 90),
+    Append(1, 120),
+    Append(2, 200),
+    Submit(1, 20),
+    Append(1, 70),
+    Append(1, 40),
+    Reopen,
+    Append(1, 100),
+    Append(2, 30),
+    Append(1, 400),
+    Append(1, 600),
+    Append(1, 30),
+    Submit(1, 50),
+    Append(1, 20),
+    Append(2, 40),
+];
+
+const WEAK_LARGE: &[Step] = &[
+    Append(2, 60_000),
+    Append(1, 50),
+    Append(2, 50_000),
+    Append(3, 40_000),
+    Sync,
+    Append(2, 30_000),
+    Append(2, 70_000),
+    Append(5, 60_000),
+    Append(1, 40),
+    Append(1, 100_000),
+    Append(2, 90_000),
+];
+
+/// A log on a simulated disk, and what happened to it.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) disk: SimDisk,
+    pub(crate) history: History,
+    options: Options,
+    log: Option<Log>,
+    tickets: Vec<(usize, Ticket)>,
+    /// How many operations failed.
+    failures: usize,
+    /// Whether the log says that it has to be opened again.
+    poisoned: bool,
+}
+
+impl Run {
+    /// A run on a disk whose log is not open, with what is known of it.
+    pub(crate) fn new(workload: &Workload, disk: SimDisk, history: History) -> Self {
+        let options = Options::new()
+            .segment_bytes_max(workload.segment_bytes_max)
+            .durability(workload.durability);
+        Self {
+            disk,
+            history,
+            options,
+            log: None,
+            tickets: Vec::new(),
+            failures: 0,
+            poisoned: false,
+        }
+    }
+
+    /// Opens the log after its last life ended like `end`, and checks what it shows.
+    pub(crate) fn open(&mut self, end: End) -> Checked {
+        match Log::open_in(self.disk.directory(), &self.options) {
+            Ok(log) => {
+                self.history.reopened(&log, end)?;
+                self.log = Some(log);
+                Ok(())
+            }
+            Err(error) => Err(format!("the log cannot be opened: {error:?}")),
+        }
+    }
+
+    /// Opens the log while faults are injected: that may fail, and checks what it shows otherwise.
+    pub(crate) fn try_open(&mut self, end: End) -> Checked {
+        let opened = Log::open_in(self.disk.directory(), &self.options);
+        match opened {
+            _ if self.disk.has_crashed() => Ok(()),
+            Ok(log) => {
+                self.history.reopened(&log, end)?;
+                self.log = Some(log);
+                Ok(())
+            }
+            Err(_) => {
+                self.failures += 1;
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Does the steps until the process dies. `failed` is called after each step in which something
+    /// failed.
+    pub(crate) fn steps(
+        &mut self,
+        steps: &[Step],
+        mut failed: impl FnMut(&mut Self) -> Checked,
+    ) -> Checked {
+        for step in steps {
+            let failures = self.failures;
+            if self.log.is_none() {
+                self.try_open(End::Kill)?;
+            }
+            if self.log.is_some() {
+                self.step(*step)?;
+            }
+            if self.disk.has_crashed() {
+                return Ok(());
+            }
+            if self.poisoned {
+                self.open_poisoned()?;
+            }
+            self.observe()?;
+            if failures < self.failures {
+                failed(self)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn observe(&mut self) -> Checked {
+        if let Some(log) = &self.log {
+            self.history.observe(log)?;
+        }
+        // A segment is made once all before it is on the device.
+        let names = self.disk.file_names();
+        let bases = names.iter().filter_map(|name| name.strip_suffix(".log"));
+        let newest = bases.filter_map(|base| base.parse().ok()).max();
+        self.history.on_device_below(newest.unwrap_or(0));
+        Ok(())
+    }
+
+    fn step(&mut self, step: Step) -> Checked {
+        match step {
+            Append(records, len) => {
+                self.submit(Shape { records, len })?;
+                self.wait()
+            }
+            Submit(records, len) => self.submit(Shape { records, len }),
+            Wait => self.wait(),
+            Sync => {
+                let synced = self.log.as_ref().map(Log::sync);
+                match synced {
+                    Some(Ok(())) => self.history.synced()?,
+                    Some(Err(error)) => self.fail(&error),
+                    None => {}
+                }
+                Ok(())
+            }
+            Reopen => self.reopen(),
+        }
+    }
+
+    fn submit(&mut self, shape: Shape) -> Checked {
+        let Some(log) = &self.log else { return Ok(()) };
+        let (number, batch) = self.history.ask(shape);
+        match log.submit(batch) {
+            _ if self.disk.has_crashed() => Ok(()),
+            Ok(ticket) => {
+                self.history
+                    .accepted(number, ticket.offsets().start.get())?;
+                self.tickets.push((number, ticket));
+                Ok(())
+            }
+            Err(error) => {
+                self.fail(&error);
+                self.history.failed(number, error.outcome())
+            }
+        }
+    }
+
+    fn wait(&mut self) -> Checked {
+        for (number, ticket) in std::mem::take(&mut self.tickets) {
+            if self.disk.has_crashed() {
+                return Ok(());
+            }
+            match ticket.wait() {
+                _ if self.disk.has_crashed() => {}
+                Ok(_) => self.history.acknowledged(number)?,
+                Err(error) => {
+                    self.fail(&error);
+                    self.history.failed(number, error.outcome())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &Error) {
+        self.failures += 1;
+        self.poisoned |= error.kind() == ErrorKind::Poisoned;
+    }
+
+    fn open_poisoned(&mut self) -> Checked {
+        if let Some(log) = &self.log {
+            self.history.observe(log)?;
+        }
+        self.wait()?;
+        self.log = None;
+        self.poisoned = false;
+        self.try_open(End::Kill)
+    }
+
+    fn reopen(&mut self) -> Checked {
+        let Some(log) = self.log.take() else {
+            return Ok(());
+        };
+        let closed = log.close();
+        if self.disk.has_crashed() {
+            return Ok(());
+        }
+        if closed.is_ok() {
+            self.history.synced()?;
+        } else {
+            self.failures += 1;
+        }
+        self.wait()?;
+        drop(log);
+        self.try_open(End::Kill)
+    }
+}

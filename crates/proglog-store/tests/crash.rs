@@ -1,0 +1,270 @@
+//! A store is stopped at every call that it makes, with whatever may survive of what was not synced,
+//! and so is the recovery that follows: synced means kept.
+
+use std::collections::HashSet;
+
+use proglog_store::testing::{Fault, SimDisk, Survivors, When};
+use proglog_store::{Boundary, Options, Position, Store};
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// Append a batch of so many payloads of that length.
+    Append(usize, usize),
+    Flush,
+    Sync,
+    /// Drop what was appended since the last sync.
+    Rewind,
+    Reopen,
+}
+
+use Step::{Append, Flush, Reopen, Rewind, Sync};
+
+const STEPS: &[Step] = &[
+    Append(1, 10),
+    Append(3, 300),
+    Flush,
+    Append(1, 50),
+    Sync,
+    Append(2, 400),
+    Flush,
+    Append(1, 5),
+    Rewind,
+    Append(1, 600),
+    Flush,
+    Append(2, 30),
+    Reopen,
+    Append(1, 700),
+    Append(5, 80),
+    Append(1, 900),
+    Flush,
+    Sync,
+    Append(3, 20),
+    Flush,
+    Append(1, 1500),
+    Sync,
+    Append(2, 250),
+    Flush,
+];
+
+const AFTERWARDS: &[Step] = &[Append(1, 20), Append(2, 350), Flush, Append(1, 40), Sync];
+
+/// A batch of a store: its number, its size, and where it begins if that is known.
+type Batch = (usize, usize, usize, Option<Position>);
+
+/// What a store was told and must show.
+#[derive(Clone, Default)]
+struct Model {
+    batches: Vec<Batch>,
+    /// How many batches were made so far, in all lives.
+    made: usize,
+    /// How many survive a kill, and a power cut, for sure.
+    flushed: usize,
+    synced: usize,
+    recovery_point: Boundary,
+}
+
+type Checked<T = ()> = Result<T, String>;
+
+fn payload(batch: usize, index: usize, len: usize) -> Vec<u8> {
+    let mut payload = format!("{batch}.{index}.").into_bytes();
+    payload.resize(payload.len().max(len), b'a');
+    payload
+}
+
+fn open(disk: &SimDisk) -> Checked<Store> {
+    let options = Options::new().buffer_len(1 << 10).label(b"crash");
+    Store::open_in(&*disk.directory(), "store", &options).map_err(|error| format!("{error:?}"))
+}
+
+/// Does the steps until the process dies; all must succeed until then.
+fn run(disk: &SimDisk, model: &mut Model, steps: &[Step]) -> Checked {
+    let mut store = match open(disk) {
+        Ok(store) => store,
+        Err(_) if disk.has_crashed() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for step in steps {
+        match step_on(&mut store, disk, model, *step) {
+            _ if disk.has_crashed() => return Ok(()),
+            done => done.map_err(|error| format!("{step:?} failed: {error:?}"))?,
+        }
+    }
+    Ok(())
+}
+
+fn step_on(
+    store: &mut Store,
+    disk: &SimDisk,
+    model: &mut Model,
+    step: Step,
+) -> proglog_store::Result<()> {
+    match step {
+        Append(count, len) => {
+            let number = model.made;
+            model.made += 1;
+            let payloads: Vec<_> = (0..count)
+                .map(|index| payload(number, index, len))
+                .collect();
+            let slices: Vec<_> = payloads.iter().map(Vec::as_slice).collect();
+            let position = store.append_batch(&slices)?.position;
+            model.batches.push((number, count, len, Some(position)));
+        }
+        Flush => {
+            store.flush()?;
+            model.flushed = model.batches.len();
+        }
+        Sync => {
+            model.recovery_point = store.sync()?;
+            (model.flushed, model.synced) = (model.batches.len(), model.batches.len());
+        }
+        Rewind => {
+            // From here on nobody relies on what is dropped.
+            model.flushed = model.synced;
+            store.rewind(model.recovery_point)?;
+            model.batches.truncate(model.synced);
+        }
+        Reopen => {
+            store.close()?;
+            (model.flushed, model.synced) = (model.batches.len(), model.batches.len());
+            *store = Store::open_in(&*disk.directory(), "store", &Options::new())?;
+            model.recovery_point = store.recovery_point();
+        }
+    }
+    Ok(())
+}
+
+/// Opens the store and holds what it shows against the model, which then is what it shows.
+fn check(disk: &SimDisk, model: &mut Model, survivors: Survivors) -> Checked {
+    let store = open(disk)?;
+    let frames = store.frames(..).collect::<Result<Vec<_>, _>>();
+    let mut frames = frames.map_err(|error| format!("{error:?}"))?.into_iter();
+    let mut shown = 0;
+    while frames.len() > 0 {
+        let batch = model
+            .batches
+            .get(shown)
+            .ok_or("more is there than was appended")?;
+        for index in 0..batch.1 {
+            let frame = frames
+                .next()
+                .ok_or_else(|| format!("a part of {batch:?}"))?;
+            let read = store
+                .read(frame.position)
+                .map_err(|error| format!("{error:?}"))?;
+            let is_first_elsewhere = index == 0 && batch.3 != Some(frame.position);
+            if frame.payload != payload(batch.0, index, batch.2) || read != frame.payload {
+                return Err(format!("{:?} instead of {batch:?}", frame.payload));
+            }
+            if is_first_elsewhere {
+                return Err(format!("{batch:?} is at {}", frame.position));
+            }
+        }
+        shown += 1;
+    }
+    let must = if survivors == Survivors::KeepAll {
+        model.flushed
+    } else {
+        model.synced
+    };
+    if shown < must {
+        return Err(format!("{shown} batches are there, of {must} that must be"));
+    }
+    model.batches.truncate(shown);
+    (model.flushed, model.synced) = (shown, shown);
+    model.recovery_point = store.recovery_point();
+    Ok(())
+}
+
+/// What may be left of `disk`: each combination of a few changes, or some of many.
+fn survivors(disk: &SimDisk, seeds: u64) -> Vec<Survivors> {
+    let masks = |bits: usize| 0..if bits <= 8 { 1 << bits } else { seeds };
+    let spread = |mask: u64| mask.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7;
+    let (ops, parts) = (disk.pending(), disk.pending_parts());
+    let mut survivors = vec![Survivors::KeepAll, Survivors::LoseAll];
+    survivors
+        .extend(masks(ops).map(|mask| Survivors::Ops(if ops <= 8 { mask } else { spread(mask) })));
+    survivors.extend(
+        masks(parts).map(|mask| Survivors::Parts(if parts <= 8 { mask } else { spread(mask) })),
+    );
+    survivors.extend((0..seeds).map(Survivors::Seeded));
+    survivors
+}
+
+/// Runs until call `number`, which is not answered.
+fn stopped_at(number: u64) -> Checked<(SimDisk, Model)> {
+    let disk = SimDisk::new();
+    disk.count_only_changes();
+    disk.inject(When::Call(number), Fault::crash().after_writing(usize::MAX));
+    let mut model = Model::default();
+    run(&disk, &mut model, STEPS)?;
+    Ok((disk, model))
+}
+
+/// Checks what is left, appends to it, stops at some call, and checks again.
+fn live_on(disk: &SimDisk, mut model: Model, survivors: Survivors, seed: u64) -> Checked {
+    check(disk, &mut model, survivors)?;
+    disk.inject(
+        When::Call(disk.calls() + seed % 9),
+        Fault::crash().after_writing(usize::MAX),
+    );
+    run(disk, &mut model, AFTERWARDS)?;
+    let cut = match seed % 4 {
+        0 => Survivors::KeepAll,
+        1 => Survivors::LoseAll,
+        2 => Survivors::Parts(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        _ => Survivors::Seeded(seed),
+    };
+    check(&disk.crash(cut), &mut model, cut).map_err(|found| format!("then {cut:?}: {found}"))
+}
+
+/// Stops the recovery of `left` at each of its calls. Returns how many different things were left.
+fn stop_recovery(left: &SimDisk, model: &Model, first: Survivors) -> Checked<usize> {
+    let whole = left.deep_clone();
+    open(&whole)?;
+    let mut tried = HashSet::new();
+    for call in 0..whole.calls() {
+        let disk = left.deep_clone();
+        disk.inject(When::Call(call), Fault::crash().after_writing(usize::MAX));
+        drop(open(&disk));
+        for (seed, second) in (call..).zip(survivors(&disk, 6)) {
+            let image = disk.crash(second);
+            let is_kill = second == Survivors::KeepAll;
+            if tried.insert((call, is_kill, image.fingerprint())) {
+                let end = if is_kill { first } else { second };
+                live_on(&image, model.clone(), end, seed)
+                    .map_err(|found| format!("recovery stopped at {call}, {second:?}: {found}"))?;
+            }
+        }
+    }
+    Ok(tried.len())
+}
+
+#[test]
+fn whatever_survives_a_stop_at_any_call_holds_what_was_synced() {
+    let calls = {
+        let disk = SimDisk::new();
+        disk.count_only_changes();
+        run(&disk, &mut Model::default(), STEPS).unwrap();
+        disk.calls()
+    };
+    let mut total = 0;
+    for number in 0..calls {
+        let (disk, model) = stopped_at(number).unwrap();
+        let mut tried = HashSet::new();
+        for (seed, survivors) in (number..).zip(survivors(&disk, 300)) {
+            let image = disk.crash(survivors);
+            if !tried.insert((survivors == Survivors::KeepAll, image.fingerprint())) {
+                continue;
+            }
+            if seed % 2 == 0 {
+                total += stop_recovery(&image, &model, survivors)
+                    .unwrap_or_else(|found| panic!("call {number}, {survivors:?}: {found}"));
+            }
+            live_on(&image, model.clone(), survivors, seed)
+                .unwrap_or_else(|found| panic!("call {number}, {survivors:?}: {found}"));
+        }
+        total += tried.len();
+    }
+    println!("{calls} calls, {total} distinct (call, surviving subset) pairs");
+    assert!(calls > 25 && total > 10_000, "{calls} calls, {total} pairs");
+}
