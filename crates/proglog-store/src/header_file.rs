@@ -75,16 +75,14 @@ fn create(
     // is locked under the name now stays there; a file that had the name before is never used.
     let replaced = open(directory, name)?;
     let header = match &replaced {
-        None => new_header(name, options)?,
-        Some(existing) => match bare_header(&**existing, name)? {
-            Some(header) => header,
-            None => {
-                directory
-                    .remove(&temporary)
-                    .map_err(fail(Operation::Remove))?;
-                return Ok(replaced);
-            }
-        },
+        None => Some(new_header(name, options)?),
+        Some(existing) => bare_header(&**existing, name)?,
+    };
+    let Some(header) = header else {
+        directory
+            .remove(&temporary)
+            .map_err(fail(Operation::Remove))?;
+        return Ok(replaced);
     };
     file.write_all_at(&header.encode(), 0)
         .map_err(fail(Operation::Write))?;

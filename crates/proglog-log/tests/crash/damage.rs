@@ -62,6 +62,7 @@ fn open(disk: &SimDisk) -> Checked<Log> {
     Log::open_in(disk.directory(), &Options::new()).map_err(told)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 fn told(error: proglog_log::Error) -> Violation {
     format!("an operation failed: {error:?}")
 }
