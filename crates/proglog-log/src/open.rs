@@ -33,22 +33,24 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     let mut checkpoint = open_checkpoint(&directory, &names, &bases)?;
     let labels = read_labels(&*directory, bases, checkpoint.current().log_id)?;
     check_chain(&labels, checkpoint.current())?;
-    let (active, known) = active_label(&labels, checkpoint.current());
-    let OpenedActive {
-        segment,
-        index_rebuilt,
-    } = Segment::open_active(&directory, active, options, known)?;
-
-    let open = segment.open()?;
-    let found = open.store.recovery();
-    let base = active.identity.base_offset;
+    // What may fail comes first: recovering the active segment changes it.
     let mut segments = Vec::new();
-    let mut indexes_rebuilt = usize::from(index_rebuilt);
+    let mut indexes_rebuilt = 0;
     for (older, next) in labels.keys().zip(labels.keys().skip(1)) {
         let older_segment = Segment::sealed(Arc::clone(&directory), *older);
         indexes_rebuilt += usize::from(older_segment.check_index(next.since(*older))?);
         segments.push(Arc::new(older_segment));
     }
+    let (active, known) = active_label(&labels, checkpoint.current());
+    let OpenedActive {
+        segment,
+        index_rebuilt,
+    } = Segment::open_active(&directory, active, options, known)?;
+    indexes_rebuilt += usize::from(index_rebuilt);
+
+    let open = segment.open()?;
+    let found = open.store.recovery();
+    let base = active.identity.base_offset;
     segments.push(Arc::new(segment));
 
     let end = base.plus(found.end.frames);

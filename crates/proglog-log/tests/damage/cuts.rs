@@ -101,3 +101,18 @@ fn a_file_that_was_emptied_is_made_again_or_named() {
         }
     }
 }
+
+#[test]
+fn a_log_that_does_not_open_keeps_its_torn_end_until_it_does() {
+    let [_, fixture] = both("writer");
+    let disk = fixture.disk.deep_clone();
+    let (older, active) = (fixture.bases[1], store(fixture.active()));
+    disk.write_file(&active, &[&disk.read_file(&active)[..], b"torn"].concat());
+    disk.truncate_file(&store(older), HEADER_LEN);
+    disk.remove_file(&index(older));
+    let error = fixture.open(&disk, Depth::Read, "two faults").unwrap_err();
+    assert_eq!(named_file(&error), Some(store(older)), "{error:?}");
+    disk.write_file(&store(older), &fixture.disk.read_file(&store(older)));
+    let recovery = fixture.assert_whole(&disk, "one mended");
+    assert_eq!(recovery.set_aside.unwrap().bytes, 4);
+}

@@ -28,12 +28,11 @@ fn depth(file: &str, byte: u64, bit: u8) -> Depth {
     } else {
         is_store(file) && byte < HEADER_LEN && byte % 4096 >= 96
     };
-    if u64::from(bit) == byte % 8 {
-        Depth::Append
-    } else if is_padding {
-        Depth::Iterate
-    } else {
-        Depth::Read
+    let may_append = u64::from(bit) == byte % 8 && !(is_padding && byte % 16 > 0);
+    match (may_append, is_padding) {
+        (true, _) => Depth::Append,
+        (false, true) => Depth::Iterate,
+        (false, false) => Depth::Read,
     }
 }
 
