@@ -5,8 +5,8 @@
 //! appended at offset 0
 //! appended at offset 1
 //! appended at offset 2
-//! offset 1 is "paid", with key "order-7" and 1 header
-//! from offset 1 on: ["paid", "shipped"]
+//! offset 1 is b"paid", with key b"order-7" and 1 header
+//! from offset 1 on: [b"paid", b"shipped"]
 //! after reopening: offsets 0 to 3 (exclusive)
 //! ```
 

@@ -6,7 +6,7 @@
 //! ```text
 //! $ cargo run -p examples --example atomic_batches
 //! 300 transfers are at offsets 0 to 600 (exclusive)
-//! while they were appended, 93 readings were all in balance
+//! while they were appended, 6983 readings were all in balance
 //! a batch with one record that is too large left nothing behind
 //! ```
 

@@ -5,8 +5,8 @@
 //! "one" takes 11 bytes at position 0
 //! "two" takes 11 bytes at position 11
 //! "three" takes 13 bytes at position 22
-//! after reopening: 3 frames, of which the one at 11 is "two"
-//! a flipped bit at 11 is an error: checksum mismatch
+//! after reopening: 3 frames, of which the one at 11 is b"two"
+//! a flipped bit is an error: checksum mismatch at 11: expected 0x27703c25, got 0x8231ae5b
 //! ```
 
 use std::error::Error;

@@ -3,10 +3,10 @@
 //!
 //! ```text
 //! $ cargo run -p examples --example recover_after_crash
-//! killed the child after it had acknowledged 1003 records
-//! recovery kept records 0 to 1004 (exclusive) and took 1.2ms
-//! of them 1003 were known to be on the device; set aside: nothing
-//! all 1003 acknowledged records are at their offsets
+//! killed the child after it had acknowledged 1000 records
+//! recovery kept records 0 to 1001 (exclusive) and took 1.2ms
+//! of them 1000 were known to be on the device; set aside: nothing
+//! all 1000 acknowledged records are at their offsets
 //! ```
 
 use std::env;

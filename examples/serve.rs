@@ -5,7 +5,7 @@
 //! POST / {"record": "aGVsbG8="} -> {"offset":0}
 //! GET /?offset=0 -> {"record":"aGVsbG8="}
 //! GET /?offset=1 -> 404
-//! the program itself reads "hello" at offset 0
+//! the program itself reads b"hello" at offset 0
 //! ```
 
 use std::error::Error;
