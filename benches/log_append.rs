@@ -33,6 +33,9 @@ fn main() {
 
 fn log_append(criterion: &mut Criterion, durability_name: &str, durability: Durability) {
     let mut group = criterion.benchmark_group(format!("log_append/{durability_name}"));
+    // There are many of them, and each closes its logs beside the measurement.
+    group.warm_up_time(Duration::from_millis(100));
+    group.measurement_time(Duration::from_millis(500));
     for (name, size) in SIZES {
         let value = payload(size);
         for batch_len in BATCH_LENS {

@@ -10,8 +10,8 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use proglog_log::{Batch, Durability, Log, Options};
 use tempfile::TempDir;
 
-/// How much the values of the log take: with what is stored beside them, several segments.
-const LOG_BYTES: usize = 128 << 20;
+/// How much the values of the log take: with what is stored beside them, at least two segments.
+const LOG_BYTES: usize = 64 << 20;
 /// How much is appended as one batch while loading.
 const BATCH_BYTES: usize = 1 << 20;
 

@@ -11,9 +11,7 @@
 //! temporary one, and otherwise it adds to the log that is there. Lines are taken as they are, and
 //! empty ones are skipped. The input is kept in memory for the comparison.
 
-use std::env;
 use std::error::Error;
-use std::fs;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -27,17 +25,16 @@ const SAMPLE: &str = "data/earthquakes-sample.ndjson";
 const IN_FLIGHT: usize = 1000;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = env::args_os().skip(1);
+    let mut arguments = std::env::args_os().skip(1);
     let mut input = Vec::new();
     match arguments.next() {
         Some(dash) if dash == "-" => drop(io::stdin().read_to_end(&mut input)?),
-        Some(file) => input = fs::read(file)?,
-        None => input = fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(SAMPLE))?,
+        Some(file) => input = std::fs::read(file)?,
+        None => input = std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(SAMPLE))?,
     }
     let input = Bytes::from(input);
-    let lines = input
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
+    let lines = input.split(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| !line.is_empty());
     let lines = lines.map(|line| input.slice_ref(line)).collect::<Vec<_>>();
     let temporary = tempfile::tempdir()?;
     let directory = arguments.next().map(PathBuf::from);

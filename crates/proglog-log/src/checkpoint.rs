@@ -27,6 +27,7 @@ use proglog_store::{Boundary, Directory, OpenMode, Operation, Position, Storage}
 use crate::error::{Error, Result};
 use crate::names::{CHECKPOINT, TEMPORARY};
 use crate::offset::Offset;
+use crate::shared::FRAME_OVERHEAD;
 
 /// The distance of the two slots.
 const SLOT_LEN: usize = 4096;
@@ -105,7 +106,9 @@ impl Checkpoint {
             version => return Err(SlotFault::Version(version)),
         }
         let data_len = usize::from(BigEndian::read_u16(&slot[DATA_LEN_AT..]));
-        if data_len > DATA_LEN_MAX {
+        let position = BigEndian::read_u64(&slot[POSITION_AT..]);
+        let frames = BigEndian::read_u64(&slot[FRAMES_AT..]);
+        if data_len > DATA_LEN_MAX || frames > position / FRAME_OVERHEAD {
             return Err(SlotFault::Damaged);
         }
         let checkpoint = Self {
@@ -114,8 +117,8 @@ impl Checkpoint {
             segment_exists: BigEndian::read_u32(&slot[EXISTS_AT..]) != 0,
             segment_base: Offset::new(BigEndian::read_u64(&slot[BASE_AT..])),
             recovery_point: Boundary {
-                position: Position::new(BigEndian::read_u64(&slot[POSITION_AT..])),
-                frames: BigEndian::read_u64(&slot[FRAMES_AT..]),
+                position: Position::new(position),
+                frames,
             },
             data: slot[DATA_AT..DATA_AT + data_len].to_vec(),
         };
@@ -132,6 +135,10 @@ pub(crate) struct CheckpointFile {
     number: u64,
     /// The slot that holds it, which the next write must leave alone.
     slot: u64,
+    /// Whether that slot was written by this process. Of one that was not, an earlier process may
+    /// have seen the sync fail: then it can be read now and is not on the device, so it is written
+    /// again, same bytes, before the other slot is.
+    confirmed: bool,
 }
 
 impl CheckpointFile {
@@ -141,6 +148,8 @@ impl CheckpointFile {
         let file = directory
             .open(&temporary, OpenMode::CreateIfMissing)
             .map_err(fail(Operation::Open))?;
+        file.allocate(2 * SLOT_LEN as u64)
+            .map_err(fail(Operation::Write))?;
         for number in 0..2 {
             write_slot(&*file, number, &current.encode(number))?;
         }
@@ -154,6 +163,7 @@ impl CheckpointFile {
             current,
             number: 1,
             slot: 1,
+            confirmed: true,
         })
     }
 
@@ -171,15 +181,16 @@ impl CheckpointFile {
             *slot = Checkpoint::decode(&bytes[..read]);
         }
         let (slot, (number, current)) = match slots {
-            [Ok(first), Ok(second)] if first.0 > second.0 => (0, first),
-            [_, Ok(second)] => (1, second),
-            [Ok(first), Err(_)] => (0, first),
+            // Whoever wrote such a slot may have gone on where the other one knows nothing of.
             [Err(SlotFault::Version(got)), _] | [_, Err(SlotFault::Version(got))] => {
                 return Err(Error::UnsupportedCheckpoint {
                     got,
                     known: VERSION,
                 });
             }
+            [Ok(first), Ok(second)] if first.0 > second.0 => (0, first),
+            [_, Ok(second)] => (1, second),
+            [Ok(first), Err(_)] => (0, first),
             [Err(SlotFault::Damaged), Err(SlotFault::Damaged)] => {
                 return Err(Error::CheckpointLost {
                     problem: "both slots are damaged",
@@ -191,6 +202,7 @@ impl CheckpointFile {
             current,
             number,
             slot,
+            confirmed: false,
         })
     }
 
@@ -199,14 +211,12 @@ impl CheckpointFile {
         &self.current
     }
 
-    /// Writes what is current again, same bytes, where it lies. An earlier process may have seen its
-    /// sync fail, and then it can be read now and not be on the device.
-    pub(crate) fn confirm(&mut self) -> Result<()> {
-        self.write_to(self.slot, &self.current.encode(self.number))
-    }
-
     /// Writes `next`; on return it is durable. After an error the last one still is.
     pub(crate) fn write(&mut self, next: Checkpoint) -> Result<()> {
+        if !self.confirmed {
+            self.write_to(self.slot, &self.current.encode(self.number))?;
+            self.confirmed = true;
+        }
         let (slot, number) = (1 - self.slot, self.number + 1);
         self.write_to(slot, &next.encode(number))?;
         (self.current, self.number, self.slot) = (next, number, slot);
@@ -243,7 +253,7 @@ mod tests {
             segment_exists: true,
             segment_base: Offset::new(3),
             recovery_point: Boundary {
-                position: Position::new(4),
+                position: Position::new(45),
                 frames: 5,
             },
             data: b"own".to_vec(),
@@ -255,7 +265,7 @@ mod tests {
         let slot = checkpoint().encode(6);
         let mut expected = b"\x8bprochkp\0\x01\0\x03\0\0\0\x01\0\0\0\0\0\0\0\x06\x01".to_vec();
         expected.extend([0; 15]);
-        for number in 2..=5_u64 {
+        for number in [2, 3, 45, 5_u64] {
             expected.extend(number.to_be_bytes());
         }
         expected.extend(b"own");

@@ -13,6 +13,7 @@
 //! seen them. When a sync fails nothing is known, and the log is poisoned.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proglog_store::Boundary;
 
@@ -24,6 +25,9 @@ use crate::segment::OpenSegment;
 use crate::shared::{Shared, Visible, Writer};
 use crate::sync::{MutexGuard, Ordering};
 use crate::ticket::{Driver, Group};
+
+/// How long after a sync a log counts as idle, if nothing was appended since.
+const IDLE: Duration = Duration::from_millis(250);
 
 /// How many bytes are appended before the checkpoint is written anew, at the most.
 const CHECKPOINT_BYTES: u64 = 16 << 20;
@@ -47,17 +51,35 @@ struct Closed {
     end: (Offset, Boundary),
 }
 
+/// What a leader has done.
+#[must_use]
+pub(crate) struct Committed {
+    outcome: Result<()>,
+    /// Groups whose outcome is settled and whose callbacks have not run.
+    settled: Vec<Arc<Group>>,
+}
+
+impl Committed {
+    /// Runs the callbacks, which may use the log: the caller holds no lock.
+    pub(crate) fn call_back(self) -> Result<()> {
+        for group in self.settled {
+            group.call_back();
+        }
+        self.outcome
+    }
+}
+
 impl Driver for Shared {
     fn drive(&self, group: &Group) {
         let Some(lead) = self.lead.try_lock() else {
             return;
         };
-        if !group.is_complete() {
-            // A failure is told through the group.
-            drop(self.commit_group(&lead, self.commit_for_durability()));
+        if group.is_complete() {
+            drop(lead);
+            return self.pass_lead_on();
         }
-        drop(lead);
-        self.pass_lead_on();
+        // A failure is told through the group.
+        drop(self.lead(lead, self.commit_for_durability()).call_back());
     }
 
     fn drive_in_background(&self) {
@@ -86,11 +108,21 @@ impl Shared {
 
     /// Takes the lead, as soon as it is free, and brings the open group to its outcome.
     pub(crate) fn commit(&self, commit: Commit) -> Result<()> {
-        let lead = self.lead.lock();
-        let committed = self.commit_group(&lead, commit);
+        self.commit_quietly(commit).call_back()
+    }
+
+    /// As [`Shared::commit`], but leaves the callbacks to the caller.
+    pub(crate) fn commit_quietly(&self, commit: Commit) -> Committed {
+        self.lead(self.lead.lock(), commit)
+    }
+
+    /// Brings the open group to its outcome and gives up the lead.
+    fn lead(&self, lead: MutexGuard<'_, ()>, commit: Commit) -> Committed {
+        let mut settled = Vec::new();
+        let outcome = self.commit_group(commit, &mut settled);
         drop(lead);
         self.pass_lead_on();
-        committed
+        Committed { outcome, settled }
     }
 
     /// Wakes one that waits for the open group, to lead it.
@@ -98,8 +130,9 @@ impl Shared {
         self.writer.lock().group.wake_one();
     }
 
-    /// Brings the open group to its outcome, and returns it. The caller has the lead.
-    fn commit_group(&self, _lead: &MutexGuard<'_, ()>, commit: Commit) -> Result<()> {
+    /// Brings the open group to its outcome, and returns it. The caller has the lead, and calls back
+    /// the groups that it finds in `settled` when it has given it up.
+    fn commit_group(&self, commit: Commit, settled: &mut Vec<Arc<Group>>) -> Result<()> {
         let closed = Self::close_group(&mut self.writer.lock());
         let store = &closed.segment.store;
         let committed = match commit {
@@ -107,14 +140,18 @@ impl Shared {
             Commit::Sync => store.sync(),
         };
         if let Err(error) = committed {
-            return self.fail(closed, error.into());
+            return self.fail(closed, error.into(), settled);
         }
         self.show(&closed.segment, closed.end);
-        closed.group.complete(&Ok(()));
+        closed.group.settle(Ok(()));
+        settled.push(closed.group);
         closed.segment.index.write_full_pages(closed.end.1.frames);
         match commit {
             Commit::Flush => self.sync_later(),
-            Commit::Sync => self.write_checkpoint_if_due(&closed.segment),
+            Commit::Sync => {
+                self.write_checkpoint_if_due(&closed.segment);
+                self.mark_when_idle();
+            }
         }
         Ok(())
     }
@@ -147,7 +184,7 @@ impl Shared {
     }
 
     /// Fails a group whose write or sync failed, and all that was submitted behind it.
-    fn fail(&self, closed: Closed, error: Error) -> Result<()> {
+    fn fail(&self, closed: Closed, error: Error, settled: &mut Vec<Arc<Group>>) -> Result<()> {
         let Closed {
             group,
             segment,
@@ -156,10 +193,10 @@ impl Shared {
         } = closed;
         let error = error.of_poisoned_store();
         let mut writer = self.writer.lock();
+        settled.push(Arc::clone(&group));
         if segment.store.recovery_point() >= end.1 {
             // A roll has synced it in the meantime.
-            drop(writer);
-            group.complete(&Ok(()));
+            group.settle(Ok(()));
             return Ok(());
         }
         let given_up = if error.kind() == ErrorKind::Poisoned {
@@ -171,27 +208,25 @@ impl Shared {
             segment.store.rewind(start.1).map_err(Error::from)
         };
         let behind = std::mem::replace(&mut writer.group, Group::new());
-        let (failure, failure_behind) = match given_up {
+        settled.push(Arc::clone(&behind));
+        match given_up {
             Ok(()) => {
                 segment.index.truncate(start.1.frames);
                 writer.next = start.0;
                 writer.group_start = start;
-                (
-                    error.clone(),
-                    Error::GivenUp {
-                        source: Arc::new(error),
-                    },
-                )
+                group.settle(Err(error.clone()));
+                behind.settle(Err(Error::GivenUp {
+                    source: Arc::new(error.clone()),
+                }));
+                Err(error)
             }
             Err(failure) => {
-                self.poison(failure.clone());
-                (failure.clone(), failure)
+                self.poison(&failure);
+                group.settle(Err(failure.clone()));
+                behind.settle(Err(failure.clone()));
+                Err(failure)
             }
-        };
-        drop(writer);
-        group.complete(&Err(failure.clone()));
-        behind.complete(&Err(failure_behind));
-        Err(failure)
+        }
     }
 
     /// Sees to it that what was flushed is synced once the interval has passed.
@@ -208,6 +243,25 @@ impl Shared {
                 shared.sync_scheduled.store(false, Ordering::Release);
                 // A failed sync poisons the log; a failed write is tried again with the next append.
                 drop(shared.commit(Commit::Sync));
+            }
+        });
+    }
+
+    /// Sees to it that a sync mark is written once nothing was appended for a while: then damage to
+    /// what was acknowledged last is known for what it is, even if the process is killed.
+    fn mark_when_idle(&self) {
+        if self.mark_scheduled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let this = self.this.clone();
+        runtime::spawn_after(IDLE, move || {
+            if let Some(shared) = this.upgrade() {
+                shared.mark_scheduled.store(false, Ordering::Release);
+                let store = shared.writer.lock().active.store.clone();
+                if store.recovery_point() == store.end() {
+                    // A mark that cannot be written comes with the next append.
+                    drop(store.mark());
+                }
             }
         });
     }

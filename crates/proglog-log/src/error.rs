@@ -64,6 +64,14 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
+    /// The application's data does not fit in the checkpoint. Nothing was changed.
+    #[error("application data of {len} bytes is larger than {max}")]
+    ApplicationDataTooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The longest that fits.
+        max: usize,
+    },
     /// Somebody else, in this process or another, has the log open.
     #[error("the log is locked: another handle or process has it open")]
     Locked,
@@ -73,8 +81,8 @@ pub enum Error {
         /// One of the things found there.
         found: String,
     },
-    /// Both slots of the checkpoint are damaged, or its file is missing, so where the log starts
-    /// and what is durable is unknown. `Log::repair` makes it anew from the segments.
+    /// Both slots of the checkpoint are damaged, or its file is missing, or it cannot be the log's, so
+    /// where the log starts and what is durable is unknown. `Log::repair` makes it anew from the segments.
     #[error("the checkpoint of the log is lost: {problem}")]
     CheckpointLost {
         /// What is wrong with it.
@@ -158,7 +166,7 @@ pub enum ErrorKind {
     Corrupt,
     /// What is stored is of another version.
     Unsupported,
-    /// The record or the batch is over a limit.
+    /// The record, the batch or the application's data is over a limit.
     TooLarge,
     /// The caller asked for what cannot be.
     InvalidInput,
@@ -191,7 +199,9 @@ impl Error {
             | Self::NotASegment { .. }
             | Self::MissingSegment { .. } => ErrorKind::Corrupt,
             Self::UnsupportedCheckpoint { .. } => ErrorKind::Unsupported,
-            Self::RecordTooLarge { .. } | Self::BatchTooLarge { .. } => ErrorKind::TooLarge,
+            Self::RecordTooLarge { .. }
+            | Self::BatchTooLarge { .. }
+            | Self::ApplicationDataTooLarge { .. } => ErrorKind::TooLarge,
             Self::Locked => ErrorKind::Locked,
             Self::NotALog { .. } => ErrorKind::NotALog,
             Self::Options(_) => ErrorKind::InvalidInput,

@@ -71,9 +71,15 @@ pub(crate) fn place(number: u64) -> (u64, usize) {
     )
 }
 
+fn entry(position: u64) -> u32 {
+    u32::try_from(position).expect("a segment rolls before 4 GiB")
+}
+
 /// How long the file of an index of `count` entries is.
 pub(crate) fn file_len(count: u64) -> u64 {
-    count.div_ceil(PAGE_ENTRIES as u64) * PAGE_LEN as u64
+    count
+        .div_ceil(PAGE_ENTRIES as u64)
+        .saturating_mul(PAGE_LEN as u64)
 }
 
 fn check(page: &[u8], salt: u64, number: u64) -> u32 {
@@ -181,8 +187,19 @@ impl Index {
 
     /// Adds the entry of the next record.
     pub(crate) fn push(&self, position: Position) {
-        let entry = u32::try_from(position.get()).expect("a segment rolls before 4 GiB");
-        self.tail.lock().entries.push(entry);
+        self.tail.lock().entries.push(entry(position.get()));
+    }
+
+    /// Adds the entries of records that lie one behind the other from `first` on: each is as long as
+    /// `lens` says, and `overhead` more.
+    pub(crate) fn push_batch(&self, first: Position, lens: &[usize], overhead: u64) {
+        let mut position = first.get();
+        let entries = lens.iter().map(|len| {
+            let start = position;
+            position += *len as u64 + overhead;
+            entry(start)
+        });
+        self.tail.lock().entries.extend(entries);
     }
 
     /// How many entries there are.

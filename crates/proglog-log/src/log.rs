@@ -202,6 +202,24 @@ impl Log {
         self.handle.shared.sync()
     }
 
+    /// What [`Log::set_application_data`] has stored last; empty at first.
+    #[must_use]
+    pub fn application_data(&self) -> Vec<u8> {
+        self.handle.shared.application_data()
+    }
+
+    /// Stores up to 1 KiB of the application's own in the log's checkpoint, in place of what is
+    /// there: how far a consumer has come, say. On return it is on the device, whatever the
+    /// durability of the log; a crash keeps either the old or the new. It works on a full device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ApplicationDataTooLarge`]; [`Error::Store`], after which the old data is still
+    /// there; [`Error::Closed`].
+    pub fn set_application_data(&self, data: &[u8]) -> Result<()> {
+        self.handle.shared.set_application_data(data)
+    }
+
     /// Finishes all that was submitted, puts it on the device, and gives up the lock. Every
     /// operation on any handle fails with [`Error::Closed`] from then on. Does nothing when the log
     /// is closed already.

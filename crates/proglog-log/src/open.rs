@@ -52,8 +52,10 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     segments.push(Arc::new(segment));
 
     let end = base.plus(found.end.frames);
-    if !found.clean {
-        checkpoint.confirm()?;
+    if checkpoint.current().start > end {
+        return Err(Error::CheckpointLost {
+            problem: "it says that the log starts behind its end",
+        });
     }
     let next = Checkpoint {
         segment_exists: true,
@@ -72,7 +74,7 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
         damaged: found
             .damaged
             .map(|position| (names::store(base).into(), position)),
-        headers_restored: usize::from(found.header_restored),
+        header_restored: found.header_restored,
         indexes_rebuilt,
         left_over: names
             .into_iter()

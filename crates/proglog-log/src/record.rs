@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes};
 use prost::Message;
+use prost::encoding::{self, int64, uint64};
 
 pub use proglog_api::v1::{Header, Record};
 
@@ -128,23 +129,81 @@ pub(crate) fn size(record: &Record) -> usize {
     record.value.len() + record.key.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
 }
 
-/// Appends to `buffer` the encoding of `record` with what the log sets: its offset and the time.
-pub(crate) fn encode(record: &Record, offset: Offset, appended_at: i64, buffer: &mut impl BufMut) {
-    let stored = Record {
-        offset: offset.get(),
-        appended_at,
-        ..record.clone()
-    };
-    stored.encode_raw(buffer);
+/// A record as the log stores it: with its offset and the time, whatever the writer put there.
+///
+/// This encodes what [`Record`]'s own `encode` would for a copy with the two fields set, without the
+/// copy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stored<'a> {
+    pub(crate) record: &'a Record,
+    pub(crate) offset: Offset,
+    pub(crate) appended_at: i64,
 }
+
+impl Stored<'_> {
+    /// How long the encoding is.
+    pub(crate) fn len(&self) -> usize {
+        let own = |offset, appended_at| {
+            let offset = if offset == 0 {
+                0
+            } else {
+                uint64::encoded_len(OFFSET, &offset)
+            };
+            let time = if appended_at == 0 {
+                0
+            } else {
+                int64::encoded_len(TIME, &appended_at)
+            };
+            offset + time
+        };
+        self.record.encoded_len() - own(self.record.offset, self.record.appended_at)
+            + own(self.offset.get(), self.appended_at)
+    }
+
+    /// Writes the encoding.
+    pub(crate) fn encode(&self, buffer: &mut impl BufMut) {
+        let Record {
+            value,
+            offset: _,
+            timestamp,
+            appended_at: _,
+            key,
+            headers,
+        } = self.record;
+        if !value.is_empty() {
+            encoding::bytes::encode(VALUE, value, buffer);
+        }
+        if self.offset != Offset::ZERO {
+            uint64::encode(OFFSET, &self.offset.get(), buffer);
+        }
+        if let Some(timestamp) = timestamp {
+            int64::encode(TIMESTAMP, timestamp, buffer);
+        }
+        if self.appended_at != 0 {
+            int64::encode(TIME, &self.appended_at, buffer);
+        }
+        if let Some(key) = key {
+            encoding::bytes::encode(KEY, key, buffer);
+        }
+        encoding::message::encode_repeated(HEADERS, headers, buffer);
+    }
+}
+
+/// The numbers of the fields of a record, as `log.proto` has them.
+const VALUE: u32 = 1;
+const OFFSET: u32 = 2;
+const TIMESTAMP: u32 = 5;
+const TIME: u32 = 6;
+const KEY: u32 = 7;
+const HEADERS: u32 = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::options::RECORD_OVERHEAD_MAX;
 
-    #[test]
-    fn an_encoding_exceeds_the_size_by_a_bounded_overhead() {
+    /// Records with and without each field, short and long.
+    fn records() -> Vec<Record> {
         let full = |len: usize, headers: usize| {
             let mut record = Record::new(vec![1; len])
                 .with_key(vec![2; len])
@@ -152,38 +211,53 @@ mod tests {
             for _ in 0..headers {
                 record = record.with_header("n".repeat(len), vec![3; len]);
             }
+            (record.offset, record.appended_at) = (len as u64, -1);
             record
         };
         let bare = Record::new("");
-        let records = [
+        vec![
             bare,
             full(0, 0),
             full(0, 9),
             full(200, 3),
             full(70_000, 2),
             full(1 << 22, 1),
-        ];
-        for record in records {
-            let mut encoded = Vec::new();
-            encode(&record, Offset::new(u64::MAX), -1, &mut encoded);
-            assert!(
-                encoded.len() <= size(&record) + RECORD_OVERHEAD_MAX,
-                "{}",
-                encoded.len()
-            );
+        ]
+    }
+
+    #[test]
+    fn an_encoding_is_what_prost_makes_of_a_copy_with_the_fields_set() {
+        for record in records() {
+            for (offset, appended_at) in [(0, 0), (1, 1), (300, -300), (u64::MAX, i64::MAX)] {
+                let stored = Stored {
+                    record: &record,
+                    offset: Offset::new(offset),
+                    appended_at,
+                };
+                let mut encoded = Vec::new();
+                stored.encode(&mut encoded);
+                let copy = Record {
+                    offset,
+                    appended_at,
+                    ..record.clone()
+                };
+                assert_eq!(encoded, copy.encode_to_vec());
+                assert_eq!(encoded.len(), stored.len());
+            }
         }
     }
 
     #[test]
-    fn what_the_writer_put_in_the_logs_fields_is_ignored() {
-        let mut record = Record::new("v");
-        (record.offset, record.appended_at) = (99, 98);
-        let mut encoded = Vec::new();
-        encode(&record, Offset::new(3), 4, &mut encoded);
-        let stored = Record::decode(&encoded[..]).unwrap();
-        assert_eq!(
-            (stored.offset, stored.appended_at, &stored.value[..]),
-            (3, 4, &b"v"[..])
-        );
+    fn an_encoding_exceeds_the_size_by_a_bounded_overhead() {
+        for record in records() {
+            let offset = Offset::new(u64::MAX);
+            let len = Stored {
+                record: &record,
+                offset,
+                appended_at: -1,
+            }
+            .len();
+            assert!(len <= size(&record) + RECORD_OVERHEAD_MAX, "{len}");
+        }
     }
 }

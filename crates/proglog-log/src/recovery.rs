@@ -12,7 +12,8 @@ use crate::offset::Offset;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {
-    /// Whether the log had been closed, or was made just now.
+    /// Whether the log ended with all of it known to be synced: it was closed, or it was idle when
+    /// it ended. A log that was made just now is clean too.
     pub clean: bool,
     /// The records that the log has.
     pub records: Range<Offset>,
@@ -26,8 +27,8 @@ pub struct Recovery {
     /// Records there are unreadable, all others are not. Only what was scanned counts: damage
     /// elsewhere shows when it is read.
     pub damaged: Option<(Arc<str>, Position)>,
-    /// How many segments had one damaged header, restored from its copy.
-    pub headers_restored: usize,
+    /// Whether one copy of the newest segment's header was damaged, and was restored from the other.
+    pub header_restored: bool,
     /// How many segments had no usable index, and got a new one.
     pub indexes_rebuilt: usize,
     /// Files that were being made when the log ended. They hold nothing of it.

@@ -121,7 +121,7 @@ impl Runtime {
 }
 
 /// Runs `job`. A panic, which can only come from a user's callback, ends the job alone.
-fn run(job: Job) {
+pub(crate) fn run(job: impl FnOnce()) {
     drop(catch_unwind(AssertUnwindSafe(job)));
 }
 

@@ -6,25 +6,27 @@ use std::sync::{Arc, Weak};
 
 use proglog_store::{Boundary, Directory, Position, Storage};
 
-use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::checkpoint::{self, Checkpoint, CheckpointFile};
 use crate::clock::Clock;
 use crate::commit::Commit;
-use crate::error::{Error, Result, SegmentIdentity};
+use crate::error::{Error, ErrorKind, Result, SegmentIdentity};
 use crate::label::Label;
 use crate::offset::Offset;
 use crate::options::{Durability, Options};
-use crate::record::{self, Batch, Record};
+use crate::record::{Batch, Record, Stored};
 use crate::recovery::Recovery;
 use crate::segment::{OpenSegment, Segment};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering, RwLock};
 use crate::ticket::{Group, Ticket};
 
 /// What a frame adds to its payload.
-const FRAME_OVERHEAD: u64 = 8;
+pub(crate) const FRAME_OVERHEAD: u64 = 8;
+/// What the store may add to a segment of its own before the next append: its marks.
+const STORE_OVERHEAD: u64 = 128;
 
 /// The state of an open log.
 ///
-/// Locks are taken in this order: `lead`, `writer`, `checkpoint`, `segments`, `visible`. Readers take
+/// Locks are taken in this order: `lock`, `lead`, `writer`, `checkpoint`, `segments`, `visible`. Readers take
 /// only the last two, which are never held across a system call.
 pub(crate) struct Shared {
     pub(crate) this: Weak<Self>,
@@ -51,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) background_commit: AtomicBool,
     /// Whether a sync is to come once the interval has passed.
     pub(crate) sync_scheduled: AtomicBool,
+    /// Whether a look is to be taken whether the log is idle.
+    pub(crate) mark_scheduled: AtomicBool,
 }
 
 /// What appending changes.
@@ -66,8 +70,8 @@ pub(crate) struct Writer {
     /// Whether the active segment takes no more appends, though the next one could not be made yet.
     sealed: bool,
     clock: Clock,
-    /// Memory for encoding.
-    scratch: Vec<u8>,
+    /// How long the records of the batch at hand are: memory that is used again.
+    lens: Vec<usize>,
 }
 
 /// What readers see.
@@ -130,7 +134,7 @@ impl Shared {
             group_start: (end, boundary),
             sealed: false,
             clock: Clock::after(parts.last_appended_at),
-            scratch: Vec::new(),
+            lens: Vec::new(),
         };
         Ok(Arc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -150,6 +154,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             background_commit: AtomicBool::new(false),
             sync_scheduled: AtomicBool::new(false),
+            mark_scheduled: AtomicBool::new(false),
         }))
     }
 
@@ -175,11 +180,10 @@ impl Shared {
         }
     }
 
-    /// Stops the log, and returns `failure`.
-    pub(crate) fn poison(&self, failure: Error) -> Error {
+    /// Stops the log.
+    pub(crate) fn poison(&self, failure: &Error) {
         // The first failure is the one to tell of.
         drop(self.failure.set(failure.clone()));
-        failure
     }
 
     /// What can be read.
@@ -244,7 +248,7 @@ impl Shared {
         let submitted = self.append(&mut self.writer.lock(), batch, &mut rolled);
         // Outside the lock: a callback may use the log.
         if let Some(group) = rolled {
-            group.complete(&Ok(()));
+            group.call_back();
         }
         submitted
     }
@@ -261,16 +265,17 @@ impl Shared {
         if batch.is_empty() {
             return Ok(Ticket::ready(writer.next..writer.next));
         }
-        let lens = writer.encode(batch.records());
-        let len = lens
-            .iter()
-            .map(|len| *len as u64 + FRAME_OVERHEAD)
-            .sum::<u64>();
+        let appended_at = writer.clock.now();
+        let len = writer.measure(batch.records(), appended_at);
         let used = writer.active.store.len();
-        if writer.sealed || (used > 0 && used + len > self.options.segment_bytes_max) {
+        if writer.sealed
+            || (used > 0 && used + len + STORE_OVERHEAD > self.options.segment_bytes_max)
+        {
             self.roll(writer, rolled)?;
         }
-        let offsets = writer.append(&lens)?;
+        let offsets = writer
+            .append(batch.records(), appended_at)
+            .map_err(|error| self.refuse(error))?;
         let active = &writer.active;
         if self.options.durability == Durability::Buffered {
             let end = active.store.end();
@@ -278,25 +283,23 @@ impl Shared {
             active.index.write_full_pages(end.frames);
             return Ok(Ticket::ready(offsets));
         }
-        let driver = self.this.upgrade();
-        Ok(Ticket::new(
-            offsets,
-            Arc::clone(&writer.group),
-            driver.map(|shared| shared as _),
-        ))
+        let driver = self.this.upgrade().expect("whoever appends holds the log");
+        Ok(Ticket::pending(offsets, Arc::clone(&writer.group), driver))
     }
 
     /// Seals the active segment and makes the next one. `rolled` is the group that became durable.
     fn roll(&self, writer: &mut Writer, rolled: &mut Option<Arc<Group>>) -> Result<()> {
         let old = Arc::clone(&writer.active);
-        old.store.seal().map_err(|error| self.note(error.into()))?;
+        old.store.seal().map_err(|error| self.refuse(error))?;
         writer.sealed = true;
         let end = (writer.next, old.store.end());
         self.show(&old, end);
         writer.group_start = end;
-        *rolled = Some(std::mem::replace(&mut writer.group, Group::new()));
+        let group = std::mem::replace(&mut writer.group, Group::new());
+        group.settle(Ok(()));
+        *rolled = Some(group);
         self.next_segment(writer, &old)
-            .map_err(|error| self.note(error))
+            .map_err(|error| self.refuse(error))
     }
 
     fn next_segment(&self, writer: &mut Writer, old: &OpenSegment) -> Result<()> {
@@ -328,12 +331,17 @@ impl Shared {
         Ok(())
     }
 
-    /// Stops the log if its store is stopped by this error.
-    fn note(&self, error: Error) -> Error {
-        if error.kind() == crate::ErrorKind::Poisoned {
-            self.poison(error)
-        } else {
-            error
+    /// What to tell of an append that `error` has prevented. Stops the log if the store is stopped;
+    /// what was appended before may have been affected then, but this append was not.
+    fn refuse(&self, error: impl Into<Error>) -> Error {
+        let error = error.into();
+        if error.kind() != ErrorKind::Poisoned {
+            return error;
+        }
+        let failure = error.of_poisoned_store();
+        self.poison(&failure);
+        Error::Poisoned {
+            source: Arc::new(failure),
         }
     }
 
@@ -355,12 +363,32 @@ impl Shared {
         file.write(next)
     }
 
+    pub(crate) fn application_data(&self) -> Vec<u8> {
+        self.checkpoint.lock().current().data.clone()
+    }
+
+    pub(crate) fn set_application_data(&self, data: &[u8]) -> Result<()> {
+        self.check_open()?;
+        let (len, max) = (data.len(), checkpoint::DATA_LEN_MAX);
+        if len > max {
+            return Err(Error::ApplicationDataTooLarge { len, max });
+        }
+        let mut file = self.checkpoint.lock();
+        let next = Checkpoint {
+            data: data.to_vec(),
+            ..file.current().clone()
+        };
+        file.write(next)
+    }
+
     pub(crate) fn sync(&self) -> Result<()> {
         self.check_appendable()?;
         self.commit(Commit::Sync)
     }
 
     pub(crate) fn close(&self) -> Result<()> {
+        // Held to the end: who closes a log that is being closed waits until it is.
+        let mut lock = self.lock.lock();
         {
             // Appends check it under this lock.
             let _writer = self.writer.lock();
@@ -368,13 +396,14 @@ impl Shared {
                 return Ok(());
             }
         }
-        let committed = self.commit(Commit::Sync);
+        let committed = self.commit_quietly(Commit::Sync);
         let closed = self.close_files();
-        if let Some(lock) = self.lock.lock().take() {
+        if let Some(lock) = lock.take() {
             // Dropping the handle gives it up in any case.
             drop(lock.unlock());
         }
-        committed.and(closed)
+        drop(lock);
+        committed.call_back().and(closed)
     }
 
     fn close_files(&self) -> Result<()> {
@@ -394,45 +423,43 @@ impl Shared {
 }
 
 impl Writer {
-    /// Encodes `records` into `scratch` with the offsets that they will have, and returns how long
-    /// each is.
-    fn encode(&mut self, records: &[Record]) -> Vec<usize> {
-        let appended_at = self.clock.now();
-        self.scratch.clear();
-        let encode = |(offset, record)| {
-            let before = self.scratch.len();
-            record::encode(
-                record,
-                self.next.plus(offset),
-                appended_at,
-                &mut self.scratch,
-            );
-            self.scratch.len() - before
-        };
-        (0..).zip(records).map(encode).collect()
+    /// Prepares to append `records`: notes how long each will be in the store, with the offsets that
+    /// come next, and returns how many bytes of frames that makes.
+    fn measure(&mut self, records: &[Record], appended_at: i64) -> u64 {
+        let stored = stored(records, self.next, appended_at);
+        self.lens.clear();
+        self.lens.extend(stored.map(|record| record.len()));
+        self.lens
+            .iter()
+            .map(|len| *len as u64 + FRAME_OVERHEAD)
+            .sum()
     }
 
-    /// Appends what was encoded.
-    fn append(&mut self, lens: &[usize]) -> Result<Range<Offset>> {
-        let mut rest = &self.scratch[..];
-        let payloads = lens.iter().map(|len| {
-            let (payload, after) = rest.split_at(*len);
-            rest = after;
-            payload
-        });
-        let appended = self
-            .active
-            .store
-            .append_batch(&payloads.collect::<Vec<_>>())?;
-        let mut position = appended.position;
-        for len in lens {
-            self.active.index.push(position);
-            position = position.plus(*len as u64 + FRAME_OVERHEAD);
-        }
+    /// Appends `records`, which were measured.
+    fn append(&mut self, records: &[Record], appended_at: i64) -> Result<Range<Offset>> {
         let start = self.next;
-        self.next = start.plus(lens.len() as u64);
+        let mut stored = stored(records, start, appended_at);
+        let appended = self.active.store.append_with(&self.lens, |_, mut slot| {
+            if let Some(record) = stored.next() {
+                record.encode(&mut slot);
+            }
+        })?;
+        self.active
+            .index
+            .push_batch(appended.position, &self.lens, FRAME_OVERHEAD);
+        self.next = start.plus(records.len() as u64);
         Ok(start..self.next)
     }
+}
+
+/// `records` as they are stored from offset `start` on.
+fn stored(records: &[Record], start: Offset, appended_at: i64) -> impl Iterator<Item = Stored<'_>> {
+    let numbered = (start.get()..).map(Offset::new).zip(records);
+    numbered.map(move |(offset, record)| Stored {
+        record,
+        offset,
+        appended_at,
+    })
 }
 
 impl fmt::Debug for Shared {

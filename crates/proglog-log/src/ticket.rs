@@ -5,12 +5,13 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use event_listener::{Event, EventListener, Listener};
 
 use crate::error::{Error, Result};
 use crate::offset::Offset;
+use crate::runtime;
 use crate::sync::{Mutex, OnceLock};
 
 /// Appends that were submitted and whose outcome may be open.
@@ -22,16 +23,23 @@ use crate::sync::{Mutex, OnceLock};
 #[must_use = "an append is acknowledged only when its ticket says so"]
 pub struct Ticket {
     offsets: Range<Offset>,
+    /// What brings the outcome; `None` if the append was complete from the start.
+    pending: Option<Pending>,
+}
+
+struct Pending {
     group: Arc<Group>,
-    /// `None` if the group is complete from the start.
-    driver: Option<Arc<dyn Driver>>,
+    driver: Arc<dyn Driver>,
     listener: Option<EventListener>,
 }
 
 /// Appends that share an outcome: they become durable by one sync, or fail by one failure.
 pub(crate) struct Group {
     outcome: OnceLock<Result<()>>,
-    done: Event,
+    /// Wakes threads that wait: for the outcome, or to take the lead.
+    threads: Event,
+    /// Wakes futures. They do not lead, so a future that is never polled again holds up nobody.
+    futures: Event,
     callbacks: Mutex<Vec<Callback>>,
 }
 
@@ -51,21 +59,30 @@ impl Group {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             outcome: OnceLock::new(),
-            done: Event::new(),
+            threads: Event::new(),
+            futures: Event::new(),
             callbacks: Mutex::new(Vec::new()),
         })
     }
 
-    /// The outcome, for every append of this group. The first one counts.
-    pub(crate) fn complete(&self, outcome: &Result<()>) {
-        if self.outcome.set(outcome.clone()).is_err() {
-            return;
+    /// Settles the outcome, for every append of this group, and wakes those who wait for it. The
+    /// first outcome counts. Callbacks are left to [`Group::call_back`].
+    pub(crate) fn settle(&self, outcome: Result<()>) {
+        if self.outcome.set(outcome).is_ok() {
+            self.threads.notify(usize::MAX);
+            self.futures.notify(usize::MAX);
         }
-        self.done.notify(usize::MAX);
-        // Taken before they run: a callback may use the log.
+    }
+
+    /// Calls those back who asked for it. Whoever settles the outcome does so next, holding no lock:
+    /// a callback may use the log.
+    pub(crate) fn call_back(&self) {
+        let Some(outcome) = self.outcome.get() else {
+            return;
+        };
         let callbacks = std::mem::take(&mut *self.callbacks.lock());
         for callback in callbacks {
-            callback(outcome.clone());
+            runtime::run(|| callback(outcome.clone()));
         }
     }
 
@@ -75,58 +92,55 @@ impl Group {
 
     /// Wakes one that waits, to take the lead.
     pub(crate) fn wake_one(&self) {
-        self.done.notify_additional(1);
+        self.threads.notify_additional(1);
     }
 
-    fn wait(&self, driver: Option<&dyn Driver>) -> Result<()> {
+    fn wait(&self, driver: &dyn Driver) -> Result<()> {
         loop {
             if let Some(outcome) = self.outcome.get() {
                 return outcome.clone();
             }
-            let listener = self.done.listen();
+            let listener = self.threads.listen();
             if self.is_complete() {
                 continue;
             }
-            if let Some(driver) = driver {
-                driver.drive(self);
-            }
+            driver.drive(self);
             if !self.is_complete() {
                 listener.wait();
             }
         }
     }
 
-    fn call_back(&self, callback: Callback) {
-        let mut callbacks = self.callbacks.lock();
-        match self.outcome.get() {
-            None => callbacks.push(callback),
-            Some(outcome) => {
-                drop(callbacks);
-                callback(outcome.clone());
-            }
-        }
+    fn add_callback(&self, callback: Callback) {
+        self.callbacks.lock().push(callback);
+        // Whoever settled the outcome in the meantime may have looked for callbacks before.
+        self.call_back();
     }
 }
 
 impl Ticket {
-    pub(crate) fn new(
+    /// A ticket for an append whose outcome is that of `group`, which `driver` brings about.
+    pub(crate) fn pending(
         offsets: Range<Offset>,
         group: Arc<Group>,
-        driver: Option<Arc<dyn Driver>>,
+        driver: Arc<dyn Driver>,
     ) -> Self {
         Self {
             offsets,
-            group,
-            driver,
-            listener: None,
+            pending: Some(Pending {
+                group,
+                driver,
+                listener: None,
+            }),
         }
     }
 
     /// A ticket for an append that is complete.
     pub fn ready(offsets: Range<Offset>) -> Self {
-        let group = Group::new();
-        group.complete(&Ok(()));
-        Self::new(offsets, group, None)
+        Self {
+            offsets,
+            pending: None,
+        }
     }
 
     /// The offsets that the records have, if the append succeeds.
@@ -142,41 +156,41 @@ impl Ticket {
     ///
     /// What made the append fail; [`Error::outcome`] tells whether it may be stored all the same.
     pub fn wait(self) -> Result<Range<Offset>> {
-        self.group.wait(self.driver.as_deref())?;
+        if let Some(Pending { group, driver, .. }) = self.pending {
+            group.wait(&*driver)?;
+        }
         Ok(self.offsets)
     }
 
     /// Calls `callback` with the outcome, as [`Ticket::wait`] returns it: at once on this thread if
     /// it is known already, otherwise on the thread that brings it about, which it should not hold
-    /// up.
+    /// up. A panic in it is caught and ends nothing else.
     pub fn on_complete(self, callback: impl FnOnce(Result<Range<Offset>>) + Send + 'static) {
-        let offsets = self.offsets.clone();
-        self.group
-            .call_back(Box::new(move |outcome| callback(outcome.map(|()| offsets))));
-        self.drive_in_background();
-    }
-
-    fn drive_in_background(&self) {
-        if let Some(driver) = &self.driver
-            && !self.group.is_complete()
-        {
-            driver.drive_in_background();
-        }
+        let offsets = self.offsets;
+        let Some(pending) = self.pending else {
+            return runtime::run(|| callback(Ok(offsets)));
+        };
+        let callback = move |outcome: Result<()>| callback(outcome.map(|()| offsets));
+        pending.group.add_callback(Box::new(callback));
+        pending.drive_in_background();
     }
 }
 
-impl Future for Ticket {
-    type Output = Result<Range<Offset>, Error>;
+impl Pending {
+    fn drive_in_background(&self) {
+        if !self.group.is_complete() {
+            self.driver.drive_in_background();
+        }
+    }
 
-    /// Never blocks: what has to be done is done on a thread of the log's own runtime.
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         loop {
             if let Some(outcome) = self.group.outcome.get() {
-                return Poll::Ready(outcome.clone().map(|()| self.offsets.clone()));
+                return Poll::Ready(outcome.clone());
             }
             match &mut self.listener {
                 None => {
-                    self.listener = Some(self.group.done.listen());
+                    self.listener = Some(self.group.futures.listen());
                     self.drive_in_background();
                 }
                 Some(listener) => match Pin::new(listener).poll(context) {
@@ -188,11 +202,28 @@ impl Future for Ticket {
     }
 }
 
+impl Future for Ticket {
+    type Output = Result<Range<Offset>, Error>;
+
+    /// Never blocks: what has to be done is done on a thread of the log's own runtime.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = match &mut self.pending {
+            Some(pending) => ready!(pending.poll(context)),
+            None => Ok(()),
+        };
+        Poll::Ready(outcome.map(|()| self.offsets.clone()))
+    }
+}
+
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let complete = self
+            .pending
+            .as_ref()
+            .is_none_or(|pending| pending.group.is_complete());
         f.debug_struct("Ticket")
             .field("offsets", &self.offsets)
-            .field("complete", &self.group.is_complete())
+            .field("complete", &complete)
             .finish_non_exhaustive()
     }
 }

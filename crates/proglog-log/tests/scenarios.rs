@@ -169,10 +169,11 @@ fn a_ticket_can_be_awaited_waited_for_and_called_back() {
         log.submit("d").unwrap().on_complete(move |outcome| {
             // A callback may use the log.
             let offset = outcome.unwrap().start;
+            assert_eq!(handle.append("e").unwrap(), offset.plus(1));
             sender.send(handle.read(offset).unwrap().value).unwrap();
         });
         assert_eq!(receiver.recv().unwrap(), "d");
-        assert_eq!(values(&log, 0), ["a", "b", "c", "d"]);
+        assert_eq!(values(&log, 0), ["a", "b", "c", "d", "e"]);
     }
 }
 
@@ -327,4 +328,25 @@ fn the_trait_does_what_the_log_does() {
     );
     log.sync().unwrap();
     log.close().unwrap();
+}
+
+#[test]
+fn application_data_is_kept_beside_the_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(&directory, Durability::Synced);
+    assert!(log.application_data().is_empty());
+    log.set_application_data(b"consumed 7").unwrap();
+    let error = log.set_application_data(&[0; 1025]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    for number in 0..200 {
+        log.append(vec![number; 100]).unwrap();
+    }
+    log.close().unwrap();
+    assert_eq!(
+        log.set_application_data(b"").unwrap_err().kind(),
+        ErrorKind::Closed
+    );
+    let log = open(&directory, Durability::Synced);
+    assert_eq!(log.application_data(), b"consumed 7");
+    assert_eq!(log.end_offset(), Offset::new(200));
 }

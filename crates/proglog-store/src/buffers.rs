@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::format::{self, FRAME_HEADER_LEN, Kind, MARK_FRAME_LEN};
+use crate::format::{self, FRAME_HEADER_LEN, Kind, MARK_FRAME_LEN, Word};
 use crate::position::{Boundary, Position};
 
 /// What is appended but not yet in the file.
@@ -77,30 +77,40 @@ impl Buffers {
         self.active.len()
     }
 
-    /// Appends one batch and returns where its first frame is. Each payload comes with its CRC-32C.
-    pub(crate) fn push_batch(&mut self, payloads: &[(&[u8], u32)]) -> Position {
+    /// Starts a batch of data frames. It counts, and stays, once it is [finished](Batch::finish).
+    pub(crate) fn start_batch(&mut self) -> Batch<'_> {
         if self.active.is_empty() {
             self.push_mark_if_due();
         }
-        let first = self.end().position;
-        for (index, (payload, crc)) in payloads.iter().enumerate() {
-            let last = index + 1 == payloads.len();
-            let kind = if last {
-                Kind::BatchEnd
-            } else {
-                Kind::BatchGoesOn
-            };
-            let position = self.end().position;
-            format::encode_frame(&mut self.active, self.salt, position, kind, payload, *crc);
+        let start = self.active.len();
+        Batch {
+            buffers: self,
+            start,
+            frames: 0,
         }
-        self.frames += payloads.len() as u64;
-        first
+    }
+
+    fn push(&mut self, kind: Kind, payload: &[u8], crc: u32) {
+        let word = Word::new(kind, payload.len());
+        let header = format::encode_frame_header(self.salt, self.end().position, word, crc);
+        self.active.extend_from_slice(&header);
+        self.active.extend_from_slice(payload);
+    }
+
+    fn push_with(&mut self, kind: Kind, len: usize, fill: impl FnOnce(&mut [u8])) {
+        let position = self.end().position;
+        let start = self.active.len();
+        self.active.resize(start + FRAME_HEADER_LEN + len, 0);
+        let (header, payload) = self.active[start..].split_at_mut(FRAME_HEADER_LEN);
+        fill(payload);
+        let (word, crc) = (Word::new(kind, len), format::crc32c(payload));
+        header.copy_from_slice(&format::encode_frame_header(self.salt, position, word, crc));
     }
 
     /// Appends a mark that claims what is synced, unless the newest one claims as much. A write
     /// that follows a sync carries one so: at its start, or at its end where the sync was not over
     /// when it was begun.
-    fn push_mark_if_due(&mut self) {
+    pub(crate) fn push_mark_if_due(&mut self) {
         if self.synced > self.marked {
             self.push_mark(self.synced);
         }
@@ -108,16 +118,7 @@ impl Buffers {
 
     fn push_mark(&mut self, claim: Boundary) {
         let mark = format::encode_mark(claim);
-        let position = self.end().position;
-        let crc = format::crc32c(&mark);
-        format::encode_frame(
-            &mut self.active,
-            self.salt,
-            position,
-            Kind::Control,
-            &mark,
-            crc,
-        );
+        self.push(Kind::Control, &mark, format::crc32c(&mark));
         self.marked = claim;
     }
 
@@ -203,12 +204,40 @@ impl Buffers {
     }
 }
 
-/// How many bytes a batch takes in a store.
-pub(crate) fn batch_len(payloads: &[(&[u8], u32)]) -> usize {
-    payloads
-        .iter()
-        .map(|(payload, _)| FRAME_HEADER_LEN + payload.len())
-        .sum()
+/// A batch that is being appended. Dropped unfinished, it leaves nothing behind.
+pub(crate) struct Batch<'a> {
+    buffers: &'a mut Buffers,
+    /// Where it starts in the active buffer.
+    start: usize,
+    frames: u64,
+}
+
+impl Batch<'_> {
+    /// Appends a frame whose payload's CRC-32C is `crc`.
+    pub(crate) fn push(&mut self, kind: Kind, payload: &[u8], crc: u32) {
+        self.buffers.push(kind, payload, crc);
+        self.frames += 1;
+    }
+
+    /// Appends a frame of `len` bytes, which `fill` writes over zeros.
+    pub(crate) fn push_with(&mut self, kind: Kind, len: usize, fill: impl FnOnce(&mut [u8])) {
+        self.buffers.push_with(kind, len, fill);
+        self.frames += 1;
+    }
+
+    /// Ends the batch and returns where its first frame is.
+    pub(crate) fn finish(mut self) -> Position {
+        let position = self.buffers.active_start.plus(self.start as u64);
+        self.buffers.frames += self.frames;
+        self.start = self.buffers.active.len();
+        position
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.buffers.active.truncate(self.start);
+    }
 }
 
 /// What marks may add to one buffer: one at its start, one at its end.

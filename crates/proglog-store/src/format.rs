@@ -184,6 +184,11 @@ pub(crate) struct Word {
 }
 
 impl Word {
+    pub(crate) fn new(kind: Kind, payload_len: usize) -> Self {
+        let len = u32::try_from(payload_len).expect("a payload was checked against its limit");
+        Self { kind, len }
+    }
+
     pub(crate) fn encode(self) -> u32 {
         debug_assert!(
             self.len <= PAYLOAD_LEN_MAX,
@@ -228,22 +233,18 @@ pub(crate) fn check(salt: u64, position: Position, word: u32, payload_crc: u32) 
     folded ^ payload_crc
 }
 
-/// Appends a frame that is to lie at `position` to `buffer`.
-pub(crate) fn encode_frame(
-    buffer: &mut Vec<u8>,
+/// The 8 bytes before a payload of a frame that is to lie at `position`.
+pub(crate) fn encode_frame_header(
     salt: u64,
     position: Position,
-    kind: Kind,
-    payload: &[u8],
+    word: Word,
     payload_crc: u32,
-) {
-    let len = u32::try_from(payload.len()).expect("a payload was checked against its limit");
-    let word = Word { kind, len }.encode();
+) -> [u8; FRAME_HEADER_LEN] {
+    let word = word.encode();
     let mut header = [0; FRAME_HEADER_LEN];
     BigEndian::write_u32(&mut header, word);
     BigEndian::write_u32(&mut header[4..], check(salt, position, word, payload_crc));
-    buffer.extend_from_slice(&header);
-    buffer.extend_from_slice(payload);
+    header
 }
 
 /// The two words before a payload: the first one and the check.
@@ -264,7 +265,7 @@ pub(crate) fn encode_mark(boundary: Boundary) -> [u8; MARK_LEN] {
 }
 
 /// The boundary of a mark that lies at `position`; `None` for a control frame that is no mark, or
-/// one that claims more than lay before it.
+/// one that claims more bytes, or more frames, than lay before it.
 pub(crate) fn decode_mark(payload: &[u8], position: Position) -> Option<Boundary> {
     if payload.len() != MARK_LEN || payload[0] != MARK_TYPE || payload[1..8] != [0; 7] {
         return None;
@@ -273,7 +274,8 @@ pub(crate) fn decode_mark(payload: &[u8], position: Position) -> Option<Boundary
         position: Position::new(BigEndian::read_u64(&payload[8..])),
         frames: BigEndian::read_u64(&payload[16..]),
     };
-    (boundary.position <= position).then_some(boundary)
+    let room_for = boundary.position.get() / FRAME_HEADER_LEN as u64;
+    (boundary.position <= position && boundary.frames <= room_for).then_some(boundary)
 }
 
 /// The first word of every mark, as its bytes: what a search for marks looks for.
@@ -361,17 +363,9 @@ mod tests {
 
     #[test]
     fn a_frame_has_exactly_these_bytes() {
-        let mut bytes = Vec::new();
-        let crc = crc32c(b"hello");
-        encode_frame(
-            &mut bytes,
-            SALT,
-            Position::new(77),
-            Kind::BatchEnd,
-            b"hello",
-            crc,
-        );
-        assert_eq!(bytes, b"\x40\x00\x00\x05\x2c\x81\x83\xachello");
+        let (word, crc) = (Word::new(Kind::BatchEnd, 5), crc32c(b"hello"));
+        let header = encode_frame_header(SALT, Position::new(77), word, crc);
+        assert_eq!(header, *b"\x40\x00\x00\x05\x2c\x81\x83\xac");
         assert_eq!(
             Word::decode(0x4000_0005),
             Some(Word {
@@ -441,6 +435,15 @@ mod tests {
             "it claims what came after it"
         );
         assert_eq!(decode_mark(&mark[..23], Position::new(0x1234)), None);
+        let crowded = Boundary {
+            frames: 0x1234 / 8 + 1,
+            ..boundary
+        };
+        assert_eq!(
+            decode_mark(&encode_mark(crowded), Position::new(0x1234)),
+            None,
+            "so many frames do not fit below it"
+        );
         for at in 0..8 {
             let mut other = mark;
             other[at] ^= 2;

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use crate::error::{Error, Operation, Result};
-use crate::format::{self, HEADER_LEN, Kind, MARK_FRAME_LEN};
+use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind, MARK_FRAME_LEN};
 use crate::options::Options;
 use crate::position::{Boundary, Position};
 use crate::scan::{BLOCK_LEN, Scanner, Source, Verified, Verifier};
@@ -38,7 +38,8 @@ pub struct Recovery {
     pub end: Boundary,
     /// What was known to be on the device before recovery; all below `end` is now.
     pub recovery_point: Boundary,
-    /// Whether the store had been closed, or was made just now.
+    /// Whether the data ends with a mark that all before it was synced: the store was closed, or
+    /// [marked](crate::Store::mark) when it was idle. A store without data is clean too.
     pub clean: bool,
     /// The first place below the recovery point that was found damaged. Only what was scanned
     /// counts: damage elsewhere shows when it is read.
@@ -131,7 +132,7 @@ pub(crate) fn recover(
     Ok(Recovery {
         end: found.end,
         recovery_point: found.recovery_point,
-        clean: found.closed,
+        clean: found.closed || found.file_end == Position::ZERO,
         damaged: found.damaged,
         set_aside,
         header_restored: false,
@@ -201,11 +202,15 @@ fn closing_mark(
     Ok(verify_mark(verifier, &bytes, position).filter(|claim| claim.position == position))
 }
 
-fn verify_mark(verifier: Verifier, bytes: &Bytes, position: Position) -> Option<Boundary> {
+fn verify_mark(verifier: Verifier, bytes: &[u8], position: Position) -> Option<Boundary> {
     let len = verifier
         .frame_len(bytes, position, bytes.len() as u64)
         .ok()?;
-    verifier.verify(&bytes.slice(..len), position).ok()?.mark()
+    let kind = verifier.verify(&bytes[..len], position).ok()?;
+    let payload = &bytes[FRAME_HEADER_LEN..len];
+    (kind == Kind::Control)
+        .then(|| format::decode_mark(payload, position))
+        .flatten()
 }
 
 struct Walk {
@@ -274,8 +279,8 @@ fn newest_mark(
         let left = usize::try_from(end.get() - start.get()).unwrap_or(usize::MAX);
         let block = source.block(start, left.min(BLOCK_LEN))?;
         for at in finder.find_iter(&block) {
-            let mark = block.slice(at..block.len().min(at + MARK_FRAME_LEN));
-            newest = newest.max(verify_mark(verifier, &mark, start.plus(at as u64)));
+            let mark = &block[at..block.len().min(at + MARK_FRAME_LEN)];
+            newest = newest.max(verify_mark(verifier, mark, start.plus(at as u64)));
         }
         if block.len() < MARK_FRAME_LEN || block.len() == left {
             break;

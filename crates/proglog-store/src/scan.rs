@@ -33,6 +33,16 @@ pub(crate) struct Verified {
 }
 
 impl Verified {
+    fn new(position: Position, kind: Kind, payload: Bytes) -> Self {
+        let end = position.plus((FRAME_HEADER_LEN + payload.len()) as u64);
+        Self {
+            position,
+            end,
+            kind,
+            payload,
+        }
+    }
+
     /// What this frame claims to be synced, if it is a mark.
     pub(crate) fn mark(&self) -> Option<Boundary> {
         (self.kind == Kind::Control)
@@ -77,11 +87,10 @@ impl Verifier {
     }
 
     /// Verifies `frame`, which is as long as [`Verifier::frame_len`] told.
-    pub(crate) fn verify(&self, frame: &Bytes, position: Position) -> Result<Verified> {
-        let header = frame.first_chunk::<FRAME_HEADER_LEN>();
-        let (first, got) = format::decode_frame_header(*header.expect("a frame has a header"));
-        let payload = frame.slice(FRAME_HEADER_LEN..);
-        let expected = format::check(self.salt, position, first, format::crc32c(&payload));
+    pub(crate) fn verify(&self, frame: &[u8], position: Position) -> Result<Kind> {
+        let (header, payload) = frame.split_first_chunk().expect("a frame has a header");
+        let (first, got) = format::decode_frame_header(*header);
+        let expected = format::check(self.salt, position, first, format::crc32c(payload));
         if got != expected {
             return Err(Error::ChecksumMismatch {
                 position,
@@ -89,13 +98,7 @@ impl Verifier {
                 got,
             });
         }
-        let kind = Word::decode(first).expect("a frame's length was told").kind;
-        Ok(Verified {
-            position,
-            end: position.plus(frame.len() as u64),
-            kind,
-            payload,
-        })
+        Ok(Word::decode(first).expect("a frame's length was told").kind)
     }
 
     /// Reads the frame at `position` with one read of `guess` bytes, and a second one only where it
@@ -126,7 +129,12 @@ impl Verifier {
                 left: block.len() as u64,
             });
         }
-        self.verify(&block.slice(..len), position)
+        let kind = self.verify(&block[..len], position)?;
+        Ok(Verified::new(
+            position,
+            kind,
+            block.slice(FRAME_HEADER_LEN..len),
+        ))
     }
 }
 
@@ -176,34 +184,38 @@ impl Scanner {
 
     fn read(&mut self, source: &impl Source) -> Result<Verified> {
         let left = self.end.get() - self.next.get();
-        let header = FRAME_HEADER_LEN.min(usize::try_from(left).unwrap_or(usize::MAX));
-        let rest = self.rest(source, header)?;
-        let len = self.verifier.frame_len(&rest, self.next, left)?;
+        let rest = self.rest(source, FRAME_HEADER_LEN)?;
+        let len = self
+            .verifier
+            .frame_len(&self.block[rest..], self.next, left)?;
         let rest = self.rest(source, len)?;
-        if rest.len() < len {
-            let left = rest.len() as u64;
+        let Some(frame) = self.block.get(rest..rest + len) else {
+            let left = (self.block.len() - rest) as u64;
             return Err(Error::InvalidFrame {
                 position: self.next,
                 word: 0,
                 left,
             });
-        }
-        self.verifier.verify(&rest.slice(..len), self.next)
+        };
+        let kind = self.verifier.verify(frame, self.next)?;
+        let payload = self.block.slice(rest + FRAME_HEADER_LEN..rest + len);
+        Ok(Verified::new(self.next, kind, payload))
     }
 
-    /// What is read ahead from the next frame on: at least `need` bytes, if there are that many.
-    fn rest(&mut self, source: &impl Source, need: usize) -> Result<Bytes> {
+    /// Where in the block the next frame is, after making sure that `need` bytes from there on are
+    /// read ahead, if there are that many.
+    fn rest(&mut self, source: &impl Source, need: usize) -> Result<usize> {
         let skip = self.next.get().checked_sub(self.block_start.get());
         let skip = skip.and_then(|skip| usize::try_from(skip).ok());
         if let Some(skip) = skip
             && self.block.len() >= skip.saturating_add(need)
         {
-            return Ok(self.block.slice(skip..));
+            return Ok(skip);
         }
         let left = usize::try_from(self.end.get() - self.next.get()).unwrap_or(usize::MAX);
         self.block = source.block(self.next, left.min(need.max(BLOCK_LEN)))?;
         self.block_start = self.next;
-        Ok(self.block.clone())
+        Ok(0)
     }
 }
 
@@ -225,11 +237,8 @@ impl Scanner {
                 break;
             }
             let rest = self.rest(source, FRAME_HEADER_LEN)?;
-            if rest.len() < FRAME_HEADER_LEN {
-                break;
-            }
             let left = self.end.get() - place.get();
-            if let Ok(len) = self.verifier.frame_len(&rest, place, left) {
+            if let Ok(len) = self.verifier.frame_len(&self.block[rest..], place, left) {
                 work += len as u64;
                 match self.read(source) {
                     Ok(_) => return Ok(Some(place)),

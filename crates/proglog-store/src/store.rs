@@ -1,15 +1,16 @@
 //! The store: appending, reading, syncing, closing.
 
 use std::fmt;
+use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::buffers::{self, Buffers, Chunk};
+use crate::buffers::{self, Batch, Buffers, Chunk};
 use crate::error::{Error, Operation, Result};
-use crate::format::{self, HEADER_LEN, Kind};
+use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind};
 use crate::frames::Frames;
 use crate::fs::FsDirectory;
 use crate::header_file;
@@ -93,7 +94,7 @@ pub(crate) struct Inner {
 }
 
 impl Store {
-    /// Opens the store at `path`, or makes one where there is none, and recovers it: on return what
+    /// Opens the store at `path`, whose file name is Unicode, or makes one where there is none, and recovers it: on return what
     /// it shows is on the device. [`Store::recovery`] tells what was found.
     ///
     /// # Errors
@@ -104,10 +105,13 @@ impl Store {
     /// [`Error::SetAsideFull`]; [`Error::Io`]. After each of them no data was changed or lost.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let path = path.as_ref();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let directory = FsDirectory::open(path.parent().unwrap_or(Path::new("")))
-            .map_err(|error| Error::io(Operation::Open, &path.to_string_lossy().into(), error))?;
-        Self::open_in(&directory, &name, options)
+        let fail = |error| Error::io(Operation::Open, &path.to_string_lossy().into(), error);
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            return Err(fail(io::ErrorKind::InvalidFilename.into()));
+        };
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let directory = FsDirectory::open(parent).map_err(fail)?;
+        Self::open_in(&directory, name, options)
     }
 
     /// As [`Store::open`], in any [`Directory`].
@@ -257,7 +261,10 @@ impl Store {
     /// [`Error::Poisoned`], [`Error::Sealed`], [`Error::Closed`]; [`Error::WriteNotUndone`].
     /// Nothing was appended then, the last one included.
     pub fn append(&self, payload: &[u8]) -> Result<Appended> {
-        self.append_batch(&[payload])
+        let crc = format::crc32c(payload);
+        self.inner.append(&[payload.len()], |batch, _, kind| {
+            batch.push(kind, payload, crc);
+        })
     }
 
     /// Appends payloads as one batch: recovery keeps all of them or none. They lie one behind the
@@ -267,24 +274,45 @@ impl Store {
     ///
     /// As [`Store::append`].
     pub fn append_batch(&self, payloads: &[&[u8]]) -> Result<Appended> {
-        let inner = &self.inner;
-        let max = self.payload_len_max();
-        if let Some(payload) = payloads.iter().find(|payload| payload.len() > max as usize) {
-            return Err(Error::PayloadTooLarge {
-                len: payload.len(),
-                max,
-            });
-        }
-        let summed = payloads
+        let lens = payloads
             .iter()
-            .map(|payload| (*payload, format::crc32c(payload)))
+            .map(|payload| payload.len())
             .collect::<Vec<_>>();
-        let len = buffers::batch_len(&summed);
-        let mut buffers = inner.buffers_with_room(len)?;
-        let position = buffers.push_batch(&summed);
-        Ok(Appended {
-            bytes_written: len as u64,
-            position,
+        self.inner.append(&lens, |batch, index, kind| {
+            let payload = payloads[index];
+            batch.push(kind, payload, format::crc32c(payload));
+        })
+    }
+
+    /// As [`Store::append_batch`], for payloads that are not in memory yet: `fill` writes the one
+    /// with the given index, straight into the buffer, over zeros, and must neither use the store
+    /// nor take long. Each is as long as `lens` says. If it panics, nothing is appended.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("my.store");
+    /// use proglog_store::{Options, Store};
+    ///
+    /// let store = Store::open(path, &Options::new())?;
+    /// let names = ["Ada", "Grace"];
+    /// let lens = names.map(str::len);
+    /// store.append_with(&lens, |index, slot| slot.copy_from_slice(names[index].as_bytes()))?;
+    /// assert_eq!(store.frames(..).count(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`].
+    pub fn append_with(
+        &self,
+        lens: &[usize],
+        mut fill: impl FnMut(usize, &mut [u8]),
+    ) -> Result<Appended> {
+        self.inner.append(lens, |batch, index, kind| {
+            batch.push_with(kind, lens[index], |slot| fill(index, slot));
         })
     }
 
@@ -363,6 +391,28 @@ impl Store {
     pub fn sync(&self) -> Result<Boundary> {
         self.inner.check_open()?;
         self.inner.sync(&self.inner.syncing.lock())
+    }
+
+    /// Hands a sync mark to the operating system that tells the recovery point, unless the newest
+    /// one tells it or the store is sealed. Later appends bring marks of their own; this is for a
+    /// moment when there are none. If the process then ends without closing the store, damage to
+    /// anything below the recovery point is known for what it is, and never taken for an unfinished
+    /// write.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::flush`].
+    pub fn mark(&self) -> Result<()> {
+        let inner = &self.inner;
+        {
+            let mut buffers = inner.buffers.lock();
+            match inner.check_appendable() {
+                Err(Error::Sealed { .. }) => return Ok(()),
+                appendable => appendable?,
+            }
+            buffers.push_mark_if_due();
+        }
+        inner.flush().map(drop)
     }
 
     /// Drops everything at and after `to`, which is a place between two batches, not below the
@@ -483,6 +533,36 @@ impl Inner {
         failure
     }
 
+    /// Appends a batch of payloads of these lengths; `push` puts the one with the given index in the
+    /// buffer.
+    fn append(
+        &self,
+        lens: &[usize],
+        mut push: impl FnMut(&mut Batch<'_>, usize, Kind),
+    ) -> Result<Appended> {
+        let max = self.verifier.payload_len_max;
+        if let Some(&len) = lens.iter().find(|len| **len > max as usize) {
+            return Err(Error::PayloadTooLarge { len, max });
+        }
+        let len = lens.iter().map(|len| FRAME_HEADER_LEN + len).sum();
+        let mut buffers = self.buffers_with_room(len)?;
+        let mut batch = buffers.start_batch();
+        for index in 0..lens.len() {
+            let last = index + 1 == lens.len();
+            let kind = if last {
+                Kind::BatchEnd
+            } else {
+                Kind::BatchGoesOn
+            };
+            push(&mut batch, index, kind);
+        }
+        let position = batch.finish();
+        Ok(Appended {
+            bytes_written: len as u64,
+            position,
+        })
+    }
+
     /// The buffers, with room for a batch of `len` bytes (or empty, if it is larger than they are).
     fn buffers_with_room(&self, len: usize) -> Result<MutexGuard<'_, Buffers>> {
         loop {
@@ -526,7 +606,7 @@ impl Inner {
         end
     }
 
-    fn not_written_chunk(&self, chunk: Chunk, error: std::io::Error) -> Error {
+    fn not_written_chunk(&self, chunk: Chunk, error: io::Error) -> Error {
         let cut = self.cut(chunk.start);
         self.buffers.lock().not_written(chunk);
         cut.err()

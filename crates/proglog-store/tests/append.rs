@@ -245,3 +245,21 @@ fn iteration_covers_file_and_buffer_and_any_range_between() {
             .all(|(frame, place)| frame.position == *place)
     );
 }
+
+#[test]
+fn a_fill_that_panics_appends_nothing_and_harms_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    store.append(b"before").unwrap();
+    let fill = |index: usize, slot: &mut [u8]| {
+        slot.fill(1);
+        assert_ne!(index, 1, "a panic that the test wants");
+    };
+    let append = std::panic::AssertUnwindSafe(|| store.append_with(&[5, 5, 5], fill));
+    std::panic::catch_unwind(append).unwrap_err();
+    assert_eq!(store.end().frames, 1);
+    store.append(b"after").unwrap();
+    assert_eq!(payloads(&store), [&b"before"[..], b"after"]);
+    store.close().unwrap();
+    assert_eq!(payloads(&open(&directory)), [&b"before"[..], b"after"]);
+}

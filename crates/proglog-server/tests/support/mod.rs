@@ -2,9 +2,13 @@
 //! what it likes.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod router;
+
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 /// Longer than any test takes: where a test waits for so long, it fails.
-pub(crate) const NEVER: Duration = Duration::from_secs(60);
+pub(crate) const NEVER: Duration = Duration::from_mins(1);
 /// A time limit that a test wants to see expire.
 pub(crate) const SOON: Duration = Duration::from_millis(100);
 
@@ -98,19 +102,90 @@ impl TestServer {
 
     /// Asks it to shut down.
     pub(crate) fn shut_down(&mut self) {
-        self.shutdown.take().map(|shutdown| shutdown.send(()));
+        // Dropping the sender is the signal.
+        self.shutdown = None;
     }
 
     /// Waits for its end.
     pub(crate) fn join(&mut self) {
         self.shut_down();
-        self.thread.take().map(|thread| thread.join().unwrap());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
     }
 }
 
 impl Drop for TestServer {
     fn drop(&mut self) {
         self.shut_down();
+    }
+}
+
+/// The program, as its users start it. Dropping it kills it.
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    /// The rest of its output.
+    pub(crate) output: BufReader<ChildStdout>,
+}
+
+impl Program {
+    /// A command with settings that suit a test and `arguments`.
+    pub(crate) fn command(data: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proglog-server"));
+        command
+            .env("PROGLOG_LISTEN", "127.0.0.1:0")
+            .env("PROGLOG_DATA_DIR", data);
+        command.args(arguments).env("RUST_LOG", "warn");
+        command.stdout(Stdio::piped());
+        command
+    }
+
+    /// Starts `command` and waits until it tells its address.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let address = line.strip_prefix("listening on http://").map(str::trim_end);
+        let address = address
+            .unwrap_or_else(|| panic!("{line:?}"))
+            .parse()
+            .unwrap();
+        Self {
+            child,
+            address,
+            output,
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Sends a signal, by its name.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-s", name, &id])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// As `kill -9` does, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

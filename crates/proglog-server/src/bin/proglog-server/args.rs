@@ -1,15 +1,15 @@
 //! What can be set, by flags and by the environment.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
+use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use proglog_log::{CommitLog, MemoryLog};
+use proglog_log::{Log, Options};
 
 /// Keeps a commit log on disk and serves it over HTTP.
 ///
 /// Writes its address to standard output once it accepts connections, and what happens to standard
-/// error, where RUST_LOG says how much of it. SIGINT and SIGTERM end it when the requests under way
+/// error, where `RUST_LOG` says how much of it. SIGINT and SIGTERM end it when the requests under way
 /// are answered.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -52,17 +52,20 @@ impl From<Durability> for proglog_log::Durability {
 }
 
 impl Args {
-    /// Opens the log `default` and says in the server's log what recovery found.
-    pub(crate) fn open_log(&self) -> anyhow::Result<Arc<dyn CommitLog>> {
+    /// Opens the log `default` and reports what was found.
+    pub(crate) fn open_log(&self) -> anyhow::Result<Log> {
         let path = self.data_dir.join("default");
-        let options = proglog_log::Options::new()
+        let options = Options::new()
             .durability(self.durability.into())
             .segment_bytes_max(self.segment_bytes);
-        tracing::warn!(
-            ?path,
-            ?options,
-            "the log on disk is still to come: this one is in memory"
-        );
-        Ok(Arc::new(MemoryLog::new()))
+        let log = Log::open(&path, &options);
+        let log = log.with_context(|| format!("cannot open the log in {}", path.display()))?;
+        let recovery = log.recovery();
+        if recovery.set_aside.is_some() || recovery.damaged.is_some() {
+            tracing::warn!(?recovery, "opened a log that was cut off or damaged");
+        } else {
+            tracing::info!(?recovery, "opened");
+        }
+        Ok(log)
     }
 }

@@ -1,8 +1,8 @@
-//! The program `proglog-server`: flags and signals; what it serves is in the library.
+//! The program `proglog-server`: flags and signals. What it serves is in the library.
 
 mod args;
+mod signals;
 
-use std::future::Future;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use args::Args;
 use clap::Parser;
-use proglog_log::CommitLog;
+use proglog_log::Log;
 use tokio::net::TcpListener;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
@@ -31,9 +31,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
-    let log = args.open_log()?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    runtime.block_on(serve(&args.listen, Arc::clone(&log)))?;
+    let listener = runtime.block_on(TcpListener::bind(&args.listen));
+    let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let log = args.open_log()?;
+    runtime.block_on(serve(listener, log.clone()))?;
     // Waits for calls into the log whose clients are gone.
     drop(runtime);
     log.close().context("cannot close the log")?;
@@ -41,34 +43,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(address: &str, log: Arc<dyn CommitLog>) -> anyhow::Result<()> {
-    let shutdown = shutdown_signal().context("cannot catch signals")?;
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+async fn serve(listener: TcpListener, log: Log) -> anyhow::Result<()> {
+    let shutdown = signals::shutdown().context("cannot catch signals")?;
     let address = listener.local_addr().context("cannot tell the address")?;
     // Whoever started the server may have stopped listening; it serves all the same.
     let _ = writeln!(io::stdout(), "listening on http://{address}");
-    proglog_server::serve(listener, log, shutdown).await;
+    proglog_server::serve(listener, Arc::new(log), shutdown).await;
     Ok(())
-}
-
-/// Completes at the first SIGINT or SIGTERM from now on.
-#[cfg(unix)]
-fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// Completes at the first Ctrl-C from now on.
-#[cfg(windows)]
-fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut ctrl_c = tokio::signal::windows::ctrl_c()?;
-    Ok(async move { ctrl_c.recv().await.unwrap_or_default() })
 }

@@ -1,0 +1,101 @@
+//! One file is cut, at every length that is shorter than it was.
+
+use proglog_log::Error;
+
+use crate::fixture::{CHECKPOINT, Depth, Fixture, HEADER_LEN, both, index, named_file, store};
+
+/// The first slot of the checkpoint, which is enough to open.
+const SLOT_USED: u64 = 1100;
+
+fn cut_every_file_at_every_length(fixture: &Fixture) {
+    let mut tried = 0;
+    for file in fixture.file_names() {
+        for len in 0..fixture.disk.read_file(&file).len() as u64 {
+            let disk = fixture.disk.deep_clone();
+            disk.truncate_file(&file, len);
+            let what = &format!("{file} cut to {len} bytes");
+            if file == CHECKPOINT {
+                checkpoint_cut(fixture, &disk, len, what);
+            } else if file.ends_with(".index") {
+                fixture.assert_whole(&disk, what);
+            } else {
+                segment_cut(fixture, &disk, &file, len, what);
+            }
+            tried += 1;
+        }
+    }
+    println!("{tried} cuts tried");
+}
+
+fn checkpoint_cut(fixture: &Fixture, disk: &proglog_store::testing::SimDisk, len: u64, what: &str) {
+    if len < SLOT_USED {
+        let error = fixture.open(disk, Depth::Read, what).unwrap_err();
+        assert!(matches!(error, Error::CheckpointLost { .. }), "{what}");
+    } else {
+        fixture.assert_whole(disk, what);
+    }
+}
+
+fn segment_cut(
+    fixture: &Fixture,
+    disk: &proglog_store::testing::SimDisk,
+    file: &str,
+    len: u64,
+    what: &str,
+) {
+    let is_active = file == store(fixture.active());
+    if len < HEADER_LEN || (is_active && fixture.closed) {
+        let error = fixture.open(disk, Depth::Read, what).unwrap_err();
+        assert_eq!(named_file(&error).as_deref(), Some(file), "{what}: {error}");
+        return;
+    }
+    let seen = fixture.opened(disk, Depth::Append, what);
+    let cut_off = (0..).zip(&fixture.places);
+    let cut_off = cut_off.filter(|(_, place)| place.file == file && place.bytes.end > len);
+    let cut_off = cut_off.map(|(offset, _)| offset).collect::<Vec<u64>>();
+    if !is_active {
+        assert_eq!(seen.end, fixture.end(), "{what}");
+        assert_eq!(seen.unreadable, cut_off, "{what}");
+        return;
+    }
+    // Whole batches are kept, and what is left of another is set aside. That the rest was there is
+    // told by nothing that is left: no checkpoint was written, and the marks are gone with it.
+    let mut end = cut_off.first().copied().unwrap_or(fixture.end());
+    while end > fixture.active() && !fixture.places[usize::try_from(end).unwrap() - 1].ends_batch {
+        end -= 1;
+    }
+    assert_eq!(seen.end, end, "{what}");
+    assert_eq!(seen.unreadable, [0; 0], "{what}");
+    let kept = seen.recovery.set_aside.map_or(0, |torn| torn.bytes);
+    let file_len = disk.read_file(file).len() as u64;
+    assert!(kept > 0 || file_len >= len, "{what}: bytes are gone");
+}
+
+#[test]
+fn a_file_of_a_closed_log_that_was_cut_is_named_or_its_other_records_are_right() {
+    let [closed, _] = both("writer");
+    cut_every_file_at_every_length(&closed);
+}
+
+#[test]
+fn a_file_of_a_killed_log_that_was_cut_is_named_or_its_other_records_are_right() {
+    let [_, killed] = both("writer");
+    cut_every_file_at_every_length(&killed);
+}
+
+#[test]
+fn a_file_that_was_emptied_is_made_again_or_named() {
+    for fixture in both("writer") {
+        for base in &fixture.bases {
+            let disk = fixture.disk.deep_clone();
+            disk.write_file(&index(*base), b"");
+            let recovery = fixture.assert_whole(&disk, "an empty index");
+            let is_sealed = *base != fixture.active();
+            assert_eq!(
+                recovery.indexes_rebuilt,
+                usize::from(is_sealed),
+                "index {base}"
+            );
+        }
+    }
+}

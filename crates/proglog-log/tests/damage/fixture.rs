@@ -1,0 +1,347 @@
+//! A small log to be damaged, and what must hold of it afterwards.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use proglog_log::{Batch, Error, Log, Offset, Options, Recovery};
+use proglog_store::testing::{SimDisk, Survivors};
+use proglog_store::{Position, Store};
+
+/// Where the first frame of a store lies in its file.
+pub(crate) const HEADER_LEN: u64 = 8192;
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+
+pub(crate) fn options() -> Options {
+    Options::new().segment_bytes_max(1 << 10)
+}
+
+/// A record of the log, and where it lies.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) value: String,
+    pub(crate) file: String,
+    /// The bytes of its frame in the file.
+    pub(crate) bytes: Range<u64>,
+    pub(crate) ends_batch: bool,
+}
+
+/// A log of three segments that nobody has open.
+#[derive(Debug)]
+pub(crate) struct Fixture {
+    pub(crate) disk: SimDisk,
+    pub(crate) closed: bool,
+    /// All records, by offset. All were acknowledged.
+    pub(crate) places: Vec<Place>,
+    /// How many of them a checkpoint, a mark or a later segment says to be synced.
+    pub(crate) sure: u64,
+    /// The base offsets of the segments.
+    pub(crate) bases: Vec<u64>,
+    /// The disk after each append.
+    pub(crate) history: Vec<SimDisk>,
+}
+
+/// The name of the store of a segment.
+pub(crate) fn store(base: u64) -> String {
+    format!("{base:020}.log")
+}
+
+/// The name of the index of a segment.
+pub(crate) fn index(base: u64) -> String {
+    format!("{base:020}.index")
+}
+
+/// A closed log and a killed one. The values differ from those of another `author`.
+pub(crate) fn both(author: &str) -> [Fixture; 2] {
+    let disk = SimDisk::new();
+    let log = Log::open_in(disk.directory(), &options()).unwrap();
+    let mut values = Vec::new();
+    let mut history = vec![disk.crash(Survivors::KeepAll)];
+    let mut last_group = 0;
+    let mut steps_in_third = 0;
+    // The last group is a batch.
+    while steps_in_third < 2 || history.len() % 4 != 0 {
+        let count = if history.len() % 4 == 3 { 3 } else { 1 };
+        let first = values.len();
+        let batch = (first..first + count).map(|number| format!("{author}'s record {number:40}"));
+        values.extend(batch);
+        let offsets = log
+            .append_batch(Batch::from_iter(values[first..].iter().map(String::as_str)))
+            .unwrap();
+        last_group = offsets.start.get();
+        assert_eq!(last_group, first as u64);
+        history.push(disk.crash(Survivors::KeepAll));
+        let segments = bases(&disk).len();
+        assert!(segments <= 3);
+        steps_in_third += usize::from(segments == 3);
+    }
+    let killed = disk.crash(Survivors::KeepAll);
+    log.close().unwrap();
+    let closed = disk.crash(Survivors::KeepAll);
+    let all = values.len() as u64;
+    [(closed, true, all), (killed, false, last_group)].map(|(disk, closed, sure)| Fixture {
+        places: places(&disk, &values),
+        bases: bases(&disk),
+        history: history.clone(),
+        disk,
+        closed,
+        sure,
+    })
+}
+
+fn bases(disk: &SimDisk) -> Vec<u64> {
+    let names = disk.file_names();
+    names
+        .iter()
+        .filter_map(|name| name.strip_suffix(".log")?.parse().ok())
+        .collect()
+}
+
+fn places(disk: &SimDisk, values: &[String]) -> Vec<Place> {
+    let mut places = Vec::new();
+    for base in bases(disk) {
+        let sealed = Store::open_sealed_in(&*disk.directory(), &store(base)).unwrap();
+        for frame in sealed.frames(..) {
+            let frame = frame.unwrap();
+            places.push(Place {
+                value: values[places.len()].clone(),
+                file: store(base),
+                bytes: HEADER_LEN + frame.position.get()..HEADER_LEN + frame.end.get(),
+                ends_batch: frame.ends_batch,
+            });
+        }
+    }
+    assert_eq!(places.len(), values.len());
+    places
+}
+
+/// What can be seen of a damaged log.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) recovery: Recovery,
+    /// The log's end.
+    pub(crate) end: u64,
+    /// The offsets of records that an error was told of.
+    pub(crate) unreadable: Vec<u64>,
+}
+
+/// How much is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Each record is iterated over.
+    Iterate,
+    /// Each record is read too, by its offset.
+    Read,
+    /// A record is appended then, and the log is closed and opened again, and read.
+    Append,
+}
+
+impl Fixture {
+    pub(crate) fn active(&self) -> u64 {
+        *self.bases.last().unwrap()
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.places.len() as u64
+    }
+
+    pub(crate) fn file_names(&self) -> Vec<String> {
+        self.disk.file_names()
+    }
+
+    /// Opens the log on `disk`, a damaged copy of this one. What can be read is right, an error names
+    /// the place; an opening that fails changes nothing. `what` tells what was damaged.
+    pub(crate) fn open(&self, disk: &SimDisk, depth: Depth, what: &str) -> Result<Seen, Error> {
+        let before = disk.deep_clone();
+        let log = match Log::open_in(disk.directory(), &options()) {
+            Ok(log) => log,
+            Err(error) => {
+                assert_unchanged(&before, disk, &format!("{what}: {error}"));
+                return Err(error);
+            }
+        };
+        let end = log.end_offset().get();
+        assert!(end <= self.end(), "{what}: {end} records");
+        let unreadable = self.iterate(&log, end, what);
+        if depth != Depth::Iterate {
+            assert_eq!(self.read_each(&log, end, what), unreadable, "{what}");
+        }
+        let recovery = log.recovery().clone();
+        assert_eq!(recovery.records.end.get(), end, "{what}");
+        assert_set_aside(&before, disk, &recovery, self.active(), what);
+        if depth == Depth::Append {
+            self.go_on(disk, &log, end, &unreadable, what);
+        }
+        Ok(Seen {
+            recovery,
+            end,
+            unreadable,
+        })
+    }
+
+    /// As [`Fixture::open`], where no damage may keep the log from opening.
+    pub(crate) fn opened(&self, disk: &SimDisk, depth: Depth, what: &str) -> Seen {
+        self.open(disk, depth, what)
+            .unwrap_or_else(|error| panic!("{what}: {error}"))
+    }
+
+    /// The log opens, and all of it is right.
+    pub(crate) fn assert_whole(&self, disk: &SimDisk, what: &str) -> Recovery {
+        let seen = self.opened(disk, Depth::Append, what);
+        assert_eq!(seen.end, self.end(), "{what}");
+        assert_eq!(seen.unreadable, [0; 0], "{what}");
+        seen.recovery
+    }
+
+    /// Reads each record below `end` by its offset; returns which are unreadable.
+    fn read_each(&self, log: &Log, end: u64, what: &str) -> Vec<u64> {
+        let mut unreadable = Vec::new();
+        for offset in 0..end {
+            match log.read(offset) {
+                Ok(record) => self.assert_right(offset, &record, what),
+                Err(error) => {
+                    self.assert_named(offset, &error, what);
+                    unreadable.push(offset);
+                }
+            }
+        }
+        unreadable
+    }
+
+    /// Iterates over the records below `end`, and on behind each error; returns which are unreadable.
+    fn iterate(&self, log: &Log, end: u64, what: &str) -> Vec<u64> {
+        let mut unreadable = Vec::new();
+        let mut next = 0;
+        while next < end {
+            for record in log.records(next).take(usize::try_from(end - next).unwrap()) {
+                match record {
+                    Ok(record) => self.assert_right(next, &record, what),
+                    Err(error) => {
+                        self.assert_named(next, &error, what);
+                        unreadable.push(next);
+                    }
+                }
+                next += 1;
+            }
+        }
+        unreadable
+    }
+
+    fn assert_right(&self, offset: u64, record: &proglog_log::Record, what: &str) {
+        assert_eq!(record.offset, offset, "{what}");
+        let value = &self.places[usize::try_from(offset).unwrap()].value;
+        assert_eq!(record.value, value, "{what}");
+    }
+
+    fn assert_named(&self, offset: u64, error: &Error, what: &str) {
+        let place = &self.places[usize::try_from(offset).unwrap()];
+        match error {
+            Error::Corrupt {
+                offset: named,
+                file,
+                ..
+            } if named.get() == offset && **file == *place.file => {}
+            other => panic!("{what}: record {offset} of {}: {other:?}", place.file),
+        }
+    }
+
+    /// A record is appended, the log is closed and opened again, and all is as it was.
+    fn go_on(&self, disk: &SimDisk, log: &Log, end: u64, unreadable: &[u64], what: &str) {
+        assert_eq!(log.append("more").unwrap(), Offset::new(end), "{what}");
+        assert_eq!(log.read(end).unwrap().value, "more", "{what}");
+        log.close().unwrap();
+        let log = Log::open_in(disk.directory(), &options())
+            .unwrap_or_else(|error| panic!("{what}, opened again: {error}"));
+        assert!(log.recovery().clean, "{what}");
+        assert_eq!(log.recovery().set_aside, None, "{what}");
+        assert_eq!(log.end_offset(), Offset::new(end + 1), "{what}");
+        assert_eq!(log.read(end).unwrap().value, "more", "{what}");
+        assert_eq!(self.read_each(&log, end, what), unreadable, "{what}");
+        assert_eq!(self.iterate(&log, end, what), unreadable, "{what}");
+    }
+}
+
+/// Every file of `before` is as it was. Only the lock's file may have been made.
+pub(crate) fn assert_unchanged(before: &SimDisk, after: &SimDisk, what: &str) {
+    let files = |disk: &SimDisk| -> BTreeMap<_, _> {
+        let names = disk.file_names();
+        names
+            .into_iter()
+            .filter(|name| name != "LOCK")
+            .map(|name| (name.clone(), disk.read_file(&name)))
+            .collect()
+    };
+    assert!(files(before) == files(after), "{what}: files were changed");
+}
+
+/// No file is gone or shorter, except the active segment's store; and what was dropped from that is in
+/// the file that recovery names.
+fn assert_set_aside(
+    before: &SimDisk,
+    after: &SimDisk,
+    recovery: &Recovery,
+    active: u64,
+    what: &str,
+) {
+    for name in before.file_names() {
+        let (old, new) = (before.len_of(&name), after.len_of(&name));
+        let is_index = name.ends_with(".index");
+        assert!(
+            is_index || new >= old || name == store(active),
+            "{what}: {name} was cut from {old} to {new} bytes"
+        );
+    }
+    let Some(set_aside) = &recovery.set_aside else {
+        return;
+    };
+    let from = usize::try_from(HEADER_LEN + set_aside.position.get()).unwrap();
+    let old = before.read_file(&store(active));
+    let kept = after.read_file(&set_aside.file);
+    assert_eq!(kept.len() as u64, set_aside.bytes, "{what}");
+    assert!(old[from..].starts_with(&kept), "{what}");
+    assert!(
+        old[from + kept.len()..].iter().all(|byte| *byte == 0),
+        "{what}"
+    );
+}
+
+/// What the double does not tell by itself.
+trait Lengths {
+    fn len_of(&self, name: &str) -> u64;
+}
+
+impl Lengths for SimDisk {
+    fn len_of(&self, name: &str) -> u64 {
+        let file = self
+            .directory()
+            .open(name, proglog_store::OpenMode::Read)
+            .unwrap();
+        file.len().unwrap()
+    }
+}
+
+/// The file at an error's place, if it names one.
+pub(crate) fn named_file(error: &Error) -> Option<String> {
+    use proglog_store::Error as Store;
+    match error {
+        Error::WrongSegment { file, .. }
+        | Error::NotASegment { file }
+        | Error::Store(
+            Store::NotAStore { file, .. }
+            | Store::HeadersDiffer { file }
+            | Store::UnsupportedVersion { file, .. }
+            | Store::UnsupportedFeatures { file, .. }
+            | Store::UnsupportedChecksum { file, .. }
+            | Store::Truncated { file, .. },
+        ) => Some(file.to_string()),
+        Error::MissingSegment { base_offset } => Some(store(base_offset.get())),
+        Error::CheckpointLost { .. } | Error::UnsupportedCheckpoint { .. } => {
+            Some(CHECKPOINT.to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The position in the store of byte `at` of its file.
+pub(crate) fn position(at: u64) -> Position {
+    Position::new(at - HEADER_LEN)
+}

@@ -1,0 +1,69 @@
+//! One bit of one file is turned.
+
+use crate::fixture::{CHECKPOINT, Depth, Fixture, HEADER_LEN, both};
+
+/// Turns every bit of every file in turn.
+fn flip_every_bit(fixture: &Fixture) {
+    let begun = std::time::Instant::now();
+    let mut tried = 0;
+    for file in fixture.file_names() {
+        let len = fixture.disk.read_file(&file).len() as u64;
+        for byte in 0..len {
+            for bit in 0..8 {
+                flip(fixture, &file, byte, bit, depth(&file, byte, bit));
+                tried += 1;
+            }
+        }
+    }
+    println!(
+        "{tried} bits turned in {:.1} s",
+        begun.elapsed().as_secs_f32()
+    );
+}
+
+/// Every bit is looked behind; of padding less, and appending behind one bit of a byte is enough.
+fn depth(file: &str, byte: u64, bit: u8) -> Depth {
+    let is_padding = if file == CHECKPOINT {
+        byte % 4096 >= 1100
+    } else {
+        file.ends_with(".log") && byte < HEADER_LEN && byte % 4096 >= 96
+    };
+    if u64::from(bit) == byte % 8 {
+        Depth::Append
+    } else if is_padding {
+        Depth::Iterate
+    } else {
+        Depth::Read
+    }
+}
+
+fn flip(fixture: &Fixture, file: &str, byte: u64, bit: u8, depth: Depth) {
+    let disk = fixture.disk.deep_clone();
+    disk.flip(file, byte, bit);
+    let what = &format!("bit {bit} of byte {byte} of {file}");
+    let seen = fixture.opened(&disk, depth, what);
+    let hit = (0..)
+        .zip(&fixture.places)
+        .find(|(_, place)| place.file == file && place.bytes.contains(&byte))
+        .map(|(offset, _)| offset);
+    if seen.end < fixture.end() {
+        assert!(!fixture.closed && seen.end == fixture.sure, "{what}");
+        assert!(seen.recovery.set_aside.is_some(), "{what}");
+        assert_eq!(seen.unreadable, [0; 0], "{what}");
+    } else {
+        assert_eq!(seen.recovery.set_aside, None, "{what}");
+        assert_eq!(seen.unreadable, Vec::from_iter(hit), "{what}");
+    }
+}
+
+#[test]
+fn any_bit_of_a_closed_log_takes_at_most_the_record_that_it_is_in() {
+    let [closed, _] = both("writer");
+    flip_every_bit(&closed);
+}
+
+#[test]
+fn any_bit_of_a_killed_log_takes_at_most_its_record_or_the_last_group_which_is_set_aside() {
+    let [_, killed] = both("writer");
+    flip_every_bit(&killed);
+}

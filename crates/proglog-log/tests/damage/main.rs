@@ -1,0 +1,15 @@
+//! Whatever happens to the files of a log, no record is wrong and none is lost quietly.
+//!
+//! A small log of three segments, once closed and once killed, is damaged in every way a test can think
+//! of. Then each record is right, or an error names its place; a log that does not open leaves its files
+//! as they were; and one that opens takes appends that are there after the next opening.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod cuts;
+mod files;
+mod fixture;
+mod flips;
+mod headers;
+mod openings;
+mod tails;

@@ -1,0 +1,118 @@
+//! Logs that fail, panic or hang, and what their clients are told.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+
+use proglog_log::{CommitLog, Error, Offset};
+use proglog_server::{Options, router};
+use proglog_store::{Operation, Position};
+use support::router::{get, post, problem};
+use support::{HookedLog, NEVER, SOON};
+
+fn storage_error(kind: io::ErrorKind) -> Error {
+    Error::Store(proglog_store::Error::Io {
+        operation: Operation::Write,
+        file: "secret.log".into(),
+        source: Arc::new(io::Error::new(kind, "secret message")),
+    })
+}
+
+#[tokio::test]
+async fn every_failure_of_the_log_has_its_status_and_tells_no_secrets() {
+    let (offset, start, end) = (Offset::new(7), Offset::new(9), Offset::new(12));
+    let corrupt = Error::Corrupt {
+        offset,
+        file: "secret.log".into(),
+        position: Position::new(77),
+        source: None,
+    };
+    let poisoned = Error::Poisoned {
+        source: Arc::new(storage_error(io::ErrorKind::Other)),
+    };
+    for (error, status, code, retry_after) in [
+        (
+            Error::Trimmed { offset, start, end },
+            410,
+            "record_trimmed",
+            "",
+        ),
+        (
+            Error::OutOfRange { offset, start, end },
+            404,
+            "record_not_found",
+            "",
+        ),
+        (corrupt, 500, "record_corrupt", ""),
+        (
+            storage_error(io::ErrorKind::StorageFull),
+            507,
+            "disk_full",
+            "",
+        ),
+        (
+            storage_error(io::ErrorKind::Other),
+            500,
+            "storage_failed",
+            "",
+        ),
+        (poisoned, 503, "log_poisoned", ""),
+        (Error::Closed, 503, "log_closed", "1"),
+        (Error::Locked, 500, "internal_error", ""),
+    ] {
+        let shown = error.to_string();
+        let router = router(HookedLog::new(move || Err(error.clone())));
+        let read = get(&router, "/?offset=7", "").await;
+        assert_eq!(read.json()["offset"], 7);
+        let append = post(&router, r#"{"record":""}"#).await;
+        assert!(append.json()["outcome"].is_string());
+        for answer in [read, append] {
+            assert_eq!(answer.problem(), problem(status, code), "{shown}");
+            assert_eq!(answer.header("retry-after"), retry_after);
+            let body = String::from_utf8(answer.body.to_vec()).unwrap();
+            assert!(!body.contains("secret") && !body.contains("77"), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_500_and_the_next_call_is_answered() {
+    let first = AtomicBool::new(true);
+    let router = router(HookedLog::new(move || {
+        assert!(!first.swap(false, Ordering::SeqCst), "secret");
+        Ok(())
+    }));
+    let answer = post(&router, r#"{"record":""}"#).await;
+    assert_eq!(answer.problem(), problem(500, "internal_error"));
+    assert!(!answer.body.windows(6).any(|bytes| bytes == b"secret"));
+    assert_eq!(post(&router, r#"{"record":""}"#).await.status, 200);
+}
+
+// On a runtime of one thread: it could answer nothing if a call held that thread up.
+#[tokio::test(flavor = "current_thread")]
+async fn a_log_that_blocks_holds_up_its_own_call_alone_and_for_a_time() {
+    let (release, blocked) = mpsc::channel::<()>();
+    let blocked = Mutex::new(blocked);
+    let log = HookedLog::new(move || {
+        let _ = blocked.lock().unwrap().recv_timeout(NEVER);
+        Ok(())
+    });
+    let router = Options::new().request_timeout(SOON).router(log.clone());
+    let answer = post(&router, r#"{"record":""}"#).await;
+    assert_eq!(answer.problem(), problem(503, "log_timeout"));
+    assert_eq!(answer.json()["outcome"], "unknown");
+    assert_eq!(answer.header("retry-after"), "1");
+
+    // The append was not cancelled, and goes through once it can.
+    assert_eq!(log.end_offset(), Offset::ZERO);
+    drop(release);
+    let stored = async {
+        while get(&router, "/?offset=0", "").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(NEVER, stored).await.unwrap();
+}

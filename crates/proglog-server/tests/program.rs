@@ -1,0 +1,125 @@
+//! The program: its flags, its signals, and what it says when it cannot start.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![cfg(unix)]
+
+mod support;
+
+use std::io::Read;
+use std::path::Path;
+use std::process::Stdio;
+
+use support::Program;
+use tempfile::TempDir;
+
+const RECORD: &str = r#"{"record":"aGVsbG8="}"#;
+
+fn start(data: &Path, arguments: &[&str]) -> Program {
+    Program::start(Program::command(data, arguments))
+}
+
+/// The one line that it ends with when started so.
+fn refusal(data: &Path, arguments: &[&str]) -> String {
+    let mut command = Program::command(data, arguments);
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    assert!(!output.status.success());
+    assert_eq!(output.stdout, b"");
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(line.lines().count(), 1, "{line}");
+    line
+}
+
+#[test]
+fn either_signal_ends_it_well_and_nothing_that_was_answered_is_lost() {
+    let data = TempDir::new().unwrap();
+    // Buffered: only a close puts the records into the file.
+    for (round, signal) in ["INT", "TERM"].into_iter().enumerate() {
+        let mut program = start(data.path(), &["--durability", "buffered"]);
+        let mut client = program.client();
+        let answer = client.call("POST /", RECORD);
+        assert_eq!(answer.body, format!(r#"{{"offset":{round}}}"#));
+        for offset in 0..=round {
+            assert_eq!(
+                client.call(&format!("GET /?offset={offset}"), "").body,
+                RECORD
+            );
+        }
+        // The idle connection does not hold it up.
+        program.signal(signal);
+        assert_eq!(program.child.wait().unwrap().code(), Some(0));
+        let mut rest = String::new();
+        program.output.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "", "more than the address on standard output");
+    }
+}
+
+#[test]
+fn settings_come_from_flags_and_from_the_environment() {
+    let data = TempDir::new().unwrap();
+    let mut command = Program::command(data.path(), &[]);
+    command
+        .env("PROGLOG_DURABILITY", "interval")
+        .env("PROGLOG_SEGMENT_BYTES", "1024");
+    let from_environment = Program::start(command);
+    let mut client = from_environment.client();
+    for _ in 0..100 {
+        assert_eq!(client.call("POST /", RECORD).status, 200);
+    }
+    let segments = std::fs::read_dir(data.path().join("default")).unwrap();
+    let paths = segments.map(|entry| entry.unwrap().path());
+    let stores = paths.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    assert!(stores.count() > 1);
+
+    let other = TempDir::new().unwrap();
+    let folder = other.path().join("from/a/flag");
+    let flags = [
+        "--data-dir",
+        folder.to_str().unwrap(),
+        "--listen",
+        "localhost:0",
+    ];
+    let from_flags = start(data.path(), &flags);
+    assert_eq!(
+        from_flags.client().call("POST /", RECORD).body,
+        r#"{"offset":0}"#
+    );
+    assert!(folder.join("default").is_dir());
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_said_in_one_line() {
+    let data = TempDir::new().unwrap();
+    let program = start(data.path(), &[]);
+    assert!(refusal(data.path(), &[]).contains("locked"));
+
+    let other = TempDir::new().unwrap();
+    let address = program.address.to_string();
+    let line = refusal(other.path(), &["--listen", &address]);
+    assert!(
+        line.contains(&format!("cannot listen on {address}")),
+        "{line}"
+    );
+    assert!(!other.path().join("default").exists());
+
+    let line = refusal(other.path(), &["--segment-bytes", "7"]);
+    assert!(line.contains("segments of 7 bytes"), "{line}");
+
+    std::fs::create_dir(other.path().join("default")).unwrap();
+    std::fs::write(other.path().join("default/letter.txt"), "dear").unwrap();
+    let line = refusal(other.path(), &[]);
+    assert!(line.contains("letter.txt"), "{line}");
+    assert_eq!(
+        std::fs::read(other.path().join("default/letter.txt")).unwrap(),
+        b"dear"
+    );
+}
+
+#[test]
+fn after_a_kill_a_new_start_succeeds_at_once() {
+    let data = TempDir::new().unwrap();
+    for round in 0..3 {
+        let mut program = start(data.path(), &[]);
+        let answer = program.client().call("POST /", RECORD);
+        assert_eq!(answer.body, format!(r#"{{"offset":{round}}}"#));
+        program.kill();
+    }
+}
