@@ -1,9 +1,5 @@
 //! Many threads at once: writers, readers, rolls, failures and closing.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![expect(
-    clippy::case_sensitive_file_extension_comparisons,
-    reason = "the log writes these names"
-)]
 
 use std::collections::HashMap;
 use std::future::Future;

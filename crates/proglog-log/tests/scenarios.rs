@@ -1,4 +1,5 @@
 //! What a user does with a log in the first hour, on the operating system's files.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::mpsc::channel;
 use std::time::Duration;

@@ -65,7 +65,12 @@ pub(crate) fn both(author: &str) -> [Fixture; 2] {
         let batch = (first..first + count).map(|number| format!("{author}'s record {number:40}"));
         values.extend(batch);
         let offsets = log
-            .append_batch(Batch::from_iter(values[first..].iter().map(String::as_str)))
+            .append_batch(
+                values[first..]
+                    .iter()
+                    .map(String::as_str)
+                    .collect::<Batch>(),
+            )
             .unwrap();
         last_group = offsets.start.get();
         assert_eq!(last_group, first as u64);
