@@ -1,4 +1,4 @@
-//! An embeddable commit log.
+#![doc = include_str!("../README.md")]
 
 mod checkpoint;
 mod clock;

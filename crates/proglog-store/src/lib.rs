@@ -1,6 +1,5 @@
-//! An append-only file of checksummed frames.
-//!
-//! PLACEHOLDER
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod buffers;
 mod error;

@@ -1,0 +1,74 @@
+//! Appends to a log by one thread: size of a record x records in a batch x durability.
+//!
+//! An append returns when it is as durable as its log promises, so `synced` shows what the device
+//! takes for one sync after the other; appends of several threads would share them. A number covers
+//! the rolls between segments (64 MiB), which sync in every durability, and making a batch of
+//! records that are in memory. It does not cover closing the log.
+
+use std::time::{Duration, Instant};
+
+use benches::{SIZES, criterion, payload};
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput};
+use proglog_log::{Batch, Durability, Log, Options};
+
+const DURABILITIES: [(&str, Durability); 3] = [
+    ("synced", Durability::Synced),
+    ("interval", Durability::INTERVAL),
+    ("buffered", Durability::Buffered),
+];
+const BATCH_LENS: [usize; 3] = [1, 10, 100];
+/// The default limit on a batch.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+/// How much is appended to one log.
+const LOG_BYTES: usize = 256 << 20;
+
+fn main() {
+    let mut criterion = criterion();
+    for (name, durability) in DURABILITIES {
+        log_append(&mut criterion, name, durability);
+    }
+    criterion.final_summary();
+}
+
+fn log_append(criterion: &mut Criterion, durability_name: &str, durability: Durability) {
+    let mut group = criterion.benchmark_group(format!("log_append/{durability_name}"));
+    // There are many of them, and each closes its logs beside the measurement.
+    group.warm_up_time(Duration::from_millis(100));
+    group.measurement_time(Duration::from_millis(500));
+    for (name, size) in SIZES {
+        let value = payload(size);
+        for batch_len in BATCH_LENS {
+            let bytes = size * batch_len;
+            if bytes > BATCH_BYTES_MAX {
+                continue;
+            }
+            group.throughput(Throughput::Bytes(bytes as u64));
+            group.bench_function(BenchmarkId::new(name, batch_len), |bencher| {
+                bencher.iter_custom(|appends| append(appends, &value, batch_len, durability));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// The time that so many appends of a batch take.
+fn append(appends: u64, value: &Bytes, batch_len: usize, durability: Durability) -> Duration {
+    let options = Options::new().durability(durability);
+    let mut elapsed = Duration::ZERO;
+    let mut left = appends;
+    while left > 0 {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = Log::open(directory.path(), &options).expect("a log");
+        let now = left.min((LOG_BYTES / (value.len() * batch_len)) as u64);
+        let begun = Instant::now();
+        for _ in 0..now {
+            let batch = (0..batch_len).map(|_| value.clone()).collect::<Batch>();
+            log.append_batch(batch).expect("an append");
+        }
+        elapsed += begun.elapsed();
+        left -= now;
+        log.close().expect("a close");
+    }
+    elapsed
+}
