@@ -28,7 +28,7 @@ fn depth(file: &str, byte: u64, bit: u8) -> Depth {
     } else {
         is_store(file) && byte < HEADER_LEN && byte % 4096 >= 96
     };
-    let may_append = u64::from(bit) == byte % 8 && !(is_padding && byte % 16 > 0);
+    let may_append = u64::from(bit) == byte % 8 && (!is_padding || byte.is_multiple_of(16));
     match (may_append, is_padding) {
         (true, _) => Depth::Append,
         (false, true) => Depth::Iterate,
