@@ -58,7 +58,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 2 << 10,
         steps: BATCHES,
         seeds: 400,
-        recoveries: 6,
+        recoveries: 8,
     },
     Workload {
         name: "tickets",
@@ -82,7 +82,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 1 << 10,
         steps: WEAK,
         seeds: 400,
-        recoveries: 3,
+        recoveries: 5,
     },
     Workload {
         name: "buffered",
@@ -241,31 +241,27 @@ impl Run {
 
     /// Opens the log after its last life ended like `end`, and checks what it shows.
     pub(crate) fn open(&mut self, end: End) -> Checked {
-        match Log::open_in(self.disk.directory(), &self.options) {
-            Ok(log) => {
-                self.history.reopened(&log, end)?;
-                self.log = Some(log);
-                Ok(())
-            }
-            Err(error) => Err(format!("the log cannot be opened: {error:?}")),
-        }
+        self.opened(end)?
+            .map_err(|error| format!("the log cannot be opened: {error:?}"))
     }
 
-    /// Opens the log while faults are injected: that may fail, and checks what it shows otherwise.
+    /// As [`Run::open`], while faults are injected: it may fail.
     pub(crate) fn try_open(&mut self, end: End) -> Checked {
-        let opened = Log::open_in(self.disk.directory(), &self.options);
-        match opened {
-            _ if self.disk.has_crashed() => Ok(()),
+        let opened = self.opened(end)?;
+        self.failures += usize::from(opened.is_err());
+        Ok(())
+    }
+
+    fn opened(&mut self, end: End) -> Checked<Result<(), Error>> {
+        match Log::open_in(self.disk.directory(), &self.options) {
+            _ if self.disk.has_crashed() => {}
             Ok(log) => {
                 self.history.reopened(&log, end)?;
                 self.log = Some(log);
-                Ok(())
             }
-            Err(_) => {
-                self.failures += 1;
-                Ok(())
-            }
+            Err(error) => return Ok(Err(error)),
         }
+        Ok(Ok(()))
     }
 
     pub(crate) fn is_open(&self) -> bool {
