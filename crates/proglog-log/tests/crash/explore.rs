@@ -123,8 +123,10 @@ pub(crate) struct Image<'a> {
     pub(crate) seed: u64,
 }
 
-/// What a log is made to do after it was opened again.
+/// What a log is made to do after it was opened again. The closing mark of the first step may stand
+/// where the lost mark of a torn write stood.
 const AFTERWARDS: &[Step] = &[
+    Step::Reopen,
     Step::Append(1, 25),
     Step::Append(2, 40),
     Step::Submit(1, 600),
@@ -144,10 +146,13 @@ impl Image<'_> {
         run.disk.count_only_changes();
         run.open(self.end)?;
         run.disk.inject(
-            When::Call(run.disk.calls() + mix(seed) % 12),
+            When::Call(run.disk.calls() + mix(seed) % 14),
             Fault::crash().after_writing(usize::MAX),
         );
-        run.steps(AFTERWARDS, |_| Err("an operation failed".to_owned()))?;
+        let first = usize::from(!mix(seed + 3).is_multiple_of(4));
+        run.steps(&AFTERWARDS[first..], |_| {
+            Err("an operation failed".to_owned())
+        })?;
         let cut = match mix(seed + 1) % 5 {
             0 => Survivors::KeepAll,
             1 => Survivors::LoseAll,

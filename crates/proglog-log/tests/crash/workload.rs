@@ -71,7 +71,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         name: "larger than the buffer",
         durability: Durability::Synced,
-        segment_bytes_max: 128 << 10,
+        segment_bytes_max: 400 << 10,
         steps: LARGE,
         seeds: 12,
         recoveries: 40,
@@ -168,6 +168,8 @@ const LARGE: &[Step] = &[
     Reopen,
     Append(1, 200),
     Append(6, 50_000),
+    Submit(1, 20),
+    Append(4, 80_000),
 ];
 
 const WEAK: &[Step] = &[
