@@ -111,7 +111,8 @@ impl Log {
 
     /// Makes the checkpoint of the log at `path` anew, from what its segments say of themselves,
     /// after [`Log::open`] has failed with [`Error::CheckpointLost`]. Records that were trimmed, and
-    /// whose segment is still there, come back.
+    /// whose segment is still there, come back; the application's data is gone. A checkpoint that is
+    /// not lost is left as it is.
     ///
     /// # Errors
     ///

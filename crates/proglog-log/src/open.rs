@@ -14,7 +14,7 @@ use crate::names::{self, CHECKPOINT, LOCK, TEMPORARY};
 use crate::offset::Offset;
 use crate::options::Options;
 use crate::recovery::Recovery;
-use crate::segment::{OpenedActive, Segment};
+use crate::segment::Segment;
 use crate::shared::{Parts, Shared};
 
 /// Opens the log in `directory`, or makes one if it is empty.
@@ -26,48 +26,21 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     // Only now nobody else changes anything. The names of an earlier process may not be durable.
     let names = list(&*directory)?;
     sync_directory(&*directory)?;
-    let bases = names
-        .iter()
-        .filter_map(|name| names::parse_store(name))
-        .collect::<Vec<_>>();
+    let bases = segment_bases(&names);
     let mut checkpoint = open_checkpoint(&directory, &names, &bases)?;
     let labels = read_labels(&*directory, bases, checkpoint.current().log_id)?;
     check_chain(&labels, checkpoint.current())?;
     // What may fail comes first: recovering the active segment changes it.
-    let mut segments = Vec::new();
-    let mut indexes_rebuilt = 0;
-    for (older, next) in labels.keys().zip(labels.keys().skip(1)) {
-        let older_segment = Segment::sealed(Arc::clone(&directory), *older);
-        indexes_rebuilt += usize::from(older_segment.check_index(next.since(*older))?);
-        segments.push(Arc::new(older_segment));
-    }
-    let (active, known) = active_label(&labels, checkpoint.current());
-    let OpenedActive {
-        segment,
-        index_rebuilt,
-    } = Segment::open_active(&directory, active, options, known)?;
-    indexes_rebuilt += usize::from(index_rebuilt);
+    let (mut segments, sealed_rebuilt) = open_sealed(&directory, &labels)?;
+    let (label, known) = active_label(&labels, checkpoint.current());
+    let active = Segment::open_active(&directory, label, options, known)?;
+    let open = active.segment.open()?;
+    segments.push(Arc::new(active.segment));
 
-    let open = segment.open()?;
     let found = open.store.recovery();
-    let base = active.identity.base_offset;
-    segments.push(Arc::new(segment));
-
+    let base = open.base();
     let end = base.plus(found.end.frames);
-    if checkpoint.current().start > end {
-        return Err(Error::CheckpointLost {
-            problem: "it says that the log starts behind its end",
-        });
-    }
-    let next = Checkpoint {
-        segment_exists: true,
-        segment_base: base,
-        recovery_point: found.end,
-        ..checkpoint.current().clone()
-    };
-    if next != *checkpoint.current() {
-        checkpoint.write(next)?;
-    }
+    note_recovered(&mut checkpoint, base, found.end)?;
     let recovery = Recovery {
         clean: found.clean,
         records: checkpoint.current().start..end,
@@ -77,7 +50,7 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
             .damaged
             .map(|position| (names::store(base).into(), position)),
         header_restored: found.header_restored,
-        indexes_rebuilt,
+        indexes_rebuilt: sealed_rebuilt + usize::from(active.index_rebuilt),
         left_over: names
             .into_iter()
             .filter(|name| name.ends_with(TEMPORARY))
@@ -97,18 +70,55 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     })
 }
 
+/// The segments before the active one, and how many of them needed a new index.
+fn open_sealed(
+    directory: &Arc<dyn Directory>,
+    labels: &BTreeMap<Offset, Label>,
+) -> Result<(Vec<Arc<Segment>>, usize)> {
+    let mut segments = Vec::new();
+    let mut rebuilt = 0;
+    for (base, next) in labels.keys().zip(labels.keys().skip(1)) {
+        let segment = Segment::sealed(Arc::clone(directory), *base);
+        rebuilt += usize::from(segment.check_index(next.since(*base))?);
+        segments.push(Arc::new(segment));
+    }
+    Ok((segments, rebuilt))
+}
+
+/// Notes in the checkpoint that the newest segment is durable up to `end`.
+fn note_recovered(checkpoint: &mut CheckpointFile, base: Offset, end: Boundary) -> Result<()> {
+    let current = checkpoint.current();
+    if current.start > base.plus(end.frames) {
+        let problem = "it says that the log starts behind its end";
+        return Err(Error::CheckpointLost { problem });
+    }
+    let next = Checkpoint {
+        segment_exists: true,
+        segment_base: base,
+        recovery_point: end,
+        ..current.clone()
+    };
+    if next == *current {
+        Ok(())
+    } else {
+        checkpoint.write(next)
+    }
+}
+
 /// Makes the checkpoint of the log in `directory` anew, from what the segments say of themselves.
 pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
     let _lock = lock(&*directory)?;
     let names = list(&*directory)?;
-    let bases = names
-        .iter()
-        .filter_map(|name| names::parse_store(name))
-        .collect::<Vec<_>>();
+    if names.iter().any(|name| name == CHECKPOINT) {
+        match CheckpointFile::open(Arc::clone(&directory)) {
+            Err(Error::CheckpointLost { .. }) => {}
+            other => return other.map(drop),
+        }
+    }
+    let bases = segment_bases(&names);
     let Some(first) = bases.iter().min() else {
-        return Err(Error::CheckpointLost {
-            problem: "there is no segment to make it from",
-        });
+        let problem = "there is no segment to make it from";
+        return Err(Error::CheckpointLost { problem });
     };
     let log_id = read_label(&*directory, *first)?.identity.log_id;
     let labels = read_labels(&*directory, bases, log_id)?;
@@ -131,6 +141,13 @@ fn list(directory: &dyn Directory) -> Result<Vec<String>> {
         .map_err(|error| Error::io(Operation::List, LOCK, error))?;
     names.sort_unstable();
     Ok(names)
+}
+
+fn segment_bases(names: &[String]) -> Vec<Offset> {
+    names
+        .iter()
+        .filter_map(|name| names::parse_store(name))
+        .collect()
 }
 
 fn sync_directory(directory: &dyn Directory) -> Result<()> {
@@ -266,14 +283,25 @@ fn active_label(labels: &BTreeMap<Offset, Label>, checkpoint: &Checkpoint) -> (L
     (label, known)
 }
 
-/// When the newest record was appended; the log's clock must not go back behind it. A damaged one
-/// cannot tell.
+/// How many of the newest records are asked when the newest of all was appended.
+const LAST_RECORDS: u64 = 1000;
+
+/// When the newest record was appended: the log's clock must not go back behind that. A damaged
+/// record cannot tell, so then the one before is asked.
 fn last_appended_at(segments: &[Arc<Segment>], end: Offset) -> Result<i64> {
     let newest = segments.iter().rev().find(|segment| segment.base() < end);
     let Some(segment) = newest else { return Ok(0) };
-    match segment.open()?.read(Offset::new(end.get() - 1)) {
-        Ok(record) => Ok(record.appended_at),
-        Err(Error::Corrupt { .. }) => Ok(0),
-        Err(error) => Err(error),
+    let first = segment
+        .base()
+        .get()
+        .max(end.get().saturating_sub(LAST_RECORDS));
+    let open = segment.open()?;
+    for offset in (first..end.get()).rev() {
+        match open.read(Offset::new(offset)) {
+            Ok(record) => return Ok(record.appended_at),
+            Err(Error::Corrupt { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(0)
 }

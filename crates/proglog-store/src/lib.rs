@@ -7,6 +7,7 @@ mod format;
 mod frames;
 mod fs;
 mod header_file;
+mod inner;
 mod options;
 mod position;
 mod recover;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
-use crate::format::{self, FRAME_HEADER_LEN, Kind, Word};
+use crate::format::{self, FRAME_HEADER_LEN, Header, Kind, Word};
 use crate::position::{Boundary, Position};
 
 /// How many bytes a scan reads at a time.
@@ -52,6 +52,13 @@ impl Verified {
 }
 
 impl Verifier {
+    pub(crate) fn of(header: &Header) -> Self {
+        Self {
+            salt: header.salt,
+            payload_len_max: header.payload_len_max,
+        }
+    }
+
     /// The length of the frame whose first bytes are `bytes`, checked against the limit and the
     /// `left` bytes from its position to the end.
     pub(crate) fn frame_len(&self, bytes: &[u8], position: Position, left: u64) -> Result<usize> {

@@ -8,18 +8,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::buffers::{self, Batch, Buffers, Chunk};
 use crate::error::{Error, Operation, Result};
-use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind};
+use crate::format::{self, HEADER_LEN};
 use crate::frames::Frames;
 use crate::fs::FsDirectory;
 use crate::header_file;
+use crate::inner::Inner;
 use crate::options::Options;
 use crate::position::{Boundary, Position};
 use crate::recover::{self, FileSource, Recovery};
-use crate::scan::{Scanner, Source, Verifier};
-use crate::storage::{Directory, OpenMode, Storage};
-use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering};
+use crate::scan::Verifier;
+use crate::storage::{Directory, OpenMode};
 
 /// What a single read fetches when it does not know how long the frame is.
 const READ_GUESS: usize = 4 << 10;
@@ -65,34 +64,6 @@ pub struct Appended {
     pub position: Position,
 }
 
-/// What the handles of a store share.
-///
-/// Locks are taken in this order: `syncing`, `writing`, `device`, `buffers`. The first three are held
-/// across system calls, and readers never take them; `buffers` is held for bounded memory copies alone.
-/// Frames below `written` are in the file and do not change, unless they are rewound.
-pub(crate) struct Inner {
-    directory_entry: Arc<str>,
-    file: Arc<dyn Storage>,
-    verifier: Verifier,
-    label: Vec<u8>,
-    buffer_len: usize,
-    recovery: Recovery,
-    buffers: Mutex<Buffers>,
-    /// The end of what is in the file.
-    written: AtomicU64,
-    /// Held by whoever writes the file.
-    writing: Mutex<()>,
-    /// Held by whoever makes appends durable, so that one sync serves all that wait for it.
-    syncing: Mutex<()>,
-    /// Held for each single sync of the file, until its failure is noted: of two syncs that run at
-    /// once the system may tell only one of a failure.
-    device: Mutex<()>,
-    /// The failure that stopped the store.
-    failure: OnceLock<Error>,
-    sealed: AtomicBool,
-    closed: AtomicBool,
-}
-
 impl Store {
     /// Opens the store at `path`, whose file name is Unicode, or makes one where there is none, and recovers it: on return what
     /// it shows is on the device. [`Store::recovery`] tells what was found.
@@ -124,24 +95,17 @@ impl Store {
         let name: Arc<str> = name.into();
         let file = header_file::open_or_create(directory, &name, options)?;
         let read = header_file::read(&*file, &name)?;
-        let verifier = Verifier {
-            salt: read.header.salt,
-            payload_len_max: read.header.payload_len_max,
-        };
+        let verifier = Verifier::of(&read.header);
         let source = FileSource {
             file: &*file,
             name: &name,
         };
         let mut recovery = recover::recover(directory, source, verifier, options)?;
         recovery.header_restored = read.restore(&*file, &name)?;
-        Ok(Self::new(
-            name,
-            file,
-            read.header.label,
-            verifier,
-            recovery,
-            options.buffer_len,
-        ))
+        let inner = Inner::new(name, file, read.header, recovery, options.buffer_len);
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Opens an existing store only to read what is in its file, without lock or recovery: for
@@ -159,48 +123,15 @@ impl Store {
         let len = file
             .len()
             .map_err(|error| Error::io(Operation::Length, &name, error))?;
-        let verifier = Verifier {
-            salt: header.salt,
-            payload_len_max: header.payload_len_max,
-        };
         let end = Boundary {
             position: Position::new(len - HEADER_LEN),
             frames: 0,
         };
         let recovery = Recovery::of_sealed(end);
-        let store = Self::new(name, file, header.label, verifier, recovery, 0);
-        store.inner.sealed.store(true, Ordering::Release);
-        Ok(store)
-    }
-
-    fn new(
-        directory_entry: Arc<str>,
-        file: Arc<dyn Storage>,
-        label: Vec<u8>,
-        verifier: Verifier,
-        recovery: Recovery,
-        buffer_len: usize,
-    ) -> Self {
-        let end = recovery.end;
-        let buffers = Buffers::new(verifier.salt, buffer_len, end, recovery.clean);
-        Self {
-            inner: Arc::new(Inner {
-                directory_entry,
-                file,
-                verifier,
-                label,
-                buffer_len,
-                recovery,
-                buffers: Mutex::new(buffers),
-                written: AtomicU64::new(end.position.get()),
-                writing: Mutex::new(()),
-                syncing: Mutex::new(()),
-                device: Mutex::new(()),
-                failure: OnceLock::new(),
-                sealed: AtomicBool::new(false),
-                closed: AtomicBool::new(false),
-            }),
-        }
+        let inner = Inner::new(name, file, header, recovery, 0).sealed();
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// What opening found and did.
@@ -334,20 +265,8 @@ impl Store {
     ///
     /// As [`Store::read`].
     pub fn read_guessing(&self, position: Position, frame_len: usize) -> Result<Bytes> {
-        let inner = &self.inner;
-        inner.check_open()?;
-        let written = inner.written();
-        // Below the written end no lock is needed; a frame never lies across it.
-        let end = if position < written {
-            written
-        } else {
-            self.end().position
-        };
-        let frame = inner.verifier.read(&**inner, position, frame_len, end)?;
-        if frame.kind == Kind::Control {
-            return Err(Error::ControlFrame { position });
-        }
-        Ok(frame.payload)
+        self.inner.check_open()?;
+        self.inner.read(position, frame_len)
     }
 
     /// The data frames in `range`, which starts at a frame and ends between two (by default: where
@@ -364,10 +283,7 @@ impl Store {
             Bound::Unbounded => self.end().position,
         };
         let end = end.min(self.end().position);
-        Frames::new(
-            Arc::clone(&self.inner),
-            Scanner::new(self.inner.verifier, start, end),
-        )
+        self.inner.frames(start, end)
     }
 
     /// Hands everything appended so far to the operating system and returns its end: that much
@@ -390,7 +306,7 @@ impl Store {
     /// As [`Store::flush`]; [`Error::SyncFailed`], after which the store is poisoned.
     pub fn sync(&self) -> Result<Boundary> {
         self.inner.check_open()?;
-        self.inner.sync(&self.inner.syncing.lock())
+        self.inner.sync()
     }
 
     /// Hands a sync mark to the operating system that tells the recovery point, unless the newest
@@ -403,16 +319,7 @@ impl Store {
     ///
     /// As [`Store::flush`].
     pub fn mark(&self) -> Result<()> {
-        let inner = &self.inner;
-        {
-            let mut buffers = inner.buffers.lock();
-            match inner.check_appendable() {
-                Err(Error::Sealed { .. }) => return Ok(()),
-                appendable => appendable?,
-            }
-            buffers.push_mark_if_due();
-        }
-        inner.flush().map(drop)
+        self.inner.mark()
     }
 
     /// Drops everything at and after `to`, which is a place between two batches, not below the
@@ -424,26 +331,8 @@ impl Store {
     /// [`Error::OutOfRange`] if `to` is past the end or below the recovery point;
     /// [`Error::WriteNotUndone`] if the file cannot be cut, after which the store is poisoned.
     pub fn rewind(&self, to: Boundary) -> Result<()> {
-        let inner = &self.inner;
-        inner.check_open()?;
-        let _syncing = inner.syncing.lock();
-        let _writing = inner.writing.lock();
-        let (synced, end) = {
-            let buffers = inner.buffers.lock();
-            (buffers.synced(), buffers.end())
-        };
-        if to < synced || to > end {
-            return Err(Error::OutOfRange {
-                position: to.position,
-                end: end.position,
-            });
-        }
-        if to.position < inner.written() {
-            inner.cut(to.position)?;
-        }
-        inner.buffers.lock().rewind(to);
-        inner.written.fetch_min(to.position.get(), Ordering::AcqRel);
-        Ok(())
+        self.inner.check_open()?;
+        self.inner.rewind(to)
     }
 
     /// Ends the store: puts everything on the device, with a mark that says so. It can still be
@@ -472,246 +361,5 @@ impl Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
-    }
-}
-
-impl fmt::Debug for Inner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store")
-            .field("file", &self.directory_entry)
-            .field("written", &self.written)
-            .field("sealed", &self.sealed)
-            .field("closed", &self.closed)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Inner {
-    fn written(&self) -> Position {
-        Position::new(self.written.load(Ordering::Acquire))
-    }
-
-    fn source(&self) -> FileSource<'_> {
-        FileSource {
-            file: &*self.file,
-            name: &self.directory_entry,
-        }
-    }
-
-    pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::Closed {
-                file: Arc::clone(&self.directory_entry),
-            });
-        }
-        Ok(())
-    }
-
-    fn check_sound(&self) -> Result<()> {
-        match self.failure.get() {
-            Some(failure) => Err(Error::Poisoned {
-                source: Arc::new(failure.clone()),
-            }),
-            None => Ok(()),
-        }
-    }
-
-    fn check_appendable(&self) -> Result<()> {
-        self.check_open()?;
-        self.check_sound()?;
-        if self.sealed.load(Ordering::Acquire) {
-            return Err(Error::Sealed {
-                file: Arc::clone(&self.directory_entry),
-            });
-        }
-        Ok(())
-    }
-
-    fn poison(&self, failure: Error) -> Error {
-        // The first failure is the one to tell of.
-        drop(self.failure.set(failure.clone()));
-        failure
-    }
-
-    /// Appends a batch of payloads of these lengths; `push` puts the one with the given index in the
-    /// buffer.
-    fn append(
-        &self,
-        lens: &[usize],
-        mut push: impl FnMut(&mut Batch<'_>, usize, Kind),
-    ) -> Result<Appended> {
-        let max = self.verifier.payload_len_max;
-        if let Some(&len) = lens.iter().find(|len| **len > max as usize) {
-            return Err(Error::PayloadTooLarge { len, max });
-        }
-        if lens.is_empty() {
-            self.check_appendable()?;
-            let position = self.buffers.lock().end().position;
-            return Ok(Appended {
-                bytes_written: 0,
-                position,
-            });
-        }
-        let len = lens.iter().map(|len| FRAME_HEADER_LEN + len).sum();
-        let mut buffers = self.buffers_with_room(len)?;
-        let mut batch = buffers.start_batch();
-        for index in 0..lens.len() {
-            let last = index + 1 == lens.len();
-            let kind = if last {
-                Kind::BatchEnd
-            } else {
-                Kind::BatchGoesOn
-            };
-            push(&mut batch, index, kind);
-        }
-        let position = batch.finish();
-        Ok(Appended {
-            bytes_written: len as u64,
-            position,
-        })
-    }
-
-    /// The buffers, with room for a batch of `len` bytes (or empty, if it is larger than they are).
-    fn buffers_with_room(&self, len: usize) -> Result<MutexGuard<'_, Buffers>> {
-        loop {
-            let buffers = self.buffers.lock();
-            // Checked under the lock: whoever seals the store takes it afterwards.
-            self.check_appendable()?;
-            if buffers.waiting() == 0
-                || buffers.waiting() + buffers::MARKS_LEN_MAX + len <= self.buffer_len
-            {
-                return Ok(buffers);
-            }
-            drop(buffers);
-            self.flush()?;
-        }
-    }
-
-    fn flush(&self) -> Result<Boundary> {
-        let _writing = self.writing.lock();
-        self.check_sound()?;
-        let chunk = {
-            let mut buffers = self.buffers.lock();
-            match buffers.take() {
-                Some(chunk) => chunk,
-                None => return Ok(buffers.end()),
-            }
-        };
-        match self
-            .file
-            .write_all_at(&chunk.bytes, HEADER_LEN + chunk.start.get())
-        {
-            Ok(()) => Ok(self.written_chunk(chunk)),
-            Err(error) => Err(self.not_written_chunk(chunk, error)),
-        }
-    }
-
-    fn written_chunk(&self, chunk: Chunk) -> Boundary {
-        let end = chunk.end;
-        let mut buffers = self.buffers.lock();
-        self.written.store(end.position.get(), Ordering::Release);
-        buffers.written(chunk, self.buffer_len);
-        end
-    }
-
-    fn not_written_chunk(&self, chunk: Chunk, error: io::Error) -> Error {
-        let cut = self.cut(chunk.start);
-        self.buffers.lock().not_written(chunk);
-        cut.err()
-            .unwrap_or_else(|| Error::io(Operation::Write, &self.directory_entry, error))
-    }
-
-    /// Removes from the file, durably, what a failed write may have left at and after `position`,
-    /// so that no later frame stands beside it.
-    fn cut(&self, position: Position) -> Result<()> {
-        let _device = self.device.lock();
-        self.check_sound()?;
-        self.file
-            .set_len(HEADER_LEN + position.get())
-            .and_then(|()| self.file.sync_all())
-            .map_err(|error| {
-                let file = Arc::clone(&self.directory_entry);
-                self.poison(Error::WriteNotUndone {
-                    file,
-                    source: Arc::new(error),
-                })
-            })
-    }
-
-    /// Takes the guard of `syncing`.
-    fn sync(&self, _turn: &MutexGuard<'_, ()>) -> Result<Boundary> {
-        self.check_sound()?;
-        {
-            let buffers = self.buffers.lock();
-            if buffers.synced() == buffers.end() {
-                return Ok(buffers.synced());
-            }
-        }
-        let end = self.flush()?;
-        let _device = self.device.lock();
-        self.check_sound()?;
-        self.file.sync_data().map_err(|error| {
-            let file = Arc::clone(&self.directory_entry);
-            self.poison(Error::SyncFailed {
-                file,
-                source: Arc::new(error),
-            })
-        })?;
-        self.buffers.lock().set_synced(end);
-        Ok(end)
-    }
-
-    fn seal(&self) -> Result<()> {
-        let turn = self.syncing.lock();
-        if self.sealed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        // Appends that passed the check hold the buffers; afterwards there are no more.
-        drop(self.buffers.lock());
-        let sealed = self.sync(&turn).and_then(|_| {
-            if self.buffers.lock().push_closing_mark() {
-                self.sync(&turn)?;
-            }
-            Ok(())
-        });
-        if sealed.is_err() {
-            self.sealed.store(false, Ordering::Release);
-        }
-        sealed
-    }
-
-    fn close(&self) -> Result<()> {
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        let sealed = self.seal();
-        let unlocked = self
-            .file
-            .unlock()
-            .map_err(|error| Error::io(Operation::Lock, &self.directory_entry, error));
-        sealed.and(unlocked)
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // There is nobody left to tell; whoever wants to know calls `close`.
-        drop(self.close());
-    }
-}
-
-impl Source for Inner {
-    fn block(&self, position: Position, want: usize) -> Result<Bytes> {
-        loop {
-            let written = self.written();
-            if position < written {
-                let left = usize::try_from(written.get() - position.get()).unwrap_or(usize::MAX);
-                return self.source().block(position, want.min(left));
-            }
-            // `None` when it was written in the meantime.
-            if let Some(copy) = self.buffers.lock().copy(position, want) {
-                return Ok(copy);
-            }
-        }
     }
 }
