@@ -22,7 +22,7 @@ use crate::options::Durability;
 use crate::runtime;
 use crate::segment::OpenSegment;
 use crate::shared::{Shared, Visible, Writer};
-use crate::sync::{MutexGuard, Ordering};
+use crate::sync::Ordering;
 use crate::ticket::{Driver, Group};
 
 /// How many bytes are appended before the checkpoint is written anew, at the most.
@@ -38,7 +38,7 @@ pub(crate) enum Commit {
 }
 
 /// A group that takes no more appends.
-struct Closed {
+struct ClosedGroup {
     group: Arc<Group>,
     segment: Arc<OpenSegment>,
     /// Where the group begins: the offset, and the place in the segment.
@@ -47,35 +47,17 @@ struct Closed {
     end: (Offset, Boundary),
 }
 
-/// What a leader has done.
-#[must_use]
-pub(crate) struct Committed {
-    outcome: Result<()>,
-    /// Groups whose outcome is settled and whose callbacks have not run.
-    settled: Vec<Arc<Group>>,
-}
-
-impl Committed {
-    /// Runs the callbacks, which may use the log: the caller holds no lock.
-    pub(crate) fn call_back(self) -> Result<()> {
-        for group in self.settled {
-            group.call_back();
-        }
-        self.outcome
-    }
-}
-
 impl Driver for Shared {
     fn drive(&self, group: &Group) {
         let Some(lead) = self.lead.try_lock() else {
             return;
         };
-        if group.is_complete() {
-            drop(lead);
-            return self.pass_lead_on();
+        if !group.is_complete() {
+            // A failure is told through the group.
+            drop(self.commit_group(self.commit_for_durability()));
         }
-        // A failure is told through the group.
-        drop(self.lead(lead, self.commit_for_durability()).call_back());
+        drop(lead);
+        self.pass_lead_on();
     }
 
     fn drive_in_background(&self) {
@@ -104,21 +86,11 @@ impl Shared {
 
     /// Takes the lead, as soon as it is free, and brings the open group to its outcome.
     pub(crate) fn commit(&self, commit: Commit) -> Result<()> {
-        self.commit_quietly(commit).call_back()
-    }
-
-    /// As [`Shared::commit`], but leaves the callbacks to the caller.
-    pub(crate) fn commit_quietly(&self, commit: Commit) -> Committed {
-        self.lead(self.lead.lock(), commit)
-    }
-
-    /// Brings the open group to its outcome and gives up the lead.
-    fn lead(&self, lead: MutexGuard<'_, ()>, commit: Commit) -> Committed {
-        let mut settled = Vec::new();
-        let outcome = self.commit_group(commit, &mut settled);
+        let lead = self.lead.lock();
+        let committed = self.commit_group(commit);
         drop(lead);
         self.pass_lead_on();
-        Committed { outcome, settled }
+        committed
     }
 
     /// Wakes one that waits for the open group, to lead it.
@@ -126,21 +98,21 @@ impl Shared {
         self.writer.lock().group.wake_one();
     }
 
-    /// Brings the open group to its outcome, and returns it. The caller has the lead, and calls back
-    /// the groups that it finds in `settled` when it has given it up.
-    fn commit_group(&self, commit: Commit, settled: &mut Vec<Arc<Group>>) -> Result<()> {
+    /// Brings the open group to its outcome, and returns it. The caller has the lead.
+    fn commit_group(&self, commit: Commit) -> Result<()> {
         let closed = Self::close_group(&mut self.writer.lock());
         let store = &closed.segment.store;
         let committed = match commit {
             Commit::Flush => store.flush(),
-            Commit::Sync => store.sync(),
+            // What was appended behind the group may be written with it, but is not claimed: its
+            // own group may still have to be given up.
+            Commit::Sync => store.sync_to(closed.end.1),
         };
         if let Err(error) = committed {
-            return self.fail(closed, error.into(), settled);
+            return self.fail(closed, error.into());
         }
         self.show(&closed.segment, closed.end);
         closed.group.settle(Ok(()));
-        settled.push(closed.group);
         closed.segment.index.write_full_pages(closed.end.1.frames);
         match commit {
             Commit::Flush => self.sync_later(),
@@ -153,12 +125,12 @@ impl Shared {
     }
 
     /// Closes the open group: from here on appends join the next one.
-    fn close_group(writer: &mut Writer) -> Closed {
+    fn close_group(writer: &mut Writer) -> ClosedGroup {
         let segment = Arc::clone(&writer.active);
         let end = (writer.next, segment.store.end());
         let start = std::mem::replace(&mut writer.group_start, end);
         let group = std::mem::replace(&mut writer.group, Group::new());
-        Closed {
+        ClosedGroup {
             group,
             segment,
             start,
@@ -180,8 +152,8 @@ impl Shared {
     }
 
     /// Fails a group whose write or sync failed, and all that was submitted behind it.
-    fn fail(&self, closed: Closed, error: Error, settled: &mut Vec<Arc<Group>>) -> Result<()> {
-        let Closed {
+    fn fail(&self, closed: ClosedGroup, error: Error) -> Result<()> {
+        let ClosedGroup {
             group,
             segment,
             start,
@@ -189,8 +161,7 @@ impl Shared {
         } = closed;
         let error = error.of_poisoned_store();
         let mut writer = self.writer.lock();
-        settled.push(Arc::clone(&group));
-        if segment.store.recovery_point() >= end.1 {
+        if segment.store.recovery_point().frames >= end.1.frames {
             // A roll has synced it in the meantime.
             group.settle(Ok(()));
             return Ok(());
@@ -201,10 +172,12 @@ impl Shared {
             // Nobody waits: these appends are acknowledged, and stay in the buffer.
             return Err(error);
         } else {
-            segment.store.rewind(start.1).map_err(Error::from)
+            segment
+                .store
+                .rewind(start.1)
+                .map_err(|error| segment.not_rewound(error))
         };
         let behind = std::mem::replace(&mut writer.group, Group::new());
-        settled.push(Arc::clone(&behind));
         match given_up {
             Ok(()) => {
                 segment.index.truncate(start.1.frames);
@@ -237,7 +210,7 @@ impl Shared {
         runtime::spawn_after(interval, move || {
             if let Some(shared) = this.upgrade() {
                 shared.sync_scheduled.store(false, Ordering::Release);
-                // A failed sync poisons the log; a failed write is tried again with the next append.
+                // Those who wait are told of a failure through their group.
                 drop(shared.commit(Commit::Sync));
             }
         });

@@ -55,12 +55,13 @@ pub trait CommitLog: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// What the file system says; the log is poisoned then.
+    /// What the file system says. Appends that were submitted and not acknowledged have failed then,
+    /// and if it was the sync itself that failed, the log is poisoned.
     fn sync(&self) -> Result<()>;
 
     /// Finishes all that was submitted, makes it durable, and releases what the log holds. Every
-    /// operation on any handle fails with [`Error::Closed`](crate::Error::Closed) from then on. Does
-    /// nothing when it is closed already.
+    /// append, read and sync on any handle fails with [`Error::Closed`](crate::Error::Closed) from
+    /// then on. Does nothing when it is closed already.
     ///
     /// # Errors
     ///

@@ -37,9 +37,11 @@ impl Walk {
     }
 
     fn step(&mut self) -> Result<Option<Record>> {
+        let run = self.run.take();
+        // Closed or not, an iterator that has ended keeps no file open.
         self.shared.check_open()?;
         let offset = self.next;
-        let mut run = match self.run.take() {
+        let mut run = match run {
             Some(run) if offset < run.end => run,
             _ => match self.start_run(offset)? {
                 Some(run) => run,

@@ -28,6 +28,8 @@ pub use log::Log;
 pub use memory::MemoryLog;
 pub use offset::Offset;
 pub use options::{Durability, Options, OptionsError};
+/// The layer below, whose types some of this crate's operations take and return.
+pub use proglog_store as store;
 pub use proglog_store::Outcome;
 pub use record::{Batch, Header, Record};
 pub use recovery::Recovery;

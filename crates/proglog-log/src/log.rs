@@ -175,7 +175,8 @@ impl Log {
 
     /// The records from `from` on, up to the end as it is when the iterator gets there. Starting at
     /// the end yields nothing; starting past it, or below the start, yields the error that
-    /// [`Log::read`] returns. The iterator is independent of this handle: once the log is closed it
+    /// [`Log::read`] returns. A record may be a slice of a block of 256 KiB, which it then keeps in
+    /// memory: [`Record::detach`] copies it out. The iterator is independent of this handle: once the log is closed it
     /// yields [`Error::Closed`].
     pub fn records(&self, from: impl Into<Offset>) -> Records {
         Records::new(Walk::new(Arc::clone(&self.handle.shared), from.into()))
@@ -216,7 +217,7 @@ impl Log {
     /// # Errors
     ///
     /// [`Error::ApplicationDataTooLarge`]; [`Error::Store`], after which the old data is still
-    /// there; [`Error::Closed`].
+    /// shown, and reopening tells which of the two is there; [`Error::Closed`].
     pub fn set_application_data(&self, data: &[u8]) -> Result<()> {
         self.handle.shared.set_application_data(data)
     }

@@ -106,6 +106,7 @@ fn note_recovered(checkpoint: &mut CheckpointFile, base: Offset, end: Boundary) 
 
 /// Makes the checkpoint of the log in `directory` anew, from what the segments say of themselves.
 pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
+    check_is_log(&list(&*directory)?)?;
     let _lock = lock(&*directory)?;
     let names = list(&*directory)?;
     if names.iter().any(|name| name == CHECKPOINT) {
@@ -290,7 +291,7 @@ fn last_appended_at(segments: &[Arc<Segment>], end: Offset) -> Result<i64> {
         .max(end.get().saturating_sub(LAST_RECORDS));
     let open = segment.open()?;
     for offset in (first..end.get()).rev() {
-        match open.read(Offset::new(offset)) {
+        match open.read_as_indexed(Offset::new(offset)) {
             Ok(record) => return Ok(record.appended_at),
             Err(Error::Corrupt { .. }) => {}
             Err(error) => return Err(error),

@@ -16,7 +16,7 @@ pub enum Durability {
     /// appended since the last one. Readers see a record once it is handed over.
     Interval(Duration),
     /// Once it is in the process's own memory: the end of the process may take what is buffered
-    /// (at most 256 KiB), a power loss all since the last roll or [`sync`](crate::Log::sync).
+    /// (at most 512 KiB), a power loss all since the last roll or [`sync`](crate::Log::sync).
     /// Readers see a record at once.
     Buffered,
 }
@@ -94,7 +94,8 @@ impl Options {
         self
     }
 
-    /// The largest batch, in bytes as [`Options::record_bytes_max`] counts them.
+    /// The largest batch, in bytes as [`Options::record_bytes_max`] counts them, and 64 more for each
+    /// record but the first.
     /// Default: 16 MiB. Maximum: 1 GiB.
     pub fn batch_bytes_max(mut self, bytes: usize) -> Self {
         self.batch_bytes_max = bytes;

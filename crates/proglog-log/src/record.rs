@@ -8,7 +8,7 @@ pub use proglog_api::v1::{Header, Record};
 
 use crate::error::{Error, Result};
 use crate::offset::Offset;
-use crate::options::Options;
+use crate::options::{Options, RECORD_OVERHEAD_MAX};
 
 /// Records to be appended as one: they get offsets one behind the other, become visible together,
 /// and recovery keeps all of them or none.
@@ -51,7 +51,11 @@ impl Batch {
 
     /// Checks the sizes against the limits of `options`.
     pub(crate) fn validate(&self, options: &Options) -> Result<()> {
-        let mut total = 0_usize;
+        let mut total = self
+            .records
+            .len()
+            .saturating_sub(1)
+            .saturating_mul(RECORD_OVERHEAD_MAX);
         for record in &self.records {
             let len = size(record);
             if len > options.record_bytes_max {
@@ -200,7 +204,6 @@ const HEADERS: u32 = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::RECORD_OVERHEAD_MAX;
 
     /// Records with and without each field, short and long.
     fn records() -> Vec<Record> {

@@ -18,7 +18,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 static RUNTIME: Runtime = Runtime::new();
 
-/// Runs `job` soon, on a background thread; on this one if none can be started.
+/// Runs `job` soon, on a background thread. If none can be started, the next call tries again.
 pub(crate) fn spawn(job: impl FnOnce() + Send + 'static) {
     RUNTIME.add(|state| state.ready.push_back(Box::new(job)));
 }
@@ -69,7 +69,8 @@ impl Runtime {
     fn add(&'static self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
         change(&mut state);
-        if state.idle > 0 || state.threads == THREADS_MAX {
+        let enough = state.idle > 0 && state.ready.len() <= state.idle;
+        if enough || state.threads == THREADS_MAX {
             self.changed.notify_one();
             return;
         }
@@ -79,17 +80,7 @@ impl Runtime {
             .name("proglog".to_owned())
             .spawn(|| self.work());
         if started.is_err() {
-            self.do_without_thread();
-        }
-    }
-
-    fn do_without_thread(&self) {
-        let mut state = self.state.lock();
-        state.threads -= 1;
-        if state.threads == 0 {
-            let jobs = std::mem::take(&mut state.ready);
-            drop(state);
-            jobs.into_iter().for_each(run);
+            self.state.lock().threads -= 1;
         }
     }
 
@@ -104,6 +95,10 @@ impl Runtime {
                 state.ready.push_back(job);
             }
             if let Some(job) = state.ready.pop_front() {
+                if !state.ready.is_empty() {
+                    // Whoever was to be woken for it may have been busy then.
+                    self.changed.notify_one();
+                }
                 drop(state);
                 run(job);
                 state = self.state.lock();

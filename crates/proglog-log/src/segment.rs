@@ -1,10 +1,13 @@
 //! A segment: one store of records and its index.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use proglog_store::{Boundary, Directory, Frame, Frames, OpenMode, Operation, Position, Store};
+use proglog_store::{
+    Boundary, Directory, Frame, Frames, OpenMode, Operation, Outcome, Position, Store,
+};
 use prost::Message;
 use quick_cache::sync::Cache;
 
@@ -18,7 +21,7 @@ use crate::record::Record;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// How many sealed segments of all logs of the process are kept open; each has two files.
-const OPEN_SEALED_MAX: usize = 256;
+const OPEN_SEALED_MAX: usize = 64;
 
 static OPEN_SEALED: LazyLock<Cache<u64, Arc<OpenSegment>>> =
     LazyLock::new(|| Cache::new(OPEN_SEALED_MAX));
@@ -141,6 +144,8 @@ pub(crate) struct OpenSegment {
     file: Arc<str>,
     pub(crate) store: Store,
     pub(crate) index: Index,
+    /// The pages of the index that were compared with the store: what they find damaged is.
+    walked: Mutex<HashSet<u64>>,
 }
 
 impl OpenSegment {
@@ -158,6 +163,7 @@ impl OpenSegment {
             file: names::store(base).into(),
             store,
             index,
+            walked: Mutex::new(HashSet::new()),
         }
     }
 
@@ -170,12 +176,25 @@ impl OpenSegment {
         let number = offset.since(self.base);
         if let Some(entry) = self.index.entry(number) {
             match self.read_entry(entry, offset) {
-                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    if self.walked.lock().contains(&index::place(number).0) {
+                        return Err(error);
+                    }
+                }
                 read => return read,
             }
         }
         // Either the record is damaged or the index is wrong: the store tells.
         self.read_entry(self.locate(number)?, offset)
+    }
+
+    /// As [`OpenSegment::read`], but takes the index at its word: a single read, also where much is
+    /// damaged.
+    pub(crate) fn read_as_indexed(&self, offset: Offset) -> Result<Record> {
+        match self.index.entry(offset.since(self.base)) {
+            Some(entry) => self.read_entry(entry, offset),
+            None => Err(self.corrupt(offset, self.store.end().position, None)),
+        }
     }
 
     fn read_entry(&self, entry: Entry, offset: Offset) -> Result<Record> {
@@ -230,6 +249,7 @@ impl OpenSegment {
             },
         )?;
         self.index.restore_page(page, &entries);
+        self.walked.lock().insert(page);
         Entry::of(&entries, at)
             .ok_or_else(|| self.corrupt(self.base.plus(number), self.store.end().position, None))
     }
@@ -369,6 +389,19 @@ impl OpenSegment {
             position,
             source: source.map(Arc::new),
         }
+    }
+
+    /// What a failed rewind means for the appends that it was to drop: nothing is known of them.
+    pub(crate) fn not_rewound(&self, error: proglog_store::Error) -> Error {
+        if error.outcome() == Outcome::Unknown {
+            return error.into();
+        }
+        let source = Arc::new(std::io::Error::other(error));
+        proglog_store::Error::WriteNotUndone {
+            file: Arc::clone(&self.file),
+            source,
+        }
+        .into()
     }
 
     /// What a failed read of the record at `offset` means.

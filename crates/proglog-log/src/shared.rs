@@ -26,8 +26,9 @@ const MARK_LEN: u64 = 32;
 
 /// The state of an open log.
 ///
-/// Locks are taken in this order: `lock`, `lead`, `writer`, `checkpoint`, `segments`, `visible`. Readers take
-/// only the last two, which are never held across a system call.
+/// Locks are taken in this order: `lock`, `lead`, `writer`, `checkpoint`, `segments`, `visible`; then
+/// those of a segment, its index and its store. Readers take only the last two of these, and of the
+/// others only such as are never held while a file is written or synced.
 pub(crate) struct Shared {
     pub(crate) this: Weak<Self>,
     directory: Arc<dyn Directory>,
@@ -244,35 +245,15 @@ impl Shared {
 
     pub(crate) fn submit(&self, batch: &Batch) -> Result<Ticket> {
         batch.validate(&self.options)?;
-        let mut rolled = None;
-        let submitted = self.append(&mut self.writer.lock(), batch, &mut rolled);
-        // Outside the lock: a callback may use the log.
-        if let Some(group) = rolled {
-            group.call_back();
-        }
-        submitted
-    }
-
-    /// Appends `batch` to the active segment, or the next one if that is full; then `rolled` is the
-    /// group that became durable by it.
-    fn append(
-        &self,
-        writer: &mut Writer,
-        batch: &Batch,
-        rolled: &mut Option<Arc<Group>>,
-    ) -> Result<Ticket> {
+        let writer = &mut *self.writer.lock();
         self.check_appendable()?;
         if batch.is_empty() {
             return Ok(Ticket::ready(writer.next..writer.next));
         }
         let appended_at = writer.clock.now();
         let len = writer.measure(batch.records(), appended_at);
-        let active = &writer.active;
-        // An empty segment may have marks, but the next one would have its base offset and name.
-        let is_empty = writer.next == active.base();
-        let end = active.store.len() + MARK_LEN + len;
-        if writer.sealed || (!is_empty && end > self.options.segment_bytes_max) {
-            self.roll(writer, rolled)?;
+        if writer.sealed || self.must_roll(writer, len) {
+            self.roll(writer)?;
         }
         let offsets = writer
             .append(batch.records(), appended_at)
@@ -288,17 +269,31 @@ impl Shared {
         Ok(Ticket::pending(offsets, Arc::clone(&writer.group), driver))
     }
 
-    /// Seals the active segment and makes the next one. `rolled` is the group that became durable.
-    fn roll(&self, writer: &mut Writer, rolled: &mut Option<Arc<Group>>) -> Result<()> {
+    /// Whether a batch of `len` bytes, which was measured, has to go to the next segment: it would
+    /// make this one too long, or has a record that is too large for a segment made with smaller
+    /// limits. An empty segment may have marks, but the next one would have its name.
+    fn must_roll(&self, writer: &Writer, len: u64) -> bool {
+        let (active, store) = (&writer.active, &writer.active.store);
+        let too_long = store.len() + MARK_LEN + len > self.options.segment_bytes_max;
+        let payload_len_max = store.payload_len_max() as usize;
+        let too_large = writer.lens.iter().any(|len| *len > payload_len_max);
+        writer.next != active.base() && (too_long || too_large)
+    }
+
+    /// Seals the active segment and makes the next one.
+    fn roll(&self, writer: &mut Writer) -> Result<()> {
         let old = Arc::clone(&writer.active);
-        old.store.seal().map_err(|error| self.refuse(error))?;
+        let sealed = old.store.seal();
+        let synced = old.store.recovery_point();
+        if synced.frames == writer.next.since(old.base()) {
+            // The open group is durable, whatever became of the mark that seals the store.
+            let end = (writer.next, synced);
+            self.show(&old, end);
+            writer.group_start = end;
+            std::mem::replace(&mut writer.group, Group::new()).settle(Ok(()));
+        }
+        sealed.map_err(|error| self.refuse(error))?;
         writer.sealed = true;
-        let end = (writer.next, old.store.end());
-        self.show(&old, end);
-        writer.group_start = end;
-        let group = std::mem::replace(&mut writer.group, Group::new());
-        group.settle(Ok(()));
-        *rolled = Some(group);
         self.next_segment(writer, &old)
             .map_err(|error| self.refuse(error))
     }
@@ -369,12 +364,13 @@ impl Shared {
     }
 
     pub(crate) fn set_application_data(&self, data: &[u8]) -> Result<()> {
-        self.check_open()?;
         let (len, max) = (data.len(), checkpoint::DATA_LEN_MAX);
         if len > max {
             return Err(Error::ApplicationDataTooLarge { len, max });
         }
         let mut file = self.checkpoint.lock();
+        // Under the lock: closing waits for it before others may open the log.
+        self.check_open()?;
         let next = Checkpoint {
             data: data.to_vec(),
             ..file.current().clone()
@@ -397,14 +393,15 @@ impl Shared {
                 return Ok(());
             }
         }
-        let committed = self.commit_quietly(Commit::Sync);
+        let committed = self.commit(Commit::Sync);
         let closed = self.close_files();
+        // Whoever writes the checkpoint has begun before; nobody begins any more.
+        drop(self.checkpoint.lock());
         if let Some(lock) = lock.take() {
             // Dropping the handle gives it up in any case.
             drop(lock.unlock());
         }
-        drop(lock);
-        committed.call_back().and(closed)
+        committed.and(closed)
     }
 
     fn close_files(&self) -> Result<()> {

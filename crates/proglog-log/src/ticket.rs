@@ -65,24 +65,22 @@ impl Group {
         })
     }
 
-    /// Settles the outcome, for every append of this group, and wakes those who wait for it. The
-    /// first outcome counts. Callbacks are left to [`Group::call_back`].
+    /// Settles the outcome, for every append of this group, wakes those who wait for it, and has
+    /// those called back who asked for it. The first outcome counts.
     pub(crate) fn settle(&self, outcome: Result<()>) {
-        if self.outcome.set(outcome).is_ok() {
-            self.threads.notify(usize::MAX);
-            self.futures.notify(usize::MAX);
-        }
-    }
-
-    /// Calls those back who asked for it. Whoever settles the outcome does so next, holding no lock:
-    /// a callback may use the log.
-    pub(crate) fn call_back(&self) {
-        let Some(outcome) = self.outcome.get() else {
+        if self.outcome.set(outcome.clone()).is_err() {
             return;
-        };
+        }
+        self.threads.notify(usize::MAX);
+        self.futures.notify(usize::MAX);
         let callbacks = std::mem::take(&mut *self.callbacks.lock());
-        for callback in callbacks {
-            runtime::run(|| callback(outcome.clone()));
+        if !callbacks.is_empty() {
+            // On a thread of its own: whoever settles holds locks, and a callback may use the log.
+            runtime::spawn(move || {
+                for callback in callbacks {
+                    runtime::run(|| callback(outcome.clone()));
+                }
+            });
         }
     }
 
@@ -114,7 +112,12 @@ impl Group {
     fn add_callback(&self, callback: Callback) {
         self.callbacks.lock().push(callback);
         // Whoever settled the outcome in the meantime may have looked for callbacks before.
-        self.call_back();
+        if let Some(outcome) = self.outcome.get() {
+            let callbacks = std::mem::take(&mut *self.callbacks.lock());
+            for callback in callbacks {
+                runtime::run(|| callback(outcome.clone()));
+            }
+        }
     }
 }
 
@@ -163,8 +166,8 @@ impl Ticket {
     }
 
     /// Calls `callback` with the outcome, as [`Ticket::wait`] returns it: at once on this thread if
-    /// it is known already, otherwise on the thread that brings it about, which it should not hold
-    /// up. A panic in it is caught and ends nothing else.
+    /// it is known already, otherwise on a background thread, of which there are few: it should not
+    /// take long. It may use the log. A panic in it is caught and ends nothing else.
     pub fn on_complete(self, callback: impl FnOnce(Result<Range<Offset>>) + Send + 'static) {
         let offsets = self.offsets;
         let Some(pending) = self.pending else {

@@ -1,5 +1,7 @@
 //! What requests ask for, out of their queries and bodies, in JSON and in protobuf.
 
+use std::time::Instant;
+
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
@@ -222,13 +224,14 @@ async fn read_body(
     if headers.contains_key(header::EXPECT) && body.size_hint().lower() > max as u64 {
         return Err(Error::BodyTooLarge { max });
     }
-    let deadline = tokio::time::Instant::now() + api.request_timeout;
-    let collected = tokio::time::timeout_at(deadline, Limited::new(&mut body, max).collect());
-    match collected.await {
+    let begun = Instant::now();
+    let limited = Limited::new(&mut body, max).collect();
+    match tokio::time::timeout(api.request_timeout, limited).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             // However this ends, the answer is the same.
-            let _ = tokio::time::timeout_at(deadline, discard(body)).await;
+            let left = api.request_timeout.saturating_sub(begun.elapsed());
+            let _ = tokio::time::timeout(left, discard(body)).await;
             Err(Error::BodyTooLarge { max })
         }
         Ok(Err(_)) => Err(Error::IncompleteBody),

@@ -33,7 +33,7 @@ impl Default for Options {
             record_bytes_max: 1 << 20,
             request_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(30),
-            connections_max: 1024,
+            connections_max: 512,
             shutdown_timeout: Duration::from_secs(10),
         }
     }
@@ -72,7 +72,7 @@ impl Options {
 
     /// How many connections are served at a time. Further ones wait in the operating system's queue
     /// until one ends. It bounds memory too: each connection may hold one request's body.
-    /// Default: 1024. Minimum: 1.
+    /// Default: 512. Minimum: 1.
     pub fn connections_max(mut self, connections: usize) -> Self {
         self.connections_max = connections;
         self

@@ -183,6 +183,11 @@ pub(crate) struct Word {
     pub(crate) len: u32,
 }
 
+/// Whether a frame's first byte can be this one: its kind is in the upper two bits.
+pub(crate) fn may_start_frame(byte: u8) -> bool {
+    byte >> 6 != 0
+}
+
 impl Word {
     pub(crate) fn new(kind: Kind, payload_len: usize) -> Self {
         let len = u32::try_from(payload_len).expect("a payload was checked against its limit");

@@ -26,9 +26,9 @@ impl FsDirectory {
             path => path,
         };
         if path.metadata()?.is_dir() {
-            Ok(Self {
-                path: path.to_owned(),
-            })
+            // Absolute, so that it stays the same when the process changes its directory.
+            let path = std::path::absolute(path)?;
+            Ok(Self { path })
         } else {
             Err(io::ErrorKind::NotADirectory.into())
         }
@@ -65,6 +65,14 @@ impl FsDirectory {
 
 impl Directory for FsDirectory {
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn Storage>> {
+        let path = self.path.join(name);
+        // Opening a pipe, say, could wait for ever.
+        if mode != OpenMode::CreateNew && path.metadata().is_ok_and(|entry| !entry.is_file()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a regular file",
+            ));
+        }
         let mut options = OpenOptions::new();
         options.read(true).write(mode != OpenMode::Read);
         match mode {
@@ -72,7 +80,7 @@ impl Directory for FsDirectory {
             OpenMode::CreateIfMissing => options.create(true).truncate(false),
             OpenMode::Read | OpenMode::Write => &mut options,
         };
-        Ok(Arc::new(FsFile(options.open(self.path.join(name))?)))
+        Ok(Arc::new(FsFile(options.open(path)?)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

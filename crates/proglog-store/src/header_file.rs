@@ -6,13 +6,15 @@ use std::sync::Arc;
 use crate::error::{Error, Operation, Result};
 use crate::format::{HEADER_COPY_LEN, HEADER_LEN, Header, HeaderFault, VERSION};
 use crate::options::Options;
+use crate::position::Boundary;
 use crate::storage::{Directory, OpenMode, Storage};
 
 /// Opens the file `name` and locks it, making it where there is none.
 ///
 /// A file that is nothing but a header is made again: whoever made it may have failed to make its
 /// name durable, and then syncing the directory once more need not help, though the name is seen.
-/// Nothing is ever appended to a file whose name is not durable.
+/// Nothing is ever appended to a file whose name is not durable; so one of which the caller knows that
+/// it had data, and that has none, is left as it is.
 pub(crate) fn open_or_create(
     directory: &dyn Directory,
     name: &Arc<str>,
@@ -20,7 +22,7 @@ pub(crate) fn open_or_create(
 ) -> Result<Arc<dyn Storage>> {
     loop {
         if let Some(file) = open(directory, name)?
-            && bare_header(&*file, name)?.is_none()
+            && (options.known_synced != Boundary::START || bare_header(&*file, name)?.is_none())
         {
             return Ok(file);
         }
@@ -76,7 +78,10 @@ fn create(
     let replaced = open(directory, name)?;
     let header = match &replaced {
         None => Some(new_header(name, options)?),
-        Some(existing) => bare_header(&**existing, name)?,
+        Some(existing) => match bare_header(&**existing, name)? {
+            Some(bare) => Some(remade_header(name, options, bare)?),
+            None => None,
+        },
     };
     let Some(header) = header else {
         directory
@@ -91,7 +96,25 @@ fn create(
         .rename(&temporary, name)
         .map_err(fail(Operation::Rename))?;
     directory.sync().map_err(fail(Operation::SyncDirectory))?;
+    // Of two that clean up after a third, one may have removed the other's temporary file.
+    let named = directory
+        .open(name, OpenMode::Read)
+        .map_err(fail(Operation::Open))?;
+    if read(&*named, name)?.header.salt != header.salt {
+        return Err(Error::Locked {
+            file: Arc::clone(name),
+        });
+    }
     Ok(Some(file))
+}
+
+/// The header of a file that is made again in the place of one with the header `bare` alone.
+fn remade_header(name: &Arc<str>, options: &Options, bare: Header) -> Result<Header> {
+    let new = new_header(name, options)?;
+    Ok(Header {
+        label: bare.label,
+        ..new
+    })
 }
 
 fn new_header(name: &Arc<str>, options: &Options) -> Result<Header> {
@@ -106,11 +129,13 @@ fn new_header(name: &Arc<str>, options: &Options) -> Result<Header> {
 
 /// Removes the temporary file of a creation that never ended, unless it is under way.
 fn remove_left_over(directory: &dyn Directory, name: &Arc<str>, temporary: &str) -> Result<()> {
-    match directory.open(temporary, OpenMode::Write) {
-        Ok(file) => lock(&*file, name)?,
+    let file = match directory.open(temporary, OpenMode::Write) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::io(Operation::Open, name, error)),
-    }
+    };
+    // Held until the name is gone.
+    lock(&*file, name)?;
     directory
         .remove(temporary)
         .map_err(|error| Error::io(Operation::Remove, name, error))

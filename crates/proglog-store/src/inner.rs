@@ -20,7 +20,7 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering};
 
 /// What the handles of a store share.
 ///
-/// Locks are taken in this order: `syncing`, `writing`, `device`, `buffers`. The first three are held
+/// Locks are taken in this order: `closing`, `syncing`, `writing`, `device`, `buffers`. The first three are held
 /// across system calls, and readers never take them; `buffers` is held for bounded memory copies alone.
 /// Frames below `written` are in the file and do not change, unless they are rewound.
 pub(crate) struct Inner {
@@ -44,6 +44,8 @@ pub(crate) struct Inner {
     failure: OnceLock<Error>,
     sealed: AtomicBool,
     closed: AtomicBool,
+    /// Held by whoever closes the store.
+    closing: Mutex<()>,
 }
 
 impl fmt::Debug for Inner {
@@ -83,6 +85,7 @@ impl Inner {
             failure: OnceLock::new(),
             sealed: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            closing: Mutex::new(()),
         }
     }
 
@@ -170,6 +173,12 @@ impl Inner {
             push(&mut batch, index, kind);
         }
         let position = batch.finish();
+        let overfull = buffers.waiting() > self.buffer_len;
+        drop(buffers);
+        if overfull {
+            // If it cannot be written, the next append tells.
+            drop(self.flush());
+        }
         Ok(Appended {
             bytes_written: len as u64,
             position,
@@ -297,15 +306,19 @@ impl Inner {
     }
 
     pub(crate) fn sync(&self) -> Result<Boundary> {
-        self.sync_in_turn(&self.syncing.lock())
+        self.sync_in_turn(&self.syncing.lock(), None)
     }
 
-    /// Takes the guard of `syncing`.
-    fn sync_in_turn(&self, _turn: &MutexGuard<'_, ()>) -> Result<Boundary> {
+    pub(crate) fn sync_to(&self, to: Boundary) -> Result<Boundary> {
+        self.sync_in_turn(&self.syncing.lock(), Some(to))
+    }
+
+    /// Syncs everything, and claims it up to `to`. Takes the guard of `syncing`.
+    fn sync_in_turn(&self, _turn: &MutexGuard<'_, ()>, to: Option<Boundary>) -> Result<Boundary> {
         self.check_sound()?;
         {
             let buffers = self.buffers.lock();
-            if buffers.synced() == buffers.end() {
+            if buffers.synced() >= to.unwrap_or(buffers.end()) {
                 return Ok(buffers.synced());
             }
         }
@@ -315,8 +328,9 @@ impl Inner {
         self.file
             .sync_data()
             .map_err(|error| self.poison(Error::sync_failed(&self.name, error)))?;
-        self.buffers.lock().set_synced(end);
-        Ok(end)
+        let claimed = to.map_or(end, |to| to.min(end));
+        self.buffers.lock().set_synced(claimed);
+        Ok(claimed)
     }
 
     pub(crate) fn seal(&self) -> Result<()> {
@@ -326,9 +340,9 @@ impl Inner {
         }
         // Appends that passed the check hold the buffers; afterwards there are no more.
         drop(self.buffers.lock());
-        let sealed = self.sync_in_turn(&turn).and_then(|_| {
+        let sealed = self.sync_in_turn(&turn, None).and_then(|_| {
             if self.buffers.lock().push_closing_mark() {
-                self.sync_in_turn(&turn)?;
+                self.sync_in_turn(&turn, None)?;
             }
             Ok(())
         });
@@ -339,10 +353,19 @@ impl Inner {
     }
 
     pub(crate) fn close(&self) -> Result<()> {
+        // Held to the end: who closes a store that is being closed waits until it is.
+        let _closing = self.closing.lock();
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         let sealed = self.seal();
+        {
+            let _writing = self.writing.lock();
+            if let Err(error) = &sealed {
+                // What is still buffered stays there: the file may soon be another's.
+                drop(self.failure.set(error.clone()));
+            }
+        }
         let unlocked = self
             .file
             .unlock()

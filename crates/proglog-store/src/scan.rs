@@ -226,36 +226,102 @@ impl Scanner {
     }
 }
 
-/// How many bytes a search checks for each byte that it passes over, and at least.
+/// How many bytes a search checks of places that look like a frame with others behind it, for each
+/// byte that it passes over; and how many at least, of places that look like a frame at all.
 const RESYNC_WORK_RATIO: u64 = 64;
 const RESYNC_WORK_MIN: u64 = 64 << 20;
+/// How many frames have to seem to follow.
+const RESYNC_FOLLOWING: usize = 4;
 
 impl Scanner {
     /// Looks for the first place after the present one where a frame verifies, and goes on from
     /// there. `None` if there is none up to the end, or none that bounded work can find.
     pub(crate) fn resync(&mut self, source: &impl Source) -> Result<Option<Position>> {
         let from = self.next;
-        let mut work = 0;
-        let mut place = from.plus(1);
-        while place < self.end {
-            self.next = place;
-            let passed = place.get() - from.get();
+        let (mut work, mut extra_work) = (0, 0);
+        self.next = from.plus(1);
+        while self.skip_to_candidate(source)? {
+            let passed = self.next.get() - from.get();
             if work > RESYNC_WORK_MIN.max(passed.saturating_mul(RESYNC_WORK_RATIO)) {
                 break;
             }
-            let rest = self.rest(source, FRAME_HEADER_LEN)?;
-            let left = self.end.get() - place.get();
-            if let Ok(len) = self.verifier.frame_len(&self.block[rest..], place, left) {
-                work += len as u64;
-                match self.read(source) {
-                    Ok(_) => return Ok(Some(place)),
-                    Err(error @ Error::Io { .. }) => return Err(error),
-                    Err(_) => {}
+            if let Some(len) = self.candidate_len(source)? {
+                let len = len as u64;
+                // In random bytes many places look like a frame, but hardly one like several in a row.
+                let followed = self.is_followed(source, len)?;
+                let spent = if followed { &mut work } else { &mut extra_work };
+                if followed || *spent <= RESYNC_WORK_MIN {
+                    *spent += len;
+                    match self.read(source) {
+                        Ok(_) => return Ok(Some(self.next)),
+                        Err(error @ Error::Io { .. }) => return Err(error),
+                        Err(_) => {}
+                    }
                 }
             }
-            place = place.plus(1);
+            self.next = self.next.plus(1);
         }
         self.next = self.end;
         Ok(None)
+    }
+
+    /// Goes on to the next byte that a frame can start with; `false` if there is none.
+    fn skip_to_candidate(&mut self, source: &impl Source) -> Result<bool> {
+        while self.next < self.end {
+            let rest = self.rest(source, FRAME_HEADER_LEN)?;
+            let rest = &self.block[rest..];
+            if rest.is_empty() {
+                return Ok(false);
+            }
+            let left = usize::try_from(self.end.get() - self.next.get()).unwrap_or(usize::MAX);
+            let rest = &rest[..rest.len().min(left)];
+            if let Some(skip) = rest.iter().position(|byte| format::may_start_frame(*byte)) {
+                self.next = self.next.plus(skip as u64);
+                return Ok(true);
+            }
+            self.next = self.next.plus(rest.len() as u64);
+        }
+        Ok(false)
+    }
+
+    /// How long the frame at the present place would be; `None` if there can be none.
+    fn candidate_len(&mut self, source: &impl Source) -> Result<Option<usize>> {
+        let rest = self.rest(source, FRAME_HEADER_LEN)?;
+        let left = self.end.get() - self.next.get();
+        Ok(self
+            .verifier
+            .frame_len(&self.block[rest..], self.next, left)
+            .ok())
+    }
+
+    /// Whether what lies `len` bytes further on looks like some frames in a row too, or is the end.
+    fn is_followed(&mut self, source: &impl Source, len: u64) -> Result<bool> {
+        let mut position = self.next.plus(len);
+        for _ in 0..RESYNC_FOLLOWING {
+            let left = self.end.get() - position.get();
+            if left == 0 {
+                break;
+            }
+            let Ok(len) = self.peek_len(source, position, left)? else {
+                return Ok(false);
+            };
+            position = position.plus(len as u64);
+        }
+        Ok(true)
+    }
+
+    /// How long the frame at `position`, which lies further on, would be.
+    fn peek_len(
+        &self,
+        source: &impl Source,
+        position: Position,
+        left: u64,
+    ) -> Result<Result<usize>> {
+        let skip = usize::try_from(position.get() - self.block_start.get()).unwrap_or(usize::MAX);
+        if let Some(header) = self.block.get(skip..skip.saturating_add(FRAME_HEADER_LEN)) {
+            return Ok(self.verifier.frame_len(header, position, left));
+        }
+        let header = source.block(position, FRAME_HEADER_LEN)?;
+        Ok(self.verifier.frame_len(&header, position, left))
     }
 }

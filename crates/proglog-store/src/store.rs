@@ -170,7 +170,7 @@ impl Store {
         self.end().position.get()
     }
 
-    /// Whether nothing was ever appended.
+    /// Whether there is no frame at all, not even a mark.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -307,6 +307,17 @@ impl Store {
     pub fn sync(&self) -> Result<Boundary> {
         self.inner.check_open()?;
         self.inner.sync()
+    }
+
+    /// As [`Store::sync`], but takes no more than what lies below `to` for synced: what lies behind
+    /// can still be [rewound](Store::rewind).
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::sync`].
+    pub fn sync_to(&self, to: Boundary) -> Result<Boundary> {
+        self.inner.check_open()?;
+        self.inner.sync_to(to)
     }
 
     /// Hands a sync mark to the operating system that tells the recovery point, unless the newest

@@ -266,3 +266,17 @@ fn a_fill_that_panics_appends_nothing_and_harms_nothing() {
     store.close().unwrap();
     assert_eq!(payloads(&open(&directory)), [&b"before"[..], b"after"]);
 }
+
+#[test]
+fn a_sync_to_a_place_claims_nothing_behind_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    store.append(b"kept").unwrap();
+    let kept = store.end();
+    store.append(b"given up").unwrap();
+    assert_eq!(store.sync_to(kept).unwrap(), kept);
+    assert_eq!(store.recovery_point(), kept);
+    store.rewind(kept).unwrap();
+    store.close().unwrap();
+    assert_eq!(payloads(&open(&directory)), [b"kept"]);
+}

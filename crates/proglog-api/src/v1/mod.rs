@@ -54,6 +54,25 @@ impl Record {
     }
 }
 
+impl Record {
+    /// The same record in memory of its own. One that was read may be a slice of a larger block,
+    /// which it keeps in memory.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+        let headers = self.headers.iter().map(|header| Header {
+            name: header.name.clone(),
+            value: copy(&header.value),
+        });
+        Self {
+            value: copy(&self.value),
+            key: self.key.as_ref().map(copy),
+            headers: headers.collect(),
+            ..*self
+        }
+    }
+}
+
 /// A record of this value alone, which is not copied.
 impl From<Bytes> for Record {
     fn from(value: Bytes) -> Self {

@@ -1,0 +1,134 @@
+//! Defects that were found and mended, each as the shortest way to it.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::io;
+use std::time::Duration;
+
+use proglog_log::{Durability, ErrorKind, Log, Offset, Options, Record};
+use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
+
+fn options() -> Options {
+    Options::new().idle_after(Duration::MAX)
+}
+
+fn open(disk: &SimDisk, options: &Options) -> Log {
+    Log::open_in(disk.directory(), options).unwrap()
+}
+
+fn store_of(disk: &SimDisk) -> String {
+    let names = disk.file_names();
+    names
+        .into_iter()
+        .find(|name| name.ends_with(".log"))
+        .unwrap()
+}
+
+/// Bytes in which one place in some 1,400 looks like a frame.
+fn incompressible(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()[3]
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+/// A roll had synced the open group when the mark that seals the segment could not be written. The
+/// group then failed with the next write, as not appended, the log was poisoned, and the records were
+/// found after reopening.
+#[test]
+fn a_roll_that_only_fails_to_mark_acknowledges_what_it_has_synced() {
+    let disk = SimDisk::new();
+    let options = options().segment_bytes_max(1 << 10);
+    let log = open(&disk, &options);
+    log.append("first").unwrap();
+    let synced = log.submit("a".repeat(700)).unwrap();
+    let full = Fault::error(io::ErrorKind::StorageFull);
+    disk.inject(When::Next(CallKind::Write, 1), full);
+    let refused = log.submit("b".repeat(700)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::DiskFull);
+    assert_eq!(synced.wait().unwrap().start, Offset::new(1));
+    assert_eq!(log.append("c").unwrap(), Offset::new(2));
+    log.close().unwrap();
+    let log = open(&disk.crash(Survivors::LoseAll), &options);
+    let lens = log
+        .records(0)
+        .map(|record| record.unwrap().value.len())
+        .collect::<Vec<_>>();
+    assert_eq!(lens, [5, 700, 1]);
+}
+
+/// A batch larger than the buffer stayed in it, all of it lost with the process, though the buffer is
+/// said to hold no more than 512 KiB.
+#[test]
+fn a_batch_larger_than_the_buffer_is_handed_over_at_once() {
+    let disk = SimDisk::new();
+    let options = options().durability(Durability::Buffered);
+    let log = open(&disk, &options);
+    let record = Record::new(vec![1; 1 << 20]);
+    log.append_batch(vec![record; 10]).unwrap();
+    let log = open(&disk.crash(Survivors::KeepAll), &options);
+    assert_eq!(log.end_offset(), Offset::new(10));
+}
+
+/// The search for the next frame gave up within a large record of random bytes, which are full of
+/// places that look like frames, and took the records behind for damaged.
+#[test]
+fn a_large_damaged_record_hides_no_neighbour() {
+    for len in [1 << 20, 16 << 20] {
+        let options = options().record_bytes_max(16 << 20);
+        let disk = SimDisk::new();
+        let log = open(&disk, &options);
+        log.append(incompressible(len)).unwrap();
+        for number in 1..6 {
+            log.append(format!("small {number}")).unwrap();
+        }
+        let killed = disk.crash(Survivors::KeepAll);
+        // A bit of the first record's length.
+        killed.flip(&store_of(&killed), 8192 + 3, 0);
+        let log = open(&killed, &options);
+        assert_eq!(log.read(0).unwrap_err().kind(), ErrorKind::Corrupt);
+        for number in 1..6_u64 {
+            assert_eq!(log.read(number).unwrap().value, format!("small {number}"));
+        }
+    }
+}
+
+/// Opening asked each of the newest records for its time, and each damaged one set off a search of
+/// all that was damaged: minutes, for some megabytes.
+#[test]
+fn much_damage_at_the_end_is_read_over_once() {
+    let disk = SimDisk::new();
+    let log = open(&disk, &options());
+    let values = (0..4000).map(|number| format!("{number:04000}"));
+    log.append_batch(values.collect::<Vec<_>>()).unwrap();
+    log.close().unwrap();
+    let name = store_of(&disk);
+    let mut bytes = disk.read_file(&name);
+    let end = bytes.len() - 32;
+    bytes[end - 6_000_000..end].fill(0);
+    disk.write_file(&name, &bytes);
+    let log = open(&disk, &options());
+    assert_eq!(log.end_offset(), Offset::new(4000));
+    assert_eq!(log.read(0).unwrap().value, format!("{:04000}", 0));
+    for number in 3000..4000_u64 {
+        assert_eq!(log.read(number).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    assert_eq!(log.append("goes on").unwrap(), Offset::new(4000));
+}
+
+/// The active segment kept the limit that it was made with, and the log did not go on to the next.
+#[test]
+fn a_larger_limit_holds_from_the_next_opening_on() {
+    for first in [None, Some("a record")] {
+        let disk = SimDisk::new();
+        let log = open(&disk, &options());
+        first.map(|value| log.append(value).unwrap());
+        log.close().unwrap();
+        let log = open(&disk, &options().record_bytes_max(4 << 20));
+        let offset = log.append(vec![0; 2 << 20]).unwrap();
+        assert_eq!(log.read(offset).unwrap().value.len(), 2 << 20);
+    }
+}
