@@ -13,7 +13,6 @@
 //! seen them. When a sync fails nothing is known, and the log is poisoned.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use proglog_store::Boundary;
 
@@ -25,9 +24,6 @@ use crate::segment::OpenSegment;
 use crate::shared::{Shared, Visible, Writer};
 use crate::sync::{MutexGuard, Ordering};
 use crate::ticket::{Driver, Group};
-
-/// How long after a sync a log counts as idle, if nothing was appended since.
-const IDLE: Duration = Duration::from_millis(250);
 
 /// How many bytes are appended before the checkpoint is written anew, at the most.
 const CHECKPOINT_BYTES: u64 = 16 << 20;
@@ -254,7 +250,7 @@ impl Shared {
             return;
         }
         let this = self.this.clone();
-        runtime::spawn_after(IDLE, move || {
+        runtime::spawn_after(self.options.idle_after, move || {
             if let Some(shared) = this.upgrade() {
                 shared.mark_scheduled.store(false, Ordering::Release);
                 let store = shared.writer.lock().active.store.clone();

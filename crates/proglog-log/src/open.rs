@@ -23,9 +23,8 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     options.validate()?;
     check_is_log(&list(&*directory)?)?;
     let lock = lock(&*directory)?;
-    // Only now nobody else changes anything. The names of an earlier process may not be durable.
+    // Only now nobody else changes anything.
     let names = list(&*directory)?;
-    sync_directory(&*directory)?;
     let bases = segment_bases(&names);
     let mut checkpoint = open_checkpoint(&directory, &names, &bases)?;
     let labels = read_labels(&*directory, bases, checkpoint.current().log_id)?;
@@ -148,12 +147,6 @@ fn segment_bases(names: &[String]) -> Vec<Offset> {
         .iter()
         .filter_map(|name| names::parse_store(name))
         .collect()
-}
-
-fn sync_directory(directory: &dyn Directory) -> Result<()> {
-    directory
-        .sync()
-        .map_err(|error| Error::io(Operation::SyncDirectory, LOCK, error))
 }
 
 /// A log has a checkpoint or a segment; a directory that has neither must hold nothing at all.

@@ -41,6 +41,7 @@ pub struct Options {
     pub(crate) record_bytes_max: usize,
     pub(crate) batch_bytes_max: usize,
     pub(crate) set_aside_files_max: usize,
+    pub(crate) idle_after: Duration,
 }
 
 impl Default for Options {
@@ -51,6 +52,7 @@ impl Default for Options {
             record_bytes_max: 1 << 20,
             batch_bytes_max: 16 << 20,
             set_aside_files_max: 100,
+            idle_after: Duration::from_millis(250),
         }
     }
 }
@@ -103,6 +105,15 @@ impl Options {
     /// more. Default: 100.
     pub fn set_aside_files_max(mut self, files: usize) -> Self {
         self.set_aside_files_max = files;
+        self
+    }
+
+    /// How long after a sync, with nothing appended since, the log counts as idle. It then writes a
+    /// mark of 32 bytes that all of it is synced: if the process is killed afterwards, damage to what
+    /// was acknowledged last is known for what it is. [`Duration::MAX`] means never.
+    /// Default: 250 milliseconds.
+    pub fn idle_after(mut self, time: Duration) -> Self {
+        self.idle_after = time;
         self
     }
 

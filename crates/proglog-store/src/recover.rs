@@ -122,12 +122,6 @@ pub(crate) fn recover(
     options: &Options,
 ) -> Result<Recovery> {
     let found = find_end(source, verifier, options.known_synced)?;
-    if !found.closed {
-        // Whoever made the file may have ended before its name was durable.
-        directory
-            .sync()
-            .map_err(|error| Error::sync_failed(source.name, error))?;
-    }
     let set_aside = mend(directory, source, &found, options.set_aside_files_max)?;
     Ok(Recovery {
         end: found.end,

@@ -59,7 +59,11 @@ fn value(number: u64) -> String {
 }
 
 fn open(disk: &SimDisk) -> Checked<Log> {
-    Log::open_in(disk.directory(), &Options::new()).map_err(told)
+    Log::open_in(
+        disk.directory(),
+        &Options::new().idle_after(std::time::Duration::MAX),
+    )
+    .map_err(told)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]

@@ -228,6 +228,7 @@ impl Run {
     /// A run on a disk whose log is not open, with what is known of it.
     pub(crate) fn new(workload: &Workload, disk: SimDisk, history: History) -> Self {
         let options = Options::new()
+            .idle_after(std::time::Duration::MAX)
             .segment_bytes_max(workload.segment_bytes_max)
             .durability(workload.durability);
         Self {

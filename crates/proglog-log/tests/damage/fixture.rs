@@ -12,7 +12,9 @@ pub(crate) const HEADER_LEN: u64 = 8192;
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 pub(crate) fn options() -> Options {
-    Options::new().segment_bytes_max(1 << 10)
+    // Nothing is written but what a test asks for.
+    let never = std::time::Duration::MAX;
+    Options::new().segment_bytes_max(1 << 10).idle_after(never)
 }
 
 /// A record of the log, and where it lies.
