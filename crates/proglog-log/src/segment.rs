@@ -26,6 +26,9 @@ const OPEN_SEALED_MAX: usize = 64;
 static OPEN_SEALED: LazyLock<Cache<u64, Arc<OpenSegment>>> =
     LazyLock::new(|| Cache::new(OPEN_SEALED_MAX));
 
+/// How many damaged records of a segment are remembered.
+const DAMAGED_MAX: usize = 4096;
+
 /// What a read fetches when the index does not know where the record ends.
 const READ_GUESS: u64 = 4 << 10;
 
@@ -144,8 +147,8 @@ pub(crate) struct OpenSegment {
     file: Arc<str>,
     pub(crate) store: Store,
     pub(crate) index: Index,
-    /// The pages of the index that were compared with the store: what they find damaged is.
-    walked: Mutex<HashSet<u64>>,
+    /// Records that the store itself was searched for and are damaged: to be told of at once.
+    damaged: Mutex<HashSet<u64>>,
 }
 
 impl OpenSegment {
@@ -163,7 +166,7 @@ impl OpenSegment {
             file: names::store(base).into(),
             store,
             index,
-            walked: Mutex::new(HashSet::new()),
+            damaged: Mutex::new(HashSet::new()),
         }
     }
 
@@ -177,7 +180,7 @@ impl OpenSegment {
         if let Some(entry) = self.index.entry(number) {
             match self.read_entry(entry, offset) {
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    if self.walked.lock().contains(&index::place(number).0) {
+                    if self.damaged.lock().contains(&number) {
                         return Err(error);
                     }
                 }
@@ -185,7 +188,15 @@ impl OpenSegment {
             }
         }
         // Either the record is damaged or the index is wrong: the store tells.
-        self.read_entry(self.locate(number)?, offset)
+        let read = self.read_entry(self.locate(number)?, offset);
+        if matches!(read, Err(Error::Corrupt { .. })) {
+            let mut damaged = self.damaged.lock();
+            if damaged.len() == DAMAGED_MAX {
+                damaged.clear();
+            }
+            damaged.insert(number);
+        }
+        read
     }
 
     /// As [`OpenSegment::read`], but takes the index at its word: a single read, also where much is
@@ -249,7 +260,6 @@ impl OpenSegment {
             },
         )?;
         self.index.restore_page(page, &entries);
-        self.walked.lock().insert(page);
         Entry::of(&entries, at)
             .ok_or_else(|| self.corrupt(self.base.plus(number), self.store.end().position, None))
     }
