@@ -123,8 +123,7 @@ impl<const N: usize> From<&[u8; N]> for Batch {
 }
 
 /// The size of a record that limits speak of: the bytes of its value, key and headers, and 32 for
-/// each header. Its encoding is at most [`RECORD_OVERHEAD_MAX`](crate::options::RECORD_OVERHEAD_MAX)
-/// bytes longer.
+/// each header. Its encoding is at most [`RECORD_OVERHEAD_MAX`] bytes longer.
 pub(crate) fn size(record: &Record) -> usize {
     let headers = record
         .headers
