@@ -37,7 +37,7 @@ enum Durability {
     Synced,
     /// The end of the process; a power loss may take the last second
     Interval,
-    /// Neither; up to 256 KiB are in the process alone
+    /// Neither; up to 512 KiB are in the process alone
     Buffered,
 }
 
