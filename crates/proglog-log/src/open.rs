@@ -45,6 +45,7 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
         records: checkpoint.current().start..end,
         recovery_point: base.plus(found.recovery_point.frames),
         set_aside: found.set_aside.clone(),
+        zeros_cut: found.zeros_cut,
         damaged: found
             .damaged
             .map(|position| (names::store(base).into(), position)),

@@ -23,6 +23,9 @@ pub struct Recovery {
     /// own. Most likely it was never acknowledged. It is ambiguous, in that it cannot be told from
     /// damage to what was acknowledged last, just before the log ended without being closed.
     pub set_aside: Option<SetAside>,
+    /// How many bytes of zeros were cut from the end of the newest segment: space that was made ready
+    /// for appends, or what a file system leaves after a crash. They hold nothing, and are not kept.
+    pub zeros_cut: u64,
     /// The first damage found below the recovery point: a segment's file name and the place in it.
     /// Records there are unreadable, all others are not. Only what was scanned counts: damage
     /// elsewhere shows when it is read.

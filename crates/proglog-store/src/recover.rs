@@ -17,6 +17,7 @@
 //!
 //! A crash at any point leaves a file on which this can run again.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -48,6 +49,10 @@ pub struct Recovery {
     /// the end of an unfinished write. Only if what was synced last, with no mark behind it yet, was
     /// damaged afterwards, can it be more than that: nothing in the file can tell the two apart.
     pub set_aside: Option<SetAside>,
+    /// How many bytes of zeros were cut from the end of the file, behind the data and behind what was
+    /// set aside: space that was made ready for appends, or what a file system leaves after a crash.
+    /// They hold nothing, so they are counted and not kept.
+    pub zeros_cut: u64,
     /// Whether one copy of the header was damaged and was restored from the other.
     pub header_restored: bool,
     /// How many bytes of frames were read and verified.
@@ -63,6 +68,7 @@ impl Recovery {
             clean: true,
             damaged: None,
             set_aside: None,
+            zeros_cut: 0,
             header_restored: false,
             bytes_scanned: 0,
         }
@@ -122,13 +128,21 @@ pub(crate) fn recover(
     options: &Options,
 ) -> Result<Recovery> {
     let found = find_end(source, verifier, options.known_synced)?;
-    let set_aside = mend(directory, source, &found, options.set_aside_files_max)?;
+    let torn = torn(source, &found)?;
+    let set_aside = mend(
+        directory,
+        source,
+        &found,
+        &torn,
+        options.set_aside_files_max,
+    )?;
     Ok(Recovery {
         end: found.end,
         recovery_point: found.recovery_point,
         clean: found.closed || found.file_end == Position::ZERO,
         damaged: found.damaged,
         set_aside,
+        zeros_cut: found.file_end.get() - torn.end.get(),
         header_restored: false,
         bytes_scanned: found.bytes_scanned,
     })
@@ -284,16 +298,21 @@ fn newest_mark(
     Ok(newest)
 }
 
-/// Makes the file what `found` says of it, all of it durable.
+/// What lies behind the data, without the zeros at its end.
+fn torn(source: FileSource<'_>, found: &Found) -> Result<Range<Position>> {
+    let end = last_nonzero(source, found.end.position, found.file_end)?;
+    Ok(found.end.position..end)
+}
+
+/// Makes the file what `found` says of it, without what is `torn`, all of it durable.
 fn mend(
     directory: &dyn Directory,
     source: FileSource<'_>,
     found: &Found,
+    torn: &Range<Position>,
     set_aside_files_max: usize,
 ) -> Result<Option<SetAside>> {
     let FileSource { file, name } = source;
-    let torn_end = last_nonzero(source, found.end.position, found.file_end)?;
-    let torn = found.end.position..torn_end;
     let set_aside = if torn.is_empty() {
         None
     } else {
@@ -325,7 +344,7 @@ fn mend(
 /// Writes over `range` what `change` makes of the bytes there.
 fn rewrite(
     source: FileSource<'_>,
-    range: std::ops::Range<Position>,
+    range: Range<Position>,
     change: impl Fn(&[u8]) -> Result<Vec<u8>>,
 ) -> Result<()> {
     for_each_block(source, range, |position, block| {
@@ -350,7 +369,7 @@ fn last_nonzero(source: FileSource<'_>, from: Position, end: Position) -> Result
 
 pub(crate) fn for_each_block(
     source: FileSource<'_>,
-    range: std::ops::Range<Position>,
+    range: Range<Position>,
     mut visit: impl FnMut(Position, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let mut position = range.start;

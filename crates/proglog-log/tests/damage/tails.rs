@@ -105,6 +105,8 @@ fn appended(fixture: &Fixture, disk: &SimDisk, file: &str, bytes: &[u8], tail: &
         return;
     }
     let nonzero = tail.iter().rposition(|byte| *byte != 0);
+    let kept = nonzero.map_or(0, |last| last + 1);
+    assert_eq!(recovery.zeros_cut, (tail.len() - kept) as u64, "{what}");
     match (nonzero, recovery.set_aside) {
         (None, None) => {}
         (Some(last), Some(set_aside)) => {

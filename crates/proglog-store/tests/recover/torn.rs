@@ -14,9 +14,10 @@ fn opens_with(disk: &SimDisk, expected: &[&str], torn: &[u8]) {
     assert_eq!(store.recovery().damaged, None);
     assert_eq!(store.recovery().end, store.end());
     assert_eq!(store.end().frames, expected.len() as u64);
-    // Zeros at the end are not kept.
+    // Zeros at the end are counted, and not kept.
     let nonzero = torn.iter().rposition(|byte| *byte != 0);
-    let torn = &torn[..nonzero.map_or(0, |last| last + 1)];
+    let (torn, zeros) = torn.split_at(nonzero.map_or(0, |last| last + 1));
+    assert_eq!(store.recovery().zeros_cut, zeros.len() as u64);
     match &store.recovery().set_aside {
         Some(set_aside) => {
             assert_eq!(disk.read_file(&set_aside.file), torn);
@@ -131,11 +132,12 @@ fn a_payload_that_was_damaged_in_the_last_group_is_set_aside() {
 }
 
 #[test]
-fn zeros_behind_the_end_are_cut_and_not_kept() {
+fn zeros_behind_the_end_are_cut_counted_and_not_kept() {
     for len in [1, 7, 8, 31, 32, 33, 4096, 1 << 20] {
         let disk = killed(&THREE);
-        extend(&disk, &vec![0; len]);
-        opens_with(&disk, &["first", "second", "third"], b"");
+        let zeros = vec![0; len];
+        extend(&disk, &zeros);
+        opens_with(&disk, &["first", "second", "third"], &zeros);
     }
 }
 
@@ -143,8 +145,8 @@ fn zeros_behind_the_end_are_cut_and_not_kept() {
 fn garbage_behind_the_end_is_set_aside_without_the_zeros_behind_it() {
     for len in [1, 7, 8, 31, 32, 33, 4096, 300_000] {
         let disk = killed(&THREE);
-        let garbage = vec![0xff; len];
-        extend(&disk, &[&garbage[..], &[0; 100]].concat());
+        let garbage = [vec![0xff; len], vec![0; 100]].concat();
+        extend(&disk, &garbage);
         opens_with(&disk, &["first", "second", "third"], &garbage);
     }
 }
