@@ -8,9 +8,9 @@
 //! ```text
 //!  0       8         10     12        16       24       40      48        56         64
 //!  +-------+---------+------+---------+--------+--------+-------+---------+----------+
-//!  | magic | version | data | segment | number | log id | start | segment | position |
-//!  | 8     | u16     | len  | exists  | u64    | u128   | u64   | base    | u64      |
-//!  |       |         | u16  | u32     |        |        |       | u64     |          |
+//!  | magic | version | data | flags   | number | log id | start | segment | position |
+//!  | 8     | u16     | len  | u32     | u64    | u128   | u64   | base    | u64      |
+//!  |       |         | u16  |         |        |        |       | u64     |          |
 //!  +-------+---------+------+---------+--------+--------+-------+---------+----------+
 //!  64       72     1096   1100
 //!  +--------+------+------+     `start` is the log start offset. The recovery point is `position`
@@ -18,6 +18,9 @@
 //!  | u64    | 1024 | u32  |     `frames` records: so its offset is segment base + frames. `data` is
 //!  +--------+------+------+     the application's. `crc` is the CRC-32C of the bytes before it.
 //! ```
+//!
+//! Of the flags, bit 0 says that the log has had a segment, and bit 1 that it is being cut: what lies
+//! at and above the recovery point is to go, whatever it is.
 
 use std::sync::Arc;
 
@@ -38,8 +41,8 @@ const MAGIC: [u8; 8] = *b"\x8bprochkp";
 
 const VERSION_AT: usize = MAGIC.len();
 const DATA_LEN_AT: usize = VERSION_AT + 2;
-const EXISTS_AT: usize = DATA_LEN_AT + 2;
-const NUMBER_AT: usize = EXISTS_AT + 4;
+const FLAGS_AT: usize = DATA_LEN_AT + 2;
+const NUMBER_AT: usize = FLAGS_AT + 4;
 const LOG_ID_AT: usize = NUMBER_AT + 8;
 const START_AT: usize = LOG_ID_AT + 16;
 const BASE_AT: usize = START_AT + 8;
@@ -48,6 +51,9 @@ const FRAMES_AT: usize = POSITION_AT + 8;
 const DATA_AT: usize = FRAMES_AT + 8;
 const CRC_AT: usize = DATA_AT + DATA_LEN_MAX;
 const USED: usize = CRC_AT + 4;
+/// The flags.
+const EXISTS: u32 = 1;
+const CUT: u32 = 2;
 const _: () = assert!(USED == 1100 && USED <= SLOT_LEN);
 
 /// What a checkpoint holds.
@@ -58,6 +64,9 @@ pub(crate) struct Checkpoint {
     pub(crate) start: Offset,
     /// Whether the log had a segment yet. Only one that never had may be without.
     pub(crate) segment_exists: bool,
+    /// Whether all that lies at and above the recovery point is to be dropped, before anything is
+    /// appended: see [`cut`](crate::cut).
+    pub(crate) cut: bool,
     /// The newest segment.
     pub(crate) segment_base: Offset,
     /// What of that segment is durable. Those before it are durable as a whole.
@@ -80,7 +89,9 @@ impl Checkpoint {
         slot[..MAGIC.len()].copy_from_slice(&MAGIC);
         BigEndian::write_u16(&mut slot[VERSION_AT..], VERSION);
         BigEndian::write_u16(&mut slot[DATA_LEN_AT..], data_len);
-        BigEndian::write_u32(&mut slot[EXISTS_AT..], self.segment_exists.into());
+        let exists = if self.segment_exists { EXISTS } else { 0 };
+        let cut = if self.cut { CUT } else { 0 };
+        BigEndian::write_u32(&mut slot[FLAGS_AT..], exists | cut);
         BigEndian::write_u64(&mut slot[NUMBER_AT..], number);
         BigEndian::write_u128(&mut slot[LOG_ID_AT..], self.log_id);
         BigEndian::write_u64(&mut slot[START_AT..], self.start.get());
@@ -108,13 +119,15 @@ impl Checkpoint {
         let data_len = usize::from(BigEndian::read_u16(&slot[DATA_LEN_AT..]));
         let position = BigEndian::read_u64(&slot[POSITION_AT..]);
         let frames = BigEndian::read_u64(&slot[FRAMES_AT..]);
+        let flags = BigEndian::read_u32(&slot[FLAGS_AT..]);
         if data_len > DATA_LEN_MAX || frames > position / FRAME_OVERHEAD {
             return Err(SlotFault::Damaged);
         }
         let checkpoint = Self {
             log_id: BigEndian::read_u128(&slot[LOG_ID_AT..]),
             start: Offset::new(BigEndian::read_u64(&slot[START_AT..])),
-            segment_exists: BigEndian::read_u32(&slot[EXISTS_AT..]) != 0,
+            segment_exists: flags & EXISTS != 0,
+            cut: flags & CUT != 0,
             segment_base: Offset::new(BigEndian::read_u64(&slot[BASE_AT..])),
             recovery_point: Boundary {
                 position: Position::new(position),
@@ -224,6 +237,13 @@ impl CheckpointFile {
         Ok(())
     }
 
+    /// Writes `next` to both slots; on return it is durable in each, so that damage to one of them does
+    /// not bring back what was before. After an error either may count when the log is opened again.
+    pub(crate) fn write_twice(&mut self, next: &Checkpoint) -> Result<()> {
+        self.write(next.clone())?;
+        self.write(next.clone())
+    }
+
     fn write_to(&self, slot: u64, bytes: &[u8]) -> Result<()> {
         let file = self
             .directory
@@ -252,6 +272,7 @@ mod tests {
             log_id: 1 << 120,
             start: Offset::new(2),
             segment_exists: true,
+            cut: true,
             segment_base: Offset::new(3),
             recovery_point: Boundary {
                 position: Position::new(45),
@@ -264,7 +285,7 @@ mod tests {
     #[test]
     fn a_slot_has_exactly_these_bytes() {
         let slot = checkpoint().encode(6);
-        let mut expected = b"\x8bprochkp\0\x01\0\x03\0\0\0\x01\0\0\0\0\0\0\0\x06\x01".to_vec();
+        let mut expected = b"\x8bprochkp\0\x01\0\x03\0\0\0\x03\0\0\0\0\0\0\0\x06\x01".to_vec();
         expected.extend([0; 15]);
         for number in [2, 3, 45, 5_u64] {
             expected.extend(number.to_be_bytes());

@@ -21,8 +21,8 @@ use crate::offset::Offset;
 use crate::options::Durability;
 use crate::runtime;
 use crate::segment::OpenSegment;
-use crate::shared::{Shared, Visible, Writer};
-use crate::sync::Ordering;
+use crate::shared::{Shared, Writer, place};
+use crate::sync::{MutexGuard, Ordering};
 use crate::ticket::{Driver, Group};
 
 /// How many bytes are appended before the checkpoint is written anew, at the most.
@@ -47,17 +47,30 @@ struct ClosedGroup {
     end: (Offset, Boundary),
 }
 
+/// The lead, held by the one thread that brings groups to their outcome. Whoever waits for one in the
+/// meantime sleeps; so when the lead is given up, it is passed on.
+pub(crate) struct Lead<'a> {
+    shared: &'a Shared,
+    lead: Option<MutexGuard<'a, ()>>,
+}
+
+impl Drop for Lead<'_> {
+    /// Wakes one that waits for the open group, to lead it. The writer's lock must not be held.
+    fn drop(&mut self) {
+        self.lead.take();
+        self.shared.writer.lock().group.wake_one();
+    }
+}
+
 impl Driver for Shared {
     fn drive(&self, group: &Group) {
-        let Some(lead) = self.lead.try_lock() else {
+        let Some(_lead) = self.try_lead() else {
             return;
         };
         if !group.is_complete() {
             // A failure is told through the group.
             drop(self.commit_group(self.commit_for_durability()));
         }
-        drop(lead);
-        self.pass_lead_on();
     }
 
     fn drive_in_background(&self) {
@@ -86,21 +99,37 @@ impl Shared {
 
     /// Takes the lead, as soon as it is free, and brings the open group to its outcome.
     pub(crate) fn commit(&self, commit: Commit) -> Result<()> {
-        let lead = self.lead.lock();
-        let committed = self.commit_group(commit);
-        drop(lead);
-        self.pass_lead_on();
-        committed
+        let _lead = self.lead();
+        self.commit_group(commit)
     }
 
-    /// Wakes one that waits for the open group, to lead it.
-    fn pass_lead_on(&self) {
-        self.writer.lock().group.wake_one();
+    /// Takes the lead, as soon as it is free.
+    pub(crate) fn lead(&self) -> Lead<'_> {
+        Lead {
+            shared: self,
+            lead: Some(self.lead.lock()),
+        }
+    }
+
+    /// Takes the lead, if it is free.
+    fn try_lead(&self) -> Option<Lead<'_>> {
+        let lead = self.lead.try_lock()?;
+        Some(Lead {
+            shared: self,
+            lead: Some(lead),
+        })
     }
 
     /// Brings the open group to its outcome, and returns it. The caller has the lead.
     fn commit_group(&self, commit: Commit) -> Result<()> {
-        let closed = Self::close_group(&mut self.writer.lock());
+        let closed = {
+            let mut writer = self.writer.lock();
+            if writer.sealed {
+                // All of it is on the device, and acknowledged.
+                return Ok(());
+            }
+            Self::close_group(&mut writer)
+        };
         let store = &closed.segment.store;
         let committed = match commit {
             Commit::Flush => store.flush(),
@@ -111,7 +140,7 @@ impl Shared {
         if let Err(error) = committed {
             return self.fail(closed, error.into());
         }
-        self.show(&closed.segment, closed.end);
+        self.view.acknowledge(place(&closed.segment, closed.end));
         closed.group.settle(Ok(()));
         closed.segment.index.write_full_pages(closed.end.1.frames);
         match commit {
@@ -135,19 +164,6 @@ impl Shared {
             segment,
             start,
             end,
-        }
-    }
-
-    /// Lets readers see what lies below `end`, in this segment and those before it.
-    pub(crate) fn show(&self, segment: &Arc<OpenSegment>, end: (Offset, Boundary)) {
-        let mut visible = self.visible.lock();
-        if visible.end < end.0 {
-            *visible = Visible {
-                end: end.0,
-                base: segment.base(),
-                position: end.1.position,
-            };
-            self.visible_end.store(end.0.get(), Ordering::Release);
         }
     }
 
@@ -183,6 +199,7 @@ impl Shared {
                 segment.index.truncate(start.1.frames);
                 writer.next = start.0;
                 writer.group_start = start;
+                self.view.append(place(&segment, start));
                 group.settle(Err(error.clone()));
                 behind.settle(Err(Error::GivenUp {
                     source: Arc::new(error.clone()),

@@ -5,6 +5,7 @@ use std::iter::FusedIterator;
 use std::ops::Range;
 
 use crate::error::Result;
+use crate::follow::Follow;
 use crate::offset::Offset;
 use crate::record::{Batch, Record};
 use crate::ticket::Ticket;
@@ -31,6 +32,14 @@ pub trait CommitLog: Debug + Send + Sync {
     /// or the device is full or fails.
     fn submit(&self, batch: Batch) -> Result<Ticket>;
 
+    /// As [`submit`](CommitLog::submit), but only if the first record would get the offset `expected`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndMoved`](crate::Error::EndMoved) if the next offset to be assigned is another, and as
+    /// [`submit`](CommitLog::submit).
+    fn submit_at(&self, expected: Offset, batch: Batch) -> Result<Ticket>;
+
     /// Reads the record at `offset`.
     ///
     /// # Errors
@@ -45,11 +54,23 @@ pub trait CommitLog: Debug + Send + Sync {
     /// [`read`](CommitLog::read) returns.
     fn records(&self, from: Offset) -> Records;
 
+    /// The records from `from` on, and those still to come: at the end it waits until there is more.
+    /// Otherwise as [`records`](CommitLog::records).
+    fn follow(&self, from: Offset) -> Follow;
+
     /// The lowest offset that can be read (inclusive).
     fn start_offset(&self) -> Offset;
 
     /// The end of what can be read (exclusive).
     fn end_offset(&self) -> Offset;
+
+    /// Drops the records below `start`, for good. Does nothing if it is not above the log's start.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange) if `start` is past the end, and what the file
+    /// system says.
+    fn trim(&self, start: Offset) -> Result<()>;
 
     /// Makes all that was submitted before durable.
     ///

@@ -64,6 +64,24 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
+    /// The append was to come at an offset that is not the next: somebody else has appended, or the
+    /// log does not go as far. Nothing was appended.
+    #[error("expected to append at offset {expected}, but the log's end is {end}")]
+    EndMoved {
+        /// The offset that was expected to be the next.
+        expected: Offset,
+        /// The next offset to be assigned.
+        end: Offset,
+    },
+    /// A log is reset to go on from its end or later, never from an offset that was assigned already.
+    /// Nothing was changed.
+    #[error("cannot go on from offset {next}: the log's end is {end}")]
+    ResetBelowEnd {
+        /// The offset asked for.
+        next: Offset,
+        /// The next offset to be assigned.
+        end: Offset,
+    },
     /// The application's data does not fit in the checkpoint. Nothing was changed.
     #[error("application data of {len} bytes is larger than {max}")]
     ApplicationDataTooLarge {
@@ -170,6 +188,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The caller asked for what cannot be.
     InvalidInput,
+    /// The log's end is not where the caller expected it.
+    EndMoved,
     /// Somebody else has the log open.
     Locked,
     /// The directory is no log.
@@ -202,9 +222,10 @@ impl Error {
             Self::RecordTooLarge { .. }
             | Self::BatchTooLarge { .. }
             | Self::ApplicationDataTooLarge { .. } => ErrorKind::TooLarge,
+            Self::EndMoved { .. } => ErrorKind::EndMoved,
             Self::Locked => ErrorKind::Locked,
             Self::NotALog { .. } => ErrorKind::NotALog,
-            Self::Options(_) => ErrorKind::InvalidInput,
+            Self::Options(_) | Self::ResetBelowEnd { .. } => ErrorKind::InvalidInput,
             Self::Store(error) => kind_of_store(error.kind()),
             Self::Poisoned { .. } => ErrorKind::Poisoned,
             Self::GivenUp { source } => source.kind(),

@@ -17,6 +17,7 @@
 //! Entries that are not in the file yet are in memory. Only entries of records that are sure to stay
 //! are written.
 
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use byteorder::{BigEndian, ByteOrder};
@@ -166,6 +167,28 @@ impl Index {
             }
         }
         Entry::of(&self.page(page)?, at)
+    }
+
+    /// How many of the records `numbers` lie within `bytes_max` bytes from the start of the first, but
+    /// at least one, and where the last of them ends. Looks at one page; `None` if that does not tell.
+    pub(crate) fn limit(&self, numbers: Range<u64>, bytes_max: u64) -> Option<(u64, Position)> {
+        let (page, at) = place(numbers.start);
+        let tail = self.tail.lock();
+        let in_file;
+        let entries = if page >= tail.first_page {
+            let skip = usize::try_from(page - tail.first_page).ok()?;
+            tail.entries.get(skip * PAGE_ENTRIES + at..)?
+        } else {
+            drop(tail);
+            in_file = self.page(page)?;
+            in_file.get(at..)?
+        };
+        let first = u64::from(*entries.first()?);
+        let fits = |entry: &&u32| u64::from(**entry).saturating_sub(first) <= bytes_max;
+        let count = entries[1..].iter().take_while(fits).count().max(1);
+        let end = Position::new((*entries.get(count)?).into());
+        let count = (count as u64).min(numbers.end - numbers.start);
+        Some((count, end))
     }
 
     /// Puts a page that was made again from the store in the cache. It is not written: whoever

@@ -6,17 +6,20 @@ use proglog_store::Frames;
 
 use crate::error::{Error, Result};
 use crate::offset::Offset;
+use crate::reader::Reader;
 use crate::record::Record;
 use crate::segment::OpenSegment;
-use crate::shared::{Readable, Shared};
+use crate::view::Readable;
 
 /// A walk over a log's records in large blocks, up to what is visible.
 ///
 /// What it reads ahead never goes beyond what was visible: above that, bytes may still be replaced.
 pub(crate) struct Walk {
-    shared: Arc<Shared>,
+    reader: Reader,
     next: Offset,
     run: Option<Run>,
+    /// How many bytes of a segment a run takes at the most.
+    run_bytes_max: Option<usize>,
 }
 
 /// Records that lie one behind the other in one segment.
@@ -28,44 +31,74 @@ struct Run {
 }
 
 impl Walk {
-    pub(crate) fn new(shared: Arc<Shared>, from: Offset) -> Self {
+    pub(crate) fn new(reader: Reader, from: Offset) -> Self {
         Self {
-            shared,
+            reader,
             next: from,
             run: None,
+            run_bytes_max: None,
         }
+    }
+
+    /// A walk that reads no more than so many bytes at a time, if a record is not longer.
+    pub(crate) fn limited(reader: Reader, from: Offset, run_bytes_max: usize) -> Self {
+        Self {
+            run_bytes_max: Some(run_bytes_max),
+            ..Self::new(reader, from)
+        }
+    }
+
+    /// Whether the next record takes another run.
+    pub(crate) fn run_is_over(&self) -> bool {
+        self.run.as_ref().is_none_or(|run| self.next >= run.end)
     }
 
     fn step(&mut self) -> Result<Option<Record>> {
         let run = self.run.take();
+        let view = self.reader.view();
         // Closed or not, an iterator that has ended keeps no file open.
-        self.shared.check_open()?;
+        view.check_open()?;
         let offset = self.next;
         let mut run = match run {
-            Some(run) if offset < run.end => run,
+            Some(run) if offset < run.end => {
+                view.check_not_trimmed(offset, self.reader.visibility())?;
+                run
+            }
             _ => match self.start_run(offset)? {
                 Some(run) => run,
                 None => return Ok(None),
             },
         };
-        let record = run.read(offset)?;
+        let read = run.read(offset);
+        let record = read.map_err(|error| self.reader.or_gone(error, offset))?;
         self.run = Some(run);
         self.next = offset.plus(1);
         Ok(Some(record))
     }
 
     fn start_run(&self, offset: Offset) -> Result<Option<Run>> {
-        if self.shared.check_readable(offset)? == Readable::End {
+        let (view, visibility) = (self.reader.view(), self.reader.visibility());
+        if view.check_readable(offset, visibility)? == Readable::End {
             return Ok(None);
         }
-        let segment = self.shared.segment_of(offset).open()?;
-        let (end, position) = self.shared.visible_in(segment.base());
-        let frames = segment.frames(offset, position)?;
-        Ok(Some(Run {
-            segment,
-            frames,
-            end,
-        }))
+        // Only where the log was cut or trimmed at this moment is there no such segment, or no record
+        // in it.
+        let segment = view.segment_of(offset);
+        let segment = segment.ok_or_else(|| self.reader.gone(offset))?;
+        let bound = view.bound_in(segment.base(), visibility);
+        let (end, position) = bound
+            .filter(|(end, _)| offset < *end)
+            .ok_or_else(|| self.reader.gone(offset))?;
+        let run = segment.open().and_then(|segment| {
+            let (end, frames) = segment.run(offset..end, position, self.run_bytes_max)?;
+            Ok(Run {
+                segment,
+                frames,
+                end,
+            })
+        });
+        run.map(Some)
+            .map_err(|error| self.reader.or_gone(error, offset))
     }
 }
 

@@ -9,14 +9,17 @@ use proglog_store::{Directory, FsDirectory, Operation};
 
 use crate::commit_log::{CommitLog, Records};
 use crate::error::{Error, Result};
-use crate::iter::Walk;
+use crate::follow::Follow;
 use crate::offset::Offset;
 use crate::open;
 use crate::options::Options;
+use crate::reader::Reader;
 use crate::record::{Batch, Record};
 use crate::recovery::Recovery;
 use crate::shared::Shared;
 use crate::ticket::Ticket;
+use crate::verify::Verification;
+use crate::visibility::Visibility;
 
 /// A commit log in a directory.
 ///
@@ -160,7 +163,36 @@ impl Log {
     /// and cannot be written, or the next segment cannot be made: nothing was appended then, and what
     /// was submitted before is not affected; [`Error::Poisoned`]; [`Error::Closed`].
     pub fn submit(&self, batch: impl Into<Batch>) -> Result<Ticket> {
-        self.handle.shared.submit(&batch.into())
+        self.handle.shared.submit(&batch.into(), None)
+    }
+
+    /// As [`Log::submit`], but only if the first record would get the offset `expected`: of several
+    /// writers that go by what they have read, one comes first and the others are told. The
+    /// comparison is with the end that is assigned, which may be ahead of what readers see.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use proglog_log::{ErrorKind, Log, Options};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// log.submit_at(0, "first")?.wait()?;
+    /// let error = log.submit_at(0, "also first").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::EndMoved);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndMoved`], and as [`Log::submit`].
+    pub fn submit_at(
+        &self,
+        expected: impl Into<Offset>,
+        batch: impl Into<Batch>,
+    ) -> Result<Ticket> {
+        self.handle
+            .shared
+            .submit(&batch.into(), Some(expected.into()))
     }
 
     /// Reads the record at `offset`.
@@ -170,28 +202,135 @@ impl Log {
     /// [`Error::OutOfRange`], [`Error::Trimmed`], [`Error::Corrupt`]; [`Error::Store`] if the file
     /// system fails; [`Error::Closed`].
     pub fn read(&self, offset: impl Into<Offset>) -> Result<Record> {
-        self.handle.shared.read(offset.into())
+        self.handle.shared.reader.read(offset)
+    }
+
+    /// Reads several records at once; see [`Reader::read_batch`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::read_batch`].
+    pub fn read_batch(&self, from: impl Into<Offset>, bytes_max: usize) -> Result<Vec<Record>> {
+        self.handle.shared.reader.read_batch(from, bytes_max)
     }
 
     /// The records from `from` on, up to the end as it is when the iterator gets there. Starting at
     /// the end yields nothing; starting past it, or below the start, yields the error that
     /// [`Log::read`] returns. A record may be a slice of a block of 256 KiB, which it then keeps in
-    /// memory: [`Record::detach`] copies it out. The iterator is independent of this handle: once the log is closed it
-    /// yields [`Error::Closed`].
+    /// memory: [`Record::detach`] copies it out. The iterator is independent of this handle: once the
+    /// log is closed it yields [`Error::Closed`], and once the next record is trimmed,
+    /// [`Error::Trimmed`].
     pub fn records(&self, from: impl Into<Offset>) -> Records {
-        Records::new(Walk::new(Arc::clone(&self.handle.shared), from.into()))
+        self.handle.shared.reader.records(from)
+    }
+
+    /// The records from `from` on, and those still to come: at the end the iterator blocks until there
+    /// is more, and [`Follow::into_stream`] waits without blocking. Like [`Log::records`] it is
+    /// independent of this handle.
+    pub fn follow(&self, from: impl Into<Offset>) -> Follow {
+        self.handle.shared.reader.follow(from)
+    }
+
+    /// The reading side of this log alone, seeing as far as `visibility` says, whatever
+    /// [`Options::visibility`] says.
+    #[must_use]
+    pub fn reader(&self, visibility: Visibility) -> Reader {
+        Reader::new(Arc::clone(&self.handle.shared.view), visibility)
+    }
+
+    /// Lets readers that see what is [published](Visibility::Published) see the records below `end`,
+    /// as far as they are acknowledged. It never goes back, but by [`Log::truncate`]. It is not
+    /// stored: in a log that was opened just now nothing is published.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] if nothing was appended at `end` or right before; [`Error::Closed`].
+    pub fn publish(&self, end: impl Into<Offset>) -> Result<()> {
+        self.handle.shared.publish(end.into())
+    }
+
+    /// The offset of the first record that was appended at `time` or later; see
+    /// [`Reader::offset_at`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::offset_at`].
+    pub fn offset_at(&self, time: i64) -> Result<Offset> {
+        self.handle.shared.reader.offset_at(time)
+    }
+
+    /// Reads every record and verifies it; see [`Reader::verify`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::verify`].
+    pub fn verify(&self) -> Result<Verification> {
+        self.handle.shared.reader.verify()
     }
 
     /// The lowest offset that can be read (inclusive).
     #[must_use]
     pub fn start_offset(&self) -> Offset {
-        self.handle.shared.readable().start
+        self.handle.shared.reader.start_offset()
     }
 
-    /// The end of what can be read (exclusive). It covers all that was acknowledged before the call.
+    /// The end of what can be read (exclusive). It covers all that was acknowledged before the call,
+    /// unless [`Options::visibility`] says otherwise.
     #[must_use]
     pub fn end_offset(&self) -> Offset {
-        self.handle.shared.readable().end
+        self.handle.shared.reader.end_offset()
+    }
+
+    /// Drops the records below `start`: reading them fails with [`Error::Trimmed`] from now on, after
+    /// any crash. It is exact to the record, down to an empty log, whose next record still gets the
+    /// next offset. The space of whole segments is given back, and that of the newest one when all is
+    /// dropped; whoever holds a record, or reads in a segment at the moment, keeps what it has. Does
+    /// nothing if `start` is not above the log's start. It works on a full device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] if `start` is past the end that readers see. [`Error::Store`] if the file
+    /// system fails: then the records may be dropped or not, and opening the log again tells; if only a
+    /// file could not be removed they are, and its space is given back later. [`Error::Poisoned`],
+    /// [`Error::Closed`].
+    pub fn trim(&self, start: impl Into<Offset>) -> Result<()> {
+        self.handle.shared.trim(start.into())
+    }
+
+    /// Drops now what [`Options::retention`] lets go, as the log does by itself now and then, and
+    /// returns the log's start.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::trim`].
+    pub fn retain(&self) -> Result<Offset> {
+        self.handle.shared.retain()
+    }
+
+    /// Drops the records at and after `end`, durably: the next record gets the offset `end`. Does
+    /// nothing if the log ends there.
+    ///
+    /// This is for replication, where a replica drops what its leader never committed. It breaks the
+    /// promise that an offset has one value for whoever has seen what is dropped: let readers see only
+    /// what is [published](Visibility::Published).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] if `end` is below the start, or past what was appended.
+    /// [`Error::Store`], [`Error::Poisoned`]; if it failed midway the log is poisoned, and opening it
+    /// again finishes it. [`Error::Closed`].
+    pub fn truncate(&self, end: impl Into<Offset>) -> Result<()> {
+        self.handle.shared.truncate(end.into())
+    }
+
+    /// Drops all records, durably, and goes on from the offset `next`: for a replica that is given the
+    /// state up to there as a snapshot. Space is given back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ResetBelowEnd`]; otherwise as [`Log::truncate`].
+    pub fn reset(&self, next: impl Into<Offset>) -> Result<()> {
+        self.handle.shared.reset(next.into())
     }
 
     /// Puts all that was submitted before on the device, whatever the durability.
@@ -236,15 +375,23 @@ impl Log {
 
 impl CommitLog for Log {
     fn submit(&self, batch: Batch) -> Result<Ticket> {
-        self.handle.shared.submit(&batch)
+        self.handle.shared.submit(&batch, None)
+    }
+
+    fn submit_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
+        self.handle.shared.submit(&batch, Some(expected))
     }
 
     fn read(&self, offset: Offset) -> Result<Record> {
-        self.handle.shared.read(offset)
+        Log::read(self, offset)
     }
 
     fn records(&self, from: Offset) -> Records {
         Log::records(self, from)
+    }
+
+    fn follow(&self, from: Offset) -> Follow {
+        Log::follow(self, from)
     }
 
     fn start_offset(&self) -> Offset {
@@ -253,6 +400,10 @@ impl CommitLog for Log {
 
     fn end_offset(&self) -> Offset {
         Log::end_offset(self)
+    }
+
+    fn trim(&self, start: Offset) -> Result<()> {
+        Log::trim(self, start)
     }
 
     fn sync(&self) -> Result<()> {

@@ -1,10 +1,12 @@
 //! A commit log in memory: the smallest thing that is one, for tests and for data that may go.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::commit_log::{CommitLog, Records};
 use crate::error::{Error, Result};
+use crate::follow::{Follow, Signal};
 use crate::offset::Offset;
 use crate::options::Options;
 use crate::record::{Batch, Record};
@@ -34,7 +36,38 @@ struct Shared {
     limits: Options,
     clock: Mutex<Clock>,
     /// `None` once the log is closed.
-    records: RwLock<Option<Vec<Record>>>,
+    kept: RwLock<Option<Kept>>,
+    changed: Signal,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    start: Offset,
+    records: VecDeque<Record>,
+}
+
+impl Kept {
+    fn end(&self) -> Offset {
+        self.start.plus(self.records.len() as u64)
+    }
+
+    fn out_of_range(&self, offset: Offset) -> Error {
+        let (start, end) = (self.start, self.end());
+        Error::OutOfRange { offset, start, end }
+    }
+
+    /// The record at `offset`; `None` at the end.
+    fn get(&self, offset: Offset) -> Result<Option<Record>> {
+        let (start, end) = (self.start, self.end());
+        if offset < start {
+            return Err(Error::Trimmed { offset, start, end });
+        }
+        if offset > end {
+            return Err(self.out_of_range(offset));
+        }
+        let index = usize::try_from(offset.since(start)).unwrap_or(usize::MAX);
+        Ok(self.records.get(index).cloned())
+    }
 }
 
 impl MemoryLog {
@@ -42,7 +75,7 @@ impl MemoryLog {
     #[must_use]
     pub fn new() -> Self {
         let shared = Shared {
-            records: RwLock::new(Some(Vec::new())),
+            kept: RwLock::new(Some(Kept::default())),
             ..Shared::default()
         };
         Self {
@@ -52,70 +85,103 @@ impl MemoryLog {
 
     /// The record at `offset`; `None` at the end.
     fn get(&self, offset: Offset) -> Result<Option<Record>> {
-        let guard = self.shared.records.read();
-        let records = guard.as_ref().ok_or(Error::Closed)?;
-        let end = Offset::new(records.len() as u64);
-        if offset > end {
-            return Err(Error::OutOfRange {
-                offset,
-                start: Offset::ZERO,
-                end,
+        self.shared
+            .kept
+            .read()
+            .as_ref()
+            .ok_or(Error::Closed)?
+            .get(offset)
+    }
+
+    /// The records from `from` on, one a call; `None` where there is none yet.
+    fn walk(&self, from: Offset) -> impl FnMut() -> Result<Option<Record>> + Send + 'static {
+        let log = self.clone();
+        let mut next = from;
+        move || {
+            let record = log.get(next)?;
+            next = next.plus(u64::from(record.is_some()));
+            Ok(record)
+        }
+    }
+
+    fn submit_if(&self, expected: Option<Offset>, batch: Batch) -> Result<Ticket> {
+        batch.validate(&self.shared.limits)?;
+        let mut guard = self.shared.kept.write();
+        let kept = guard.as_mut().ok_or(Error::Closed)?;
+        let start = kept.end();
+        if let Some(expected) = expected
+            && expected != start
+        {
+            return Err(Error::EndMoved {
+                expected,
+                end: start,
             });
         }
-        Ok(usize::try_from(offset.get())
-            .ok()
-            .and_then(|index| records.get(index))
-            .cloned())
-    }
-}
-
-impl CommitLog for MemoryLog {
-    fn submit(&self, batch: Batch) -> Result<Ticket> {
-        batch.validate(&self.shared.limits)?;
-        let mut guard = self.shared.records.write();
-        let records = guard.as_mut().ok_or(Error::Closed)?;
-        let start = Offset::new(records.len() as u64);
         let appended_at = self.shared.clock.lock().now();
         for record in batch.into_records() {
-            let offset = records.len() as u64;
-            records.push(Record {
+            let offset = kept.end().get();
+            kept.records.push_back(Record {
                 offset,
                 appended_at,
                 ..record
             });
         }
-        Ok(Ticket::ready(start..Offset::new(records.len() as u64)))
+        let end = kept.end();
+        drop(guard);
+        self.shared.changed.notify();
+        Ok(Ticket::ready(start..end))
+    }
+}
+
+impl CommitLog for MemoryLog {
+    fn submit(&self, batch: Batch) -> Result<Ticket> {
+        self.submit_if(None, batch)
+    }
+
+    fn submit_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
+        self.submit_if(Some(expected), batch)
     }
 
     fn read(&self, offset: Offset) -> Result<Record> {
-        self.get(offset)?.ok_or(Error::OutOfRange {
-            offset,
-            start: Offset::ZERO,
-            end: offset,
-        })
+        let guard = self.shared.kept.read();
+        let kept = guard.as_ref().ok_or(Error::Closed)?;
+        kept.get(offset)?.ok_or_else(|| kept.out_of_range(offset))
     }
 
     fn records(&self, from: Offset) -> Records {
-        let log = self.clone();
-        let mut next = from;
-        Records::new(std::iter::from_fn(move || {
-            let record = log.get(next).transpose();
-            next = next.plus(1);
-            record
-        }))
+        let mut next = self.walk(from);
+        Records::new(std::iter::from_fn(move || next().transpose()))
+    }
+
+    fn follow(&self, from: Offset) -> Follow {
+        Follow::new(self.walk(from), &self.shared.changed)
     }
 
     fn start_offset(&self) -> Offset {
-        Offset::ZERO
+        let guard = self.shared.kept.read();
+        guard.as_ref().map_or(Offset::ZERO, |kept| kept.start)
     }
 
     fn end_offset(&self) -> Offset {
-        let guard = self.shared.records.read();
-        Offset::new(guard.as_ref().map_or(0, |records| records.len() as u64))
+        let guard = self.shared.kept.read();
+        guard.as_ref().map_or(Offset::ZERO, Kept::end)
+    }
+
+    fn trim(&self, start: Offset) -> Result<()> {
+        let mut guard = self.shared.kept.write();
+        let kept = guard.as_mut().ok_or(Error::Closed)?;
+        if start > kept.end() {
+            return Err(kept.out_of_range(start));
+        }
+        while kept.start < start {
+            kept.records.pop_front();
+            kept.start = kept.start.plus(1);
+        }
+        Ok(())
     }
 
     fn sync(&self) -> Result<()> {
-        if self.shared.records.read().is_some() {
+        if self.shared.kept.read().is_some() {
             Ok(())
         } else {
             Err(Error::Closed)
@@ -123,7 +189,8 @@ impl CommitLog for MemoryLog {
     }
 
     fn close(&self) -> Result<()> {
-        self.shared.records.write().take();
+        self.shared.kept.write().take();
+        self.shared.changed.notify();
         Ok(())
     }
 }

@@ -8,13 +8,14 @@ use std::time::Instant;
 use proglog_store::{Boundary, Directory, OpenMode, Operation, Storage, Store};
 
 use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::cut;
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::label::Label;
 use crate::names::{self, CHECKPOINT, LOCK, TEMPORARY};
 use crate::offset::Offset;
 use crate::options::Options;
 use crate::recovery::Recovery;
-use crate::segment::Segment;
+use crate::segment::{self, Segment};
 use crate::shared::{Parts, Shared};
 
 /// Opens the log in `directory`, or makes one if it is empty.
@@ -27,6 +28,8 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     let names = list(&*directory)?;
     let bases = segment_bases(&names);
     let mut checkpoint = open_checkpoint(&directory, &names, &bases)?;
+    let bases = cut::finish(&directory, &mut checkpoint, bases, options)?;
+    let bases = remove_trimmed(&*directory, checkpoint.current(), bases)?;
     let labels = read_labels(&*directory, bases, checkpoint.current().log_id)?;
     check_chain(&labels, checkpoint.current())?;
     // What may fail comes first: recovering the active segment changes it.
@@ -59,7 +62,7 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     };
     let last_appended_at = last_appended_at(&segments, end)?;
     let options = options.clone();
-    Shared::new(Parts {
+    let shared = Shared::new(Parts {
         directory,
         options,
         lock,
@@ -67,7 +70,32 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
         segments,
         recovery,
         last_appended_at,
-    })
+    })?;
+    shared.retain_later();
+    Ok(shared)
+}
+
+/// Removes segments all of whose records were trimmed: whoever trimmed the log did not get to it.
+/// Returns the base offsets of the others.
+fn remove_trimmed(
+    directory: &dyn Directory,
+    checkpoint: &Checkpoint,
+    bases: Vec<Offset>,
+) -> Result<Vec<Offset>> {
+    let started = bases.iter().filter(|base| **base <= checkpoint.start);
+    let Some(first) = started.max().copied() else {
+        return Ok(bases);
+    };
+    let (trimmed, left) = bases
+        .into_iter()
+        .partition::<Vec<_>, _>(|base| *base < first);
+    for base in trimmed {
+        // One that is not this log's is not this log's to remove.
+        if read_label(directory, base)?.identity.log_id == checkpoint.log_id {
+            segment::remove_files(directory, base)?;
+        }
+    }
+    Ok(left)
 }
 
 /// The segments before the active one, and how many of them needed a new index.
@@ -127,6 +155,7 @@ pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
         log_id,
         start: *labels.keys().next().expect("there is a segment"),
         segment_exists: true,
+        cut: false,
         segment_base: *labels.keys().next_back().expect("there is a segment"),
         recovery_point: Boundary::START,
         data: Vec::new(),
@@ -200,6 +229,7 @@ fn open_checkpoint(
         log_id: u128::from_be_bytes(log_id),
         start: Offset::ZERO,
         segment_exists: false,
+        cut: false,
         segment_base: Offset::ZERO,
         recovery_point: Boundary::START,
         data: Vec::new(),
@@ -278,25 +308,9 @@ fn active_label(labels: &BTreeMap<Offset, Label>, checkpoint: &Checkpoint) -> (L
     (label, known)
 }
 
-/// How many of the newest records are asked when the newest of all was appended.
-const LAST_RECORDS: u64 = 1000;
-
-/// When the newest record was appended: the log's clock must not go back behind that. A damaged
-/// record cannot tell, so then the one before is asked.
+/// When the newest record was appended: the log's clock must not go back behind that.
 fn last_appended_at(segments: &[Arc<Segment>], end: Offset) -> Result<i64> {
     let newest = segments.iter().rev().find(|segment| segment.base() < end);
     let Some(segment) = newest else { return Ok(0) };
-    let first = segment
-        .base()
-        .get()
-        .max(end.get().saturating_sub(LAST_RECORDS));
-    let open = segment.open()?;
-    for offset in (first..end.get()).rev() {
-        match open.read_as_indexed(Offset::new(offset)) {
-            Ok(record) => return Ok(record.appended_at),
-            Err(Error::Corrupt { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(0)
+    Ok(segment.open()?.newest_appended_at(end)?.unwrap_or(0))
 }

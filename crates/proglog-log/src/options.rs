@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use proglog_store::PAYLOAD_LEN_MAX;
 
+use crate::retention::Retention;
+use crate::visibility::Visibility;
+
 /// When an append is acknowledged, and so what an acknowledged record survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -42,6 +45,8 @@ pub struct Options {
     pub(crate) batch_bytes_max: usize,
     pub(crate) set_aside_files_max: usize,
     pub(crate) idle_after: Duration,
+    pub(crate) retention: Retention,
+    pub(crate) visibility: Visibility,
 }
 
 impl Default for Options {
@@ -53,6 +58,8 @@ impl Default for Options {
             batch_bytes_max: 16 << 20,
             set_aside_files_max: 100,
             idle_after: Duration::from_millis(250),
+            retention: Retention::new(),
+            visibility: Visibility::Acknowledged,
         }
     }
 }
@@ -115,6 +122,19 @@ impl Options {
     /// Default: 250 milliseconds.
     pub fn idle_after(mut self, time: Duration) -> Self {
         self.idle_after = time;
+        self
+    }
+
+    /// Which of its oldest records the log drops by itself. Default: none.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// How far the log's own reading operations see; a [`Reader`](crate::Reader) of its own can see
+    /// further or less far. Default: [`Visibility::Acknowledged`].
+    pub fn visibility(mut self, visibility: Visibility) -> Self {
+        self.visibility = visibility;
         self
     }
 

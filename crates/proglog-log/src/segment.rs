@@ -1,6 +1,7 @@
 //! A segment: one store of records and its index.
 
 use std::collections::HashSet;
+use std::io;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +19,7 @@ use crate::names;
 use crate::offset::Offset;
 use crate::options::{Options, RECORD_OVERHEAD_MAX};
 use crate::record::Record;
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering};
 
 /// How many sealed segments of all logs of the process are kept open; each has two files.
 const OPEN_SEALED_MAX: usize = 64;
@@ -28,6 +29,9 @@ static OPEN_SEALED: LazyLock<Cache<u64, Arc<OpenSegment>>> =
 
 /// How many damaged records of a segment are remembered.
 const DAMAGED_MAX: usize = 4096;
+
+/// How many of the newest records are asked when the newest of all was appended.
+const LAST_RECORDS: u64 = 1000;
 
 /// What a read fetches when the index does not know where the record ends.
 const READ_GUESS: u64 = 4 << 10;
@@ -41,6 +45,17 @@ pub(crate) struct Segment {
     id: u64,
     /// The files while the segment is active.
     active: Mutex<Option<Arc<OpenSegment>>>,
+    /// What is known of it once it is sealed.
+    summary: OnceLock<Summary>,
+}
+
+/// What retention asks of a sealed segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// How many bytes of frames it has.
+    pub(crate) bytes: u64,
+    /// When its newest record was appended, as far as its newest records can be read.
+    pub(crate) newest: Option<i64>,
 }
 
 impl Segment {
@@ -52,6 +67,7 @@ impl Segment {
             base,
             id,
             active: Mutex::new(None),
+            summary: OnceLock::new(),
         }
     }
 
@@ -111,6 +127,27 @@ impl Segment {
         OPEN_SEALED.remove(&self.id);
     }
 
+    /// Removes its files, which nobody may read any more who does not have them open.
+    ///
+    /// The index goes first: a store without one can be read, and an index without a store is nothing.
+    pub(crate) fn remove(&self) -> Result<()> {
+        self.release();
+        remove_files(&*self.directory, self.base)
+    }
+
+    /// What is known of this segment, which is sealed and ends at `end`.
+    pub(crate) fn summary(&self, end: Offset) -> Result<Summary> {
+        if let Some(summary) = self.summary.get() {
+            return Ok(*summary);
+        }
+        let open = self.open()?;
+        let summary = Summary {
+            bytes: open.store.len(),
+            newest: open.newest_appended_at(end)?,
+        };
+        Ok(*self.summary.get_or_init(|| summary))
+    }
+
     /// Makes the index of a sealed segment of `count` records again if its file is missing or of
     /// another length. Returns whether it was made.
     pub(crate) fn check_index(&self, count: u64) -> Result<bool> {
@@ -131,6 +168,19 @@ impl Segment {
         open.index.write_all(true);
         Ok(true)
     }
+}
+
+/// Removes the files of the segment with base offset `base`, as far as they are there.
+pub(crate) fn remove_files(directory: &dyn Directory, base: Offset) -> Result<()> {
+    for name in [names::index(base), names::store(base)] {
+        match directory.remove(&name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io(Operation::Remove, &name, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// An active segment that was opened.
@@ -208,6 +258,20 @@ impl OpenSegment {
         }
     }
 
+    /// When the newest record of this segment, which ends at `end`, was appended. A damaged record
+    /// cannot tell, so then the one before is asked. `None` if none of the newest can be read.
+    pub(crate) fn newest_appended_at(&self, end: Offset) -> Result<Option<i64>> {
+        let first = end.get().saturating_sub(LAST_RECORDS).max(self.base.get());
+        for offset in (first..end.get()).rev() {
+            match self.read_as_indexed(Offset::new(offset)) {
+                Ok(record) => return Ok(Some(record.appended_at)),
+                Err(Error::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     fn read_entry(&self, entry: Entry, offset: Offset) -> Result<Record> {
         let Entry { position, next } = entry;
         let len = next.map_or(READ_GUESS, |next| next.get().saturating_sub(position.get()));
@@ -233,15 +297,45 @@ impl OpenSegment {
         }
     }
 
-    /// The frames from the record at `offset` on, up to `end`.
-    pub(crate) fn frames(&self, offset: Offset, end: Option<Position>) -> Result<Frames> {
-        let number = offset.since(self.base);
+    /// The frames of the records at `offsets`, or, if `bytes_max` is given, of those first of them
+    /// that the index knows to take no more bytes, but at least of one. `end` is a place that is not
+    /// to be read beyond. Returns the offset behind the last of them, too.
+    pub(crate) fn run(
+        &self,
+        offsets: Range<Offset>,
+        end: Option<Position>,
+        bytes_max: Option<usize>,
+    ) -> Result<(Offset, Frames)> {
+        let Range { start, end: last } = offsets;
+        let number = start.since(self.base);
         let entry = match self.index.entry(number) {
             Some(entry) => entry,
             None => self.locate(number)?,
         };
         let end = end.unwrap_or(Position::new(u64::MAX));
-        Ok(self.store.frames(entry.position..end))
+        let limited = bytes_max.and_then(|bytes| {
+            self.index
+                .limit(number..last.since(self.base), bytes as u64)
+        });
+        let (count, end) = match limited {
+            Some((count, limit)) => (count, end.min(limit)),
+            None => (last.since(start), end),
+        };
+        Ok((start.plus(count), self.store.frames(entry.position..end)))
+    }
+
+    /// The boundary before the record at `offset`, which this segment has: where a log can be cut.
+    pub(crate) fn boundary_before(&self, offset: Offset) -> Result<Boundary> {
+        let number = offset.since(self.base);
+        let entry = match self.index.entry(number) {
+            // Only a record found there shows that the index is right.
+            Some(entry) if self.read_entry(entry, offset).is_ok() => entry,
+            _ => self.locate(number)?,
+        };
+        Ok(Boundary {
+            position: entry.position,
+            frames: number,
+        })
     }
 
     /// Finds record `number` by walking over the store, and restores its page of the index.
@@ -365,7 +459,7 @@ impl OpenSegment {
         }
         let name = names::index(self.base);
         match segment.directory.remove(&name) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::io(Operation::Remove, &name, error));
             }
             _ => {}
@@ -406,7 +500,7 @@ impl OpenSegment {
         if error.outcome() == Outcome::Unknown {
             return error.into();
         }
-        let source = Arc::new(std::io::Error::other(error));
+        let source = Arc::new(io::Error::other(error));
         proglog_store::Error::WriteNotUndone {
             file: Arc::clone(&self.file),
             source,

@@ -4,20 +4,22 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-use proglog_store::{Boundary, Directory, Position, Storage};
+use proglog_store::{Boundary, Directory, Storage};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointFile};
-use crate::clock::Clock;
+use crate::clock::{Clock, SteadyClock};
 use crate::commit::Commit;
 use crate::error::{Error, ErrorKind, Result, SegmentIdentity};
 use crate::label::Label;
 use crate::offset::Offset;
 use crate::options::{Durability, Options};
+use crate::reader::Reader;
 use crate::record::{Batch, Record, Stored};
 use crate::recovery::Recovery;
 use crate::segment::{OpenSegment, Segment};
-use crate::sync::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering, RwLock};
+use crate::sync::{AtomicBool, Mutex, OnceLock};
 use crate::ticket::{Group, Ticket};
+use crate::view::{Place, View};
 
 /// What a frame adds to its payload.
 pub(crate) const FRAME_OVERHEAD: u64 = 8;
@@ -26,34 +28,39 @@ const MARK_LEN: u64 = 32;
 
 /// The state of an open log.
 ///
-/// Locks are taken in this order: `lock`, `lead`, `writer`, `checkpoint`, `segments`, `visible`; then
-/// those of a segment, its index and its store. Readers take only the last two of these, and of the
-/// others only such as are never held while a file is written or synced.
+/// Locks are taken in this order: `lock`, `trimming`, `lead`, `writer`, `checkpoint`, those of the view;
+/// then those of a segment, its index and its store. Readers take only those of the view, and of a
+/// segment's such as are never held while a file is written or synced.
 pub(crate) struct Shared {
     pub(crate) this: Weak<Self>,
-    directory: Arc<dyn Directory>,
+    pub(crate) directory: Arc<dyn Directory>,
     pub(crate) options: Options,
-    log_id: u128,
+    pub(crate) log_id: u128,
     recovery: Recovery,
     /// The lock on the directory, until the log is closed.
     lock: Mutex<Option<Arc<dyn Storage>>>,
+    /// Held by whoever drops the oldest records.
+    pub(crate) trimming: Mutex<()>,
     /// Held by the one thread that brings groups to their outcome.
+    /// Taken with [`Shared::lead`].
     pub(crate) lead: Mutex<()>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) checkpoint: Mutex<CheckpointFile>,
-    /// All segments, the oldest first, the active one last. Replaced as a whole.
-    segments: RwLock<Arc<[Arc<Segment>]>>,
-    pub(crate) visible: Mutex<Visible>,
-    /// The end in `visible`, to be read without the lock.
-    pub(crate) visible_end: AtomicU64,
-    start: AtomicU64,
+    pub(crate) view: Arc<View>,
+    /// Reads as far as the options say.
+    pub(crate) reader: Reader,
     /// The failure that stopped the log.
     failure: OnceLock<Error>,
-    closed: AtomicBool,
     /// Whether a background thread was asked to commit and has not begun.
     pub(crate) background_commit: AtomicBool,
     /// Whether a sync is to come once the interval has passed.
     pub(crate) sync_scheduled: AtomicBool,
+    /// Tells how old records are.
+    pub(crate) steady_clock: SteadyClock,
+    /// Whether a look is to be taken soon at what retention lets go.
+    pub(crate) retain_soon: AtomicBool,
+    /// Whether such a look is to be taken at some time.
+    pub(crate) retain_scheduled: AtomicBool,
     /// Whether a look is to be taken whether the log is idle.
     pub(crate) mark_scheduled: AtomicBool,
 }
@@ -61,7 +68,7 @@ pub(crate) struct Shared {
 /// What appending changes.
 pub(crate) struct Writer {
     pub(crate) active: Arc<OpenSegment>,
-    segment: Arc<Segment>,
+    pub(crate) segment: Arc<Segment>,
     /// The next offset to be assigned.
     pub(crate) next: Offset,
     /// What the next append joins.
@@ -69,29 +76,11 @@ pub(crate) struct Writer {
     /// Where that group begins: the offset, and the place in the active segment.
     pub(crate) group_start: (Offset, Boundary),
     /// Whether the active segment takes no more appends, though the next one could not be made yet.
-    sealed: bool,
+    /// It may even be closed and its files removed.
+    pub(crate) sealed: bool,
     clock: Clock,
     /// How long the records of the batch at hand are: memory that is used again.
     lens: Vec<usize>,
-}
-
-/// What readers see.
-pub(crate) struct Visible {
-    /// The end of it (exclusive).
-    pub(crate) end: Offset,
-    /// The base offset of the segment that the end is in.
-    pub(crate) base: Offset,
-    /// The place of the end there.
-    pub(crate) position: Position,
-}
-
-/// What is at an offset that is no error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Readable {
-    /// A record.
-    Record,
-    /// The end of the log.
-    End,
 }
 
 /// What it takes to put a log together.
@@ -122,11 +111,8 @@ impl Shared {
         let boundary = active.store.end();
         let end = active.base().plus(boundary.frames);
         let (log_id, start) = (checkpoint.current().log_id, checkpoint.current().start);
-        let visible = Visible {
-            end,
-            base: active.base(),
-            position: boundary.position,
-        };
+        let place = place(&active, (end, boundary));
+        let view = Arc::new(View::new(segments, start, place));
         let writer = Writer {
             active,
             segment,
@@ -137,6 +123,7 @@ impl Shared {
             clock: Clock::after(parts.last_appended_at),
             lens: Vec::new(),
         };
+        let visibility = options.visibility;
         Ok(Arc::new_cyclic(|this| Self {
             this: this.clone(),
             directory,
@@ -144,17 +131,18 @@ impl Shared {
             log_id,
             recovery,
             lock: Mutex::new(Some(lock)),
+            trimming: Mutex::new(()),
             lead: Mutex::new(()),
             writer: Mutex::new(writer),
             checkpoint: Mutex::new(checkpoint),
-            segments: RwLock::new(segments.into()),
-            visible: Mutex::new(visible),
-            visible_end: AtomicU64::new(end.get()),
-            start: AtomicU64::new(start.get()),
+            reader: Reader::new(Arc::clone(&view), visibility),
+            view,
             failure: OnceLock::new(),
-            closed: AtomicBool::new(false),
             background_commit: AtomicBool::new(false),
             sync_scheduled: AtomicBool::new(false),
+            steady_clock: SteadyClock::new(),
+            retain_soon: AtomicBool::new(false),
+            retain_scheduled: AtomicBool::new(false),
             mark_scheduled: AtomicBool::new(false),
         }))
     }
@@ -163,16 +151,8 @@ impl Shared {
         &self.recovery
     }
 
-    pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            Err(Error::Closed)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn check_appendable(&self) -> Result<()> {
-        self.check_open()?;
+    pub(crate) fn check_appendable(&self) -> Result<()> {
+        self.view.check_open()?;
         match self.failure.get() {
             Some(failure) => Err(Error::Poisoned {
                 source: Arc::new(failure.clone()),
@@ -187,66 +167,17 @@ impl Shared {
         drop(self.failure.set(failure.clone()));
     }
 
-    /// What can be read.
-    pub(crate) fn readable(&self) -> Range<Offset> {
-        let end = Offset::new(self.visible_end.load(Ordering::Acquire));
-        Offset::new(self.start.load(Ordering::Acquire))..end
-    }
-
-    /// The segment that has the record at `offset`, which is readable.
-    pub(crate) fn segment_of(&self, offset: Offset) -> Arc<Segment> {
-        let segments = self.segments.read();
-        let after = segments.partition_point(|segment| segment.base() <= offset);
-        Arc::clone(&segments[after.saturating_sub(1)])
-    }
-
-    /// How far readers see in the segment with base offset `base`: up to this offset (exclusive),
-    /// and up to this place if the segment goes on behind it.
-    pub(crate) fn visible_in(&self, base: Offset) -> (Offset, Option<Position>) {
-        {
-            let visible = self.visible.lock();
-            if visible.base == base {
-                return (visible.end, Some(visible.position));
-            }
-        }
-        let segments = self.segments.read();
-        let after = segments.partition_point(|segment| segment.base() <= base);
-        let next = segments.get(after).map(|segment| segment.base());
-        (
-            next.expect("readers see into the newest segment, or a later one"),
-            None,
-        )
-    }
-
-    /// Whether `offset` can be read, or is the end.
-    pub(crate) fn check_readable(&self, offset: Offset) -> Result<Readable> {
-        let Range { start, end } = self.readable();
-        if offset < start {
-            Err(Error::Trimmed { offset, start, end })
-        } else if offset > end {
-            Err(Error::OutOfRange { offset, start, end })
-        } else if offset == end {
-            Ok(Readable::End)
-        } else {
-            Ok(Readable::Record)
-        }
-    }
-
-    pub(crate) fn read(&self, offset: Offset) -> Result<Record> {
-        self.check_open()?;
-        match self.check_readable(offset)? {
-            Readable::Record => self.segment_of(offset).open()?.read(offset),
-            Readable::End => {
-                let Range { start, end } = self.readable();
-                Err(Error::OutOfRange { offset, start, end })
-            }
-        }
-    }
-
-    pub(crate) fn submit(&self, batch: &Batch) -> Result<Ticket> {
+    /// Appends `batch`; if `expected` is given, only where that is the next offset to be assigned.
+    pub(crate) fn submit(&self, batch: &Batch, expected: Option<Offset>) -> Result<Ticket> {
         batch.validate(&self.options)?;
         let writer = &mut *self.writer.lock();
         self.check_appendable()?;
+        if let Some(expected) = expected
+            && expected != writer.next
+        {
+            let end = writer.next;
+            return Err(Error::EndMoved { expected, end });
+        }
         if batch.is_empty() {
             return Ok(Ticket::ready(writer.next..writer.next));
         }
@@ -259,12 +190,14 @@ impl Shared {
             .append(batch.records(), appended_at)
             .map_err(|error| self.refuse(error))?;
         let active = &writer.active;
+        let end = active.store.end();
+        let place = place(active, (offsets.end, end));
         if self.options.durability == Durability::Buffered {
-            let end = active.store.end();
-            self.show(active, (offsets.end, end));
+            self.view.acknowledge(place);
             active.index.write_full_pages(end.frames);
             return Ok(Ticket::ready(offsets));
         }
+        self.view.append(place);
         let driver = self.this.upgrade().expect("whoever appends holds the log");
         Ok(Ticket::pending(offsets, Arc::clone(&writer.group), driver))
     }
@@ -280,50 +213,57 @@ impl Shared {
         writer.next != active.base() && (too_long || too_large)
     }
 
-    /// Seals the active segment and makes the next one.
+    /// Seals the active segment, unless it is sealed, and makes the next one.
     fn roll(&self, writer: &mut Writer) -> Result<()> {
-        let old = Arc::clone(&writer.active);
-        let sealed = old.store.seal();
-        let synced = old.store.recovery_point();
-        if synced.frames == writer.next.since(old.base()) {
+        if !writer.sealed {
+            self.seal(writer)?;
+        }
+        self.next_segment(writer)
+            .map_err(|error| self.refuse(error))
+    }
+
+    /// Puts all of the active segment on the device, which acknowledges it, and lets it take no more
+    /// appends.
+    pub(crate) fn seal(&self, writer: &mut Writer) -> Result<()> {
+        let active = Arc::clone(&writer.active);
+        let sealed = active.store.seal();
+        let synced = active.store.recovery_point();
+        if synced.frames == writer.next.since(active.base()) {
             // The open group is durable, whatever became of the mark that seals the store.
             let end = (writer.next, synced);
-            self.show(&old, end);
+            self.view.acknowledge(place(&active, end));
             writer.group_start = end;
             std::mem::replace(&mut writer.group, Group::new()).settle(Ok(()));
         }
         sealed.map_err(|error| self.refuse(error))?;
         writer.sealed = true;
-        self.next_segment(writer, &old)
-            .map_err(|error| self.refuse(error))
+        Ok(())
     }
 
-    fn next_segment(&self, writer: &mut Writer, old: &OpenSegment) -> Result<()> {
+    /// Makes the segment that comes after the active one, which is sealed.
+    pub(crate) fn next_segment(&self, writer: &mut Writer) -> Result<()> {
+        let old = Arc::clone(&writer.active);
         let identity = SegmentIdentity {
             log_id: self.log_id,
             base_offset: writer.next,
         };
         let label = Label {
             identity,
-            previous_base: Some(old.base()),
+            previous_base: self.view.segments().last().map(|segment| segment.base()),
         };
         let segment = Arc::new(Segment::create(&self.directory, label, &self.options)?);
-        // The index is a cache: one that cannot be written is made again when it is needed.
-        old.index.write_all(true);
-        let active = segment.open()?;
-        {
-            let mut segments = self.segments.write();
-            *segments = segments
-                .iter()
-                .cloned()
-                .chain([Arc::clone(&segment)])
-                .collect();
+        if !self.end_cut(writer.next)? {
+            // The index is a cache: one that cannot be written is made again when it is needed.
+            old.index.write_all(true);
         }
+        let active = segment.open()?;
+        self.view.push(&segment);
         writer.segment.release();
         writer.group_start = (writer.next, Boundary::START);
         (writer.active, writer.segment, writer.sealed) = (active, segment, false);
         // It may lag behind: what matters is in the segments.
         drop(self.write_checkpoint(writer.next, Boundary::START));
+        self.retain_later();
         Ok(())
     }
 
@@ -345,6 +285,10 @@ impl Shared {
     pub(crate) fn write_checkpoint(&self, base: Offset, recovery_point: Boundary) -> Result<()> {
         let mut file = self.checkpoint.lock();
         let current = file.current();
+        if current.cut {
+            // It says what is to go, until that is gone.
+            return Ok(());
+        }
         if current.segment_exists
             && (base, recovery_point) <= (current.segment_base, current.recovery_point)
         {
@@ -370,12 +314,23 @@ impl Shared {
         }
         let mut file = self.checkpoint.lock();
         // Under the lock: closing waits for it before others may open the log.
-        self.check_open()?;
+        self.view.check_open()?;
         let next = Checkpoint {
             data: data.to_vec(),
             ..file.current().clone()
         };
         file.write(next)
+    }
+
+    pub(crate) fn publish(&self, end: Offset) -> Result<()> {
+        self.view.check_open()?;
+        let offset = end;
+        let (start, end) = (self.reader.start_offset(), self.writer.lock().next);
+        if offset > end {
+            return Err(Error::OutOfRange { offset, start, end });
+        }
+        self.view.publish(offset);
+        Ok(())
     }
 
     pub(crate) fn sync(&self) -> Result<()> {
@@ -389,7 +344,7 @@ impl Shared {
         {
             // Appends check it under this lock.
             let _writer = self.writer.lock();
-            if self.closed.swap(true, Ordering::AcqRel) {
+            if !self.view.close() {
                 return Ok(());
             }
         }
@@ -405,14 +360,14 @@ impl Shared {
     }
 
     fn close_files(&self) -> Result<()> {
-        let _lead = self.lead.lock();
+        let _lead = self.lead();
         let writer = self.writer.lock();
         let active = &writer.active;
         let closed = active.store.close();
         if closed.is_ok() {
             active.index.write_all(false);
         }
-        for segment in self.segments.read().iter() {
+        for segment in self.view.segments().iter() {
             segment.release();
         }
         closed?;
@@ -421,6 +376,11 @@ impl Shared {
 }
 
 impl Writer {
+    /// When the newest record was appended, as far as this process knows.
+    pub(crate) fn last_appended_at(&self) -> Option<i64> {
+        Some(self.clock.last()).filter(|last| *last > 0)
+    }
+
     /// Prepares to append `records`: notes how long each will be in the store, with the offsets that
     /// come next, and returns how many bytes of frames that makes.
     fn measure(&mut self, records: &[Record], appended_at: i64) -> u64 {
@@ -450,6 +410,15 @@ impl Writer {
     }
 }
 
+/// Where the boundary `end.1` of this segment is, which is before the record at `end.0`.
+pub(crate) fn place(segment: &OpenSegment, end: (Offset, Boundary)) -> Place {
+    Place {
+        end: end.0,
+        base: segment.base(),
+        position: end.1.position,
+    }
+}
+
 /// `records` as they are stored from offset `start` on.
 fn stored(records: &[Record], start: Offset, appended_at: i64) -> impl Iterator<Item = Stored<'_>> {
     let numbered = (start.get()..).map(Offset::new).zip(records);
@@ -463,10 +432,9 @@ fn stored(records: &[Record], start: Offset, appended_at: i64) -> impl Iterator<
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Log")
-            .field("readable", &self.readable())
+            .field("reader", &self.reader)
             .field("durability", &self.options.durability)
             .field("failure", &self.failure)
-            .field("closed", &self.closed)
             .finish_non_exhaustive()
     }
 }

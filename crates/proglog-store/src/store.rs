@@ -134,6 +134,19 @@ impl Store {
         })
     }
 
+    /// Cuts the file of a store that nobody has open at `to`, a place between two frames: what lies at
+    /// and behind it is gone, durably, on return. For an owner that drops what it no longer wants, and
+    /// will append elsewhere: a frame that was cut would be valid again if it came back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] if somebody has it open; [`Error::OutOfRange`] if it is shorter; as
+    /// [`Store::open_sealed_in`] if it is no store; [`Error::Io`], [`Error::SyncFailed`]. It may be
+    /// cut all the same then, but not durably: cut it again.
+    pub fn cut_in(directory: &dyn Directory, name: &str, to: Boundary) -> Result<()> {
+        header_file::cut(directory, &name.into(), to.position)
+    }
+
     /// What opening found and did.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {

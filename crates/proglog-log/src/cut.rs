@@ -1,0 +1,240 @@
+//! Cutting a log: dropping all of it from some place on, and going on in a new segment.
+//!
+//! This serves three operations: [`truncate`](crate::Log::truncate) drops the newest records,
+//! [`reset`](crate::Log::reset) drops all and jumps forward, and trimming a log down to nothing gives
+//! the space of its active segment back. Each is done in these steps, of which every one is durable
+//! before the next:
+//!
+//! 1. both slots of the checkpoint say where the log is cut, with the flag that it is being cut;
+//! 2. segments from there on are removed, and the one that the place is in is cut;
+//! 3. a new segment is made. What was dropped never stands beside what is appended: the new file has
+//!    a new salt, by which frames of an old one are no frames;
+//! 4. both slots of the checkpoint lose the flag. Only now records are appended.
+//!
+//! A crash in between finishes when the log is opened: from step 2 on, as often as it takes.
+
+use std::sync::Arc;
+
+use proglog_store::{Boundary, Directory, Store};
+
+use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::error::{Error, Result, SegmentIdentity};
+use crate::label::Label;
+use crate::names;
+use crate::offset::Offset;
+use crate::options::Options;
+use crate::segment::{self, Segment};
+use crate::shared::{Shared, Writer};
+use crate::view::Place;
+
+impl Checkpoint {
+    /// The offset at which a log is cut that this checkpoint says to be cut: the next to be assigned.
+    fn cut_offset(&self) -> Offset {
+        self.segment_base.plus(self.recovery_point.frames)
+    }
+
+    /// Whether the segment with base offset `base` goes, of a log that this checkpoint says to be cut.
+    fn drops(&self, base: Offset) -> bool {
+        base > self.segment_base
+            || (base == self.segment_base && self.recovery_point == Boundary::START)
+            // All are dropped: then none is left to have the start.
+            || self.cut_offset() == self.start
+    }
+}
+
+/// Finishes the cut of the log in `directory`, if its checkpoint says that it is being cut. Returns
+/// the base offsets of the segments that there are then.
+pub(crate) fn finish(
+    directory: &Arc<dyn Directory>,
+    checkpoint: &mut CheckpointFile,
+    bases: Vec<Offset>,
+    options: &Options,
+) -> Result<Vec<Offset>> {
+    let cut = checkpoint.current().clone();
+    if !cut.cut {
+        return Ok(bases);
+    }
+    let mut bases = drop_segments(&**directory, &cut, bases)?;
+    let identity = SegmentIdentity {
+        log_id: cut.log_id,
+        base_offset: cut.cut_offset(),
+    };
+    let label = Label {
+        identity,
+        previous_base: bases.iter().max().copied(),
+    };
+    drop(Segment::create(directory, label, options)?);
+    bases.push(cut.cut_offset());
+    checkpoint.write_twice(&without_cut(&cut))?;
+    Ok(bases)
+}
+
+/// Removes and cuts the files of segments as `cut` says; returns the base offsets of those left.
+fn drop_segments(
+    directory: &dyn Directory,
+    cut: &Checkpoint,
+    bases: Vec<Offset>,
+) -> Result<Vec<Offset>> {
+    let (dropped, left) = bases
+        .into_iter()
+        .partition::<Vec<_>, _>(|base| cut.drops(*base));
+    for base in dropped {
+        segment::remove_files(directory, base)?;
+    }
+    if left.contains(&cut.segment_base) {
+        Store::cut_in(
+            directory,
+            &names::store(cut.segment_base),
+            cut.recovery_point,
+        )?;
+    }
+    Ok(left)
+}
+
+/// `cut` once it is done: the newest segment is the new one.
+fn without_cut(cut: &Checkpoint) -> Checkpoint {
+    Checkpoint {
+        cut: false,
+        segment_exists: true,
+        segment_base: cut.cut_offset(),
+        recovery_point: Boundary::START,
+        ..cut.clone()
+    }
+}
+
+impl Shared {
+    /// Drops the records at and after `end`.
+    pub(crate) fn truncate(&self, end: Offset) -> Result<()> {
+        let _trimming = self.trimming.lock();
+        let _lead = self.lead();
+        let writer = &mut *self.writer.lock();
+        self.check_appendable()?;
+        let start = self.reader.start_offset();
+        if end < start || end > writer.next {
+            return Err(Error::OutOfRange {
+                offset: end,
+                start,
+                end: writer.next,
+            });
+        }
+        if end == writer.next {
+            return Ok(());
+        }
+        self.seal_for_cut(writer)?;
+        let segment = self.view.segment_of(end);
+        let segment = segment.expect("an offset from the start on is in a segment");
+        let boundary = if end == segment.base() {
+            Boundary::START
+        } else {
+            segment.open()?.boundary_before(end)?
+        };
+        let current = self.checkpoint.lock().current().clone();
+        let cut = Checkpoint {
+            cut: true,
+            segment_base: segment.base(),
+            recovery_point: boundary,
+            ..current
+        };
+        self.cut(writer, &cut)
+    }
+
+    /// Drops all records; the next one gets the offset `next`.
+    pub(crate) fn reset(&self, next: Offset) -> Result<()> {
+        let _trimming = self.trimming.lock();
+        let _lead = self.lead();
+        let writer = &mut *self.writer.lock();
+        self.check_appendable()?;
+        if next < writer.next {
+            let end = writer.next;
+            return Err(Error::ResetBelowEnd { next, end });
+        }
+        self.seal_for_cut(writer)?;
+        self.empty(writer, next)
+    }
+
+    /// Drops all records and the files that held them, of a log whose active segment is sealed. The
+    /// next record gets the offset `next`.
+    pub(crate) fn empty(&self, writer: &mut Writer, next: Offset) -> Result<()> {
+        let current = self.checkpoint.lock().current().clone();
+        let cut = Checkpoint {
+            cut: true,
+            start: next,
+            segment_base: next,
+            recovery_point: Boundary::START,
+            ..current
+        };
+        self.cut(writer, &cut)
+    }
+
+    /// Seals the active segment, which brings the open group to its outcome, unless all of it is on the
+    /// device anyway: then nothing has to be written, and a full device hinders nothing.
+    pub(crate) fn seal_for_cut(&self, writer: &mut Writer) -> Result<()> {
+        let synced = writer.active.store.recovery_point().frames;
+        if writer.sealed || synced == writer.next.since(writer.active.base()) {
+            return Ok(());
+        }
+        self.seal(writer)
+    }
+
+    /// Cuts the log, whose active segment is sealed, as `cut` says. Where that cannot be finished the
+    /// log is stopped, since opening it again will finish it; but where only the new segment cannot be
+    /// made, for want of room, say, the next append tries again.
+    fn cut(&self, writer: &mut Writer, cut: &Checkpoint) -> Result<()> {
+        self.start_cut(writer, cut).inspect_err(|error| {
+            self.poison(error);
+        })?;
+        self.next_segment(writer)
+    }
+
+    fn start_cut(&self, writer: &mut Writer, cut: &Checkpoint) -> Result<()> {
+        self.checkpoint.lock().write_twice(cut)?;
+        // What it holds is on the device already, or is dropped.
+        drop(writer.active.store.close());
+        let segments = self.view.segments();
+        let mut bases = Vec::new();
+        for segment in segments.iter() {
+            segment.release();
+            bases.push(segment.base());
+        }
+        let left = drop_segments(&*self.directory, cut, bases)?;
+        let kept = segments
+            .iter()
+            .filter(|segment| left.contains(&segment.base()));
+        let kept = kept
+            .map(|segment| self.after_cut(segment, cut))
+            .collect::<Result<Vec<_>>>()?;
+        (writer.next, writer.sealed) = (cut.cut_offset(), true);
+        self.view.cut(
+            kept,
+            cut.start,
+            Place {
+                end: writer.next,
+                base: cut.segment_base,
+                position: cut.recovery_point.position,
+            },
+        );
+        Ok(())
+    }
+
+    /// What is left of `segment`, with an index of just that.
+    fn after_cut(&self, segment: &Arc<Segment>, cut: &Checkpoint) -> Result<Arc<Segment>> {
+        if segment.base() != cut.segment_base {
+            return Ok(Arc::clone(segment));
+        }
+        let segment = Segment::sealed(Arc::clone(&self.directory), segment.base());
+        segment.check_index(cut.recovery_point.frames)?;
+        Ok(Arc::new(segment))
+    }
+
+    /// Notes that the log is cut no more, once its new segment, with base offset `base`, is there.
+    /// Returns whether it was being cut.
+    pub(crate) fn end_cut(&self, base: Offset) -> Result<bool> {
+        let mut checkpoint = self.checkpoint.lock();
+        let cut = checkpoint.current().clone();
+        if cut.cut {
+            debug_assert_eq!(cut.cut_offset(), base);
+            checkpoint.write_twice(&without_cut(&cut))?;
+        }
+        Ok(cut.cut)
+    }
+}

@@ -1,0 +1,303 @@
+//! Following a log: reading on at its end, as records come.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::iter::FusedIterator;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use event_listener::{Event, EventListener, Listener};
+use futures_core::Stream;
+
+use crate::error::{Error, Result};
+use crate::record::Record;
+use crate::runtime;
+use crate::sync::Mutex;
+
+/// Wakes those who follow a log. Clones wake the same followers.
+///
+/// Whoever implements [`CommitLog`](crate::CommitLog) notifies it whenever a follower may find
+/// something new: a record, or an error.
+#[derive(Clone, Default)]
+pub struct Signal(Arc<Event>);
+
+impl Signal {
+    /// A signal that nobody waits for.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Wakes all who wait.
+    pub fn notify(&self) {
+        self.0.notify(usize::MAX);
+    }
+
+    fn listen(&self) -> EventListener {
+        self.0.listen()
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signal").finish_non_exhaustive()
+    }
+}
+
+type Next = Box<dyn FnMut() -> Result<Option<Record>> + Send>;
+
+/// Records of a log, those that are there and those that come, made by
+/// [`CommitLog::follow`](crate::CommitLog::follow).
+///
+/// As an iterator it blocks at the end of the log until there is more: it is woken by the append, and
+/// polls nothing. [`into_stream`](Follow::into_stream) makes it a stream that waits without blocking.
+/// It ends after an error; once the log is closed that is [`Error::Closed`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// use proglog_log::{CommitLog, MemoryLog, Offset};
+///
+/// let log = MemoryLog::new();
+/// let mut follower = log.follow(Offset::ZERO);
+/// let writer = std::thread::spawn(move || log.append("news".into()));
+/// assert_eq!(follower.next().unwrap()?.value, "news");
+/// assert_eq!(follower.next_timeout(Duration::ZERO)?, None);
+/// # writer.join().unwrap()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Follow {
+    next: Next,
+    signal: Signal,
+    failed: bool,
+}
+
+impl Follow {
+    /// The records that `next` returns: `None` where there is none yet. It is called again once
+    /// `signal` was notified.
+    pub fn new(
+        next: impl FnMut() -> Result<Option<Record>> + Send + 'static,
+        signal: &Signal,
+    ) -> Self {
+        Self {
+            next: Box::new(next),
+            signal: signal.clone(),
+            failed: false,
+        }
+    }
+
+    /// The next record; waits for it at the end of the log, but no longer than `timeout`. `None` if
+    /// there was none until then, or after an error.
+    ///
+    /// # Errors
+    ///
+    /// As the iterator yields: [`Error::Closed`], [`Error::Corrupt`], and [`Error::Trimmed`] if the
+    /// next record was dropped before it was read.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Record>> {
+        // A time that no clock can tell never comes.
+        self.wait(Instant::now().checked_add(timeout))
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<Option<Record>> {
+        loop {
+            if let Some(record) = self.step()? {
+                return Ok(Some(record));
+            }
+            let listener = self.signal.listen();
+            // What came before it listened does not wake it.
+            if let Some(record) = self.step()? {
+                return Ok(Some(record));
+            }
+            if self.failed {
+                return Ok(None);
+            }
+            match deadline {
+                None => listener.wait(),
+                Some(deadline) if listener.wait_deadline(deadline).is_none() => return Ok(None),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Option<Record>> {
+        if self.failed {
+            return Ok(None);
+        }
+        let next = (self.next)();
+        self.failed = next.is_err();
+        next
+    }
+
+    /// The same records as a stream, for any async runtime. Polling it never blocks: files are read on
+    /// a background thread.
+    pub fn into_stream(self) -> FollowStream {
+        FollowStream {
+            ready: VecDeque::new(),
+            signal: self.signal.clone(),
+            state: State::Idle(self),
+            listener: None,
+        }
+    }
+}
+
+impl Iterator for Follow {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.wait(None).transpose()
+    }
+}
+
+impl FusedIterator for Follow {}
+
+impl fmt::Debug for Follow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follow")
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many records, and bytes of values, a stream reads ahead at the most.
+const AHEAD_RECORDS: usize = 256;
+const AHEAD_BYTES: usize = 256 << 10;
+
+/// A stream of the records of a log, made by [`Follow::into_stream`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// use std::pin::pin;
+///
+/// use futures::StreamExt;
+/// use proglog_log::{CommitLog, MemoryLog, Offset};
+///
+/// let log = MemoryLog::new();
+/// let mut records = log.follow(Offset::ZERO).into_stream();
+/// log.append("news".into())?;
+/// assert_eq!(records.next().await.unwrap()?.value, "news");
+/// # Ok::<(), proglog_log::Error>(())
+/// # })?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct FollowStream {
+    ready: VecDeque<Result<Record>>,
+    signal: Signal,
+    state: State,
+    /// Listens since before the records were read last.
+    listener: Option<EventListener>,
+}
+
+enum State {
+    /// Nobody reads.
+    Idle(Follow),
+    /// A background thread reads, and hands over what it found.
+    Reading(Arc<Mutex<Handover>>),
+    /// It has ended.
+    Ended,
+}
+
+/// Where a background thread puts what it has read.
+#[derive(Default)]
+struct Handover {
+    read: Option<(Follow, VecDeque<Result<Record>>)>,
+    /// Who polled in the meantime.
+    waker: Option<Waker>,
+}
+
+impl FollowStream {
+    /// Has a background thread read what there is.
+    fn read(&mut self) {
+        let State::Idle(mut follow) = std::mem::replace(&mut self.state, State::Ended) else {
+            return;
+        };
+        // Before it reads: whatever comes afterwards wakes this.
+        self.listener = Some(self.signal.listen());
+        let handover = Arc::new(Mutex::new(Handover::default()));
+        self.state = State::Reading(Arc::clone(&handover));
+        runtime::spawn(move || {
+            let records = follow.read_ahead();
+            let waker = {
+                let mut handover = handover.lock();
+                handover.read = Some((follow, records));
+                handover.waker.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+    }
+}
+
+impl Follow {
+    /// Some of the records that are there; an error is the last.
+    fn read_ahead(&mut self) -> VecDeque<Result<Record>> {
+        let (mut records, mut bytes) = (VecDeque::new(), 0);
+        while records.len() < AHEAD_RECORDS && bytes < AHEAD_BYTES {
+            let Some(record) = self.step().transpose() else {
+                break;
+            };
+            bytes += record.as_ref().map_or(0, |record| record.value.len());
+            records.push_back(record);
+        }
+        records
+    }
+}
+
+impl Stream for FollowStream {
+    type Item = Result<Record, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if let Some(record) = this.ready.pop_front() {
+                return Poll::Ready(Some(record));
+            }
+            match &this.state {
+                State::Ended => return Poll::Ready(None),
+                State::Idle(follow) if follow.failed => this.state = State::Ended,
+                State::Idle(_) => {
+                    if let Some(listener) = &mut this.listener
+                        && Pin::new(listener).poll(context).is_pending()
+                    {
+                        return Poll::Pending;
+                    }
+                    this.read();
+                }
+                State::Reading(handover) => {
+                    let read = {
+                        let mut handover = handover.lock();
+                        if handover.read.is_none() {
+                            handover.waker = Some(context.waker().clone());
+                        }
+                        handover.read.take()
+                    };
+                    let Some((follow, records)) = read else {
+                        return Poll::Pending;
+                    };
+                    this.ready = records;
+                    if !this.ready.is_empty() {
+                        // There may be more.
+                        this.listener = None;
+                    }
+                    this.state = State::Idle(follow);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for FollowStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FollowStream")
+            .field("ready", &self.ready.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! Reading a log.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::commit_log::Records;
+use crate::error::{Error, Result};
+use crate::follow::Follow;
+use crate::iter::Walk;
+use crate::offset::Offset;
+use crate::record::Record;
+use crate::view::{Readable, View};
+use crate::visibility::Visibility;
+
+/// The reading side of a [`Log`](crate::Log), made by [`Log::reader`](crate::Log::reader): a cheap
+/// handle that sees as far as its [`Visibility`] says.
+///
+/// Readers wait for no sync, no writer and no other reader. A reader does not keep the log open: once
+/// the log is closed, all that it does fails with [`Error::Closed`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use proglog_log::{Log, Options, Visibility};
+///
+/// # let directory = tempfile::tempdir()?;
+/// let log = Log::open(directory.path(), &Options::new())?;
+/// let committed = log.reader(Visibility::Published);
+/// log.append("kept here, and by nobody else yet")?;
+/// assert_eq!(committed.records(0).count(), 0);
+/// log.publish(1)?; // now others have it too
+/// assert_eq!(committed.records(0).count(), 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Reader {
+    view: Arc<View>,
+    visibility: Visibility,
+}
+
+impl Reader {
+    pub(crate) fn new(view: Arc<View>, visibility: Visibility) -> Self {
+        Self { view, visibility }
+    }
+
+    pub(crate) fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    pub(crate) fn visibility(&self) -> Visibility {
+        self.visibility
+    }
+
+    /// Reads the record at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::read`](crate::Log::read).
+    pub fn read(&self, offset: impl Into<Offset>) -> Result<Record> {
+        let offset = offset.into();
+        match self.view.check_readable(offset, self.visibility)? {
+            Readable::Record => self.read_readable(offset),
+            Readable::End => Err(self.out_of_range(offset)),
+        }
+    }
+
+    fn read_readable(&self, offset: Offset) -> Result<Record> {
+        let Some(segment) = self.view.segment_of(offset) else {
+            return Err(self.gone(offset));
+        };
+        let read = segment.open().and_then(|open| open.read(offset));
+        // Its segment may have been trimmed in the meantime.
+        read.map_err(|error| self.or_gone(error, offset))
+    }
+
+    /// What to tell of a record that could be read a moment ago and has no segment any more.
+    pub(crate) fn gone(&self, offset: Offset) -> Error {
+        match self.view.check_readable(offset, self.visibility) {
+            Err(error) => error,
+            Ok(_) => self.out_of_range(offset),
+        }
+    }
+
+    /// `error`, or what there is to say if the record at `offset` cannot be read any more anyway.
+    pub(crate) fn or_gone(&self, error: Error, offset: Offset) -> Error {
+        match self.view.check_readable(offset, self.visibility) {
+            Ok(Readable::Record) => error,
+            Ok(Readable::End) => self.out_of_range(offset),
+            Err(gone) => gone,
+        }
+    }
+
+    fn out_of_range(&self, offset: Offset) -> Error {
+        let range = self.view.range(self.visibility);
+        Error::OutOfRange {
+            offset,
+            start: range.start,
+            end: range.end,
+        }
+    }
+
+    /// Reads records that lie one behind the other from `from` on: as many as take at most `bytes_max`
+    /// bytes in their segment, but at least one, unless `from` is the end. They cost one read of the
+    /// file where [`Reader::read`] costs one each.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::read`]; but the records before a damaged one are returned, and `from` may be the
+    /// end.
+    pub fn read_batch(&self, from: impl Into<Offset>, bytes_max: usize) -> Result<Vec<Record>> {
+        let from = from.into();
+        if self.view.check_readable(from, self.visibility)? == Readable::End {
+            return Ok(Vec::new());
+        }
+        let mut walk = Walk::limited(self.clone(), from, bytes_max);
+        let mut records = Vec::new();
+        while let Some(record) = walk.next() {
+            match record {
+                Ok(record) => records.push(record),
+                Err(error) if records.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+            if walk.run_is_over() {
+                break;
+            }
+        }
+        Ok(records)
+    }
+
+    /// The records from `from` on; see [`Log::records`](crate::Log::records).
+    pub fn records(&self, from: impl Into<Offset>) -> Records {
+        Records::new(Walk::new(self.clone(), from.into()))
+    }
+
+    /// The records from `from` on, and those still to come; see [`Log::follow`](crate::Log::follow).
+    pub fn follow(&self, from: impl Into<Offset>) -> Follow {
+        let mut walk = Walk::new(self.clone(), from.into());
+        let changed = self.view.changed().clone();
+        Follow::new(move || walk.next().transpose(), &changed)
+    }
+
+    /// The lowest offset that can be read (inclusive).
+    #[must_use]
+    pub fn start_offset(&self) -> Offset {
+        self.view.range(self.visibility).start
+    }
+
+    /// The end of what can be read (exclusive).
+    #[must_use]
+    pub fn end_offset(&self) -> Offset {
+        self.view.range(self.visibility).end
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("readable", &self.view.range(self.visibility))
+            .field("visibility", &self.visibility)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,181 @@
+//! Trimming: dropping the oldest records, by hand or by the policy of retention.
+//!
+//! The start of the log is in the checkpoint. Both slots say it before any file goes, so that damage
+//! to one of them never makes a log miss a segment that was trimmed. A file that is left behind by a
+//! crash is removed when the log is opened.
+
+use std::time::Duration;
+
+use crate::checkpoint::Checkpoint;
+use crate::commit::Commit;
+use crate::error::{Error, Result};
+use crate::offset::Offset;
+use crate::options::Durability;
+use crate::retention::Held;
+use crate::runtime;
+use crate::shared::Shared;
+use crate::sync::{MutexGuard, Ordering};
+
+/// How long retention by age waits for its next look, at the least and at the most.
+const LOOK_MIN: Duration = Duration::from_millis(10);
+const LOOK_MAX: Duration = Duration::from_hours(1);
+
+impl Shared {
+    /// Drops the records below `start`.
+    pub(crate) fn trim(&self, start: Offset) -> Result<()> {
+        self.trim_in_turn(start, &self.trimming.lock())
+    }
+
+    /// Takes the guard of `trimming`.
+    fn trim_in_turn(&self, start: Offset, _turn: &MutexGuard<'_, ()>) -> Result<()> {
+        self.check_appendable()?;
+        let range = self.view.range(self.reader.visibility());
+        if start > range.end {
+            return Err(Error::OutOfRange {
+                offset: start,
+                start: range.start,
+                end: range.end,
+            });
+        }
+        if start > range.start {
+            if self.options.durability != Durability::Synced {
+                // Or else the log might end below its start after a crash.
+                self.commit(Commit::Sync)?;
+            }
+            if self.trim_all(start)? {
+                return Ok(());
+            }
+            self.raise_start(start)?;
+        }
+        self.remove_trimmed(start)
+    }
+
+    /// Drops all records, if `start` is the end of all: then the space of the active segment is given
+    /// back too. Returns whether it did.
+    fn trim_all(&self, start: Offset) -> Result<bool> {
+        let _lead = self.lead();
+        let writer = &mut *self.writer.lock();
+        // If it cannot be sealed for want of room, records go all the same.
+        if start != writer.next || self.seal_for_cut(writer).is_err() {
+            return Ok(false);
+        }
+        self.empty(writer, start)?;
+        Ok(true)
+    }
+
+    fn raise_start(&self, start: Offset) -> Result<()> {
+        {
+            let mut checkpoint = self.checkpoint.lock();
+            let next = Checkpoint {
+                start,
+                ..checkpoint.current().clone()
+            };
+            checkpoint.write_twice(&next)?;
+        }
+        self.view.trim(start);
+        Ok(())
+    }
+
+    /// Removes the segments that have only records below `start`.
+    fn remove_trimmed(&self, start: Offset) -> Result<()> {
+        let Some(first) = self.view.segment_of(start) else {
+            return Ok(());
+        };
+        for segment in self.view.drop_before(first.base()) {
+            segment.remove()?;
+        }
+        Ok(())
+    }
+
+    /// Drops what the policy of retention lets go, and returns the start of the log.
+    pub(crate) fn retain(&self) -> Result<Offset> {
+        // Segments that are looked at here stay until then.
+        let turn = self.trimming.lock();
+        let policy = self.options.retention;
+        let now = self.steady_clock.now();
+        let held = self.held()?;
+        let kept = policy.first_kept(&held, now);
+        let end = held.last().map(|held| held.offsets.end);
+        let start = kept.map(|held| held.offsets.start).or(end);
+        let range = self.view.range(self.reader.visibility());
+        // Readers may not see as far yet.
+        if let Some(start) = start.map(|start| start.min(range.end))
+            && start > range.start
+        {
+            self.trim_in_turn(start, &turn)?;
+        }
+        if let Some(delay) = policy.next_look(kept, now) {
+            self.retain_after(delay.clamp(LOOK_MIN, LOOK_MAX));
+        }
+        Ok(self.reader.start_offset())
+    }
+
+    /// The segments, as retention sees them.
+    fn held(&self) -> Result<Vec<Held>> {
+        let (active, end, newest) = {
+            let writer = self.writer.lock();
+            (
+                writer.active.clone(),
+                writer.next,
+                writer.last_appended_at(),
+            )
+        };
+        let start = self.reader.start_offset();
+        let segments = self.view.segments();
+        let sealed = segments
+            .iter()
+            .zip(segments.iter().skip(1))
+            .filter(|(_, next)| next.base() <= active.base());
+        let mut held = Vec::new();
+        for (segment, next) in sealed {
+            let summary = segment.summary(next.base())?;
+            held.push(Held {
+                offsets: segment.base().max(start)..next.base().max(start),
+                bytes: summary.bytes,
+                newest: summary.newest,
+                is_active: false,
+            });
+        }
+        let first = active.base().max(start);
+        held.push(Held {
+            offsets: first..end.max(first),
+            bytes: active.store.len(),
+            // An empty segment is never too old.
+            newest: newest.filter(|_| first < end),
+            is_active: true,
+        });
+        Ok(held)
+    }
+
+    /// Sees to it that the policy of retention is carried out soon, in the background.
+    pub(crate) fn retain_later(&self) {
+        if self.options.retention.is_unlimited() || self.retain_soon.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let this = self.this.clone();
+        runtime::spawn(move || {
+            if let Some(shared) = this.upgrade() {
+                shared.retain_soon.store(false, Ordering::Release);
+                // What cannot be dropped now is dropped by a later look.
+                drop(shared.retain());
+            }
+        });
+    }
+
+    /// Sees to it that there is a look after `delay`, unless there is one earlier: one that is
+    /// scheduled never comes too late, since what is kept only grows younger.
+    fn retain_after(&self, delay: Duration) {
+        if self.retain_scheduled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let this = self.this.clone();
+        runtime::spawn_after(delay, move || {
+            if let Some(shared) = this.upgrade() {
+                shared.retain_scheduled.store(false, Ordering::Release);
+                if shared.retain().is_err() && shared.check_appendable().is_ok() {
+                    shared.retain_after(LOOK_MAX);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,79 @@
+//! Verifying all that a log holds.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::offset::Offset;
+use crate::reader::Reader;
+use crate::record;
+
+/// What reading all of a log found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// The records that were verified, or found damaged.
+    pub records: Range<Offset>,
+    /// How many bytes the values, keys and headers of the readable ones take.
+    pub bytes: u64,
+    /// The records that are damaged, in order; those one behind the other are in one range.
+    pub damaged: Vec<Range<Offset>>,
+}
+
+impl Reader {
+    /// Reads every record that there is now and verifies its checksum, its place and its offset.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if the file system fails; [`Error::Closed`]. Damaged records are no error but
+    /// reported.
+    pub fn verify(&self) -> Result<Verification> {
+        let mut next = self.start_offset();
+        let mut found = Verification {
+            records: next..self.end_offset(),
+            bytes: 0,
+            damaged: Vec::new(),
+        };
+        while next < found.records.end {
+            match self.verify_run(next..found.records.end, &mut found.bytes) {
+                Ok(end) => next = end,
+                Err((offset, Error::Corrupt { .. })) => {
+                    found.add_damaged(offset);
+                    next = offset.plus(1);
+                }
+                // What was trimmed in the meantime is of no interest any more.
+                Err((_, Error::Trimmed { start, .. })) => {
+                    next = start;
+                    found.records.start = start.min(found.records.end);
+                }
+                Err((_, error)) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads the records `offsets` up to the first error, which is that of the offset beside it.
+    fn verify_run(
+        &self,
+        offsets: Range<Offset>,
+        bytes: &mut u64,
+    ) -> Result<Offset, (Offset, Error)> {
+        let mut next = offsets.start;
+        for record in self.records(next) {
+            if next == offsets.end {
+                break;
+            }
+            *bytes += record::size(&record.map_err(|error| (next, error))?) as u64;
+            next = next.plus(1);
+        }
+        Ok(next.max(offsets.end))
+    }
+}
+
+impl Verification {
+    fn add_damaged(&mut self, offset: Offset) {
+        match self.damaged.last_mut() {
+            Some(last) if last.end == offset => last.end = offset.plus(1),
+            _ => self.damaged.push(offset..offset.plus(1)),
+        }
+    }
+}
