@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod batch;
 mod buffers;
 mod error;
 mod format;
@@ -18,6 +19,7 @@ mod store;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod writer;
 
 pub use error::{Error, ErrorKind, Operation, Outcome, Result};
 pub use frames::{Frame, Frames};

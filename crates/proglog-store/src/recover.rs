@@ -20,14 +20,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use memchr::memmem;
 
 use crate::error::{Error, Operation, Result};
 use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind, MARK_FRAME_LEN};
 use crate::options::Options;
 use crate::position::{Boundary, Position};
-use crate::scan::{BLOCK_LEN, Scanner, Source, Verified, Verifier};
+use crate::scan::{BLOCK_LEN, Fault, Scanner, Source, Verified, Verifier};
 use crate::set_aside;
 use crate::storage::{Directory, Storage};
 
@@ -95,14 +94,10 @@ pub(crate) struct FileSource<'a> {
 }
 
 impl Source for FileSource<'_> {
-    fn block(&self, position: Position, want: usize) -> Result<Bytes> {
-        let mut block = vec![0; want];
-        let read = self
-            .file
-            .read_full_at(&mut block, HEADER_LEN.saturating_add(position.get()))
-            .map_err(|error| Error::io(Operation::Read, self.name, error))?;
-        block.truncate(read);
-        Ok(block.into())
+    fn read(&self, position: Position, buffer: &mut [u8]) -> Result<usize> {
+        self.file
+            .read_full_at(buffer, HEADER_LEN.saturating_add(position.get()))
+            .map_err(|error| Error::io(Operation::Read, self.name, error))
     }
 }
 
@@ -175,21 +170,21 @@ fn find_end(source: FileSource<'_>, verifier: Verifier, known: Boundary) -> Resu
             bytes_scanned: MARK_FRAME_LEN as u64,
         });
     }
+    let mut scanner = Scanner::new(verifier, known.position, file_end);
     let mut walk = Walk {
-        scanner: Scanner::new(verifier, known.position, file_end),
         recovery_point: known,
         end: known,
         frames: known.frames,
         damaged: None,
     };
-    walk.run(source, verifier, file_end)?;
+    walk.run(&mut scanner, source, verifier, file_end)?;
     Ok(Found {
         recovery_point: walk.recovery_point,
         end: walk.end,
         file_end,
         closed: false,
         damaged: walk.damaged,
-        bytes_scanned: walk.scanner.position().get() - known.position.get(),
+        bytes_scanned: scanner.position().get() - known.position.get(),
     })
 }
 
@@ -211,9 +206,7 @@ fn closing_mark(
 }
 
 fn verify_mark(verifier: Verifier, bytes: &[u8], position: Position) -> Option<Boundary> {
-    let len = verifier
-        .frame_len(bytes, position, bytes.len() as u64)
-        .ok()?;
+    let len = verifier.frame_len(bytes, bytes.len() as u64).ok()?;
     let kind = verifier.verify(&bytes[..len], position).ok()?;
     let payload = &bytes[FRAME_HEADER_LEN..len];
     (kind == Kind::Control)
@@ -221,8 +214,8 @@ fn verify_mark(verifier: Verifier, bytes: &[u8], position: Position) -> Option<B
         .flatten()
 }
 
+/// What a walk from frame to frame has found so far.
 struct Walk {
-    scanner: Scanner,
     recovery_point: Boundary,
     /// The end of the last whole batch.
     end: Boundary,
@@ -232,15 +225,24 @@ struct Walk {
 }
 
 impl Walk {
-    fn run(&mut self, source: FileSource<'_>, verifier: Verifier, end: Position) -> Result<()> {
-        while let Some(frame) = self.scanner.next(&source) {
+    fn run(
+        &mut self,
+        scanner: &mut Scanner,
+        source: FileSource<'_>,
+        verifier: Verifier,
+        end: Position,
+    ) -> Result<()> {
+        while let Some(frame) = scanner.next(&source) {
             match frame {
-                Ok(frame) => self.step(&frame),
-                Err(error @ Error::Io { .. }) => return Err(error),
+                Ok(frame) => self.step(frame),
+                Err(Fault::Read(error)) => return Err(*error),
                 Err(_) => {
-                    let place = self.scanner.position();
+                    let place = scanner.position();
                     match newest_mark(source, verifier, place, end)? {
-                        Some(claim) if claim.position > place => self.step_over(place, claim),
+                        Some(claim) if claim.position > place => {
+                            self.step_over(place, claim);
+                            scanner.seek(claim.position);
+                        }
                         _ => return Ok(()),
                     }
                 }
@@ -249,11 +251,11 @@ impl Walk {
         Ok(())
     }
 
-    fn step(&mut self, frame: &Verified) {
+    fn step(&mut self, frame: Verified<'_>) {
         self.frames += u64::from(frame.kind != Kind::Control);
         if frame.kind != Kind::BatchGoesOn {
             self.end = Boundary {
-                position: frame.end,
+                position: frame.end(),
                 frames: self.frames,
             };
         }
@@ -268,7 +270,6 @@ impl Walk {
         self.recovery_point = claim;
         self.end = claim;
         self.frames = claim.frames;
-        self.scanner.seek(claim.position);
     }
 }
 
@@ -373,14 +374,16 @@ pub(crate) fn for_each_block(
     mut visit: impl FnMut(Position, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let mut position = range.start;
+    let mut block = Vec::new();
     while position < range.end {
         let left = usize::try_from(range.end.get() - position.get()).unwrap_or(usize::MAX);
-        let block = source.block(position, left.min(BLOCK_LEN))?;
-        if block.is_empty() {
+        block.resize(left.min(BLOCK_LEN), 0);
+        let read = source.read(position, &mut block)?;
+        if read == 0 {
             break;
         }
-        visit(position, &block)?;
-        position = position.plus(block.len() as u64);
+        visit(position, &block[..read])?;
+        position = position.plus(read as u64);
     }
     Ok(())
 }

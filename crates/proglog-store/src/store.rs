@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::batch::{Filled, Slices};
 use crate::error::{Error, Operation, Result};
-use crate::format::{self, HEADER_LEN};
+use crate::format::HEADER_LEN;
 use crate::frames::Frames;
 use crate::fs::FsDirectory;
 use crate::header_file;
@@ -19,9 +20,6 @@ use crate::position::{Boundary, Position};
 use crate::recover::{self, FileSource, Recovery};
 use crate::scan::Verifier;
 use crate::storage::{Directory, OpenMode};
-
-/// What a single read fetches when it does not know how long the frame is.
-const READ_GUESS: usize = 4 << 10;
 
 /// An append-only file of checksummed frames.
 ///
@@ -192,10 +190,7 @@ impl Store {
     /// [`Error::Poisoned`], [`Error::Sealed`], [`Error::Closed`]; [`Error::WriteNotUndone`].
     /// Nothing was appended then, the last one included.
     pub fn append(&self, payload: &[u8]) -> Result<Appended> {
-        let crc = format::crc32c(payload);
-        self.inner.append(&[payload.len()], |batch, _, kind| {
-            batch.push(kind, payload, crc);
-        })
+        self.inner.append_one(payload)
     }
 
     /// Appends payloads as one batch: recovery keeps all of them or none. They lie one behind the
@@ -205,14 +200,7 @@ impl Store {
     ///
     /// As [`Store::append`].
     pub fn append_batch(&self, payloads: &[&[u8]]) -> Result<Appended> {
-        let lens = payloads
-            .iter()
-            .map(|payload| payload.len())
-            .collect::<Vec<_>>();
-        self.inner.append(&lens, |batch, index, kind| {
-            let payload = payloads[index];
-            batch.push(kind, payload, format::crc32c(payload));
-        })
+        self.inner.append(Slices(payloads))
     }
 
     /// As [`Store::append_batch`], for payloads that are not in memory yet: `fill` writes the one
@@ -240,14 +228,14 @@ impl Store {
     pub fn append_with(
         &self,
         lens: &[usize],
-        mut fill: impl FnMut(usize, &mut [u8]),
+        fill: impl FnMut(usize, &mut [u8]),
     ) -> Result<Appended> {
-        self.inner.append(lens, |batch, index, kind| {
-            batch.push_with(kind, lens[index], |slot| fill(index, slot));
-        })
+        self.inner.append(Filled(lens, fill))
     }
 
-    /// Reads the payload of the frame at `position`, verified.
+    /// Reads the payload of the frame at `position`, verified. One read fetches as much as the frames
+    /// read lately would have needed, up to 64 KiB; where this one is longer, a second read fetches
+    /// the rest.
     ///
     /// # Errors
     ///
@@ -255,7 +243,8 @@ impl Store {
     /// [`Error::ChecksumMismatch`] if the frame is damaged or none starts there;
     /// [`Error::ControlFrame`]; [`Error::Io`]; [`Error::Closed`].
     pub fn read(&self, position: Position) -> Result<Bytes> {
-        self.read_guessing(position, READ_GUESS)
+        self.inner.check_open()?;
+        self.inner.read(position)
     }
 
     /// As [`Store::read`], for a caller that knows how long the frame is, 8 bytes more than its
@@ -266,7 +255,7 @@ impl Store {
     /// As [`Store::read`].
     pub fn read_guessing(&self, position: Position, frame_len: usize) -> Result<Bytes> {
         self.inner.check_open()?;
-        self.inner.read(position, frame_len)
+        self.inner.read_guessing(position, frame_len)
     }
 
     /// The data frames in `range`, which starts at a frame and ends between two (by default: where
