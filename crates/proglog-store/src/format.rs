@@ -79,6 +79,9 @@ const MARK_LEN: usize = 24;
 /// The length of a sync mark as it lies in the file.
 pub(crate) const MARK_FRAME_LEN: usize = FRAME_HEADER_LEN + MARK_LEN;
 
+/// Where, in a sync mark, the last byte ends that is never zero.
+pub(crate) const MARK_TYPE_END: usize = FRAME_HEADER_LEN + 1;
+
 /// The CRC-32C of `bytes`.
 #[inline]
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {

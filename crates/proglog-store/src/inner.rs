@@ -2,13 +2,15 @@
 //! How appends get into the file is in `writer`.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::buffers::{Buffers, Chunk};
 use crate::error::{Error, Operation, Result};
-use crate::format::{FRAME_HEADER_LEN, Header, Kind};
+use crate::fill::Fill;
+use crate::format::{FRAME_HEADER_LEN, HEADER_LEN, Header, Kind};
 use crate::frames::Frames;
 use crate::position::{Boundary, Position};
 use crate::recover::{FileSource, Recovery};
@@ -43,7 +45,7 @@ pub(crate) struct Inner {
     /// The end of what is in the file.
     pub(crate) written: AtomicU64,
     /// Held by whoever writes the file.
-    pub(crate) writing: Mutex<()>,
+    pub(crate) writing: Mutex<Fill>,
     /// Held by whoever makes appends durable, so that one sync serves all that wait for it.
     pub(crate) syncing: Mutex<()>,
     /// Held for each single sync of the file, until its failure is noted: of two syncs that run at
@@ -87,6 +89,7 @@ impl Inner {
         header: Header,
         recovery: Recovery,
         buffer_len: usize,
+        zeros: Fill,
     ) -> Self {
         let verifier = Verifier::of(&header);
         let buffers = Buffers::new(header.salt, buffer_len, recovery.end, recovery.clean);
@@ -102,7 +105,7 @@ impl Inner {
             recent: RwLock::new(None),
             recent_start: AtomicU64::new(NOWHERE),
             read_guess: AtomicUsize::new(READ_GUESS),
-            writing: Mutex::new(()),
+            writing: Mutex::new(zeros),
             syncing: Mutex::new(()),
             device: Mutex::new(()),
             failure: OnceLock::new(),
@@ -247,15 +250,25 @@ impl Inner {
                 return Ok(buffers.synced());
             }
         }
-        let end = self.flush()?;
-        let _device = self.device.lock();
-        self.check_sound()?;
-        self.file
-            .sync_data()
-            .map_err(|error| self.poison(Error::sync_failed(&self.name, error)))?;
+        let end = {
+            let mut turn = self.writing.lock();
+            let end = self.flush_in_turn(&mut turn)?;
+            if !self.sealed.load(Ordering::Acquire) {
+                turn.fill(&*self.file, end.position);
+            }
+            end
+        };
         let claimed = to.map_or(end, |to| to.min(end));
+        self.sync_device(|file| file.sync_data())?;
         self.buffers.lock().set_synced(claimed);
         Ok(claimed)
+    }
+
+    /// Syncs the file. Once that has failed it is not done again.
+    fn sync_device(&self, sync: impl Fn(&dyn Storage) -> io::Result<()>) -> Result<()> {
+        let _device = self.device.lock();
+        self.check_sound()?;
+        sync(&*self.file).map_err(|error| self.poison(Error::sync_failed(&self.name, error)))
     }
 
     pub(crate) fn seal(&self) -> Result<()> {
@@ -266,17 +279,35 @@ impl Inner {
         // Appends that passed the check hold one of these; afterwards there are no more.
         drop(self.writing.lock());
         self.buffers.lock().stop();
-        let sealed = self.sync_in_turn(&turn, None).and_then(|_| {
-            if self.buffers.lock().push_closing_mark() {
-                self.sync_in_turn(&turn, None)?;
-            }
-            self.release_memory();
-            Ok(())
-        });
+        let sealed = self
+            .sync_in_turn(&turn, None)
+            .and_then(|_| self.end_file(&turn))
+            .map(|()| self.release_memory());
         if sealed.is_err() {
             self.sealed.store(false, Ordering::Release);
         }
         sealed
+    }
+
+    /// Ends the file, of which all is synced, with a mark that says so, and where that ends. Takes the
+    /// guard of `syncing`.
+    fn end_file(&self, _turn: &MutexGuard<'_, ()>) -> Result<()> {
+        let mut turn = self.writing.lock();
+        if !self.buffers.lock().push_closing_mark() && !turn.is_ahead {
+            return Ok(());
+        }
+        let end = self.flush_in_turn(&mut turn)?;
+        if turn.is_ahead {
+            self.file
+                .set_len(HEADER_LEN + end.position.get())
+                .map_err(|error| Error::io(Operation::SetLength, &self.name, error))?;
+            self.sync_device(|file| file.sync_all())?;
+            turn.was_cut(end.position);
+        } else {
+            self.sync_device(|file| file.sync_data())?;
+        }
+        self.buffers.lock().set_synced(end);
+        Ok(())
     }
 
     pub(crate) fn close(&self) -> Result<()> {

@@ -4,6 +4,7 @@
 mod batch;
 mod buffers;
 mod error;
+mod fill;
 mod format;
 mod frames;
 mod fs;

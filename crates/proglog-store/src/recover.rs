@@ -23,7 +23,7 @@ use std::sync::Arc;
 use memchr::memmem;
 
 use crate::error::{Error, Operation, Result};
-use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind, MARK_FRAME_LEN};
+use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind, MARK_FRAME_LEN, MARK_TYPE_END};
 use crate::options::Options;
 use crate::position::{Boundary, Position};
 use crate::scan::{BLOCK_LEN, Fault, Scanner, Source, Verified, Verifier};
@@ -38,8 +38,9 @@ pub struct Recovery {
     pub end: Boundary,
     /// What was known to be on the device before recovery; all below `end` is now.
     pub recovery_point: Boundary,
-    /// Whether the data ends with a mark that all before it was synced: the store was closed, or
-    /// [marked](crate::Store::mark) when it was idle. A store without data is clean too.
+    /// Whether the data ends with a mark that all before it was synced, and nothing but zeros lay behind
+    /// it: the store was closed, or [marked](crate::Store::mark) when it was idle. A store without data
+    /// is clean too.
     pub clean: bool,
     /// The first place below the recovery point that was found damaged. Only what was scanned
     /// counts: damage elsewhere shows when it is read.
@@ -157,11 +158,11 @@ fn find_end(source: FileSource<'_>, verifier: Verifier, known: Boundary) -> Resu
             expected: known.position,
         });
     }
-    if let Some(claim) = closing_mark(source, verifier, file_end)? {
+    if let Some(claim) = closing_mark(source, verifier, known.position, file_end)? {
         return Ok(Found {
             recovery_point: known.max(claim),
             end: Boundary {
-                position: file_end,
+                position: claim.position.plus(MARK_FRAME_LEN as u64),
                 frames: claim.frames,
             },
             file_end,
@@ -188,21 +189,37 @@ fn find_end(source: FileSource<'_>, verifier: Verifier, known: Boundary) -> Resu
     })
 }
 
-/// What the last bytes of the file claim, if they are a mark that closed the store.
+/// What the last frame of the file claims, if it is a mark that closed the store. Only zeros may lie
+/// behind it, and it ends at or after `known`.
 fn closing_mark(
     source: FileSource<'_>,
     verifier: Verifier,
+    known: Position,
     file_end: Position,
 ) -> Result<Option<Boundary>> {
-    let Some(position) = file_end
-        .get()
-        .checked_sub(MARK_FRAME_LEN as u64)
-        .map(Position::new)
-    else {
-        return Ok(None);
-    };
+    let before = |end: Position, len: usize| Position::new(end.get().saturating_sub(len as u64));
+    let position = before(file_end, MARK_FRAME_LEN);
     let bytes = source.block(position, MARK_FRAME_LEN)?;
-    Ok(verify_mark(verifier, &bytes, position).filter(|claim| claim.position == position))
+    let claim = verify_mark(verifier, &bytes, position);
+    if let Some(claim) = claim.filter(|claim| claim.position == position) {
+        return Ok(Some(claim));
+    }
+    let from = before(known, MARK_FRAME_LEN);
+    let last = last_nonzero_before(source, from, file_end)?;
+    // The end of a mark may be zeros too, down to its type.
+    let first = before(last, MARK_FRAME_LEN).max(from);
+    let bytes = source.block(first, 2 * MARK_FRAME_LEN)?;
+    let places = last
+        .get()
+        .saturating_sub(first.get() + MARK_TYPE_END as u64 - 1);
+    for (at, place) in (0..bytes.len()).zip(0..places) {
+        let position = first.plus(place);
+        let claim = verify_mark(verifier, &bytes[at..], position);
+        if let Some(claim) = claim.filter(|claim| claim.position == position) {
+            return Ok(Some(claim));
+        }
+    }
+    Ok(None)
 }
 
 fn verify_mark(verifier: Verifier, bytes: &[u8], position: Position) -> Option<Boundary> {
@@ -301,6 +318,9 @@ fn newest_mark(
 
 /// What lies behind the data, without the zeros at its end.
 fn torn(source: FileSource<'_>, found: &Found) -> Result<Range<Position>> {
+    if found.closed {
+        return Ok(found.end.position..found.end.position);
+    }
     let end = last_nonzero(source, found.end.position, found.file_end)?;
     Ok(found.end.position..end)
 }
@@ -360,12 +380,44 @@ fn rewrite(
 fn last_nonzero(source: FileSource<'_>, from: Position, end: Position) -> Result<Position> {
     let mut last = from;
     for_each_block(source, from..end, |position, block| {
-        if let Some(at) = block.iter().rposition(|byte| *byte != 0) {
-            last = position.plus(at as u64 + 1);
+        let end = nonzero_end(block);
+        if end > 0 {
+            last = position.plus(end as u64);
         }
         Ok(())
     })?;
     Ok(last)
+}
+
+/// As [`last_nonzero`], but reads from the end on, and no more than it takes.
+fn last_nonzero_before(source: FileSource<'_>, from: Position, end: Position) -> Result<Position> {
+    let mut end = end;
+    let mut block = Vec::new();
+    while end > from {
+        let left = usize::try_from(end.get() - from.get()).unwrap_or(usize::MAX);
+        block.resize(left.min(BLOCK_LEN), 0);
+        let start = Position::new(end.get() - block.len() as u64);
+        let read = source.read(start, &mut block)?;
+        let nonzero = nonzero_end(&block[..read]);
+        if nonzero > 0 {
+            return Ok(start.plus(nonzero as u64));
+        }
+        end = start;
+    }
+    Ok(from)
+}
+
+/// Where the last byte that is not zero ends; 0 if there is none.
+fn nonzero_end(bytes: &[u8]) -> usize {
+    let mut end = bytes.len();
+    for chunk in bytes.rchunks(256) {
+        if chunk.iter().fold(0, |all, byte| all | byte) != 0 {
+            let last = chunk.iter().rposition(|byte| *byte != 0);
+            return end - chunk.len() + last.map_or(0, |last| last + 1);
+        }
+        end -= chunk.len();
+    }
+    0
 }
 
 pub(crate) fn for_each_block(

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::batch::{Filled, Slices};
 use crate::error::{Error, Operation, Result};
+use crate::fill::Fill;
 use crate::format::HEADER_LEN;
 use crate::frames::Frames;
 use crate::fs::FsDirectory;
@@ -100,7 +101,9 @@ impl Store {
         };
         let mut recovery = recover::recover(directory, source, verifier, options)?;
         recovery.header_restored = read.restore(&*file, &name)?;
-        let inner = Inner::new(name, file, read.header, recovery, options.buffer_len);
+        let (ahead_max, up_to) = options.fill_ahead;
+        let zeros = Fill::new(ahead_max, up_to);
+        let inner = Inner::new(name, file, read.header, recovery, options.buffer_len, zeros);
         Ok(Self {
             inner: Arc::new(inner),
         })
@@ -126,7 +129,8 @@ impl Store {
             frames: 0,
         };
         let recovery = Recovery::of_sealed(end);
-        let inner = Inner::new(name, file, header, recovery, 0).sealed();
+        let zeros = Fill::new(0, Position::ZERO);
+        let inner = Inner::new(name, file, header, recovery, 0, zeros).sealed();
         Ok(Self {
             inner: Arc::new(inner),
         })

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use crate::batch::{Batch, Payloads};
 use crate::buffers::Chunk;
 use crate::error::{Error, Operation, Result};
+use crate::fill::Fill;
 use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN};
 use crate::inner::{Inner, NOWHERE};
 use crate::position::{Boundary, Position};
 use crate::store::Appended;
-use crate::sync::{MutexGuard, Ordering};
+use crate::sync::Ordering;
 
 impl Inner {
     /// Appends one payload as a batch of its own.
@@ -85,17 +86,18 @@ impl Inner {
     /// Appends a batch that is too long for the buffer: writes it to the file before it returns.
     /// Readers see it once it is whole.
     fn append_past(&self, payloads: &mut impl Payloads) -> Result<Position> {
-        let turn = self.writing.lock();
+        let mut turn = self.writing.lock();
         {
             let mut buffers = self.buffers.lock();
             self.check_appendable()?;
             buffers.start_passing();
         }
         let passing = Passing(self);
-        self.flush_in_turn(&turn)?;
+        self.flush_in_turn(&mut turn)?;
         let (mut memory, start, due) = self.buffers.lock().lend();
         let mut remains = Remains {
             store: self,
+            turn: &mut turn,
             start,
             cut: false,
         };
@@ -126,7 +128,7 @@ impl Inner {
     }
 
     pub(crate) fn mark(&self) -> Result<()> {
-        let turn = self.writing.lock();
+        let mut turn = self.writing.lock();
         {
             let mut buffers = self.buffers.lock();
             match self.check_appendable() {
@@ -135,7 +137,7 @@ impl Inner {
             }
             buffers.push_mark_if_due();
         }
-        self.flush_in_turn(&turn)?;
+        self.flush_in_turn(&mut turn)?;
         self.release_memory();
         Ok(())
     }
@@ -151,7 +153,7 @@ impl Inner {
 
     pub(crate) fn rewind(&self, to: Boundary) -> Result<()> {
         let _syncing = self.syncing.lock();
-        let _writing = self.writing.lock();
+        let mut turn = self.writing.lock();
         let (synced, end) = {
             let buffers = self.buffers.lock();
             (buffers.synced(), buffers.end())
@@ -160,7 +162,7 @@ impl Inner {
             return Err(self.out_of_range(to.position, end.position));
         }
         if to.position < self.written() {
-            self.cut(to.position)?;
+            self.cut(&mut turn, to.position)?;
         }
         let mut buffers = self.buffers.lock();
         buffers.rewind(to);
@@ -170,11 +172,11 @@ impl Inner {
     }
 
     pub(crate) fn flush(&self) -> Result<Boundary> {
-        self.flush_in_turn(&self.writing.lock())
+        self.flush_in_turn(&mut self.writing.lock())
     }
 
-    /// Writes what was gathered. Takes the guard of `writing`.
-    fn flush_in_turn(&self, _turn: &MutexGuard<'_, ()>) -> Result<Boundary> {
+    /// Writes what was gathered. Takes what `writing` guards, as whatever writes the file does.
+    pub(crate) fn flush_in_turn(&self, turn: &mut Fill) -> Result<Boundary> {
         self.check_sound()?;
         {
             let buffers = self.buffers.lock();
@@ -192,7 +194,7 @@ impl Inner {
                 self.written.store(end.position.get(), Ordering::Release);
                 Ok(end)
             }
-            Err(error) => Err(self.take_back(chunk, error)),
+            Err(error) => Err(self.take_back(turn, chunk, error)),
         }
     }
 
@@ -221,8 +223,8 @@ impl Inner {
         self.recent.write().take()
     }
 
-    fn take_back(&self, chunk: Arc<Chunk>, error: io::Error) -> Error {
-        let cut = self.cut(chunk.start);
+    fn take_back(&self, turn: &mut Fill, chunk: Arc<Chunk>, error: io::Error) -> Error {
+        let cut = self.cut(turn, chunk.start);
         {
             let mut buffers = self.buffers.lock();
             drop(self.take_recent());
@@ -238,7 +240,7 @@ impl Inner {
 
     /// Removes from the file, durably, what a failed write may have left at and after `position`,
     /// so that no later frame stands beside it.
-    fn cut(&self, position: Position) -> Result<()> {
+    fn cut(&self, turn: &mut Fill, position: Position) -> Result<()> {
         let _device = self.device.lock();
         self.check_sound()?;
         self.file
@@ -250,7 +252,9 @@ impl Inner {
                     file,
                     source: Arc::new(error),
                 })
-            })
+            })?;
+        turn.was_cut(position);
+        Ok(())
     }
 }
 
@@ -266,6 +270,7 @@ impl Drop for Passing<'_> {
 /// What a batch that goes past the buffer may leave in the file, until it is whole.
 struct Remains<'a> {
     store: &'a Inner,
+    turn: &'a mut Fill,
     start: Position,
     /// Whether there is nothing to remove, or it was tried.
     cut: bool,
@@ -274,7 +279,7 @@ struct Remains<'a> {
 impl Remains<'_> {
     fn cut(&mut self) -> Result<()> {
         self.cut = true;
-        self.store.cut(self.start)
+        self.store.cut(self.turn, self.start)
     }
 }
 
