@@ -78,6 +78,13 @@ impl Buffers {
         self.synced = synced;
     }
 
+    /// The file was found to be synced up to `to`, by somebody else who writes it.
+    pub(crate) fn advance(&mut self, to: Boundary) {
+        debug_assert!(self.active.is_empty(), "who follows appends nothing");
+        (self.active_start, self.frames) = (to.position, to.frames);
+        self.synced = to;
+    }
+
     /// Whether nothing waits to be handed over.
     pub(crate) fn is_empty(&self) -> bool {
         self.active.is_empty()

@@ -33,7 +33,7 @@ pub(crate) fn open_or_create(
 }
 
 /// Opens the file `name` and locks it; `None` if there is none.
-fn open(directory: &dyn Directory, name: &Arc<str>) -> Result<Option<Arc<dyn Storage>>> {
+pub(crate) fn open(directory: &dyn Directory, name: &Arc<str>) -> Result<Option<Arc<dyn Storage>>> {
     match directory.open(name, OpenMode::Write) {
         Ok(file) => {
             lock(&*file, name)?;

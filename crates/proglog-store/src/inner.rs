@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::buffers::{Buffers, Chunk};
 use crate::error::{Error, Operation, Result};
 use crate::fill::Fill;
+use crate::follow::Follow;
 use crate::format::{FRAME_HEADER_LEN, HEADER_LEN, Header, Kind};
 use crate::frames::Frames;
 use crate::position::{Boundary, Position};
@@ -53,6 +54,9 @@ pub(crate) struct Inner {
     pub(crate) device: Mutex<()>,
     /// What a read fetches that is not told how long the frame is.
     read_guess: AtomicUsize,
+    /// How far another process was followed that writes the file; held across system calls, and nothing
+    /// is locked under it but `buffers`.
+    following: Option<Mutex<Follow>>,
     /// The failure that stopped the store.
     failure: OnceLock<Error>,
     sealed: AtomicBool,
@@ -108,6 +112,7 @@ impl Inner {
             writing: Mutex::new(zeros),
             syncing: Mutex::new(()),
             device: Mutex::new(()),
+            following: None,
             failure: OnceLock::new(),
             sealed: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -115,10 +120,39 @@ impl Inner {
         }
     }
 
+    /// A store in `file` that is only read, up to `end`.
+    pub(crate) fn to_read(
+        name: Arc<str>,
+        file: Arc<dyn Storage>,
+        header: Header,
+        end: Boundary,
+    ) -> Self {
+        let recovery = Recovery::of_sealed(end);
+        let zeros = Fill::new(0, Position::ZERO);
+        Self::new(name, file, header, recovery, 0, zeros)
+    }
+
     /// The same store, which takes no appends.
     pub(crate) fn sealed(mut self) -> Self {
         self.sealed = AtomicBool::new(true);
         self
+    }
+
+    /// The same store, which another process writes.
+    pub(crate) fn following(mut self, follow: Follow) -> Self {
+        self.following = Some(Mutex::new(follow));
+        self.sealed()
+    }
+
+    pub(crate) fn refresh(&self) -> Result<Boundary> {
+        let Some(following) = &self.following else {
+            return Ok(self.buffers.lock().end());
+        };
+        let mut following = following.lock();
+        let end = following.refresh(self.source())?;
+        self.buffers.lock().advance(end);
+        self.written.store(end.position.get(), Ordering::Release);
+        Ok(end)
     }
 
     pub(crate) fn written(&self) -> Position {

@@ -5,6 +5,7 @@ mod batch;
 mod buffers;
 mod error;
 mod fill;
+mod follow;
 mod format;
 mod frames;
 mod fs;

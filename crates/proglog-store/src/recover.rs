@@ -60,7 +60,7 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// What opening a sealed store tells: nothing had to be done.
+    /// What opening a store only to read it tells: nothing had to be done.
     pub(crate) fn of_sealed(end: Boundary) -> Self {
         Self {
             end,
@@ -222,7 +222,12 @@ fn closing_mark(
     Ok(None)
 }
 
-fn verify_mark(verifier: Verifier, bytes: &[u8], position: Position) -> Option<Boundary> {
+/// What the mark claims that `bytes` start with and that is at `position`; `None` if it is none.
+pub(crate) fn verify_mark(
+    verifier: Verifier,
+    bytes: &[u8],
+    position: Position,
+) -> Option<Boundary> {
     let len = verifier.frame_len(bytes, bytes.len() as u64).ok()?;
     let kind = verifier.verify(&bytes[..len], position).ok()?;
     let payload = &bytes[FRAME_HEADER_LEN..len];
@@ -292,7 +297,7 @@ impl Walk {
 
 /// The largest claim of the marks in `from..end`, wherever they lie. Linear in the bytes, whatever
 /// they are: the first word of a mark is searched for, and only 32 bytes are verified at each.
-fn newest_mark(
+pub(crate) fn newest_mark(
     source: FileSource<'_>,
     verifier: Verifier,
     from: Position,

@@ -79,20 +79,24 @@ pub(crate) struct Verifier {
 pub(crate) struct Verified<'a> {
     pub(crate) position: Position,
     pub(crate) kind: Kind,
-    pub(crate) payload: &'a [u8],
+    bytes: &'a [u8],
 }
 
 impl Verified<'_> {
     /// Where the frame ends.
     pub(crate) fn end(&self) -> Position {
-        let len = FRAME_HEADER_LEN + self.payload.len();
-        self.position.plus(len as u64)
+        self.position.plus(self.bytes.len() as u64)
+    }
+
+    /// What stands before the payload.
+    pub(crate) fn header(&self) -> [u8; FRAME_HEADER_LEN] {
+        *self.bytes.first_chunk().expect("a frame has a header")
     }
 
     /// What this frame claims to be synced, if it is a mark.
     pub(crate) fn mark(&self) -> Option<Boundary> {
         (self.kind == Kind::Control)
-            .then(|| format::decode_mark(self.payload, self.position))
+            .then(|| format::decode_mark(&self.bytes[FRAME_HEADER_LEN..], self.position))
             .flatten()
     }
 }
@@ -270,7 +274,7 @@ impl Scanner {
         Ok(Verified {
             position,
             kind,
-            payload: &self.block[start + FRAME_HEADER_LEN..start + len],
+            bytes: &self.block[start..start + len],
         })
     }
 

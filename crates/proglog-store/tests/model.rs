@@ -26,6 +26,7 @@ enum Op {
     Flush,
     Sync,
     Mark,
+    Follow,
     Rewind(u16),
     Seal,
     Reopen { knows: bool },
@@ -52,6 +53,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => Just(Op::Flush),
         3 => Just(Op::Sync),
         2 => Just(Op::Mark),
+        3 => Just(Op::Follow),
         2 => any::<u16>().prop_map(Op::Rewind),
         1 => Just(Op::Seal),
         2 => any::<bool>().prop_map(|knows| Op::Reopen { knows }),
@@ -73,6 +75,8 @@ struct Model {
     disk: Option<SimDisk>,
     options: Options,
     store: Store,
+    /// As another process sees it.
+    follower: Option<Store>,
     stored: Vec<Stored>,
     /// Ends of batches.
     boundaries: Vec<Boundary>,
@@ -90,6 +94,7 @@ impl Model {
             disk,
             options,
             store,
+            follower: None,
             stored: Vec::new(),
             boundaries: vec![Boundary::START],
             flushed: 0,
@@ -124,7 +129,9 @@ impl Model {
                 self.store.mark().unwrap();
                 // There is nothing to flush in a sealed store, and all of it is synced.
                 self.flushed = self.stored.len() as u64;
+                assert_eq!(self.follow().frames, self.synced.frames);
             }
+            Op::Follow => _ = self.follow(),
             Op::Rewind(place) => self.rewind(place),
             Op::Seal => {
                 self.store.seal().unwrap();
@@ -223,6 +230,19 @@ impl Model {
         assert!(frames.next().is_none());
     }
 
+    /// What another process sees is a beginning of what is synced.
+    fn follow(&mut self) -> Boundary {
+        let follower = self.follower.get_or_insert_with(|| {
+            Store::open_following_in(&*self.directory, NAME, Boundary::START).unwrap()
+        });
+        let end = follower.refresh().unwrap();
+        assert!(end.frames <= self.synced.frames && end.position <= self.synced.position);
+        let seen = follower.frames(..).map(|frame| frame.unwrap().payload);
+        let stored = self.stored.iter().map(|stored| stored.payload.clone());
+        assert!(seen.eq(stored.take(usize::try_from(end.frames).unwrap())));
+        end
+    }
+
     fn rewind(&mut self, place: u16) {
         let place = self.boundaries.len() * usize::from(place) / (1 << 16);
         let to = self.boundaries[place];
@@ -250,6 +270,10 @@ impl Model {
         assert_eq!(self.store.sync().unwrap_err().kind(), ErrorKind::Closed);
         let known = self.store.recovery_point();
         self.check_file_ends_with_data();
+        if self.stored.is_empty() {
+            // The file may be made anew.
+            self.follower = None;
+        }
         self.open(if owner_knows { known } else { Boundary::START });
         assert!(self.store.recovery().clean);
         assert_eq!(self.store.end(), known);
@@ -266,6 +290,7 @@ impl Model {
         };
         let disk = disk.crash(Survivors::KeepAll);
         self.directory = disk.directory();
+        self.follower = None;
         self.disk = Some(disk);
         let known = if owner_knows {
             self.synced
