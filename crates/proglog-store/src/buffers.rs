@@ -1,26 +1,25 @@
-//! The frames that are not in the file yet: one buffer being filled, one perhaps being written.
+//! The frames that are not in the file yet: one buffer, being filled.
 //!
 //! Pure memory; whoever holds it does nothing but copy bytes. Frames are put in whole, and a buffer
 //! is handed over whole, so the file's end always is a frame's end, and a batch's.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-
-use crate::format::{self, FRAME_HEADER_LEN, Kind, MARK_FRAME_LEN, Word};
+use crate::batch::Batch;
+use crate::format::{self, Kind, MARK_FRAME_LEN};
 use crate::position::{Boundary, Position};
 
-/// What is appended but not yet in the file.
+/// What is appended but not yet handed over to be written, and where the store stands.
 #[derive(Debug)]
 pub(crate) struct Buffers {
     salt: u64,
+    /// How many bytes of frames are gathered. Memory for them is taken with the first frame.
+    capacity: usize,
     /// Frames being gathered; they start at `active_start`.
     active: Vec<u8>,
     active_start: Position,
-    /// Frames being written, which end at `active_start`. Shared with the writing thread.
-    writing: Option<Arc<Vec<u8>>>,
-    /// An empty buffer kept for its memory.
-    spare: Vec<u8>,
+    /// How long `active` may grow without a further look at anything: 0 where there is something to
+    /// look at, as there is before the first frame, when the store takes no appends, and while a
+    /// batch goes past the buffer.
+    room: usize,
     /// Data frames below the end of `active`.
     frames: u64,
     /// What is known to be on the device.
@@ -29,15 +28,21 @@ pub(crate) struct Buffers {
     marked: Boundary,
     /// Where the newest mark ends, if it closed the store: it claims all that lies before it.
     closed_at: Option<Position>,
+    /// A batch is being written past the buffer, and nothing can be appended before it is done.
+    passing: bool,
 }
 
-/// Frames to be written, and where.
+/// Frames to be written, or written last, and where.
+#[derive(Debug)]
 pub(crate) struct Chunk {
-    pub(crate) bytes: Arc<Vec<u8>>,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) start: Position,
     /// The end of the chunk.
     pub(crate) end: Boundary,
 }
+
+/// What marks may add to one buffer: one at its start, one at its end.
+const MARKS_LEN_MAX: usize = 2 * MARK_FRAME_LEN;
 
 impl Buffers {
     /// Empty buffers of a store that ends at `end`, of which all is synced. `closed` tells whether
@@ -45,14 +50,15 @@ impl Buffers {
     pub(crate) fn new(salt: u64, capacity: usize, end: Boundary, closed: bool) -> Self {
         Self {
             salt,
-            active: Vec::with_capacity(capacity),
+            capacity,
+            active: Vec::new(),
             active_start: end.position,
-            writing: None,
-            spare: Vec::new(),
+            room: 0,
             frames: end.frames,
             synced: end,
             marked: if closed { end } else { Boundary::START },
             closed_at: closed.then_some(end.position),
+            passing: false,
         }
     }
 
@@ -72,39 +78,74 @@ impl Buffers {
         self.synced = synced;
     }
 
-    /// How many bytes wait to be handed over.
-    pub(crate) fn waiting(&self) -> usize {
-        self.active.len()
+    /// The file was found to be synced up to `to`, by somebody else who writes it.
+    pub(crate) fn advance(&mut self, to: Boundary) {
+        debug_assert!(self.active.is_empty(), "who follows appends nothing");
+        (self.active_start, self.frames) = (to.position, to.frames);
+        self.synced = to;
     }
 
-    /// Starts a batch of data frames. It counts, and stays, once it is [finished](Batch::finish).
+    /// Whether nothing waits to be handed over.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.active.is_empty()
+    }
+
+    /// Whether the buffer, when it is empty, can hold a batch of so many bytes.
+    pub(crate) fn can_hold(&self, len: usize) -> bool {
+        len.saturating_add(MARKS_LEN_MAX) <= self.capacity
+    }
+
+    /// Whether a batch of so many bytes, which the buffer can hold, can be put in now.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        !self.passing && self.can_hold(self.active.len().saturating_add(len))
+    }
+
+    /// Puts in one frame that is a batch, and returns where it is; `None`, if that takes more than
+    /// copying it.
+    #[inline]
+    pub(crate) fn try_push(&mut self, payload: &[u8], crc: u32) -> Option<Position> {
+        let len = format::FRAME_HEADER_LEN + payload.len();
+        if self.active.len() + len > self.room {
+            return None;
+        }
+        let position = self.active_start.plus(self.active.len() as u64);
+        format::push_frame(
+            &mut self.active,
+            self.salt,
+            position,
+            Kind::BatchEnd,
+            payload,
+            crc,
+        );
+        self.frames += 1;
+        Some(position)
+    }
+
+    /// Has every append ask before it is put in, from now on until one was let in.
+    pub(crate) fn stop(&mut self) {
+        self.room = 0;
+    }
+
+    /// Starts a batch of data frames, for which there is room. It counts, and stays, once
+    /// [`Buffers::finish`] is told that it is whole.
     pub(crate) fn start_batch(&mut self) -> Batch<'_> {
         if self.active.is_empty() {
             self.push_mark_if_due();
         }
-        let start = self.active.len();
-        Batch {
-            buffers: self,
-            start,
-            frames: 0,
+        self.reserve();
+        Batch::in_memory(self.salt, self.active_start, &mut self.active)
+    }
+
+    /// Counts the frames of a batch that is whole.
+    pub(crate) fn finish(&mut self, frames: u64) {
+        self.frames += frames;
+        self.room = self.capacity.saturating_sub(MARK_FRAME_LEN);
+    }
+
+    fn reserve(&mut self) {
+        if self.active.capacity() == 0 {
+            self.active.reserve_exact(self.capacity);
         }
-    }
-
-    fn push(&mut self, kind: Kind, payload: &[u8], crc: u32) {
-        let word = Word::new(kind, payload.len());
-        let header = format::encode_frame_header(self.salt, self.end().position, word, crc);
-        self.active.extend_from_slice(&header);
-        self.active.extend_from_slice(payload);
-    }
-
-    fn push_with(&mut self, kind: Kind, len: usize, fill: impl FnOnce(&mut [u8])) {
-        let position = self.end().position;
-        let start = self.active.len();
-        self.active.resize(start + FRAME_HEADER_LEN + len, 0);
-        let (header, payload) = self.active[start..].split_at_mut(FRAME_HEADER_LEN);
-        fill(payload);
-        let (word, crc) = (Word::new(kind, len), format::crc32c(payload));
-        header.copy_from_slice(&format::encode_frame_header(self.salt, position, word, crc));
     }
 
     /// Appends a mark that claims what is synced, unless the newest one claims as much. A write
@@ -117,8 +158,9 @@ impl Buffers {
     }
 
     fn push_mark(&mut self, claim: Boundary) {
-        let mark = format::encode_mark(claim);
-        self.push(Kind::Control, &mark, format::crc32c(&mark));
+        self.reserve();
+        let position = self.end().position;
+        format::push_mark(&mut self.active, self.salt, position, claim);
         self.marked = claim;
     }
 
@@ -135,110 +177,107 @@ impl Buffers {
         true
     }
 
-    /// Hands over what was gathered, to be written; `None` if there is nothing. It stays readable
-    /// until [`Buffers::written`] or [`Buffers::not_written`] is told of it.
-    pub(crate) fn take(&mut self) -> Option<Chunk> {
-        debug_assert!(self.writing.is_none(), "one writer at a time");
-        if self.active.is_empty() {
-            return None;
-        }
+    /// Hands over what was gathered, to be written, and goes on with `empty` memory.
+    pub(crate) fn take(&mut self, empty: Vec<u8>) -> Chunk {
+        debug_assert!(empty.is_empty() && !self.active.is_empty());
         self.push_mark_if_due();
         let (start, end) = (self.active_start, self.end());
-        let spare = std::mem::take(&mut self.spare);
-        let bytes = Arc::new(std::mem::replace(&mut self.active, spare));
         self.active_start = end.position;
-        self.writing = Some(Arc::clone(&bytes));
-        Some(Chunk { bytes, start, end })
-    }
-
-    /// What was handed over is in the file.
-    pub(crate) fn written(&mut self, chunk: Chunk, capacity: usize) {
-        self.writing = None;
-        if let Ok(mut bytes) = Arc::try_unwrap(chunk.bytes) {
-            bytes.clear();
-            bytes.shrink_to(capacity);
-            self.spare = bytes;
-        }
+        self.room = 0;
+        let bytes = std::mem::replace(&mut self.active, empty);
+        Chunk { bytes, start, end }
     }
 
     /// What was handed over is not in the file: it goes back before what came since.
-    pub(crate) fn not_written(&mut self, chunk: Chunk) {
-        self.writing = None;
-        let mut bytes = Arc::try_unwrap(chunk.bytes).unwrap_or_else(|shared| (*shared).clone());
+    pub(crate) fn take_back(&mut self, chunk: Chunk) {
+        let mut bytes = chunk.bytes;
         bytes.append(&mut self.active);
-        self.spare = std::mem::replace(&mut self.active, bytes);
+        self.active = bytes;
         self.active_start = chunk.start;
+        self.room = 0;
     }
 
     /// Drops everything at and after `to`, which is not below what is synced. What was in the file
     /// above `to` must have been cut off.
     pub(crate) fn rewind(&mut self, to: Boundary) {
-        debug_assert!(self.writing.is_none() && self.synced <= to && to <= self.end());
+        debug_assert!(!self.passing && self.synced <= to && to <= self.end());
         let keep = to.position.get().saturating_sub(self.active_start.get());
         self.active
             .truncate(usize::try_from(keep).unwrap_or(usize::MAX));
         self.active_start = self.active_start.min(to.position);
+        self.room = 0;
         self.frames = to.frames;
         self.closed_at = None;
         // Marks that were dropped claimed no more than this.
         self.marked = Boundary::START;
     }
 
-    /// Where the oldest frame is that is not in the file.
-    pub(crate) fn start(&self) -> Position {
-        let writing = self.writing.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        Position::new(self.active_start.get() - writing)
+    /// Copies what lies from `position` on into `buffer`, and returns how many bytes there were:
+    /// none at the end, and `None` if `position` was handed over.
+    pub(crate) fn copy(&self, position: Position, buffer: &mut [u8]) -> Option<usize> {
+        copy(&self.active, self.active_start, position, buffer)
     }
 
-    /// A copy of up to `want` bytes from `position` on: none at the end, and `None` if `position`
-    /// is in the file.
-    pub(crate) fn copy(&self, position: Position, want: usize) -> Option<Bytes> {
-        let (start, bytes) = if position >= self.active_start {
-            (self.active_start, &self.active)
-        } else {
-            (self.start(), self.writing.as_deref()?)
-        };
-        let skip = usize::try_from(position.get().checked_sub(start.get())?).ok()?;
-        let rest = bytes.get(skip..).unwrap_or_default();
-        Some(Bytes::copy_from_slice(&rest[..want.min(rest.len())]))
+    /// Gives the memory back, if nothing is in it.
+    pub(crate) fn release(&mut self) {
+        if self.active.is_empty() && !self.passing {
+            self.active = Vec::new();
+            self.room = 0;
+        }
     }
 }
 
-/// A batch that is being appended. Dropped unfinished, it leaves nothing behind.
-pub(crate) struct Batch<'a> {
-    buffers: &'a mut Buffers,
-    /// Where it starts in the active buffer.
-    start: usize,
-    frames: u64,
+/// A batch goes past the buffer, which must be empty by the time that its frames are made.
+impl Buffers {
+    /// Has all other appends wait.
+    pub(crate) fn start_passing(&mut self) {
+        debug_assert!(!self.passing, "one writer at a time");
+        self.passing = true;
+        self.room = 0;
+    }
+
+    /// The memory for the batch, where it starts, and what a mark at its start claims, if one is due.
+    pub(crate) fn lend(&mut self) -> (Vec<u8>, Position, Option<Boundary>) {
+        debug_assert!(self.passing && self.active.is_empty());
+        self.reserve();
+        let due = (self.synced > self.marked).then_some(self.synced);
+        (std::mem::take(&mut self.active), self.active_start, due)
+    }
+
+    /// Takes the memory back, if it is no more than a buffer should keep.
+    pub(crate) fn give_back(&mut self, mut memory: Vec<u8>) {
+        debug_assert!(self.active.is_empty());
+        if memory.capacity() <= self.capacity.max(LENT_KEPT_MAX) {
+            memory.clear();
+            self.active = memory;
+        }
+    }
+
+    /// The batch is in the file, and ends at `end`.
+    pub(crate) fn passed(&mut self, end: Boundary, marked: Option<Boundary>) {
+        (self.active_start, self.frames) = (end.position, end.frames);
+        self.marked = marked.unwrap_or(self.marked);
+    }
+
+    pub(crate) fn stop_passing(&mut self) {
+        self.passing = false;
+    }
 }
 
-impl Batch<'_> {
-    /// Appends a frame whose payload's CRC-32C is `crc`.
-    pub(crate) fn push(&mut self, kind: Kind, payload: &[u8], crc: u32) {
-        self.buffers.push(kind, payload, crc);
-        self.frames += 1;
-    }
+/// How much memory that a large payload took is kept for the next one.
+const LENT_KEPT_MAX: usize = 2 << 20;
 
-    /// Appends a frame of `len` bytes, which `fill` writes over zeros.
-    pub(crate) fn push_with(&mut self, kind: Kind, len: usize, fill: impl FnOnce(&mut [u8])) {
-        self.buffers.push_with(kind, len, fill);
-        self.frames += 1;
-    }
-
-    /// Ends the batch and returns where its first frame is.
-    pub(crate) fn finish(mut self) -> Position {
-        let position = self.buffers.active_start.plus(self.start as u64);
-        self.buffers.frames += self.frames;
-        self.start = self.buffers.active.len();
-        position
+impl Chunk {
+    /// As [`Buffers::copy`]; `None` if `position` is not in the chunk.
+    pub(crate) fn copy(&self, position: Position, buffer: &mut [u8]) -> Option<usize> {
+        copy(&self.bytes, self.start, position, buffer).filter(|copied| *copied > 0)
     }
 }
 
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        self.buffers.active.truncate(self.start);
-    }
+fn copy(bytes: &[u8], start: Position, position: Position, buffer: &mut [u8]) -> Option<usize> {
+    let skip = usize::try_from(position.get().checked_sub(start.get())?).ok()?;
+    let rest = bytes.get(skip..).unwrap_or_default();
+    let len = buffer.len().min(rest.len());
+    buffer[..len].copy_from_slice(&rest[..len]);
+    Some(len)
 }
-
-/// What marks may add to one buffer: one at its start, one at its end.
-pub(crate) const MARKS_LEN_MAX: usize = 2 * MARK_FRAME_LEN;

@@ -94,8 +94,10 @@ pub enum Error {
         max: u32,
     },
     /// There is no frame at or past the end.
-    #[error("position {position} is not below the end {end}")]
+    #[error("position {position} of {file} is not below the end {end}")]
     OutOfRange {
+        /// The file's name.
+        file: Arc<str>,
         /// The place asked for.
         position: Position,
         /// The end of the data (exclusive).
@@ -103,8 +105,10 @@ pub enum Error {
     },
     /// What is at `position` cannot be a frame: its kind is invalid, or its length runs past the
     /// limit or the end. It was damaged, or `position` is not where a frame starts.
-    #[error("no frame at {position}: first word {word:#010x}, {left} bytes left")]
+    #[error("no frame at {position} of {file}: first word {word:#010x}, {left} bytes left")]
     InvalidFrame {
+        /// The file's name.
+        file: Arc<str>,
         /// The place.
         position: Position,
         /// The first word found there; 0 if there is not even one.
@@ -114,8 +118,12 @@ pub enum Error {
     },
     /// The frame at `position` does not match its checksum: it was damaged, or `position` is not
     /// where a frame starts.
-    #[error("checksum mismatch at {position}: expected {expected:#010x}, got {got:#010x}")]
+    #[error(
+        "checksum mismatch at {position} of {file}: expected {expected:#010x}, got {got:#010x}"
+    )]
     ChecksumMismatch {
+        /// The file's name.
+        file: Arc<str>,
         /// The place.
         position: Position,
         /// The checksum of the bytes there.
@@ -124,8 +132,10 @@ pub enum Error {
         got: u32,
     },
     /// The frame at `position` is the store's own, not data.
-    #[error("the frame at {position} is a control frame")]
+    #[error("the frame at {position} of {file} is a control frame")]
     ControlFrame {
+        /// The file's name.
+        file: Arc<str>,
         /// The place.
         position: Position,
     },

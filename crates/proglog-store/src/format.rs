@@ -79,7 +79,11 @@ const MARK_LEN: usize = 24;
 /// The length of a sync mark as it lies in the file.
 pub(crate) const MARK_FRAME_LEN: usize = FRAME_HEADER_LEN + MARK_LEN;
 
+/// Where, in a sync mark, the last byte ends that is never zero.
+pub(crate) const MARK_TYPE_END: usize = FRAME_HEADER_LEN + 1;
+
 /// The CRC-32C of `bytes`.
+#[inline]
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
 }
@@ -203,6 +207,7 @@ impl Word {
     }
 
     /// `None` for the kind that is never valid.
+    #[inline]
     pub(crate) fn decode(word: u32) -> Option<Self> {
         let kind = match word >> 30 {
             0b01 => Kind::BatchEnd,
@@ -226,6 +231,7 @@ impl Word {
 ///
 /// The hash is `MurmurHash3`'s finaliser (Austin Appleby) over salt, position and word; it costs two
 /// multiplications, and a one-shot CRC of the payload stays possible, the fastest kind.
+#[inline]
 pub(crate) fn check(salt: u64, position: Position, word: u32, payload_crc: u32) -> u32 {
     let mut hash = salt ^ position.get() ^ (u64::from(word) << 32);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -239,6 +245,7 @@ pub(crate) fn check(salt: u64, position: Position, word: u32, payload_crc: u32) 
 }
 
 /// The 8 bytes before a payload of a frame that is to lie at `position`.
+#[inline]
 pub(crate) fn encode_frame_header(
     salt: u64,
     position: Position,
@@ -252,7 +259,30 @@ pub(crate) fn encode_frame_header(
     header
 }
 
+/// Appends a frame that is to lie at `position`, and whose payload has the CRC-32C `payload_crc`.
+#[inline]
+pub(crate) fn push_frame(
+    bytes: &mut Vec<u8>,
+    salt: u64,
+    position: Position,
+    kind: Kind,
+    payload: &[u8],
+    payload_crc: u32,
+) {
+    let word = Word::new(kind, payload.len());
+    let header = encode_frame_header(salt, position, word, payload_crc);
+    bytes.extend_from_slice(&header);
+    bytes.extend_from_slice(payload);
+}
+
+/// Appends the sync mark that claims `claim` and is to lie at `position`.
+pub(crate) fn push_mark(bytes: &mut Vec<u8>, salt: u64, position: Position, claim: Boundary) {
+    let mark = encode_mark(claim);
+    push_frame(bytes, salt, position, Kind::Control, &mark, crc32c(&mark));
+}
+
 /// The two words before a payload: the first one and the check.
+#[inline]
 pub(crate) fn decode_frame_header(header: [u8; FRAME_HEADER_LEN]) -> (u32, u32) {
     (
         BigEndian::read_u32(&header),

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::Kind;
 use crate::inner::Inner;
 use crate::position::Position;
-use crate::scan::Scanner;
+use crate::scan::{Fault, Scanner};
 
 /// A data frame, verified.
 #[derive(Clone, PartialEq, Eq)]
@@ -86,40 +86,49 @@ impl Frames {
         Ok(found)
     }
 
+    #[inline]
     fn step(&mut self) -> Option<Result<Frame>> {
         loop {
-            let frame = match self.store.check_open() {
-                Ok(()) => self.scanner.next(&*self.store)?,
-                Err(closed) => Err(closed),
+            if self.store.is_closed() {
+                return Some(Err(self.closed()));
+            }
+            let (position, kind, payload) = match self.scanner.next_kept(&*self.store)? {
+                Ok(frame) => frame,
+                Err(fault) => return Some(Err(self.fail(fault))),
             };
-            match frame {
-                Ok(frame) if frame.kind == Kind::Control => {}
-                Ok(frame) => {
-                    let ends_batch = frame.kind == Kind::BatchEnd;
-                    let (position, end, payload) = (frame.position, frame.end, frame.payload);
-                    return Some(Ok(Frame {
-                        position,
-                        end,
-                        ends_batch,
-                        payload,
-                    }));
-                }
-                Err(error) => return Some(Err(error)),
+            if kind != Kind::Control {
+                return Some(Ok(Frame {
+                    position,
+                    end: self.scanner.position(),
+                    ends_batch: kind == Kind::BatchEnd,
+                    payload,
+                }));
             }
         }
+    }
+
+    #[cold]
+    fn fail(&mut self, fault: Fault) -> Error {
+        self.failed = true;
+        self.store.error_at(fault, self.scanner.position())
+    }
+
+    #[cold]
+    fn closed(&mut self) -> Error {
+        self.failed = true;
+        self.store.closed_error()
     }
 }
 
 impl Iterator for Frames {
     type Item = Result<Frame, Error>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
             return None;
         }
-        let item = self.step();
-        self.failed = matches!(item, Some(Err(_)));
-        item
+        self.step()
     }
 }
 

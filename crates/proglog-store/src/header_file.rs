@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Operation, Result};
 use crate::format::{HEADER_COPY_LEN, HEADER_LEN, Header, HeaderFault, VERSION};
 use crate::options::Options;
-use crate::position::{Boundary, Position};
+use crate::position::Boundary;
 use crate::storage::{Directory, OpenMode, Storage};
 
 /// Opens the file `name` and locks it, making it where there is none.
@@ -32,30 +32,8 @@ pub(crate) fn open_or_create(
     }
 }
 
-/// Cuts the file `name`, which nobody has open, at `to`, durably.
-pub(crate) fn cut(directory: &dyn Directory, name: &Arc<str>, to: Position) -> Result<()> {
-    let fail = |operation| move |error| Error::io(operation, name, error);
-    let file = directory
-        .open(name, OpenMode::Write)
-        .map_err(fail(Operation::Open))?;
-    lock(&*file, name)?;
-    read(&*file, name)?;
-    let len = file.len().map_err(fail(Operation::Length))?;
-    if len - HEADER_LEN < to.get() {
-        return Err(Error::OutOfRange {
-            position: to,
-            end: Position::new(len - HEADER_LEN),
-        });
-    }
-    file.set_len(HEADER_LEN + to.get())
-        .map_err(fail(Operation::SetLength))?;
-    file.sync_all()
-        .map_err(|error| Error::sync_failed(name, error))?;
-    file.unlock().map_err(fail(Operation::Lock))
-}
-
 /// Opens the file `name` and locks it; `None` if there is none.
-fn open(directory: &dyn Directory, name: &Arc<str>) -> Result<Option<Arc<dyn Storage>>> {
+pub(crate) fn open(directory: &dyn Directory, name: &Arc<str>) -> Result<Option<Arc<dyn Storage>>> {
     match directory.open(name, OpenMode::Write) {
         Ok(file) => {
             lock(&*file, name)?;

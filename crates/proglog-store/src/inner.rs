@@ -1,5 +1,5 @@
-//! What the handles of a store share: the way of a frame from the buffer to the file and the device,
-//! and back to a reader.
+//! What the handles of a store share: its state, the way to the device, and the way back to a reader.
+//! How appends get into the file is in `writer`.
 
 use std::fmt;
 use std::io;
@@ -7,39 +7,56 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::buffers::{self, Batch, Buffers, Chunk};
+use crate::buffers::{Buffers, Chunk};
 use crate::error::{Error, Operation, Result};
+use crate::fill::Fill;
+use crate::follow::Follow;
 use crate::format::{FRAME_HEADER_LEN, HEADER_LEN, Header, Kind};
 use crate::frames::Frames;
 use crate::position::{Boundary, Position};
 use crate::recover::{FileSource, Recovery};
-use crate::scan::{Scanner, Source, Verifier};
+use crate::scan::{Fault, Scanner, Source, Verifier};
 use crate::storage::Storage;
-use crate::store::Appended;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering};
+use crate::sync::{
+    AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, RwLock,
+};
 
 /// What the handles of a store share.
 ///
-/// Locks are taken in this order: `closing`, `syncing`, `writing`, `device`, `buffers`. The first three are held
-/// across system calls, and readers never take them; `buffers` is held for bounded memory copies alone.
-/// Frames below `written` are in the file and do not change, unless they are rewound.
+/// Locks are taken in this order: `closing`, `syncing`, `writing`, `device`, `buffers`, `recent`. The first four
+/// are held across system calls, and readers never take them. `buffers` is held for bounded memory copies alone;
+/// an append takes it, and a reader of what is still there. `recent` is held to copy or swap a pointer, by whoever
+/// hands a buffer over, and by a reader of what was in it.
+///
+/// Frames below `written` are in the file and do not change, unless they are rewound. A reader takes no lock for
+/// them, but where they are still in memory too, from `recent_start` on, it tries to have `recent`, and does not
+/// wait for it.
 pub(crate) struct Inner {
-    name: Arc<str>,
-    file: Arc<dyn Storage>,
+    pub(crate) name: Arc<str>,
+    pub(crate) file: Arc<dyn Storage>,
     pub(crate) verifier: Verifier,
     pub(crate) label: Vec<u8>,
-    buffer_len: usize,
+    pub(crate) buffer_len: usize,
     pub(crate) recovery: Recovery,
     pub(crate) buffers: Mutex<Buffers>,
+    /// The chunk that is being written or was written last, until its memory is needed again.
+    pub(crate) recent: RwLock<Option<Arc<Chunk>>>,
+    /// Where `recent` starts; [`NOWHERE`] where there is none.
+    pub(crate) recent_start: AtomicU64,
     /// The end of what is in the file.
-    written: AtomicU64,
+    pub(crate) written: AtomicU64,
     /// Held by whoever writes the file.
-    writing: Mutex<()>,
+    pub(crate) writing: Mutex<Fill>,
     /// Held by whoever makes appends durable, so that one sync serves all that wait for it.
-    syncing: Mutex<()>,
+    pub(crate) syncing: Mutex<()>,
     /// Held for each single sync of the file, until its failure is noted: of two syncs that run at
     /// once the system may tell only one of a failure.
-    device: Mutex<()>,
+    pub(crate) device: Mutex<()>,
+    /// What a read fetches that is not told how long the frame is.
+    read_guess: AtomicUsize,
+    /// How far another process was followed that writes the file; held across system calls, and nothing
+    /// is locked under it but `buffers`.
+    following: Option<Mutex<Follow>>,
     /// The failure that stopped the store.
     failure: OnceLock<Error>,
     sealed: AtomicBool,
@@ -47,6 +64,15 @@ pub(crate) struct Inner {
     /// Held by whoever closes the store.
     closing: Mutex<()>,
 }
+
+/// A place past all others.
+pub(crate) const NOWHERE: u64 = u64::MAX;
+
+/// What the first read fetches that is not told how long the frame is; later ones go by what was read.
+const READ_GUESS: usize = 4 << 10;
+
+/// The longest frame that such a read expects. Longer ones cost a second read, and little more by that.
+const READ_GUESS_MAX: usize = 64 << 10;
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,6 +93,7 @@ impl Inner {
         header: Header,
         recovery: Recovery,
         buffer_len: usize,
+        zeros: Fill,
     ) -> Self {
         let verifier = Verifier::of(&header);
         let buffers = Buffers::new(header.salt, buffer_len, recovery.end, recovery.clean);
@@ -79,14 +106,30 @@ impl Inner {
             written: AtomicU64::new(recovery.end.position.get()),
             recovery,
             buffers: Mutex::new(buffers),
-            writing: Mutex::new(()),
+            recent: RwLock::new(None),
+            recent_start: AtomicU64::new(NOWHERE),
+            read_guess: AtomicUsize::new(READ_GUESS),
+            writing: Mutex::new(zeros),
             syncing: Mutex::new(()),
             device: Mutex::new(()),
+            following: None,
             failure: OnceLock::new(),
             sealed: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             closing: Mutex::new(()),
         }
+    }
+
+    /// A store in `file` that is only read, up to `end`.
+    pub(crate) fn to_read(
+        name: Arc<str>,
+        file: Arc<dyn Storage>,
+        header: Header,
+        end: Boundary,
+    ) -> Self {
+        let recovery = Recovery::of_sealed(end);
+        let zeros = Fill::new(0, Position::ZERO);
+        Self::new(name, file, header, recovery, 0, zeros)
     }
 
     /// The same store, which takes no appends.
@@ -95,7 +138,24 @@ impl Inner {
         self
     }
 
-    fn written(&self) -> Position {
+    /// The same store, which another process writes.
+    pub(crate) fn following(mut self, follow: Follow) -> Self {
+        self.following = Some(Mutex::new(follow));
+        self.sealed()
+    }
+
+    pub(crate) fn refresh(&self) -> Result<Boundary> {
+        let Some(following) = &self.following else {
+            return Ok(self.buffers.lock().end());
+        };
+        let mut following = following.lock();
+        let end = following.refresh(self.source())?;
+        self.buffers.lock().advance(end);
+        self.written.store(end.position.get(), Ordering::Release);
+        Ok(end)
+    }
+
+    pub(crate) fn written(&self) -> Position {
         Position::new(self.written.load(Ordering::Acquire))
     }
 
@@ -107,15 +167,24 @@ impl Inner {
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::Closed {
-                file: Arc::clone(&self.name),
-            });
+        if self.is_closed() {
+            return Err(self.closed_error());
         }
         Ok(())
     }
 
-    fn check_sound(&self) -> Result<()> {
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn closed_error(&self) -> Error {
+        Error::Closed {
+            file: Arc::clone(&self.name),
+        }
+    }
+
+    pub(crate) fn check_sound(&self) -> Result<()> {
         match self.failure.get() {
             Some(failure) => Err(Error::Poisoned {
                 source: Arc::new(failure.clone()),
@@ -124,7 +193,7 @@ impl Inner {
         }
     }
 
-    fn check_appendable(&self) -> Result<()> {
+    pub(crate) fn check_appendable(&self) -> Result<()> {
         self.check_open()?;
         self.check_sound()?;
         if self.sealed.load(Ordering::Acquire) {
@@ -135,73 +204,45 @@ impl Inner {
         Ok(())
     }
 
-    fn poison(&self, failure: Error) -> Error {
+    pub(crate) fn poison(&self, failure: Error) -> Error {
         // The first failure is the one to tell of.
         drop(self.failure.set(failure.clone()));
+        self.buffers.lock().stop();
         failure
     }
 
-    /// Appends a batch of payloads of these lengths; `push` puts the one with the given index in the
-    /// buffer.
-    pub(crate) fn append(
-        &self,
-        lens: &[usize],
-        mut push: impl FnMut(&mut Batch<'_>, usize, Kind),
-    ) -> Result<Appended> {
-        let max = self.verifier.payload_len_max;
-        if let Some(&len) = lens.iter().find(|len| **len > max as usize) {
-            return Err(Error::PayloadTooLarge { len, max });
-        }
-        if lens.is_empty() {
-            self.check_appendable()?;
-            let position = self.buffers.lock().end().position;
-            return Ok(Appended {
-                bytes_written: 0,
-                position,
-            });
-        }
-        let len = lens.iter().map(|len| FRAME_HEADER_LEN + len).sum();
-        let mut buffers = self.buffers_with_room(len)?;
-        let mut batch = buffers.start_batch();
-        for index in 0..lens.len() {
-            let last = index + 1 == lens.len();
-            let kind = if last {
-                Kind::BatchEnd
-            } else {
-                Kind::BatchGoesOn
-            };
-            push(&mut batch, index, kind);
-        }
-        let position = batch.finish();
-        let overfull = buffers.waiting() > self.buffer_len;
-        drop(buffers);
-        if overfull {
-            // If it cannot be written, the next append tells.
-            drop(self.flush());
-        }
-        Ok(Appended {
-            bytes_written: len as u64,
+    /// The error to show for a fault at `position`.
+    pub(crate) fn error_at(&self, fault: Fault, position: Position) -> Error {
+        fault.into_error(&self.name, position)
+    }
+
+    pub(crate) fn out_of_range(&self, position: Position, end: Position) -> Error {
+        let file = Arc::clone(&self.name);
+        Error::OutOfRange {
+            file,
             position,
-        })
-    }
-
-    /// The buffers, with room for a batch of `len` bytes (or empty, if it is larger than they are).
-    fn buffers_with_room(&self, len: usize) -> Result<MutexGuard<'_, Buffers>> {
-        loop {
-            let buffers = self.buffers.lock();
-            // Checked under the lock: whoever seals the store takes it afterwards.
-            self.check_appendable()?;
-            if buffers.waiting() == 0
-                || buffers.waiting() + buffers::MARKS_LEN_MAX + len <= self.buffer_len
-            {
-                return Ok(buffers);
-            }
-            drop(buffers);
-            self.flush()?;
+            end,
         }
     }
 
-    pub(crate) fn read(&self, position: Position, guess: usize) -> Result<Bytes> {
+    /// Reads a frame of whose length nothing is known but that of others.
+    pub(crate) fn read(&self, position: Position) -> Result<Bytes> {
+        let guess = self.read_guess.load(Ordering::Relaxed);
+        let payload = self.read_guessing(position, guess)?;
+        let len = FRAME_HEADER_LEN + payload.len();
+        if len != guess {
+            // Up at once, since a second read costs more than some bytes too many; down by and by.
+            let next = if len > guess {
+                len.min(READ_GUESS_MAX)
+            } else {
+                guess - (guess - len).div_ceil(8)
+            };
+            self.read_guess.store(next, Ordering::Relaxed);
+        }
+        Ok(payload)
+    }
+
+    pub(crate) fn read_guessing(&self, position: Position, guess: usize) -> Result<Bytes> {
         let written = self.written();
         // Below the written end no lock is needed; a frame never lies across it.
         let end = if position < written {
@@ -209,100 +250,21 @@ impl Inner {
         } else {
             self.buffers.lock().end().position
         };
-        let frame = self.verifier.read(self, position, guess, end)?;
-        if frame.kind == Kind::Control {
-            return Err(Error::ControlFrame { position });
+        if position >= end {
+            return Err(self.out_of_range(position, end));
         }
-        Ok(frame.payload)
+        match self.verifier.read(self, position, guess, end) {
+            Ok((Kind::Control, _)) => Err(Error::ControlFrame {
+                file: Arc::clone(&self.name),
+                position,
+            }),
+            Ok((_, payload)) => Ok(payload),
+            Err(fault) => Err(self.error_at(fault, position)),
+        }
     }
 
     pub(crate) fn frames(self: &Arc<Self>, start: Position, end: Position) -> Frames {
         Frames::new(Arc::clone(self), Scanner::new(self.verifier, start, end))
-    }
-
-    pub(crate) fn mark(&self) -> Result<()> {
-        {
-            let mut buffers = self.buffers.lock();
-            match self.check_appendable() {
-                Err(Error::Sealed { .. }) => return Ok(()),
-                appendable => appendable?,
-            }
-            buffers.push_mark_if_due();
-        }
-        self.flush().map(drop)
-    }
-
-    pub(crate) fn rewind(&self, to: Boundary) -> Result<()> {
-        let _syncing = self.syncing.lock();
-        let _writing = self.writing.lock();
-        let (synced, end) = {
-            let buffers = self.buffers.lock();
-            (buffers.synced(), buffers.end())
-        };
-        if to < synced || to > end {
-            return Err(Error::OutOfRange {
-                position: to.position,
-                end: end.position,
-            });
-        }
-        if to.position < self.written() {
-            self.cut(to.position)?;
-        }
-        let mut buffers = self.buffers.lock();
-        buffers.rewind(to);
-        self.written.fetch_min(to.position.get(), Ordering::AcqRel);
-        Ok(())
-    }
-
-    pub(crate) fn flush(&self) -> Result<Boundary> {
-        let _writing = self.writing.lock();
-        self.check_sound()?;
-        let chunk = {
-            let mut buffers = self.buffers.lock();
-            match buffers.take() {
-                Some(chunk) => chunk,
-                None => return Ok(buffers.end()),
-            }
-        };
-        match self
-            .file
-            .write_all_at(&chunk.bytes, HEADER_LEN + chunk.start.get())
-        {
-            Ok(()) => Ok(self.written_chunk(chunk)),
-            Err(error) => Err(self.not_written_chunk(chunk, error)),
-        }
-    }
-
-    fn written_chunk(&self, chunk: Chunk) -> Boundary {
-        let end = chunk.end;
-        let mut buffers = self.buffers.lock();
-        self.written.store(end.position.get(), Ordering::Release);
-        buffers.written(chunk, self.buffer_len);
-        end
-    }
-
-    fn not_written_chunk(&self, chunk: Chunk, error: io::Error) -> Error {
-        let cut = self.cut(chunk.start);
-        self.buffers.lock().not_written(chunk);
-        cut.err()
-            .unwrap_or_else(|| Error::io(Operation::Write, &self.name, error))
-    }
-
-    /// Removes from the file, durably, what a failed write may have left at and after `position`,
-    /// so that no later frame stands beside it.
-    fn cut(&self, position: Position) -> Result<()> {
-        let _device = self.device.lock();
-        self.check_sound()?;
-        self.file
-            .set_len(HEADER_LEN + position.get())
-            .and_then(|()| self.file.sync_all())
-            .map_err(|error| {
-                let file = Arc::clone(&self.name);
-                self.poison(Error::WriteNotUndone {
-                    file,
-                    source: Arc::new(error),
-                })
-            })
     }
 
     pub(crate) fn sync(&self) -> Result<Boundary> {
@@ -322,15 +284,25 @@ impl Inner {
                 return Ok(buffers.synced());
             }
         }
-        let end = self.flush()?;
-        let _device = self.device.lock();
-        self.check_sound()?;
-        self.file
-            .sync_data()
-            .map_err(|error| self.poison(Error::sync_failed(&self.name, error)))?;
+        let end = {
+            let mut turn = self.writing.lock();
+            let end = self.flush_in_turn(&mut turn)?;
+            if !self.sealed.load(Ordering::Acquire) {
+                turn.fill(&*self.file, end.position);
+            }
+            end
+        };
         let claimed = to.map_or(end, |to| to.min(end));
+        self.sync_device(|file| file.sync_data())?;
         self.buffers.lock().set_synced(claimed);
         Ok(claimed)
+    }
+
+    /// Syncs the file. Once that has failed it is not done again.
+    fn sync_device(&self, sync: impl Fn(&dyn Storage) -> io::Result<()>) -> Result<()> {
+        let _device = self.device.lock();
+        self.check_sound()?;
+        sync(&*self.file).map_err(|error| self.poison(Error::sync_failed(&self.name, error)))
     }
 
     pub(crate) fn seal(&self) -> Result<()> {
@@ -338,18 +310,38 @@ impl Inner {
         if self.sealed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        // Appends that passed the check hold the buffers; afterwards there are no more.
-        drop(self.buffers.lock());
-        let sealed = self.sync_in_turn(&turn, None).and_then(|_| {
-            if self.buffers.lock().push_closing_mark() {
-                self.sync_in_turn(&turn, None)?;
-            }
-            Ok(())
-        });
+        // Appends that passed the check hold one of these; afterwards there are no more.
+        drop(self.writing.lock());
+        self.buffers.lock().stop();
+        let sealed = self
+            .sync_in_turn(&turn, None)
+            .and_then(|_| self.end_file(&turn))
+            .map(|()| self.release_memory());
         if sealed.is_err() {
             self.sealed.store(false, Ordering::Release);
         }
         sealed
+    }
+
+    /// Ends the file, of which all is synced, with a mark that says so, and where that ends. Takes the
+    /// guard of `syncing`.
+    fn end_file(&self, _turn: &MutexGuard<'_, ()>) -> Result<()> {
+        let mut turn = self.writing.lock();
+        if !self.buffers.lock().push_closing_mark() && !turn.is_ahead {
+            return Ok(());
+        }
+        let end = self.flush_in_turn(&mut turn)?;
+        if turn.is_ahead {
+            self.file
+                .set_len(HEADER_LEN + end.position.get())
+                .map_err(|error| Error::io(Operation::SetLength, &self.name, error))?;
+            self.sync_device(|file| file.sync_all())?;
+            turn.was_cut(end.position);
+        } else {
+            self.sync_device(|file| file.sync_data())?;
+        }
+        self.buffers.lock().set_synced(end);
+        Ok(())
     }
 
     pub(crate) fn close(&self) -> Result<()> {
@@ -382,16 +374,27 @@ impl Drop for Inner {
 }
 
 impl Source for Inner {
-    fn block(&self, position: Position, want: usize) -> Result<Bytes> {
+    fn read(&self, position: Position, buffer: &mut [u8]) -> Result<usize> {
         loop {
             let written = self.written();
             if position < written {
+                if position.get() >= self.recent_start.load(Ordering::Acquire)
+                    && let Some(recent) = self.recent.try_read().and_then(|recent| recent.clone())
+                    && let Some(copied) = recent.copy(position, buffer)
+                {
+                    return Ok(copied);
+                }
                 let left = usize::try_from(written.get() - position.get()).unwrap_or(usize::MAX);
-                return self.source().block(position, want.min(left));
+                let len = buffer.len().min(left);
+                return self.source().read(position, &mut buffer[..len]);
             }
-            // `None` when it was written in the meantime.
-            if let Some(copy) = self.buffers.lock().copy(position, want) {
-                return Ok(copy);
+            if let Some(copied) = self.buffers.lock().copy(position, buffer) {
+                return Ok(copied);
+            }
+            // It was handed over, and is in the file if it is not here any more.
+            let recent = self.recent.read().clone();
+            if let Some(copied) = recent.and_then(|recent| recent.copy(position, buffer)) {
+                return Ok(copied);
             }
         }
     }

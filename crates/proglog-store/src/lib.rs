@@ -1,8 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod batch;
 mod buffers;
 mod error;
+mod fill;
+mod follow;
 mod format;
 mod frames;
 mod fs;
@@ -18,6 +21,7 @@ mod store;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod writer;
 
 pub use error::{Error, ErrorKind, Operation, Outcome, Result};
 pub use frames::{Frame, Frames};

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::{LABEL_LEN_MAX, PAYLOAD_LEN_MAX};
-use crate::position::Boundary;
+use crate::position::{Boundary, Position};
 
 /// How to open a store, and how to make it where there is none.
 ///
@@ -25,6 +25,7 @@ pub struct Options {
     pub(crate) buffer_len: usize,
     pub(crate) known_synced: Boundary,
     pub(crate) set_aside_files_max: usize,
+    pub(crate) fill_ahead: (u64, Position),
 }
 
 impl Default for Options {
@@ -35,6 +36,7 @@ impl Default for Options {
             buffer_len: 256 << 10,
             known_synced: Boundary::START,
             set_aside_files_max: 100,
+            fill_ahead: (0, Position::ZERO),
         }
     }
 }
@@ -80,6 +82,17 @@ impl Options {
     /// Default: 100.
     pub fn set_aside_files_max(mut self, files: usize) -> Self {
         self.set_aside_files_max = files;
+        self
+    }
+
+    /// How many zeros are kept ahead of the data in the file, at most, and up to which position: a sync
+    /// of what is written over them need not make the file longer, which is cheaper. They are written
+    /// when a [sync](crate::Store::sync) is about to happen and none are left, first 64 KiB, then twice
+    /// as many each time, up to 8 MiB; never otherwise. Sealing and closing cut them off, and so does
+    /// opening where a process ended without. Where there is no room for them, they are done without.
+    /// Default: none.
+    pub fn fill_ahead(mut self, bytes_max: u64, up_to: Position) -> Self {
+        self.fill_ahead = (bytes_max, up_to);
         self
     }
 

@@ -20,14 +20,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use memchr::memmem;
 
 use crate::error::{Error, Operation, Result};
-use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind, MARK_FRAME_LEN};
+use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind, MARK_FRAME_LEN, MARK_TYPE_END};
 use crate::options::Options;
 use crate::position::{Boundary, Position};
-use crate::scan::{BLOCK_LEN, Scanner, Source, Verified, Verifier};
+use crate::scan::{BLOCK_LEN, Fault, Scanner, Source, Verified, Verifier};
 use crate::set_aside;
 use crate::storage::{Directory, Storage};
 
@@ -39,8 +38,9 @@ pub struct Recovery {
     pub end: Boundary,
     /// What was known to be on the device before recovery; all below `end` is now.
     pub recovery_point: Boundary,
-    /// Whether the data ends with a mark that all before it was synced: the store was closed, or
-    /// [marked](crate::Store::mark) when it was idle. A store without data is clean too.
+    /// Whether the data ends with a mark that all before it was synced, and nothing but zeros lay behind
+    /// it: the store was closed, or [marked](crate::Store::mark) when it was idle. A store without data
+    /// is clean too.
     pub clean: bool,
     /// The first place below the recovery point that was found damaged. Only what was scanned
     /// counts: damage elsewhere shows when it is read.
@@ -60,7 +60,7 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// What opening a sealed store tells: nothing had to be done.
+    /// What opening a store only to read it tells: nothing had to be done.
     pub(crate) fn of_sealed(end: Boundary) -> Self {
         Self {
             end,
@@ -95,14 +95,10 @@ pub(crate) struct FileSource<'a> {
 }
 
 impl Source for FileSource<'_> {
-    fn block(&self, position: Position, want: usize) -> Result<Bytes> {
-        let mut block = vec![0; want];
-        let read = self
-            .file
-            .read_full_at(&mut block, HEADER_LEN.saturating_add(position.get()))
-            .map_err(|error| Error::io(Operation::Read, self.name, error))?;
-        block.truncate(read);
-        Ok(block.into())
+    fn read(&self, position: Position, buffer: &mut [u8]) -> Result<usize> {
+        self.file
+            .read_full_at(buffer, HEADER_LEN.saturating_add(position.get()))
+            .map_err(|error| Error::io(Operation::Read, self.name, error))
     }
 }
 
@@ -162,11 +158,11 @@ fn find_end(source: FileSource<'_>, verifier: Verifier, known: Boundary) -> Resu
             expected: known.position,
         });
     }
-    if let Some(claim) = closing_mark(source, verifier, file_end)? {
+    if let Some(claim) = closing_mark(source, verifier, known.position, file_end)? {
         return Ok(Found {
             recovery_point: known.max(claim),
             end: Boundary {
-                position: file_end,
+                position: claim.position.plus(MARK_FRAME_LEN as u64),
                 frames: claim.frames,
             },
             file_end,
@@ -175,45 +171,64 @@ fn find_end(source: FileSource<'_>, verifier: Verifier, known: Boundary) -> Resu
             bytes_scanned: MARK_FRAME_LEN as u64,
         });
     }
+    let mut scanner = Scanner::new(verifier, known.position, file_end);
     let mut walk = Walk {
-        scanner: Scanner::new(verifier, known.position, file_end),
         recovery_point: known,
         end: known,
         frames: known.frames,
         damaged: None,
     };
-    walk.run(source, verifier, file_end)?;
+    walk.run(&mut scanner, source, verifier, file_end)?;
     Ok(Found {
         recovery_point: walk.recovery_point,
         end: walk.end,
         file_end,
         closed: false,
         damaged: walk.damaged,
-        bytes_scanned: walk.scanner.position().get() - known.position.get(),
+        bytes_scanned: scanner.position().get() - known.position.get(),
     })
 }
 
-/// What the last bytes of the file claim, if they are a mark that closed the store.
+/// What the last frame of the file claims, if it is a mark that closed the store. Only zeros may lie
+/// behind it, and it ends at or after `known`.
 fn closing_mark(
     source: FileSource<'_>,
     verifier: Verifier,
+    known: Position,
     file_end: Position,
 ) -> Result<Option<Boundary>> {
-    let Some(position) = file_end
-        .get()
-        .checked_sub(MARK_FRAME_LEN as u64)
-        .map(Position::new)
-    else {
-        return Ok(None);
-    };
+    let before = |end: Position, len: usize| Position::new(end.get().saturating_sub(len as u64));
+    let position = before(file_end, MARK_FRAME_LEN);
     let bytes = source.block(position, MARK_FRAME_LEN)?;
-    Ok(verify_mark(verifier, &bytes, position).filter(|claim| claim.position == position))
+    let claim = verify_mark(verifier, &bytes, position);
+    if let Some(claim) = claim.filter(|claim| claim.position == position) {
+        return Ok(Some(claim));
+    }
+    let from = before(known, MARK_FRAME_LEN);
+    let last = last_nonzero_before(source, from, file_end)?;
+    // The end of a mark may be zeros too, down to its type.
+    let first = before(last, MARK_FRAME_LEN).max(from);
+    let bytes = source.block(first, 2 * MARK_FRAME_LEN)?;
+    let places = last
+        .get()
+        .saturating_sub(first.get() + MARK_TYPE_END as u64 - 1);
+    for (at, place) in (0..bytes.len()).zip(0..places) {
+        let position = first.plus(place);
+        let claim = verify_mark(verifier, &bytes[at..], position);
+        if let Some(claim) = claim.filter(|claim| claim.position == position) {
+            return Ok(Some(claim));
+        }
+    }
+    Ok(None)
 }
 
-fn verify_mark(verifier: Verifier, bytes: &[u8], position: Position) -> Option<Boundary> {
-    let len = verifier
-        .frame_len(bytes, position, bytes.len() as u64)
-        .ok()?;
+/// What the mark claims that `bytes` start with and that is at `position`; `None` if it is none.
+pub(crate) fn verify_mark(
+    verifier: Verifier,
+    bytes: &[u8],
+    position: Position,
+) -> Option<Boundary> {
+    let len = verifier.frame_len(bytes, bytes.len() as u64).ok()?;
     let kind = verifier.verify(&bytes[..len], position).ok()?;
     let payload = &bytes[FRAME_HEADER_LEN..len];
     (kind == Kind::Control)
@@ -221,8 +236,8 @@ fn verify_mark(verifier: Verifier, bytes: &[u8], position: Position) -> Option<B
         .flatten()
 }
 
+/// What a walk from frame to frame has found so far.
 struct Walk {
-    scanner: Scanner,
     recovery_point: Boundary,
     /// The end of the last whole batch.
     end: Boundary,
@@ -232,15 +247,24 @@ struct Walk {
 }
 
 impl Walk {
-    fn run(&mut self, source: FileSource<'_>, verifier: Verifier, end: Position) -> Result<()> {
-        while let Some(frame) = self.scanner.next(&source) {
+    fn run(
+        &mut self,
+        scanner: &mut Scanner,
+        source: FileSource<'_>,
+        verifier: Verifier,
+        end: Position,
+    ) -> Result<()> {
+        while let Some(frame) = scanner.next(&source) {
             match frame {
-                Ok(frame) => self.step(&frame),
-                Err(error @ Error::Io { .. }) => return Err(error),
+                Ok(frame) => self.step(frame),
+                Err(Fault::Read(error)) => return Err(*error),
                 Err(_) => {
-                    let place = self.scanner.position();
+                    let place = scanner.position();
                     match newest_mark(source, verifier, place, end)? {
-                        Some(claim) if claim.position > place => self.step_over(place, claim),
+                        Some(claim) if claim.position > place => {
+                            self.step_over(place, claim);
+                            scanner.seek(claim.position);
+                        }
                         _ => return Ok(()),
                     }
                 }
@@ -249,11 +273,11 @@ impl Walk {
         Ok(())
     }
 
-    fn step(&mut self, frame: &Verified) {
+    fn step(&mut self, frame: Verified<'_>) {
         self.frames += u64::from(frame.kind != Kind::Control);
         if frame.kind != Kind::BatchGoesOn {
             self.end = Boundary {
-                position: frame.end,
+                position: frame.end(),
                 frames: self.frames,
             };
         }
@@ -268,13 +292,12 @@ impl Walk {
         self.recovery_point = claim;
         self.end = claim;
         self.frames = claim.frames;
-        self.scanner.seek(claim.position);
     }
 }
 
 /// The largest claim of the marks in `from..end`, wherever they lie. Linear in the bytes, whatever
 /// they are: the first word of a mark is searched for, and only 32 bytes are verified at each.
-fn newest_mark(
+pub(crate) fn newest_mark(
     source: FileSource<'_>,
     verifier: Verifier,
     from: Position,
@@ -300,6 +323,9 @@ fn newest_mark(
 
 /// What lies behind the data, without the zeros at its end.
 fn torn(source: FileSource<'_>, found: &Found) -> Result<Range<Position>> {
+    if found.closed {
+        return Ok(found.end.position..found.end.position);
+    }
     let end = last_nonzero(source, found.end.position, found.file_end)?;
     Ok(found.end.position..end)
 }
@@ -359,12 +385,44 @@ fn rewrite(
 fn last_nonzero(source: FileSource<'_>, from: Position, end: Position) -> Result<Position> {
     let mut last = from;
     for_each_block(source, from..end, |position, block| {
-        if let Some(at) = block.iter().rposition(|byte| *byte != 0) {
-            last = position.plus(at as u64 + 1);
+        let end = nonzero_end(block);
+        if end > 0 {
+            last = position.plus(end as u64);
         }
         Ok(())
     })?;
     Ok(last)
+}
+
+/// As [`last_nonzero`], but reads from the end on, and no more than it takes.
+fn last_nonzero_before(source: FileSource<'_>, from: Position, end: Position) -> Result<Position> {
+    let mut end = end;
+    let mut block = Vec::new();
+    while end > from {
+        let left = usize::try_from(end.get() - from.get()).unwrap_or(usize::MAX);
+        block.resize(left.min(BLOCK_LEN), 0);
+        let start = Position::new(end.get() - block.len() as u64);
+        let read = source.read(start, &mut block)?;
+        let nonzero = nonzero_end(&block[..read]);
+        if nonzero > 0 {
+            return Ok(start.plus(nonzero as u64));
+        }
+        end = start;
+    }
+    Ok(from)
+}
+
+/// Where the last byte that is not zero ends; 0 if there is none.
+fn nonzero_end(bytes: &[u8]) -> usize {
+    let mut end = bytes.len();
+    for chunk in bytes.rchunks(256) {
+        if chunk.iter().fold(0, |all, byte| all | byte) != 0 {
+            let last = chunk.iter().rposition(|byte| *byte != 0);
+            return end - chunk.len() + last.map_or(0, |last| last + 1);
+        }
+        end -= chunk.len();
+    }
+    0
 }
 
 pub(crate) fn for_each_block(
@@ -373,14 +431,16 @@ pub(crate) fn for_each_block(
     mut visit: impl FnMut(Position, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let mut position = range.start;
+    let mut block = Vec::new();
     while position < range.end {
         let left = usize::try_from(range.end.get() - position.get()).unwrap_or(usize::MAX);
-        let block = source.block(position, left.min(BLOCK_LEN))?;
-        if block.is_empty() {
+        block.resize(left.min(BLOCK_LEN), 0);
+        let read = source.read(position, &mut block)?;
+        if read == 0 {
             break;
         }
-        visit(position, &block)?;
-        position = position.plus(block.len() as u64);
+        visit(position, &block[..read])?;
+        position = position.plus(read as u64);
     }
     Ok(())
 }

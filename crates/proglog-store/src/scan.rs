@@ -1,6 +1,8 @@
 //! Reading frames one after the other, each verified, from whatever holds their bytes.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::error::{Error, Result};
 use crate::format::{self, FRAME_HEADER_LEN, Header, Kind, Word};
@@ -11,9 +13,58 @@ pub(crate) const BLOCK_LEN: usize = 256 << 10;
 
 /// Where the bytes of frames come from.
 pub(crate) trait Source {
-    /// Up to `want` bytes from `position` on. Fewer only where the source changes from file to
-    /// memory, which is between two frames, or at its end.
-    fn block(&self, position: Position, want: usize) -> Result<Bytes>;
+    /// Copies what lies from `position` on into `buffer`, and returns how many bytes there were.
+    /// Fewer than asked for only where the source changes from file to memory, which is between two
+    /// frames, or at its end.
+    fn read(&self, position: Position, buffer: &mut [u8]) -> Result<usize>;
+
+    /// The bytes from `position` on, `want` of them or as many as [`Source::read`] finds.
+    fn block(&self, position: Position, want: usize) -> Result<Vec<u8>> {
+        let mut block = vec![0; want];
+        let read = self.read(position, &mut block)?;
+        block.truncate(read);
+        Ok(block)
+    }
+}
+
+/// What is wrong at a place, as long as nobody asked which file it is in.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// See [`Error::InvalidFrame`].
+    Invalid { word: u32, left: u64 },
+    /// See [`Error::ChecksumMismatch`].
+    Checksum { expected: u32, got: u32 },
+    /// The bytes could not be had.
+    Read(Box<Error>),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Read(Box::new(error))
+    }
+}
+
+impl Fault {
+    /// The error to show, for a fault at `position` of the file `name`.
+    #[cold]
+    pub(crate) fn into_error(self, name: &Arc<str>, position: Position) -> Error {
+        let file = Arc::clone(name);
+        match self {
+            Self::Invalid { word, left } => Error::InvalidFrame {
+                file,
+                position,
+                word,
+                left,
+            },
+            Self::Checksum { expected, got } => Error::ChecksumMismatch {
+                file,
+                position,
+                expected,
+                got,
+            },
+            Self::Read(error) => *error,
+        }
+    }
 }
 
 /// What it takes to verify a frame of one file.
@@ -24,29 +75,28 @@ pub(crate) struct Verifier {
 }
 
 /// A frame that matches its checksum.
-#[derive(Debug, Clone)]
-pub(crate) struct Verified {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Verified<'a> {
     pub(crate) position: Position,
-    pub(crate) end: Position,
     pub(crate) kind: Kind,
-    pub(crate) payload: Bytes,
+    bytes: &'a [u8],
 }
 
-impl Verified {
-    fn new(position: Position, kind: Kind, payload: Bytes) -> Self {
-        let end = position.plus((FRAME_HEADER_LEN + payload.len()) as u64);
-        Self {
-            position,
-            end,
-            kind,
-            payload,
-        }
+impl Verified<'_> {
+    /// Where the frame ends.
+    pub(crate) fn end(&self) -> Position {
+        self.position.plus(self.bytes.len() as u64)
+    }
+
+    /// What stands before the payload.
+    pub(crate) fn header(&self) -> [u8; FRAME_HEADER_LEN] {
+        *self.bytes.first_chunk().expect("a frame has a header")
     }
 
     /// What this frame claims to be synced, if it is a mark.
     pub(crate) fn mark(&self) -> Option<Boundary> {
         (self.kind == Kind::Control)
-            .then(|| format::decode_mark(&self.payload, self.position))
+            .then(|| format::decode_mark(&self.bytes[FRAME_HEADER_LEN..], self.position))
             .flatten()
     }
 }
@@ -61,13 +111,10 @@ impl Verifier {
 
     /// The length of the frame whose first bytes are `bytes`, checked against the limit and the
     /// `left` bytes from its position to the end.
-    pub(crate) fn frame_len(&self, bytes: &[u8], position: Position, left: u64) -> Result<usize> {
+    #[inline]
+    pub(crate) fn frame_len(&self, bytes: &[u8], left: u64) -> Result<usize, Fault> {
         let Some(header) = bytes.first_chunk::<FRAME_HEADER_LEN>() else {
-            return Err(Error::InvalidFrame {
-                position,
-                word: 0,
-                left,
-            });
+            return Err(Fault::Invalid { word: 0, left });
         };
         let (first, _) = format::decode_frame_header(*header);
         match Word::decode(first) {
@@ -76,15 +123,12 @@ impl Verifier {
             {
                 Ok(word.frame_len())
             }
-            _ => Err(Error::InvalidFrame {
-                position,
-                word: first,
-                left,
-            }),
+            _ => Err(Fault::Invalid { word: first, left }),
         }
     }
 
     /// Control frames are the store's own, and may be longer than the user's limit.
+    #[inline]
     fn len_max(self, kind: Kind) -> u32 {
         if kind == Kind::Control {
             self.payload_len_max.max(64)
@@ -94,54 +138,46 @@ impl Verifier {
     }
 
     /// Verifies `frame`, which is as long as [`Verifier::frame_len`] told.
-    pub(crate) fn verify(&self, frame: &[u8], position: Position) -> Result<Kind> {
+    #[inline]
+    pub(crate) fn verify(&self, frame: &[u8], position: Position) -> Result<Kind, Fault> {
         let (header, payload) = frame.split_first_chunk().expect("a frame has a header");
         let (first, got) = format::decode_frame_header(*header);
         let expected = format::check(self.salt, position, first, format::crc32c(payload));
         if got != expected {
-            return Err(Error::ChecksumMismatch {
-                position,
-                expected,
-                got,
-            });
+            return Err(Fault::Checksum { expected, got });
         }
         Ok(Word::decode(first).expect("a frame's length was told").kind)
     }
 
-    /// Reads the frame at `position` with one read of `guess` bytes, and a second one only where it
-    /// is longer. `end` is where the data ends.
+    /// Reads the frame at `position`, which is below `end`, with one read of `guess` bytes, and a
+    /// second one only where it is longer. `end` is where the data ends.
     pub(crate) fn read(
         &self,
         source: &impl Source,
         position: Position,
         guess: usize,
         end: Position,
-    ) -> Result<Verified> {
-        let left = end.get().saturating_sub(position.get());
-        if left == 0 {
-            return Err(Error::OutOfRange { position, end });
-        }
+    ) -> Result<(Kind, Bytes), Fault> {
+        let left = end.get() - position.get();
         let want = usize::try_from(left)
             .unwrap_or(usize::MAX)
             .min(guess.max(FRAME_HEADER_LEN));
         let mut block = source.block(position, want)?;
-        let len = self.frame_len(&block, position, left)?;
+        let len = self.frame_len(&block, left)?;
         if block.len() < len {
-            block = source.block(position, len)?;
+            let rest = source.block(position.plus(block.len() as u64), len - block.len())?;
+            block.reserve_exact(rest.len());
+            block.extend_from_slice(&rest);
         }
         if block.len() < len {
-            return Err(Error::InvalidFrame {
-                position,
-                word: 0,
-                left: block.len() as u64,
-            });
+            let left = block.len() as u64;
+            return Err(Fault::Invalid { word: 0, left });
         }
-        let kind = self.verify(&block[..len], position)?;
-        Ok(Verified::new(
-            position,
-            kind,
-            block.slice(FRAME_HEADER_LEN..len),
-        ))
+        block.truncate(len);
+        let kind = self.verify(&block, position)?;
+        let mut payload = Bytes::from(block);
+        payload.advance(FRAME_HEADER_LEN);
+        Ok((kind, payload))
     }
 }
 
@@ -149,11 +185,17 @@ impl Verifier {
 #[derive(Debug)]
 pub(crate) struct Scanner {
     verifier: Verifier,
-    /// Bytes read ahead; they start at `block_start`.
+    /// Memory for what was read ahead, used again for the next block unless a slice of it is still
+    /// in use.
     block: Bytes,
-    block_start: Position,
+    /// How many bytes of `block` were read.
+    filled: usize,
+    /// Where in `block` the next frame is.
+    at: usize,
     next: Position,
     end: Position,
+    /// How long the newest frame was.
+    frame_len: usize,
 }
 
 impl Scanner {
@@ -161,9 +203,11 @@ impl Scanner {
         Self {
             verifier,
             block: Bytes::new(),
-            block_start: from,
+            filled: 0,
+            at: 0,
             next: from,
             end,
+            frame_len: 0,
         }
     }
 
@@ -174,56 +218,139 @@ impl Scanner {
 
     /// Goes on from `position`.
     pub(crate) fn seek(&mut self, position: Position) {
+        let at = (self.at as u64)
+            .wrapping_add(position.get())
+            .wrapping_sub(self.next.get());
+        match usize::try_from(at) {
+            Ok(at) if at <= self.filled => self.at = at,
+            _ => (self.at, self.filled) = (0, 0),
+        }
         self.next = position;
     }
 
     /// The next frame; `None` at the end. An error leaves the position where it is.
-    pub(crate) fn next(&mut self, source: &impl Source) -> Option<Result<Verified>> {
+    #[inline]
+    pub(crate) fn next(&mut self, source: &impl Source) -> Option<Result<Verified<'_>, Fault>> {
         if self.next >= self.end {
             return None;
         }
-        let frame = self.read(source);
-        if let Ok(frame) = &frame {
-            self.next = frame.end;
-        }
-        Some(frame)
+        Some(self.step(source))
     }
 
-    fn read(&mut self, source: &impl Source) -> Result<Verified> {
+    /// As [`Scanner::next`], with a payload to be kept.
+    #[inline]
+    pub(crate) fn next_kept(
+        &mut self,
+        source: &impl Source,
+    ) -> Option<Result<(Position, Kind, Bytes), Fault>> {
+        if self.next >= self.end {
+            return None;
+        }
+        Some(self.step_kept(source))
+    }
+
+    #[inline]
+    fn step_kept(&mut self, source: &impl Source) -> Result<(Position, Kind, Bytes), Fault> {
+        let len = self.frame_ahead(source)?;
+        let position = self.next;
+        let payload = self.block.slice(self.at + FRAME_HEADER_LEN..self.at + len);
+        let kind = self.verifier.verify(&self.rest()[..len], position)?;
+        self.pass(len);
+        Ok((position, kind, payload))
+    }
+
+    #[inline]
+    fn pass(&mut self, len: usize) {
+        self.at += len;
+        self.next = self.next.plus(len as u64);
+        self.frame_len = len;
+    }
+
+    #[inline]
+    fn step(&mut self, source: &impl Source) -> Result<Verified<'_>, Fault> {
+        let (kind, len) = self.read(source)?;
+        let (start, position) = (self.at, self.next);
+        self.pass(len);
+        Ok(Verified {
+            position,
+            kind,
+            bytes: &self.block[start..start + len],
+        })
+    }
+
+    /// Verifies the next frame, and stays where it is.
+    #[inline]
+    fn read(&mut self, source: &impl Source) -> Result<(Kind, usize), Fault> {
+        let len = self.frame_ahead(source)?;
+        let kind = self.verifier.verify(&self.rest()[..len], self.next)?;
+        Ok((kind, len))
+    }
+
+    /// Reads the next frame ahead, all of it, and returns how long it is.
+    #[inline]
+    fn frame_ahead(&mut self, source: &impl Source) -> Result<usize, Fault> {
         let left = self.end.get() - self.next.get();
-        let rest = self.rest(source, FRAME_HEADER_LEN)?;
-        let len = self
-            .verifier
-            .frame_len(&self.block[rest..], self.next, left)?;
-        let rest = self.rest(source, len)?;
-        let Some(frame) = self.block.get(rest..rest + len) else {
-            let left = (self.block.len() - rest) as u64;
-            return Err(Error::InvalidFrame {
-                position: self.next,
-                word: 0,
-                left,
-            });
-        };
-        let kind = self.verifier.verify(frame, self.next)?;
-        let payload = self.block.slice(rest + FRAME_HEADER_LEN..rest + len);
-        Ok(Verified::new(self.next, kind, payload))
+        self.read_ahead(source, FRAME_HEADER_LEN)?;
+        let len = self.verifier.frame_len(self.rest(), left)?;
+        self.read_ahead(source, len)?;
+        let left = self.rest().len();
+        if left < len {
+            let left = left as u64;
+            return Err(Fault::Invalid { word: 0, left });
+        }
+        Ok(len)
     }
 
-    /// Where in the block the next frame is, after making sure that `need` bytes from there on are
-    /// read ahead, if there are that many.
-    fn rest(&mut self, source: &impl Source, need: usize) -> Result<usize> {
-        let skip = self.next.get().checked_sub(self.block_start.get());
-        let skip = skip.and_then(|skip| usize::try_from(skip).ok());
-        if let Some(skip) = skip
-            && self.block.len() >= skip.saturating_add(need)
-        {
-            return Ok(skip);
-        }
-        let left = usize::try_from(self.end.get() - self.next.get()).unwrap_or(usize::MAX);
-        self.block = source.block(self.next, left.min(need.max(BLOCK_LEN)))?;
-        self.block_start = self.next;
-        Ok(0)
+    /// What was read ahead, from the next frame on.
+    #[inline]
+    fn rest(&self) -> &[u8] {
+        &self.block[self.at..self.filled]
     }
+
+    /// Makes sure that `need` bytes from the next frame on are read ahead, if there are that many.
+    #[inline]
+    fn read_ahead(&mut self, source: &impl Source, need: usize) -> Result<(), Fault> {
+        if self.filled - self.at >= need {
+            return Ok(());
+        }
+        self.read_block(source, need)
+    }
+
+    #[cold]
+    fn read_block(&mut self, source: &impl Source, need: usize) -> Result<(), Fault> {
+        let left = usize::try_from(self.end.get() - self.next.get()).unwrap_or(usize::MAX);
+        // Of large frames the next one is read with the one behind it begun, to know its length.
+        let ahead = BLOCK_LEN.max(self.frame_len + FRAME_HEADER_LEN);
+        let want = left.min(need.max(ahead));
+        let tail = self.at..self.filled;
+        let tail_len = tail.len();
+        let mut block = match std::mem::take(&mut self.block).try_into_mut() {
+            Ok(mut block) if block.len() >= want => {
+                block.copy_within(tail, 0);
+                block
+            }
+            Ok(old) => copied(&old[tail], want),
+            Err(old) => copied(&old[tail], want),
+        };
+        let read = match want.checked_sub(tail_len) {
+            Some(1..) => {
+                let from = self.next.plus(tail_len as u64);
+                source.read(from, &mut block[tail_len..want])
+            }
+            _ => Ok(0),
+        };
+        self.block = block.freeze();
+        self.at = 0;
+        self.filled = tail_len + read.as_ref().map_or(0, |read| *read);
+        Ok(read.map(drop)?)
+    }
+}
+
+/// Memory of `len` bytes, at least, that starts with `bytes`.
+fn copied(bytes: &[u8], len: usize) -> BytesMut {
+    let mut copy = BytesMut::zeroed(len.max(bytes.len()));
+    copy[..bytes.len()].copy_from_slice(bytes);
+    copy
 }
 
 /// How many bytes a search checks of places that look like a frame with others behind it, for each
@@ -239,7 +366,7 @@ impl Scanner {
     pub(crate) fn resync(&mut self, source: &impl Source) -> Result<Option<Position>> {
         let from = self.next;
         let (mut work, mut extra_work) = (0, 0);
-        self.next = from.plus(1);
+        self.seek(from.plus(1));
         while self.skip_to_candidate(source)? {
             let passed = self.next.get() - from.get();
             if work > RESYNC_WORK_MIN.max(passed.saturating_mul(RESYNC_WORK_RATIO)) {
@@ -254,55 +381,61 @@ impl Scanner {
                     *spent += len;
                     match self.read(source) {
                         Ok(_) => return Ok(Some(self.next)),
-                        Err(error @ Error::Io { .. }) => return Err(error),
+                        Err(Fault::Read(error)) => return Err(*error),
                         Err(_) => {}
                     }
                 }
             }
-            self.next = self.next.plus(1);
+            self.seek(self.next.plus(1));
         }
-        self.next = self.end;
+        self.seek(self.end);
         Ok(None)
     }
 
     /// Goes on to the next byte that a frame can start with; `false` if there is none.
     fn skip_to_candidate(&mut self, source: &impl Source) -> Result<bool> {
         while self.next < self.end {
-            let rest = self.rest(source, FRAME_HEADER_LEN)?;
-            let rest = &self.block[rest..];
+            self.peek(source)?;
+            let rest = self.rest();
             if rest.is_empty() {
                 return Ok(false);
             }
             let left = usize::try_from(self.end.get() - self.next.get()).unwrap_or(usize::MAX);
             let rest = &rest[..rest.len().min(left)];
-            if let Some(skip) = rest.iter().position(|byte| format::may_start_frame(*byte)) {
-                self.next = self.next.plus(skip as u64);
+            let skip = rest.iter().position(|byte| format::may_start_frame(*byte));
+            let passed = skip.unwrap_or(rest.len()) as u64;
+            self.seek(self.next.plus(passed));
+            if skip.is_some() {
                 return Ok(true);
             }
-            self.next = self.next.plus(rest.len() as u64);
         }
         Ok(false)
     }
 
+    /// Reads ahead as much as tells a frame's length.
+    fn peek(&mut self, source: &impl Source) -> Result<()> {
+        match self.read_ahead(source, FRAME_HEADER_LEN) {
+            Err(Fault::Read(error)) => Err(*error),
+            _ => Ok(()),
+        }
+    }
+
     /// How long the frame at the present place would be; `None` if there can be none.
     fn candidate_len(&mut self, source: &impl Source) -> Result<Option<usize>> {
-        let rest = self.rest(source, FRAME_HEADER_LEN)?;
+        self.peek(source)?;
         let left = self.end.get() - self.next.get();
-        Ok(self
-            .verifier
-            .frame_len(&self.block[rest..], self.next, left)
-            .ok())
+        Ok(self.verifier.frame_len(self.rest(), left).ok())
     }
 
     /// Whether what lies `len` bytes further on looks like some frames in a row too, or is the end.
-    fn is_followed(&mut self, source: &impl Source, len: u64) -> Result<bool> {
+    fn is_followed(&self, source: &impl Source, len: u64) -> Result<bool> {
         let mut position = self.next.plus(len);
         for _ in 0..RESYNC_FOLLOWING {
             let left = self.end.get() - position.get();
             if left == 0 {
                 break;
             }
-            let Ok(len) = self.peek_len(source, position, left)? else {
+            let Some(len) = self.peek_len(source, position, left)? else {
                 return Ok(false);
             };
             position = position.plus(len as u64);
@@ -310,18 +443,19 @@ impl Scanner {
         Ok(true)
     }
 
-    /// How long the frame at `position`, which lies further on, would be.
+    /// How long the frame at `position`, which lies further on, would be; `None` if there can be none.
     fn peek_len(
         &self,
         source: &impl Source,
         position: Position,
         left: u64,
-    ) -> Result<Result<usize>> {
-        let skip = usize::try_from(position.get() - self.block_start.get()).unwrap_or(usize::MAX);
-        if let Some(header) = self.block.get(skip..skip.saturating_add(FRAME_HEADER_LEN)) {
-            return Ok(self.verifier.frame_len(header, position, left));
+    ) -> Result<Option<usize>> {
+        let skip = usize::try_from(position.get() - self.next.get()).unwrap_or(usize::MAX);
+        let header = skip..skip.saturating_add(FRAME_HEADER_LEN);
+        if let Some(header) = self.rest().get(header) {
+            return Ok(self.verifier.frame_len(header, left).ok());
         }
         let header = source.block(position, FRAME_HEADER_LEN)?;
-        Ok(self.verifier.frame_len(&header, position, left))
+        Ok(self.verifier.frame_len(&header, left).ok())
     }
 }

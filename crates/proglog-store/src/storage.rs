@@ -66,7 +66,7 @@ pub trait Storage: Debug + Send + Sync {
     ///
     /// When the device fails or is full; the file may have grown in part.
     fn allocate(&self, len: u64) -> io::Result<()> {
-        const ZEROS: [u8; 4096] = [0; 4096];
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         let mut end = self.len()?;
         while end < len {
             let step = (len - end).min(ZEROS.len() as u64);

@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::batch::{Filled, Slices};
 use crate::error::{Error, Operation, Result};
-use crate::format::{self, HEADER_LEN};
+use crate::fill::Fill;
+use crate::follow::Follow;
+use crate::format::{HEADER_LEN, Header};
 use crate::frames::Frames;
 use crate::fs::FsDirectory;
 use crate::header_file;
@@ -18,10 +21,7 @@ use crate::options::Options;
 use crate::position::{Boundary, Position};
 use crate::recover::{self, FileSource, Recovery};
 use crate::scan::Verifier;
-use crate::storage::{Directory, OpenMode};
-
-/// What a single read fetches when it does not know how long the frame is.
-const READ_GUESS: usize = 4 << 10;
+use crate::storage::{Directory, OpenMode, Storage};
 
 /// An append-only file of checksummed frames.
 ///
@@ -102,7 +102,9 @@ impl Store {
         };
         let mut recovery = recover::recover(directory, source, verifier, options)?;
         recovery.header_restored = read.restore(&*file, &name)?;
-        let inner = Inner::new(name, file, read.header, recovery, options.buffer_len);
+        let (ahead_max, up_to) = options.fill_ahead;
+        let zeros = Fill::new(ahead_max, up_to);
+        let inner = Inner::new(name, file, read.header, recovery, options.buffer_len, zeros);
         Ok(Self {
             inner: Arc::new(inner),
         })
@@ -115,11 +117,7 @@ impl Store {
     ///
     /// As [`Store::open`], and [`Error::Io`] if there is no such file.
     pub fn open_sealed_in(directory: &dyn Directory, name: &str) -> Result<Self> {
-        let name: Arc<str> = name.into();
-        let file = directory
-            .open(&name, OpenMode::Read)
-            .map_err(|error| Error::io(Operation::Open, &name, error))?;
-        let header = header_file::read(&*file, &name)?.header;
+        let (name, file, header) = Self::open_to_read(directory, name)?;
         let len = file
             .len()
             .map_err(|error| Error::io(Operation::Length, &name, error))?;
@@ -127,27 +125,88 @@ impl Store {
             position: Position::new(len - HEADER_LEN),
             frames: 0,
         };
-        let recovery = Recovery::of_sealed(end);
-        let inner = Inner::new(name, file, header, recovery, 0).sealed();
+        let inner = Inner::to_read(name, file, header, end).sealed();
         Ok(Self {
             inner: Arc::new(inner),
         })
     }
 
-    /// Cuts the file of a store that nobody has open at `to`, a place between two frames: what lies at
-    /// and behind it is gone, durably, on return. For an owner that drops what it no longer wants, and
-    /// will append elsewhere: a frame that was cut would be valid again if it came back.
+    /// Opens an existing store only to read it, while another process may have it open and append. It
+    /// takes no lock, writes nothing and recovers nothing. It shows what lies below `known`, which must
+    /// have come from this very store as for [`Options::known_synced`], and what lies below the newest
+    /// sync mark; [`Store::refresh`] looks for newer ones. It takes no appends.
+    ///
+    /// A store without data may be made anew by whoever opens it to append. Open it again as long as
+    /// nothing is seen in it.
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`] if somebody has it open; [`Error::OutOfRange`] if it is shorter; as
-    /// [`Store::open_sealed_in`] if it is no store; [`Error::Io`], [`Error::SyncFailed`]. It may be
-    /// cut all the same then, but not durably: cut it again.
-    pub fn cut_in(directory: &dyn Directory, name: &str, to: Boundary) -> Result<()> {
-        header_file::cut(directory, &name.into(), to.position)
+    /// As [`Store::open`], apart from those about locks and set-aside files, and [`Error::Io`] if there
+    /// is no such file.
+    pub fn open_following_in(
+        directory: &dyn Directory,
+        name: &str,
+        known: Boundary,
+    ) -> Result<Self> {
+        let (name, file, header) = Self::open_to_read(directory, name)?;
+        let mut follow = Follow::new(Verifier::of(&header), known);
+        let end = follow.refresh(FileSource {
+            file: &*file,
+            name: &name,
+        })?;
+        let inner = Inner::to_read(name, file, header, end).following(follow);
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
-    /// What opening found and did.
+    fn open_to_read(
+        directory: &dyn Directory,
+        name: &str,
+    ) -> Result<(Arc<str>, Arc<dyn Storage>, Header)> {
+        let name: Arc<str> = name.into();
+        let file = directory
+            .open(&name, OpenMode::Read)
+            .map_err(|error| Error::io(Operation::Open, &name, error))?;
+        let header = header_file::read(&*file, &name)?.header;
+        Ok((name, file, header))
+    }
+
+    /// Drops everything at and after `to`, a place between two batches, from a store that nobody has
+    /// open to append: for an owner that takes back what it acknowledged. On return that is durable.
+    /// Whoever has the store open to read must not read there any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] if somebody has it open; [`Error::Truncated`] if it ends before `to`;
+    /// [`Error::SyncFailed`], after which it is unknown where the store ends, and [`Error::Io`], among
+    /// others if there is no such file; and those of [`Store::open`] for a file that is something else.
+    pub fn cut_in(directory: &dyn Directory, name: &str, to: Boundary) -> Result<()> {
+        let name: Arc<str> = name.into();
+        let fail = |operation| {
+            let name = &name;
+            move |error| Error::io(operation, name, error)
+        };
+        let Some(file) = header_file::open(directory, &name)? else {
+            return Err(fail(Operation::Open)(io::ErrorKind::NotFound.into()));
+        };
+        header_file::read(&*file, &name)?;
+        let len = file.len().map_err(fail(Operation::Length))?;
+        if len - HEADER_LEN < to.position.get() {
+            return Err(Error::Truncated {
+                file: Arc::clone(&name),
+                end: Position::new(len - HEADER_LEN),
+                expected: to.position,
+            });
+        }
+        file.set_len(HEADER_LEN + to.position.get())
+            .map_err(fail(Operation::SetLength))?;
+        file.sync_all()
+            .map_err(|error| Error::sync_failed(&name, error))?;
+        file.unlock().map_err(fail(Operation::Lock))
+    }
+
+    /// What opening found and did: nothing, if it was only to read.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {
         &self.inner.recovery
@@ -205,10 +264,7 @@ impl Store {
     /// [`Error::Poisoned`], [`Error::Sealed`], [`Error::Closed`]; [`Error::WriteNotUndone`].
     /// Nothing was appended then, the last one included.
     pub fn append(&self, payload: &[u8]) -> Result<Appended> {
-        let crc = format::crc32c(payload);
-        self.inner.append(&[payload.len()], |batch, _, kind| {
-            batch.push(kind, payload, crc);
-        })
+        self.inner.append_one(payload)
     }
 
     /// Appends payloads as one batch: recovery keeps all of them or none. They lie one behind the
@@ -218,14 +274,7 @@ impl Store {
     ///
     /// As [`Store::append`].
     pub fn append_batch(&self, payloads: &[&[u8]]) -> Result<Appended> {
-        let lens = payloads
-            .iter()
-            .map(|payload| payload.len())
-            .collect::<Vec<_>>();
-        self.inner.append(&lens, |batch, index, kind| {
-            let payload = payloads[index];
-            batch.push(kind, payload, format::crc32c(payload));
-        })
+        self.inner.append(Slices(payloads))
     }
 
     /// As [`Store::append_batch`], for payloads that are not in memory yet: `fill` writes the one
@@ -253,14 +302,14 @@ impl Store {
     pub fn append_with(
         &self,
         lens: &[usize],
-        mut fill: impl FnMut(usize, &mut [u8]),
+        fill: impl FnMut(usize, &mut [u8]),
     ) -> Result<Appended> {
-        self.inner.append(lens, |batch, index, kind| {
-            batch.push_with(kind, lens[index], |slot| fill(index, slot));
-        })
+        self.inner.append(Filled(lens, fill))
     }
 
-    /// Reads the payload of the frame at `position`, verified.
+    /// Reads the payload of the frame at `position`, verified. One read fetches as much as the frames
+    /// read lately would have needed, up to 64 KiB; where this one is longer, a second read fetches
+    /// the rest.
     ///
     /// # Errors
     ///
@@ -268,7 +317,8 @@ impl Store {
     /// [`Error::ChecksumMismatch`] if the frame is damaged or none starts there;
     /// [`Error::ControlFrame`]; [`Error::Io`]; [`Error::Closed`].
     pub fn read(&self, position: Position) -> Result<Bytes> {
-        self.read_guessing(position, READ_GUESS)
+        self.inner.check_open()?;
+        self.inner.read(position)
     }
 
     /// As [`Store::read`], for a caller that knows how long the frame is, 8 bytes more than its
@@ -279,7 +329,7 @@ impl Store {
     /// As [`Store::read`].
     pub fn read_guessing(&self, position: Position, frame_len: usize) -> Result<Bytes> {
         self.inner.check_open()?;
-        self.inner.read(position, frame_len)
+        self.inner.read_guessing(position, frame_len)
     }
 
     /// The data frames in `range`, which starts at a frame and ends between two (by default: where
@@ -331,6 +381,19 @@ impl Store {
     pub fn sync_to(&self, to: Boundary) -> Result<Boundary> {
         self.inner.check_open()?;
         self.inner.sync_to(to)
+    }
+
+    /// Looks how far whoever writes the store has synced it, if this one was opened
+    /// [to follow](Store::open_following_in), and returns the end of what is shown now. The end of any
+    /// other store is returned as it is. Takes a few small reads when there is nothing new.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; [`Error::Truncated`] if the store was cut below what was shown already;
+    /// [`Error::Closed`].
+    pub fn refresh(&self) -> Result<Boundary> {
+        self.inner.check_open()?;
+        self.inner.refresh()
     }
 
     /// Hands a sync mark to the operating system that tells the recovery point, unless the newest

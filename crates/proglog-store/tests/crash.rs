@@ -1,6 +1,8 @@
 //! A store is stopped at every call that it makes, with whatever may survive of what was not synced,
 //! and so is the recovery that follows: synced means kept.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::HashSet;
 
 use proglog_store::testing::{Fault, SimDisk, Survivors, When};
@@ -15,6 +17,13 @@ enum Step {
     /// Drop what was appended since the last sync.
     Rewind,
     Reopen,
+}
+
+/// Whether zeros are kept ahead of the data.
+#[derive(Debug, Clone, Copy)]
+enum Fill {
+    Never,
+    Ahead,
 }
 
 use Step::{Append, Flush, Reopen, Rewind, Sync};
@@ -71,20 +80,29 @@ fn payload(batch: usize, index: usize, len: usize) -> Vec<u8> {
     payload
 }
 
-fn open(disk: &SimDisk) -> Checked<Store> {
+fn options(fill: Fill) -> Options {
+    let (bytes_max, up_to) = match fill {
+        Fill::Never => (0, Position::ZERO),
+        Fill::Ahead => (3000, Position::new(30_000)),
+    };
     let options = Options::new().buffer_len(1 << 10).label(b"crash");
-    Store::open_in(&*disk.directory(), "store", &options).map_err(|error| format!("{error:?}"))
+    options.fill_ahead(bytes_max, up_to)
+}
+
+fn open(disk: &SimDisk, fill: Fill) -> Checked<Store> {
+    Store::open_in(&*disk.directory(), "store", &options(fill))
+        .map_err(|error| format!("{error:?}"))
 }
 
 /// Does the steps until the process dies; all must succeed until then.
-fn run(disk: &SimDisk, model: &mut Model, steps: &[Step]) -> Checked {
-    let mut store = match open(disk) {
+fn run(disk: &SimDisk, fill: Fill, model: &mut Model, steps: &[Step]) -> Checked {
+    let mut store = match open(disk, fill) {
         Ok(store) => store,
         Err(_) if disk.has_crashed() => return Ok(()),
         Err(error) => return Err(error),
     };
     for step in steps {
-        match step_on(&mut store, disk, model, *step) {
+        match step_on(&mut store, disk, fill, model, *step) {
             _ if disk.has_crashed() => return Ok(()),
             done => done.map_err(|error| format!("{step:?} failed: {error:?}"))?,
         }
@@ -95,6 +113,7 @@ fn run(disk: &SimDisk, model: &mut Model, steps: &[Step]) -> Checked {
 fn step_on(
     store: &mut Store,
     disk: &SimDisk,
+    fill: Fill,
     model: &mut Model,
     step: Step,
 ) -> proglog_store::Result<()> {
@@ -106,8 +125,11 @@ fn step_on(
                 .map(|index| payload(number, index, len))
                 .collect();
             let slices: Vec<_> = payloads.iter().map(Vec::as_slice).collect();
-            let position = store.append_batch(&slices)?.position;
-            model.batches.push((number, count, len, Some(position)));
+            let appended = store.append_batch(&slices);
+            // One that the process dies of may be in the file.
+            let position = appended.as_ref().ok().map(|appended| appended.position);
+            model.batches.push((number, count, len, position));
+            appended?;
         }
         Flush => {
             store.flush()?;
@@ -126,7 +148,7 @@ fn step_on(
         Reopen => {
             store.close()?;
             (model.flushed, model.synced) = (model.batches.len(), model.batches.len());
-            *store = Store::open_in(&*disk.directory(), "store", &Options::new())?;
+            *store = Store::open_in(&*disk.directory(), "store", &options(fill))?;
             model.recovery_point = store.recovery_point();
         }
     }
@@ -134,8 +156,8 @@ fn step_on(
 }
 
 /// Opens the store and holds what it shows against the model, which then is what it shows.
-fn check(disk: &SimDisk, model: &mut Model, survivors: Survivors) -> Checked {
-    let store = open(disk)?;
+fn check(disk: &SimDisk, fill: Fill, model: &mut Model, survivors: Survivors) -> Checked {
+    let store = open(disk, fill)?;
     let frames = store.frames(..).collect::<Result<Vec<_>, _>>();
     let mut frames = frames.map_err(|error| format!("{error:?}"))?.into_iter();
     let mut shown = 0;
@@ -151,11 +173,11 @@ fn check(disk: &SimDisk, model: &mut Model, survivors: Survivors) -> Checked {
             let read = store
                 .read(frame.position)
                 .map_err(|error| format!("{error:?}"))?;
-            let is_first_elsewhere = index == 0 && batch.3 != Some(frame.position);
+            let is_elsewhere = |position: Position| index == 0 && position != frame.position;
             if frame.payload != payload(batch.0, index, batch.2) || read != frame.payload {
                 return Err(format!("{:?} instead of {batch:?}", frame.payload));
             }
-            if is_first_elsewhere {
+            if batch.3.is_some_and(is_elsewhere) {
                 return Err(format!("{batch:?} is at {}", frame.position));
             }
         }
@@ -191,47 +213,53 @@ fn survivors(disk: &SimDisk, seeds: u64) -> Vec<Survivors> {
 }
 
 /// Runs until call `number`, which is not answered.
-fn stopped_at(number: u64) -> Checked<(SimDisk, Model)> {
+fn stopped_at(fill: Fill, number: u64) -> Checked<(SimDisk, Model)> {
     let disk = SimDisk::new();
     disk.count_only_changes();
     disk.inject(When::Call(number), Fault::crash().after_writing(usize::MAX));
     let mut model = Model::default();
-    run(&disk, &mut model, STEPS)?;
+    run(&disk, fill, &mut model, STEPS)?;
     Ok((disk, model))
 }
 
 /// Checks what is left, appends to it, stops at some call, and checks again.
-fn live_on(disk: &SimDisk, mut model: Model, survivors: Survivors, seed: u64) -> Checked {
-    check(disk, &mut model, survivors)?;
+fn live_on(
+    disk: &SimDisk,
+    fill: Fill,
+    mut model: Model,
+    survivors: Survivors,
+    seed: u64,
+) -> Checked {
+    check(disk, fill, &mut model, survivors)?;
     disk.inject(
         When::Call(disk.calls() + seed % 9),
         Fault::crash().after_writing(usize::MAX),
     );
-    run(disk, &mut model, AFTERWARDS)?;
+    run(disk, fill, &mut model, AFTERWARDS)?;
     let cut = match seed % 4 {
         0 => Survivors::KeepAll,
         1 => Survivors::LoseAll,
         2 => Survivors::Parts(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         _ => Survivors::Seeded(seed),
     };
-    check(&disk.crash(cut), &mut model, cut).map_err(|found| format!("then {cut:?}: {found}"))
+    check(&disk.crash(cut), fill, &mut model, cut).map_err(|found| format!("then {cut:?}: {found}"))
 }
 
 /// Stops the recovery of `left` at each of its calls. Returns how many different things were left.
-fn stop_recovery(left: &SimDisk, model: &Model, first: Survivors) -> Checked<usize> {
+fn stop_recovery(left: &SimDisk, fill: Fill, model: &Model, first: Survivors) -> Checked<usize> {
     let whole = left.deep_clone();
-    open(&whole)?;
+    open(&whole, fill)?;
     let mut tried = HashSet::new();
     for call in 0..whole.calls() {
         let disk = left.deep_clone();
         disk.inject(When::Call(call), Fault::crash().after_writing(usize::MAX));
-        drop(open(&disk));
+        drop(open(&disk, fill));
         for (seed, second) in (call..).zip(survivors(&disk, 6)) {
             let image = disk.crash(second);
             let is_kill = second == Survivors::KeepAll;
             if tried.insert((call, is_kill, image.fingerprint())) {
                 let end = if is_kill { first } else { second };
-                live_on(&image, model.clone(), end, seed)
+                live_on(&image, fill, model.clone(), end, seed)
                     .map_err(|found| format!("recovery stopped at {call}, {second:?}: {found}"))?;
             }
         }
@@ -241,15 +269,24 @@ fn stop_recovery(left: &SimDisk, model: &Model, first: Survivors) -> Checked<usi
 
 #[test]
 fn whatever_survives_a_stop_at_any_call_holds_what_was_synced() {
+    stop_everywhere(Fill::Never);
+}
+
+#[test]
+fn zeros_ahead_of_the_data_change_nothing_of_what_survives() {
+    stop_everywhere(Fill::Ahead);
+}
+
+fn stop_everywhere(fill: Fill) {
     let calls = {
         let disk = SimDisk::new();
         disk.count_only_changes();
-        run(&disk, &mut Model::default(), STEPS).unwrap();
+        run(&disk, fill, &mut Model::default(), STEPS).unwrap();
         disk.calls()
     };
     let mut total = 0;
     for number in 0..calls {
-        let (disk, model) = stopped_at(number).unwrap();
+        let (disk, model) = stopped_at(fill, number).unwrap();
         let mut tried = HashSet::new();
         for (seed, survivors) in (number..).zip(survivors(&disk, 300)) {
             let image = disk.crash(survivors);
@@ -257,10 +294,10 @@ fn whatever_survives_a_stop_at_any_call_holds_what_was_synced() {
                 continue;
             }
             if seed % 2 == 0 {
-                total += stop_recovery(&image, &model, survivors)
+                total += stop_recovery(&image, fill, &model, survivors)
                     .unwrap_or_else(|found| panic!("call {number}, {survivors:?}: {found}"));
             }
-            live_on(&image, model.clone(), survivors, seed)
+            live_on(&image, fill, model.clone(), survivors, seed)
                 .unwrap_or_else(|found| panic!("call {number}, {survivors:?}: {found}"));
         }
         total += tried.len();

@@ -25,6 +25,8 @@ enum Op {
     Range(u16, u16),
     Flush,
     Sync,
+    Mark,
+    Follow,
     Rewind(u16),
     Seal,
     Reopen { knows: bool },
@@ -50,6 +52,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => any::<(u16, u16)>().prop_map(|(from, to)| Op::Range(from, to)),
         4 => Just(Op::Flush),
         3 => Just(Op::Sync),
+        2 => Just(Op::Mark),
+        3 => Just(Op::Follow),
         2 => any::<u16>().prop_map(Op::Rewind),
         1 => Just(Op::Seal),
         2 => any::<bool>().prop_map(|knows| Op::Reopen { knows }),
@@ -69,8 +73,10 @@ struct Model {
     directory: Arc<dyn Directory>,
     /// The disk, where it is a simulated one.
     disk: Option<SimDisk>,
-    buffer_len: usize,
+    options: Options,
     store: Store,
+    /// As another process sees it.
+    follower: Option<Store>,
     stored: Vec<Stored>,
     /// Ends of batches.
     boundaries: Vec<Boundary>,
@@ -81,13 +87,14 @@ struct Model {
 }
 
 impl Model {
-    fn new(directory: Arc<dyn Directory>, disk: Option<SimDisk>, buffer_len: usize) -> Self {
-        let store = open(&*directory, buffer_len, Boundary::START);
+    fn new(directory: Arc<dyn Directory>, disk: Option<SimDisk>, options: Options) -> Self {
+        let store = open(&*directory, &options, Boundary::START);
         Self {
             directory,
             disk,
-            buffer_len,
+            options,
             store,
+            follower: None,
             stored: Vec::new(),
             boundaries: vec![Boundary::START],
             flushed: 0,
@@ -118,10 +125,18 @@ impl Model {
                 assert_eq!(self.synced, self.store.recovery_point());
                 self.flushed = self.synced.frames;
             }
+            Op::Mark => {
+                self.store.mark().unwrap();
+                // There is nothing to flush in a sealed store, and all of it is synced.
+                self.flushed = self.stored.len() as u64;
+                assert_eq!(self.follow().frames, self.synced.frames);
+            }
+            Op::Follow => _ = self.follow(),
             Op::Rewind(place) => self.rewind(place),
             Op::Seal => {
                 self.store.seal().unwrap();
                 self.sealed = true;
+                self.check_file_ends_with_data();
                 (self.synced, self.flushed) = (self.store.end(), self.store.end().frames);
             }
             Op::Reopen { knows } => self.reopen(knows),
@@ -215,6 +230,19 @@ impl Model {
         assert!(frames.next().is_none());
     }
 
+    /// What another process sees is a beginning of what is synced.
+    fn follow(&mut self) -> Boundary {
+        let follower = self.follower.get_or_insert_with(|| {
+            Store::open_following_in(&*self.directory, NAME, Boundary::START).unwrap()
+        });
+        let end = follower.refresh().unwrap();
+        assert!(end.frames <= self.synced.frames && end.position <= self.synced.position);
+        let seen = follower.frames(..).map(|frame| frame.unwrap().payload);
+        let stored = self.stored.iter().map(|stored| stored.payload.clone());
+        assert!(seen.eq(stored.take(usize::try_from(end.frames).unwrap())));
+        end
+    }
+
     fn rewind(&mut self, place: u16) {
         let place = self.boundaries.len() * usize::from(place) / (1 << 16);
         let to = self.boundaries[place];
@@ -241,9 +269,19 @@ impl Model {
         self.store.close().unwrap();
         assert_eq!(self.store.sync().unwrap_err().kind(), ErrorKind::Closed);
         let known = self.store.recovery_point();
+        self.check_file_ends_with_data();
+        if self.stored.is_empty() {
+            // The file may be made anew.
+            self.follower = None;
+        }
         self.open(if owner_knows { known } else { Boundary::START });
         assert!(self.store.recovery().clean);
         assert_eq!(self.store.end(), known);
+    }
+
+    fn check_file_ends_with_data(&self) {
+        let sealed = Store::open_sealed_in(&*self.directory, NAME).unwrap();
+        assert_eq!(sealed.len(), self.store.len());
     }
 
     fn kill(&mut self, owner_knows: bool) {
@@ -252,6 +290,7 @@ impl Model {
         };
         let disk = disk.crash(Survivors::KeepAll);
         self.directory = disk.directory();
+        self.follower = None;
         self.disk = Some(disk);
         let known = if owner_knows {
             self.synced
@@ -272,7 +311,7 @@ impl Model {
     }
 
     fn open(&mut self, known: Boundary) {
-        self.store = open(&*self.directory, self.buffer_len, known);
+        self.store = open(&*self.directory, &self.options, known);
         let recovery = self.store.recovery();
         assert_eq!((&recovery.set_aside, recovery.damaged), (&None, None));
         assert!(recovery.recovery_point >= known);
@@ -281,22 +320,20 @@ impl Model {
             self.store.end(),
             "all of it is synced"
         );
+        self.check_file_ends_with_data();
         self.synced = self.store.end();
         self.boundaries.push(self.synced);
         self.sealed = false;
     }
 }
 
-fn open(directory: &dyn Directory, buffer_len: usize, known: Boundary) -> Store {
-    let options = Options::new()
-        .payload_len_max(PAYLOAD_LEN_MAX)
-        .buffer_len(buffer_len)
-        .known_synced(known);
+fn open(directory: &dyn Directory, options: &Options, known: Boundary) -> Store {
+    let options = options.clone().known_synced(known);
     Store::open_in(directory, NAME, &options).unwrap()
 }
 
-fn run(directory: Arc<dyn Directory>, disk: Option<SimDisk>, buffer_len: usize, ops: Vec<Op>) {
-    let mut model = Model::new(directory, disk, buffer_len);
+fn run(directory: Arc<dyn Directory>, disk: Option<SimDisk>, options: Options, ops: Vec<Op>) {
+    let mut model = Model::new(directory, disk, options);
     for op in ops {
         model.apply(op);
     }
@@ -306,8 +343,19 @@ fn run(directory: Arc<dyn Directory>, disk: Option<SimDisk>, buffer_len: usize, 
     assert!(all.eq(model.stored.iter().map(|stored| stored.payload.clone())));
 }
 
-fn buffer_len() -> impl Strategy<Value = usize> {
-    prop_oneof![Just(0), Just(1), Just(100), Just(5000), Just(256 << 10)]
+fn options() -> impl Strategy<Value = Options> {
+    let buffer_len = prop_oneof![Just(0), Just(1), Just(100), Just(5000), Just(256 << 10)];
+    let fill_ahead = prop_oneof![
+        Just((0, 0)),
+        Just((100, 20_000)),
+        Just((u64::MAX, 1_000_000))
+    ];
+    (buffer_len, fill_ahead).prop_map(|(buffer_len, (bytes_max, up_to))| {
+        Options::new()
+            .payload_len_max(PAYLOAD_LEN_MAX)
+            .buffer_len(buffer_len)
+            .fill_ahead(bytes_max, Position::new(up_to))
+    })
 }
 
 proptest! {
@@ -315,10 +363,10 @@ proptest! {
 
     #[test]
     fn a_store_on_a_simulated_disk_is_a_vec_that_kills_cannot_shorten(
-        buffer_len in buffer_len(), ops in vec(op(), 1..50),
+        options in options(), ops in vec(op(), 1..50),
     ) {
         let disk = SimDisk::new();
-        run(disk.directory(), Some(disk), buffer_len, ops);
+        run(disk.directory(), Some(disk), options, ops);
     }
 }
 
@@ -327,18 +375,18 @@ proptest! {
 
     #[test]
     fn a_store_in_the_operating_systems_files_is_a_vec(
-        buffer_len in buffer_len(), ops in vec(op(), 1..50),
+        options in options(), ops in vec(op(), 1..50),
     ) {
         let directory = tempfile::tempdir().unwrap();
-        run(Arc::new(FsDirectory::open(directory.path()).unwrap()), None, buffer_len, ops);
+        run(Arc::new(FsDirectory::open(directory.path()).unwrap()), None, options, ops);
     }
 
     #[test]
     fn short_transfers_and_interruptions_are_never_seen(
-        seed in any::<u64>(), buffer_len in buffer_len(), ops in vec(op(), 1..30),
+        seed in any::<u64>(), options in options(), ops in vec(op(), 1..30),
     ) {
         let disk = SimDisk::new();
         disk.set_short_transfers(Some(seed));
-        run(disk.directory(), Some(disk), buffer_len, ops);
+        run(disk.directory(), Some(disk), options, ops);
     }
 }

@@ -1,6 +1,9 @@
 //! Appending, reading, iterating, sealing and closing, on the operating system's files.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod buffers;
+mod follow;
+
 use proglog_store::{Boundary, Error, ErrorKind, FsDirectory, Options, Outcome, Position, Store};
 use tempfile::TempDir;
 

@@ -1,0 +1,137 @@
+//! Zeros ahead of the data, so that a sync finds the blocks of an append in place and has the append
+//! alone to write, not what the file system notes of a longer file.
+//!
+//! Where a sync is about to happen and the data has reached the end of the zeros, more of them are
+//! written first, so that the one sync covers both. How many grows from [`STEP_MIN`] with each time, so
+//! that a small store takes little more room than its data. Zeros are never a frame, and opening cuts
+//! them, so it does not matter which of them a crash leaves.
+
+use crate::format::HEADER_LEN;
+use crate::position::Position;
+use crate::storage::Storage;
+
+/// How many zeros are written first.
+const STEP_MIN: u64 = 64 << 10;
+/// How many zeros are written at a time at most.
+pub(crate) const STEP_MAX: u64 = 8 << 20;
+/// The zeros end where a block of the file system does.
+const BLOCK_LEN: u64 = 4096;
+
+/// What is filled when, and how far it is.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    /// How far to go beyond the data at most.
+    ahead_max: u64,
+    /// Where to stop.
+    up_to: Position,
+    /// How far to go the next time.
+    step: u64,
+    /// Nothing is to be done before the data gets there.
+    next_at: Position,
+    /// Whether the file may be longer than its data.
+    pub(crate) is_ahead: bool,
+}
+
+impl Fill {
+    /// Never goes further than `ahead_max` bytes beyond the data, nor beyond `up_to`.
+    pub(crate) fn new(ahead_max: u64, up_to: Position) -> Self {
+        Self {
+            ahead_max: ahead_max.min(STEP_MAX),
+            up_to,
+            step: STEP_MIN,
+            next_at: Position::ZERO,
+            is_ahead: false,
+        }
+    }
+
+    /// Writes zeros behind the data, which ends at `end`, if they are due. That they cannot be written
+    /// is not an error: the room that they took is given back, and it is not tried again soon.
+    pub(crate) fn fill(&mut self, file: &dyn Storage, end: Position) {
+        let Some(target) = self.target(end) else {
+            return;
+        };
+        self.is_ahead = true;
+        self.next_at = target;
+        if file.allocate(HEADER_LEN + target.get()).is_ok() {
+            self.step = (self.step * 2).min(STEP_MAX);
+        } else {
+            self.step = STEP_MIN;
+            // What cannot be cut stays: zeros.
+            self.is_ahead = file.set_len(HEADER_LEN + end.get()).is_err();
+        }
+    }
+
+    fn target(&self, end: Position) -> Option<Position> {
+        let step = self.step.min(self.ahead_max);
+        if step == 0 || end < self.next_at {
+            return None;
+        }
+        let target = end.plus(step);
+        let in_block = (HEADER_LEN + target.get()) % BLOCK_LEN;
+        let aligned = Position::new(target.get().saturating_sub(in_block));
+        let target = if aligned > end { aligned } else { target };
+        let target = target.min(self.up_to);
+        (target > end).then_some(target)
+    }
+
+    /// The file was cut at `end`.
+    pub(crate) fn was_cut(&mut self, end: Position) {
+        self.is_ahead = false;
+        self.next_at = self.next_at.min(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::OpenMode;
+    use crate::testing::SimDisk;
+
+    fn lens(ahead_max: u64, up_to: u64, ends: &[u64], capacity: Option<u64>) -> Vec<u64> {
+        let disk = SimDisk::new();
+        disk.set_capacity(capacity);
+        let directory = disk.directory();
+        let file = directory.open("a", OpenMode::CreateNew).unwrap();
+        let mut zeros = Fill::new(ahead_max, Position::new(up_to));
+        ends.iter()
+            .map(|end| {
+                file.set_len(file.len().unwrap().max(HEADER_LEN + end))
+                    .unwrap();
+                zeros.fill(&*file, Position::new(*end));
+                file.len().unwrap() - HEADER_LEN
+            })
+            .collect()
+    }
+
+    #[test]
+    fn steps_double_from_64_kib_to_8_mib_each_time_that_the_data_gets_there() {
+        const K: u64 = 1 << 10;
+        let mut ends = vec![10, 11, 64 * K - 1];
+        let mut expected = vec![64 * K; 3];
+        for step in [128, 256, 512, 1024, 2048, 4096, 8192, 8192, 8192] {
+            let end = expected[expected.len() - 1] + 5;
+            ends.push(end);
+            expected.push((end + step * K) / 4096 * 4096);
+        }
+        assert_eq!(lens(u64::MAX, u64::MAX, &ends, None), expected);
+    }
+
+    #[test]
+    fn limits_are_kept() {
+        let ends = [0, 4095, 5000, 8191, 8192];
+        let unlimited = [4096, 4096, 8192, 8192, 12288];
+        assert_eq!(lens(4096, u64::MAX, &ends, None), unlimited);
+        assert_eq!(
+            lens(4096, 6000, &ends, None),
+            [4096, 4096, 6000, 8191, 8192]
+        );
+        assert_eq!(lens(100, u64::MAX, &[10, 4050], None), [110, 4096]);
+        assert_eq!(lens(0, u64::MAX, &[0, 5000], None), [0, 5000]);
+    }
+
+    #[test]
+    fn on_a_full_disk_the_room_is_given_back_and_not_taken_again_soon() {
+        let full = Some(HEADER_LEN + 50_000);
+        assert_eq!(lens(u64::MAX, u64::MAX, &[10, 40_000], full), [10, 40_000]);
+    }
+}

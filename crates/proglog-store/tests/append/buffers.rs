@@ -1,0 +1,205 @@
+//! What lies between an append and the file: who is served from memory, what goes past it, and when it
+//! is given back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use proglog_store::testing::{CallKind, Fault, SimDisk, When};
+use proglog_store::{ErrorKind, FsDirectory, Options, Outcome, Position, Store};
+
+const NAME: &str = "a.store";
+
+fn open(disk: &SimDisk, buffer_len: usize) -> Store {
+    let options = Options::new().buffer_len(buffer_len);
+    Store::open_in(&*disk.directory(), NAME, &options).unwrap()
+}
+
+fn payload(number: u64, len: usize) -> Vec<u8> {
+    let mut payload = number.to_be_bytes().to_vec();
+    payload.resize(len.max(8), number.to_be_bytes()[7]);
+    payload
+}
+
+fn reads(disk: &SimDisk) -> usize {
+    let trace = disk.trace();
+    trace
+        .iter()
+        .filter(|call| call.kind == CallKind::Read)
+        .count()
+}
+
+#[test]
+fn a_reader_right_behind_the_writer_is_served_from_memory() {
+    const BUFFER_LEN: usize = 10_000;
+    let disk = SimDisk::new();
+    let store = open(&disk, BUFFER_LEN);
+    disk.start_trace();
+    // So many records behind, it is behind by less than a buffer.
+    for behind in [0, 1, 20] {
+        let mut places = Vec::new();
+        for number in 0..1000 {
+            places.push(store.append(&payload(number, 200)).unwrap().position);
+            let Some(read) = places.len().checked_sub(behind + 1) else {
+                continue;
+            };
+            let expected = payload(read as u64, 200);
+            assert_eq!(store.read(places[read]).unwrap(), expected);
+            let frame = store.frames(places[read]..).next().unwrap().unwrap();
+            assert_eq!(frame.payload, expected);
+        }
+    }
+    assert_eq!(reads(&disk), 0);
+    assert!(
+        disk.trace().len() < 3000 / 10,
+        "one write a buffer, no more"
+    );
+    // One that is further behind reads the file.
+    assert_eq!(store.read(Position::ZERO).unwrap(), payload(0, 200));
+    assert_eq!(reads(&disk), 1);
+}
+
+#[test]
+fn a_payload_that_is_longer_than_the_buffer_is_written_from_where_it_lies() {
+    let disk = SimDisk::new();
+    let store = open(&disk, 1000);
+    store.append(b"small").unwrap();
+    disk.start_trace();
+    let long = store.append(&payload(7, 100_000)).unwrap();
+    let lens = disk.trace().iter().map(|call| call.len).collect::<Vec<_>>();
+    assert_eq!(lens, [5 + 8, 8, 100_000]);
+    assert_eq!(store.read(long.position).unwrap(), payload(7, 100_000));
+    // So is a batch, of which what is short is gathered.
+    let payloads = [payload(1, 300), payload(2, 5000), payload(3, 300)];
+    let slices = payloads.each_ref().map(Vec::as_slice);
+    disk.start_trace();
+    let batch = store.append_batch(&slices).unwrap();
+    let lens = disk.trace().iter().map(|call| call.len).collect::<Vec<_>>();
+    assert_eq!(lens, [308 + 8, 5000, 308]);
+    let read = store
+        .frames(batch.position..)
+        .map(|frame| frame.unwrap().payload);
+    assert!(read.eq(payloads));
+}
+
+#[test]
+fn a_long_payload_that_cannot_be_written_is_refused_alone_and_leaves_nothing() {
+    for failing in 0..3 {
+        let disk = SimDisk::new();
+        let store = open(&disk, 1000);
+        store.append(b"before").unwrap();
+        let end = store.end();
+        let no_room = Fault::error(std::io::ErrorKind::StorageFull).after_writing(500);
+        disk.inject(When::Next(CallKind::Write, failing), no_room);
+        let error = store.append(&payload(1, 5000)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DiskFull);
+        assert_eq!(error.outcome(), Outcome::NotAppended);
+        assert_eq!(store.end(), end);
+        store.append(b"after").unwrap();
+        store.append(&payload(2, 5000)).unwrap();
+        store.close().unwrap();
+        let store = open(&disk, 1000);
+        assert!(store.recovery().clean);
+        let read = store.frames(..).map(|frame| frame.unwrap().payload);
+        let expected = [b"before".to_vec(), b"after".to_vec(), payload(2, 5000)];
+        assert!(read.eq(expected), "write {failing} failed");
+    }
+}
+
+#[test]
+fn a_fill_that_panics_on_the_way_past_the_buffer_leaves_nothing() {
+    let disk = SimDisk::new();
+    let store = open(&disk, 1000);
+    store.append(b"before").unwrap();
+    let fill = |index: usize, slot: &mut [u8]| {
+        slot.fill(1);
+        assert_ne!(index, 1, "a panic that the test wants");
+    };
+    let append = std::panic::AssertUnwindSafe(|| store.append_with(&[5000, 5], fill));
+    std::panic::catch_unwind(append).unwrap_err();
+    assert_eq!(store.end().frames, 1);
+    store.append(b"after").unwrap();
+    store.close().unwrap();
+    let store = open(&disk, 1000);
+    assert!(store.recovery().clean);
+    let read = store.frames(..).map(|frame| frame.unwrap().payload);
+    assert!(read.eq([&b"before"[..], b"after"]));
+}
+
+#[test]
+fn a_store_that_is_not_appended_to_holds_no_buffer() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = FsDirectory::open(directory.path()).unwrap();
+    let mut store = None;
+    let held = |run: &mut dyn FnMut()| allocation_counter::measure(run).bytes_current;
+    let opened = held(&mut || {
+        store = Some(Store::open_in(&directory, NAME, &Options::new()).unwrap());
+    });
+    assert!(opened < 4 << 10, "{opened} bytes");
+    let store = store.unwrap();
+    let busy = held(&mut || {
+        store.append(b"one").unwrap();
+        store.flush().unwrap();
+        store.append(b"two").unwrap();
+    });
+    assert!(busy > 512 << 10, "two buffers in turn: {busy} bytes");
+    let given_back = held(&mut || store.mark().unwrap());
+    assert!(busy + given_back < 4 << 10, "{given_back} of {busy} bytes");
+    assert_eq!(store.frames(..).count(), 2);
+    let sealed = held(&mut || {
+        store.append(b"three").unwrap();
+        store.seal().unwrap();
+    });
+    assert!(sealed < 4 << 10, "{sealed} bytes");
+}
+
+#[test]
+fn readers_and_appenders_of_all_sizes_do_not_disturb_each_other() {
+    const APPENDS: u64 = 300;
+    let disk = SimDisk::new();
+    let store = open(&disk, 5000);
+    let done = Arc::new(AtomicU64::new(0));
+    let append = |store: Store, writer: u64, done: Arc<AtomicU64>| {
+        for number in 0..APPENDS {
+            let len = [20, 300, 3000, 20_000][usize::try_from((number + writer) % 4).unwrap()];
+            let appended = store.append(&payload(writer << 32 | number, len)).unwrap();
+            assert_eq!(store.read(appended.position).unwrap().len(), len);
+        }
+        done.fetch_add(1, Ordering::Release);
+    };
+    std::thread::scope(|scope| {
+        for writer in 0..2 {
+            let (store, done) = (store.clone(), Arc::clone(&done));
+            scope.spawn(move || append(store, writer, done));
+        }
+        for _ in 0..2 {
+            scope.spawn(|| follow(&store, &done));
+        }
+        while done.load(Ordering::Acquire) < 2 {
+            store.sync().unwrap();
+            store.mark().unwrap();
+        }
+    });
+    assert_eq!(store.end().frames, 2 * APPENDS);
+}
+
+/// Reads everything as it comes, until both writers are done.
+fn follow(store: &Store, done: &AtomicU64) {
+    let mut next = [0; 2];
+    let mut place = Position::ZERO;
+    loop {
+        let last_round = done.load(Ordering::Acquire) == 2;
+        for frame in store.frames(place..) {
+            let frame = frame.unwrap();
+            let number = u64::from_be_bytes(frame.payload[..8].try_into().unwrap());
+            let writer = usize::try_from(number >> 32).unwrap();
+            assert_eq!(number & 0xffff_ffff, next[writer]);
+            assert_eq!(frame.payload, payload(number, frame.payload.len()));
+            next[writer] += 1;
+            place = frame.end;
+        }
+        if last_round {
+            assert_eq!(next, [300; 2]);
+            return;
+        }
+    }
+}
