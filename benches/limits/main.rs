@@ -73,7 +73,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let (scale, pairs, seconds) = match (arguments.test, arguments.quick) {
         (true, _) => (Scale::TEST, (0, 0), 0),
-        (_, true) => (Scale::QUICK, (5, 1), 45),
+        (_, true) => (Scale::QUICK, (7, 3), 45),
         _ => (Scale::FULL, (7, 3), 900),
     };
     let sizes = SIZES.map(|(_, bytes)| bytes as u64);
