@@ -5,9 +5,11 @@
 //! the rolls between segments (64 MiB), which sync in every durability, and making a batch of
 //! records that are in memory. It does not cover closing the log.
 
+mod measured;
+
 use std::time::{Duration, Instant};
 
-use benches::{SIZES, criterion, payload};
+use benches::{SIZES, payload};
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use proglog_log::{Batch, Durability, Log, Options};
@@ -24,7 +26,7 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 const LOG_BYTES: usize = 256 << 20;
 
 fn main() {
-    let mut criterion = criterion();
+    let mut criterion = measured::configured();
     for (name, durability) in DURABILITIES {
         log_append(&mut criterion, name, durability);
     }

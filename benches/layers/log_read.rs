@@ -3,9 +3,11 @@
 //! The log was closed and opened again, and its files are in the page cache: a number shows the
 //! index, system calls, checksums and decoding, and not a device.
 
+mod measured;
+
 use std::hint::black_box;
 
-use benches::{Random, SIZES, criterion, payload};
+use benches::{Random, SIZES, payload};
 use criterion::{Criterion, SamplingMode, Throughput};
 use proglog_log::{Batch, Durability, Log, Options};
 use tempfile::TempDir;
@@ -16,7 +18,7 @@ const LOG_BYTES: usize = 64 << 20;
 const BATCH_BYTES: usize = 1 << 20;
 
 fn main() {
-    let mut criterion = criterion();
+    let mut criterion = measured::configured();
     for (name, size) in SIZES {
         let (directory, log) = load(size);
         let count = LOG_BYTES / size;

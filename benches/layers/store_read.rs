@@ -3,9 +3,11 @@
 //! The file is in the page cache, so a number shows system calls, checksums and copies, and not a
 //! device.
 
+mod measured;
+
 use std::hint::black_box;
 
-use benches::{Random, SIZES, criterion, payload};
+use benches::{Random, SIZES, payload};
 use criterion::{Criterion, SamplingMode, Throughput};
 use proglog_store::{Options, Position, Store};
 use tempfile::TempDir;
@@ -14,7 +16,7 @@ use tempfile::TempDir;
 const STORE_BYTES: usize = 64 << 20;
 
 fn main() {
-    let mut criterion = criterion();
+    let mut criterion = measured::configured();
     for (name, size) in SIZES {
         let (directory, store, positions) = load(size);
         random(&mut criterion, name, &store, &positions);

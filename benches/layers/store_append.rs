@@ -3,11 +3,13 @@
 //! A number covers the appends and a flush at the end. It does not show what a device takes: nothing
 //! is synced while the clock runs, and no file grows beyond [`FILE_BYTES`].
 
+mod measured;
+
 use std::fs::File;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use benches::{SIZES, criterion, payload};
+use benches::{SIZES, payload};
 use criterion::{Criterion, Throughput};
 use proglog_store::{Options, Store};
 
@@ -15,7 +17,7 @@ use proglog_store::{Options, Store};
 const FILE_BYTES: usize = 128 << 20;
 
 fn main() {
-    let mut criterion = criterion();
+    let mut criterion = measured::configured();
     store_append(&mut criterion);
     criterion.final_summary();
 }
