@@ -45,6 +45,7 @@ pub struct Options {
     pub(crate) batch_bytes_max: usize,
     pub(crate) set_aside_files_max: usize,
     pub(crate) idle_after: Duration,
+    pub(crate) fill_ahead_max: u64,
     pub(crate) retention: Retention,
     pub(crate) visibility: Visibility,
 }
@@ -58,6 +59,7 @@ impl Default for Options {
             batch_bytes_max: 16 << 20,
             set_aside_files_max: 100,
             idle_after: Duration::from_millis(250),
+            fill_ahead_max: 8 << 20,
             retention: Retention::new(),
             visibility: Visibility::Acknowledged,
         }
@@ -122,6 +124,15 @@ impl Options {
     /// Default: 250 milliseconds.
     pub fn idle_after(mut self, time: Duration) -> Self {
         self.idle_after = time;
+        self
+    }
+
+    /// How many bytes of zeros a [synced](Durability::Synced) log keeps ahead of its data, at the most:
+    /// syncing what is written over them is cheaper. It begins with 64 KiB and takes more as the log
+    /// grows, never beyond the limit on a segment, and gives them back when it is closed. Without room
+    /// for them it does without. Default and maximum: 8 MiB.
+    pub fn fill_ahead_max(mut self, bytes: u64) -> Self {
+        self.fill_ahead_max = bytes;
         self
     }
 

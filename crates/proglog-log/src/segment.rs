@@ -17,7 +17,7 @@ use crate::index::{self, Entry, Index, PAGE_ENTRIES};
 use crate::label::Label;
 use crate::names;
 use crate::offset::Offset;
-use crate::options::{Options, RECORD_OVERHEAD_MAX};
+use crate::options::{Durability, Options, RECORD_OVERHEAD_MAX};
 use crate::record::Record;
 use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering};
 
@@ -95,6 +95,13 @@ impl Segment {
             .payload_len_max(payload_len_max.expect("the options were validated"))
             .set_aside_files_max(options.set_aside_files_max)
             .known_synced(known);
+        let store_options = match options.durability {
+            Durability::Synced => {
+                let up_to = Position::new(options.segment_bytes_max);
+                store_options.fill_ahead(options.fill_ahead_max, up_to)
+            }
+            Durability::Interval(_) | Durability::Buffered => store_options,
+        };
         let store = Store::open_in(&**directory, &names::store(base), &store_options)?;
         let count = store.end().frames;
         let mut open = OpenSegment::new(&segment, store, index::place(count).0);

@@ -14,7 +14,10 @@ pub(crate) const CHECKPOINT: &str = "checkpoint";
 pub(crate) fn options() -> Options {
     // Nothing is written but what a test asks for.
     let never = std::time::Duration::MAX;
-    Options::new().segment_bytes_max(1 << 10).idle_after(never)
+    Options::new()
+        .segment_bytes_max(1 << 10)
+        .idle_after(never)
+        .fill_ahead_max(0)
 }
 
 /// A record of the log, and where it lies.
