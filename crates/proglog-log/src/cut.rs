@@ -34,7 +34,7 @@ impl Checkpoint {
     }
 
     /// Whether the segment with base offset `base` goes, of a log that this checkpoint says to be cut.
-    fn drops(&self, base: Offset) -> bool {
+    pub(crate) fn drops(&self, base: Offset) -> bool {
         base > self.segment_base
             || (base == self.segment_base && self.recovery_point == Boundary::START)
             // All are dropped: then none is left to have the start.

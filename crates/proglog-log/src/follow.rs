@@ -103,14 +103,28 @@ impl Follow {
         self.wait(Instant::now().checked_add(timeout))
     }
 
+    /// The next record, if there is one now. `None` if there is none yet, or after an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Follow::next_timeout`].
+    pub fn try_next(&mut self) -> Result<Option<Record>> {
+        if self.failed {
+            return Ok(None);
+        }
+        let next = (self.next)();
+        self.failed = next.is_err();
+        next
+    }
+
     fn wait(&mut self, deadline: Option<Instant>) -> Result<Option<Record>> {
         loop {
-            if let Some(record) = self.step()? {
+            if let Some(record) = self.try_next()? {
                 return Ok(Some(record));
             }
             let listener = self.signal.listen();
             // What came before it listened does not wake it.
-            if let Some(record) = self.step()? {
+            if let Some(record) = self.try_next()? {
                 return Ok(Some(record));
             }
             if self.failed {
@@ -122,15 +136,6 @@ impl Follow {
                 Some(_) => {}
             }
         }
-    }
-
-    fn step(&mut self) -> Result<Option<Record>> {
-        if self.failed {
-            return Ok(None);
-        }
-        let next = (self.next)();
-        self.failed = next.is_err();
-        next
     }
 
     /// The same records as a stream, for any async runtime. Polling it never blocks: files are read on
@@ -241,7 +246,7 @@ impl Follow {
     fn read_ahead(&mut self) -> VecDeque<Result<Record>> {
         let (mut records, mut bytes) = (VecDeque::new(), 0);
         while records.len() < AHEAD_RECORDS && bytes < AHEAD_BYTES {
-            let Some(record) = self.step().transpose() else {
+            let Some(record) = self.try_next().transpose() else {
                 break;
             };
             bytes += record.as_ref().map_or(0, |record| record.value.len());

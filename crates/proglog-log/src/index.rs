@@ -185,7 +185,12 @@ impl Index {
         };
         let first = u64::from(*entries.first()?);
         let fits = |entry: &&u32| u64::from(**entry).saturating_sub(first) <= bytes_max;
-        let count = entries[1..].iter().take_while(fits).count().max(1);
+        let count = entries[1..].iter().take_while(fits).count();
+        if count + 1 == entries.len() {
+            // Where the last of them ends is not known.
+            return None;
+        }
+        let count = count.max(1);
         let end = Position::new((*entries.get(count)?).into());
         let count = (count as u64).min(numbers.end - numbers.start);
         Some((count, end))
@@ -203,7 +208,14 @@ impl Index {
             return Some(entries);
         }
         let mut bytes = [0; PAGE_LEN];
-        let file = self.file(OpenMode::Write)?;
+        // Where all pages are in the file none is ever written.
+        let is_read_only = self.tail.lock().first_page == u64::MAX;
+        let mode = if is_read_only {
+            OpenMode::Read
+        } else {
+            OpenMode::Write
+        };
+        let file = self.file(mode)?;
         let read = file.read_full_at(&mut bytes, page * PAGE_LEN as u64).ok()?;
         let entries = decode_page(&bytes[..read], self.salt, page)?;
         PAGES.insert((self.id, page), Arc::clone(&entries));

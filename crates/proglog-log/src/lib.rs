@@ -16,6 +16,7 @@ mod names;
 mod offset;
 mod open;
 mod options;
+mod read_only;
 mod reader;
 mod record;
 mod recovery;
@@ -41,6 +42,7 @@ pub use options::{Durability, Options, OptionsError};
 /// The layer below, whose types some of this crate's operations take and return.
 pub use proglog_store as store;
 pub use proglog_store::Outcome;
+pub use read_only::ReadOnlyLog;
 pub use reader::Reader;
 pub use record::{Batch, Header, Record};
 pub use recovery::Recovery;

@@ -165,7 +165,7 @@ pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
     Ok(())
 }
 
-fn list(directory: &dyn Directory) -> Result<Vec<String>> {
+pub(crate) fn list(directory: &dyn Directory) -> Result<Vec<String>> {
     let mut names = directory
         .list()
         .map_err(|error| Error::io(Operation::List, LOCK, error))?;
@@ -173,7 +173,7 @@ fn list(directory: &dyn Directory) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn segment_bases(names: &[String]) -> Vec<Offset> {
+pub(crate) fn segment_bases(names: &[String]) -> Vec<Offset> {
     names
         .iter()
         .filter_map(|name| names::parse_store(name))
@@ -181,7 +181,7 @@ fn segment_bases(names: &[String]) -> Vec<Offset> {
 }
 
 /// A log has a checkpoint or a segment; a directory that has neither must hold nothing at all.
-fn check_is_log(names: &[String]) -> Result<()> {
+pub(crate) fn check_is_log(names: &[String]) -> Result<()> {
     let is_log = |name: &String| name == CHECKPOINT || names::parse_store(name).is_some();
     match names.iter().find(|name| !names::may_precede_log(name)) {
         Some(found) if !names.iter().any(is_log) => Err(Error::NotALog {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::follow::Follow;
 use crate::iter::Walk;
 use crate::offset::Offset;
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::view::{Readable, View};
 use crate::visibility::Visibility;
 
@@ -99,9 +99,9 @@ impl Reader {
         }
     }
 
-    /// Reads records that lie one behind the other from `from` on: as many as take at most `bytes_max`
-    /// bytes in their segment, but at least one, unless `from` is the end. They cost one read of the
-    /// file where [`Reader::read`] costs one each.
+    /// Reads records that lie one behind the other in one segment from `from` on: as many as have at
+    /// most `bytes_max` bytes of values, keys and headers, but at least one, unless `from` is the end.
+    /// They cost one read of the file, or a few, where [`Reader::read`] costs one each.
     ///
     /// # Errors
     ///
@@ -113,13 +113,18 @@ impl Reader {
             return Ok(Vec::new());
         }
         let mut walk = Walk::limited(self.clone(), from, bytes_max);
-        let mut records = Vec::new();
+        let (mut records, mut bytes) = (Vec::new(), 0);
         while let Some(record) = walk.next() {
-            match record {
-                Ok(record) => records.push(record),
+            let record = match record {
+                Ok(record) => record,
                 Err(error) if records.is_empty() => return Err(error),
                 Err(_) => break,
+            };
+            bytes += record::size(&record);
+            if bytes > bytes_max && !records.is_empty() {
+                break;
             }
+            records.push(record);
             if walk.run_is_over() {
                 break;
             }

@@ -128,6 +128,19 @@ impl Segment {
         })
     }
 
+    /// Reads the segment in `store`, which follows another process that appends to it.
+    pub(crate) fn follow(&self, store: &Store) {
+        let mut active = self.active.lock();
+        if active.is_none() {
+            *active = Some(Arc::new(OpenSegment::new(self, store.clone(), u64::MAX)));
+        }
+    }
+
+    /// The segment is followed no more: it is sealed.
+    pub(crate) fn unfollow(&self) {
+        self.active.lock().take();
+    }
+
     /// Lets the files go; the next one to read opens them again.
     pub(crate) fn release(&self) {
         self.active.lock().take();

@@ -1,0 +1,429 @@
+//! Reading a log that another process may be writing.
+//!
+//! Nothing is locked and nothing written: the files alone tell. The newest segment is known to be
+//! synced up to its newest sync mark, all before it as a whole, and the checkpoint tells where the log
+//! starts. What is not known to be synced is not shown. Segments come, are trimmed and are cut while
+//! this looks; one that has vanished was trimmed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proglog_store::{Boundary, Directory, FsDirectory, Operation, Store};
+
+use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::commit_log::Records;
+use crate::error::{Error, Result, SegmentIdentity};
+use crate::follow::Follow;
+use crate::label::Label;
+use crate::names;
+use crate::offset::Offset;
+use crate::open;
+use crate::reader::Reader;
+use crate::record::Record;
+use crate::runtime;
+use crate::segment::Segment;
+use crate::sync::Mutex;
+use crate::view::{Place, View};
+use crate::visibility::Visibility;
+
+/// How long a follower waits between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often opening is tried while segments are trimmed under its hands.
+const TRIES: usize = 10;
+
+/// A log opened only to read it, while another process may have it open and append.
+///
+/// It takes no lock and writes nothing. It shows what is known to be on the device: up to the newest
+/// sync mark, which in a synced log comes with the next append, or once the log is idle
+/// ([`Options::idle_after`](crate::Options::idle_after)). It looks anew when it is
+/// [refreshed](ReadOnlyLog::refresh), when something past the end is asked for, and, as long as there
+/// are followers, all the time. Clones share what they see. Records that the writer trims are gone as
+/// they are for the writer: with [`Error::Trimmed`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use proglog_log::{Log, Options, ReadOnlyLog};
+///
+/// # let directory = tempfile::tempdir()?;
+/// let log = Log::open(directory.path(), &Options::new())?;
+/// log.append("first")?;
+/// log.append("second")?; // says in the file that the first is synced
+/// let reader = ReadOnlyLog::open(directory.path())?;
+/// assert_eq!(reader.read(0)?.value, "first");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ReadOnlyLog {
+    shared: Arc<Shared>,
+    reader: Reader,
+}
+
+struct Shared {
+    directory: Arc<dyn Directory>,
+    view: Arc<View>,
+    seen: Mutex<Seen>,
+    /// Held by everyone who follows.
+    followers: Arc<()>,
+    /// Whether a look is scheduled, for those.
+    looking: Mutex<bool>,
+}
+
+/// What was found the last time.
+#[derive(Default)]
+struct Seen {
+    segments: BTreeMap<Offset, SeenSegment>,
+    /// The newest segment.
+    newest: Option<(Offset, Store)>,
+}
+
+#[derive(Clone)]
+struct SeenSegment {
+    segment: Arc<Segment>,
+    label: Label,
+    salt: u64,
+}
+
+/// What there is to see.
+struct Found {
+    segments: Vec<Arc<Segment>>,
+    start: Offset,
+    end: Place,
+}
+
+impl ReadOnlyLog {
+    /// Opens the log in the directory at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotALog`] if there is no log in the directory, [`Error::CheckpointLost`],
+    /// [`Error::UnsupportedCheckpoint`], [`Error::WrongSegment`], [`Error::NotASegment`] if files were
+    /// damaged or exchanged; [`Error::Store`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let directory = FsDirectory::open(path)
+            .map_err(|error| Error::io(Operation::Open, &path.to_string_lossy(), error))?;
+        Self::open_in(Arc::new(directory))
+    }
+
+    /// As [`ReadOnlyLog::open`], in any [`Directory`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadOnlyLog::open`].
+    pub fn open_in(directory: Arc<dyn Directory>) -> Result<Self> {
+        let mut seen = Seen::default();
+        let found = seen.look(&directory)?;
+        let view = Arc::new(View::new(found.segments, found.start, found.end));
+        let shared = Arc::new(Shared {
+            directory,
+            view: Arc::clone(&view),
+            seen: Mutex::new(seen),
+            followers: Arc::new(()),
+            looking: Mutex::new(false),
+        });
+        Ok(Self {
+            shared,
+            reader: Reader::new(view, Visibility::Acknowledged),
+        })
+    }
+
+    /// Looks what is new, and returns the end of what can be read.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadOnlyLog::open`]; what was seen before can still be read.
+    pub fn refresh(&self) -> Result<Offset> {
+        self.shared.refresh()?;
+        Ok(self.end_offset())
+    }
+
+    /// Reads the record at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::read`](crate::Log::read), and as [`ReadOnlyLog::refresh`].
+    pub fn read(&self, offset: impl Into<Offset>) -> Result<Record> {
+        let offset = offset.into();
+        self.refreshed(|reader| reader.read(offset))
+    }
+
+    /// Reads several records at once; see [`Reader::read_batch`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadOnlyLog::read`].
+    pub fn read_batch(&self, from: impl Into<Offset>, bytes_max: usize) -> Result<Vec<Record>> {
+        let from = from.into();
+        self.refreshed(|reader| match reader.read_batch(from, bytes_max) {
+            Ok(records) if records.is_empty() => {
+                self.shared.refresh()?;
+                reader.read_batch(from, bytes_max)
+            }
+            read => read,
+        })
+    }
+
+    /// Reads once more, after a look, if the first try found that there is nothing, or no file any more.
+    fn refreshed<T>(&self, read: impl Fn(&Reader) -> Result<T>) -> Result<T> {
+        match read(&self.reader) {
+            Err(Error::OutOfRange { .. } | Error::Store(_) | Error::Corrupt { .. }) => {
+                self.shared.refresh()?;
+                read(&self.reader)
+            }
+            read => read,
+        }
+    }
+
+    /// The records from `from` on, as [`Log::records`](crate::Log::records), up to the end as it was
+    /// seen last.
+    pub fn records(&self, from: impl Into<Offset>) -> Records {
+        self.reader.records(from)
+    }
+
+    /// The records from `from` on, and those still to come, as [`Log::follow`](crate::Log::follow). The
+    /// file system does not tell of another process's appends, so as long as someone follows, a
+    /// background thread looks every 20 milliseconds.
+    pub fn follow(&self, from: impl Into<Offset>) -> Follow {
+        let follower = Arc::clone(&self.shared.followers);
+        let mut records = self.reader.follow(from);
+        let changed = self.shared.view.changed().clone();
+        let shared = Arc::clone(&self.shared);
+        shared.look_for_followers();
+        Follow::new(
+            move || {
+                // Both are held for as long as someone follows.
+                let _ = (&follower, &shared);
+                records.try_next()
+            },
+            &changed,
+        )
+    }
+
+    /// The lowest offset that can be read (inclusive), as it was seen last.
+    #[must_use]
+    pub fn start_offset(&self) -> Offset {
+        self.reader.start_offset()
+    }
+
+    /// The end of what can be read (exclusive), as it was seen last.
+    #[must_use]
+    pub fn end_offset(&self) -> Offset {
+        self.reader.end_offset()
+    }
+
+    /// The reading operations, on what was seen last: for seeking by time, and verifying.
+    #[must_use]
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+impl Shared {
+    fn refresh(&self) -> Result<()> {
+        let mut seen = self.seen.lock();
+        let before = seen.newest.as_ref().map(|(_, store)| store.end());
+        let bases = seen.segments.keys().copied().collect::<Vec<_>>();
+        let start = self.view.range(Visibility::Acknowledged).start;
+        let found = seen.look(&self.directory)?;
+        let after = seen.newest.as_ref().map(|(_, store)| store.end());
+        if before != after || start != found.start || !bases.iter().eq(seen.segments.keys()) {
+            self.view.cut(found.segments, found.start, found.end);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that there is a look now and then, as long as there are followers.
+    fn look_for_followers(self: &Arc<Self>) {
+        if std::mem::replace(&mut *self.looking.lock(), true) {
+            return;
+        }
+        self.look_later();
+    }
+
+    fn look_later(self: &Arc<Self>) {
+        let this = Arc::downgrade(self);
+        runtime::spawn_after(LOOK_EVERY, move || {
+            let Some(shared) = this.upgrade() else {
+                return;
+            };
+            // What cannot be seen now may be seen later.
+            drop(shared.refresh());
+            let mut looking = shared.looking.lock();
+            *looking = Arc::strong_count(&shared.followers) > 1;
+            if *looking {
+                drop(looking);
+                shared.look_later();
+            }
+        });
+    }
+}
+
+impl Seen {
+    /// Finds out what there is.
+    fn look(&mut self, directory: &Arc<dyn Directory>) -> Result<Found> {
+        let mut tries = 0;
+        loop {
+            match self.try_look(directory) {
+                // A segment that is trimmed or cut right now.
+                Err(error) if is_missing(&error) && tries < TRIES => tries += 1,
+                found => return found,
+            }
+        }
+    }
+
+    fn try_look(&mut self, directory: &Arc<dyn Directory>) -> Result<Found> {
+        let names = open::list(&**directory)?;
+        open::check_is_log(&names)?;
+        if !names.iter().any(|name| name == names::CHECKPOINT) {
+            return Err(Error::CheckpointLost {
+                problem: "its file is missing",
+            });
+        }
+        let checkpoint = CheckpointFile::open(Arc::clone(directory))?;
+        let checkpoint = checkpoint.current();
+        let mut bases = open::segment_bases(&names);
+        bases.sort_unstable();
+        bases.retain(|base| !(checkpoint.cut && checkpoint.drops(*base)));
+        let started = bases.partition_point(|base| *base <= checkpoint.start);
+        bases.drain(..started.saturating_sub(1));
+        self.note(directory, &bases, checkpoint.log_id)?;
+        let first = self.first_of_chain();
+        self.segments.retain(|base, _| *base >= first);
+        let end = self.end(directory, checkpoint)?;
+        let segments = self.segments.values();
+        Ok(Found {
+            segments: segments.map(|seen| Arc::clone(&seen.segment)).collect(),
+            start: checkpoint.start.max(first).min(end.end),
+            end,
+        })
+    }
+
+    /// Notes the segments with these base offsets, and forgets all others.
+    fn note(
+        &mut self,
+        directory: &Arc<dyn Directory>,
+        bases: &[Offset],
+        log_id: u128,
+    ) -> Result<()> {
+        let newest = bases.last();
+        let mut segments = BTreeMap::new();
+        for base in bases {
+            let known = self.segments.get(base);
+            let seen = match known {
+                // The newest one may have been cut and made anew.
+                Some(known) if Some(base) != newest => known.clone(),
+                _ => {
+                    let seen = see(directory, *base, log_id)?;
+                    match known {
+                        Some(known) if known.salt == seen.salt => known.clone(),
+                        _ => seen,
+                    }
+                }
+            };
+            segments.insert(*base, seen);
+        }
+        self.segments = segments;
+        Ok(())
+    }
+
+    /// The base offset of the oldest segment from which on none is missing: what came before was
+    /// trimmed while the directory was listed.
+    fn first_of_chain(&self) -> Offset {
+        let mut first = None;
+        for (base, seen) in self.segments.iter().rev() {
+            if first.is_some_and(|(_, previous)| previous != Some(*base)) {
+                break;
+            }
+            first = Some((*base, seen.label.previous_base));
+        }
+        first.map_or(Offset::ZERO, |(base, _)| base)
+    }
+
+    /// Where the log ends. The newest segment is followed from here on.
+    fn end(&mut self, directory: &Arc<dyn Directory>, checkpoint: &Checkpoint) -> Result<Place> {
+        let Some((base, seen)) = self.segments.last_key_value() else {
+            self.newest = None;
+            return Ok(Place {
+                end: checkpoint.start,
+                base: checkpoint.start,
+                position: Boundary::START.position,
+            });
+        };
+        let known = if checkpoint.segment_base == *base {
+            checkpoint.recovery_point
+        } else {
+            Boundary::START
+        };
+        let current = self.newest.take();
+        let same = current.filter(|(newest, store)| newest == base && store.salt() == seen.salt);
+        let store = if let Some((_, store)) = same {
+            store
+        } else {
+            seen.segment.unfollow();
+            Store::open_following_in(&**directory, &names::store(*base), known)?
+        };
+        // One that was cut is not what it was: then the next try opens it anew.
+        let boundary = store.refresh()?;
+        seen.segment.follow(&store);
+        self.newest = Some((*base, store));
+        // Those before it are sealed, and opened as such when they are read.
+        let sealed = self.segments.values().rev().skip(1);
+        sealed.for_each(|seen| seen.segment.unfollow());
+        let boundary = if checkpoint.cut {
+            boundary.min(checkpoint.recovery_point)
+        } else {
+            boundary
+        };
+        Ok(Place {
+            end: base.plus(boundary.frames),
+            base: *base,
+            position: boundary.position,
+        })
+    }
+}
+
+fn see(directory: &Arc<dyn Directory>, base: Offset, log_id: u128) -> Result<SeenSegment> {
+    let name = names::store(base);
+    let store = Store::open_sealed_in(&**directory, &name)?;
+    let file = || name.as_str().into();
+    let label = Label::decode(store.label()).ok_or_else(|| Error::NotASegment { file: file() })?;
+    let expected = SegmentIdentity {
+        log_id,
+        base_offset: base,
+    };
+    if label.identity != expected {
+        return Err(Error::WrongSegment {
+            file: file(),
+            expected,
+            got: label.identity,
+        });
+    }
+    Ok(SeenSegment {
+        segment: Arc::new(Segment::sealed(Arc::clone(directory), base)),
+        label,
+        salt: store.salt(),
+    })
+}
+
+fn is_missing(error: &Error) -> bool {
+    match error {
+        Error::Store(proglog_store::Error::Io { source, .. }) => {
+            source.kind() == io::ErrorKind::NotFound
+        }
+        Error::Store(proglog_store::Error::Truncated { .. }) => true,
+        _ => false,
+    }
+}
+
+impl fmt::Debug for ReadOnlyLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadOnlyLog")
+            .field("reader", &self.reader)
+            .finish_non_exhaustive()
+    }
+}

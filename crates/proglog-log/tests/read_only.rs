@@ -1,0 +1,185 @@
+//! A log is read while another opening of it appends, trims, truncates and rolls.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use proglog_log::{ErrorKind, Log, Offset, Options, ReadOnlyLog};
+use proglog_store::testing::{SimDisk, Survivors};
+
+fn options() -> Options {
+    Options::new()
+        .segment_bytes_max(1 << 10)
+        .idle_after(Duration::MAX)
+}
+
+fn open(disk: &SimDisk) -> Log {
+    Log::open_in(disk.directory(), &options()).unwrap()
+}
+
+fn read(disk: &SimDisk) -> ReadOnlyLog {
+    ReadOnlyLog::open_in(disk.directory()).unwrap()
+}
+
+fn value(offset: u64) -> String {
+    format!("{offset:>100}")
+}
+
+fn append(log: &Log, offsets: std::ops::Range<u64>) {
+    for offset in offsets {
+        assert_eq!(log.append(value(offset)).unwrap(), Offset::new(offset));
+    }
+}
+
+/// The log shows just these records, in each way of reading.
+fn shows(log: &ReadOnlyLog, offsets: std::ops::Range<u64>) {
+    assert_eq!(log.start_offset().get()..log.end_offset().get(), offsets);
+    let found = log.records(offsets.start).map(|record| record.unwrap());
+    let found = found.map(|record| (record.offset, record.value));
+    let expected = offsets.clone().map(|offset| (offset, value(offset).into()));
+    assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    for offset in offsets.clone() {
+        assert_eq!(log.read(offset).unwrap().value, value(offset));
+    }
+    let past = log.read(offsets.end).unwrap_err();
+    assert_eq!(past.kind(), ErrorKind::OutOfRange);
+}
+
+#[test]
+fn each_append_shows_the_one_before_it_and_closing_shows_all() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    let reader = read(&disk);
+    shows(&reader, 0..0);
+    for offset in 0..60 {
+        append(&log, offset..offset + 1);
+        let end = reader.refresh().unwrap().get();
+        // A roll seals what came before it.
+        assert!(end == offset || end == offset + 1, "{end} of {offset}");
+        shows(&reader, 0..end);
+        shows(&read(&disk), 0..end);
+    }
+    log.close().unwrap();
+    assert_eq!(reader.refresh().unwrap(), Offset::new(60));
+    shows(&reader, 0..60);
+}
+
+#[test]
+fn reading_changes_no_file_and_hinders_no_writer() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..30);
+    // Indexes are missing, which are made again by whoever writes alone.
+    for name in disk.file_names() {
+        if name.ends_with(".index") {
+            disk.remove_file(&name);
+        }
+    }
+    let before = disk.fingerprint();
+    let reader = read(&disk);
+    let end = reader.end_offset().get();
+    shows(&reader, 0..end);
+    assert_eq!(reader.reader().verify().unwrap().damaged, []);
+    assert_eq!(disk.fingerprint(), before);
+    append(&log, 30..40);
+    log.close().unwrap();
+    drop(open(&disk));
+}
+
+#[test]
+fn what_is_past_the_end_is_looked_for() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    let reader = read(&disk);
+    append(&log, 0..3);
+    assert_eq!(reader.end_offset(), Offset::ZERO);
+    assert_eq!(reader.read(1).unwrap().value, value(1));
+    append(&log, 3..6);
+    assert_eq!(reader.read_batch(2, 1 << 20).unwrap().len(), 3);
+}
+
+#[test]
+fn trimming_truncating_and_resetting_are_seen() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..40);
+    let reader = read(&disk);
+    log.trim(25).unwrap();
+    // Its segment has vanished, though the start was not looked at since.
+    assert_eq!(reader.read(3).unwrap_err().kind(), ErrorKind::Trimmed);
+    let end = reader.end_offset().get();
+    shows(&reader, 25..end);
+    log.truncate(31).unwrap();
+    reader.refresh().unwrap();
+    shows(&reader, 25..31);
+    append(&log, 31..50);
+    let end = reader.refresh().unwrap().get();
+    assert!(end >= 49);
+    shows(&reader, 25..end);
+    log.truncate(25).unwrap();
+    append(&log, 25..28);
+    reader.refresh().unwrap();
+    shows(&reader, 25..27);
+    log.reset(100).unwrap();
+    reader.refresh().unwrap();
+    shows(&reader, 100..100);
+}
+
+#[test]
+fn whatever_a_crash_leaves_can_be_read_before_it_is_recovered() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..25);
+    for seed in 0..200 {
+        let left = disk.crash(Survivors::Seeded(seed));
+        let reader = read(&left);
+        let end = reader.end_offset().get();
+        assert!((24..=25).contains(&end), "{end}");
+        shows(&reader, 0..end);
+    }
+}
+
+#[test]
+fn a_directory_that_is_no_log_is_refused() {
+    let disk = SimDisk::new();
+    assert!(ReadOnlyLog::open_in(disk.directory()).is_err());
+    assert_eq!(disk.file_names(), [""; 0]);
+    disk.write_file("notes.txt", b"mine");
+    let error = ReadOnlyLog::open_in(disk.directory()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotALog);
+}
+
+#[test]
+fn a_follower_sees_every_record_of_another_process_once_and_in_order() {
+    const RECORDS: u64 = 300;
+    if let Ok(path) = std::env::var("PROGLOG_TEST_WRITER") {
+        let options = options().idle_after(Duration::from_millis(1));
+        let log = Log::open(path, &options).unwrap();
+        return append(&log, 0..RECORDS);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    drop(Log::open(directory.path(), &options()).unwrap());
+    let reader = ReadOnlyLog::open(directory.path()).unwrap();
+    let mut follower = reader.follow(0);
+    let following = thread::spawn(move || {
+        for offset in 0..RECORDS {
+            let record = follower.next().unwrap().unwrap();
+            assert_eq!(
+                (record.offset, record.value),
+                (offset, value(offset).into())
+            );
+        }
+    });
+    let mut writer = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "a_follower_sees_every_record_of_another_process_once_and_in_order",
+        ])
+        .env("PROGLOG_TEST_WRITER", directory.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    following.join().unwrap();
+    assert!(writer.wait().unwrap().success());
+}
