@@ -35,6 +35,15 @@ fn run(disk: &SimDisk, fill: Fill, model: &mut Model) -> Checked {
             continue;
         }
         let done = step_on(&store, model, *step);
+        if let (Step::Append(..), Err(_)) = (step, &done) {
+            // What was refused is in no file that a kill leaves now.
+            check(
+                &disk.crash(Survivors::KeepAll),
+                fill,
+                &mut model.clone(),
+                Survivors::KeepAll,
+            )?;
+        }
         let is_poisoned = |error: &proglog_store::Error| error.kind() == ErrorKind::Poisoned;
         if done.as_ref().is_err_and(is_poisoned) {
             store = reopen(store, disk, fill, model)?;
