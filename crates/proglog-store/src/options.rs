@@ -63,7 +63,8 @@ impl Options {
     }
 
     /// How many bytes of frames are gathered before they are written. A larger buffer makes fewer,
-    /// larger writes; two of them may be in use at a time. Default: 256 KiB.
+    /// larger writes; two of them are used in turn, and none before the first append. A batch that is
+    /// longer is written as it is appended. Default: 256 KiB.
     pub fn buffer_len(mut self, bytes: usize) -> Self {
         self.buffer_len = bytes;
         self

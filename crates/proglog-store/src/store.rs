@@ -31,7 +31,8 @@ use crate::storage::{Directory, OpenMode, Storage};
 ///
 /// # Durability
 ///
-/// [`append`](Store::append) copies into memory and returns; [`flush`](Store::flush) hands what was
+/// [`append`](Store::append) copies into memory and returns (what is longer than the
+/// [buffer](Options::buffer_len) it writes first); [`flush`](Store::flush) hands what was
 /// appended to the operating system, where it survives the end of the process;
 /// [`sync`](Store::sync) puts it on the device, where it survives a power loss.
 /// [`close`](Store::close) does all of that. Dropping the last handle closes the store too, but
@@ -255,12 +256,14 @@ impl Store {
     }
 
     /// Appends one payload, as a batch of its own. On return it can be read, and survives nothing
-    /// yet: see [`Store::flush`] and [`Store::sync`].
+    /// yet: see [`Store::flush`] and [`Store::sync`]. A payload that is longer than the buffer is
+    /// written to the file from where it lies; other appends wait until it is, and readers see it then.
     ///
     /// # Errors
     ///
-    /// [`Error::PayloadTooLarge`]; [`Error::Io`] if the buffer is full and cannot be written, in
-    /// which case what was appended before stays in it and only this payload is refused;
+    /// [`Error::PayloadTooLarge`]; [`Error::Io`] if the buffer is full, or the payload longer than it,
+    /// and cannot be written, in which case what was appended before stays and only this payload is
+    /// refused;
     /// [`Error::Poisoned`], [`Error::Sealed`], [`Error::Closed`]; [`Error::WriteNotUndone`].
     /// Nothing was appended then, the last one included.
     pub fn append(&self, payload: &[u8]) -> Result<Appended> {
@@ -279,7 +282,8 @@ impl Store {
 
     /// As [`Store::append_batch`], for payloads that are not in memory yet: `fill` writes the one
     /// with the given index, straight into the buffer, over zeros, and must neither use the store
-    /// nor take long. Each is as long as `lens` says. If it panics, nothing is appended.
+    /// nor take long. Each is as long as `lens` says. If it panics, nothing is appended. One that is
+    /// longer than the buffer takes memory of its own.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -400,7 +404,7 @@ impl Store {
     /// one tells it or the store is sealed. Later appends bring marks of their own; this is for a
     /// moment when there are none. If the process then ends without closing the store, damage to
     /// anything below the recovery point is known for what it is, and never taken for an unfinished
-    /// write.
+    /// write. On return the buffers, if they are empty, hold no memory until the next append.
     ///
     /// # Errors
     ///

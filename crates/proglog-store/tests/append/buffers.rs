@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
-use proglog_store::{ErrorKind, FsDirectory, Options, Outcome, Position, Store};
+use proglog_store::{Error, ErrorKind, FsDirectory, Options, Outcome, Position, Store};
 
 const NAME: &str = "a.store";
 
@@ -79,6 +79,36 @@ fn a_payload_that_is_longer_than_the_buffer_is_written_from_where_it_lies() {
         .frames(batch.position..)
         .map(|frame| frame.unwrap().payload);
     assert!(read.eq(payloads));
+}
+
+#[test]
+fn a_long_payload_behind_a_sync_brings_one_mark() {
+    const MARK_LEN: u64 = 32;
+    let disk = SimDisk::new();
+    let store = open(&disk, 1000);
+    store.append(b"small").unwrap();
+    let end = store.sync().unwrap().position;
+    let first = store.append(&payload(1, 5000)).unwrap().position;
+    let second = store.append(&payload(2, 5000)).unwrap().position;
+    assert_eq!(first, end.plus(MARK_LEN));
+    assert_eq!(second, first.plus(5008));
+    let error = store.read(end).unwrap_err();
+    assert!(matches!(error, Error::ControlFrame { .. }), "{error}");
+}
+
+#[test]
+fn what_was_rewound_is_not_read_from_memory_where_something_else_is_now() {
+    let disk = SimDisk::new();
+    let store = open(&disk, 1000);
+    let start = store.end();
+    for number in 0..8 {
+        store.append(&payload(number, 92)).unwrap();
+    }
+    store.flush().unwrap();
+    store.rewind(start).unwrap();
+    store.append(&payload(9, 5000)).unwrap();
+    assert_eq!(store.read(start.position).unwrap(), payload(9, 5000));
+    assert_eq!(store.frames(..).count(), 1);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod buffers;
 mod follow;
+mod gate;
 
 use proglog_store::{Boundary, Error, ErrorKind, FsDirectory, Options, Outcome, Position, Store};
 use tempfile::TempDir;

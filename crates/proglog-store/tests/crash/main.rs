@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod faults;
+
 use std::collections::HashSet;
 
 use proglog_store::testing::{Fault, SimDisk, Survivors, When};

@@ -1,0 +1,137 @@
+//! Each call fails once, and life goes on: what was refused is never seen, what was accepted is, and what
+//! was synced stays whatever survives.
+
+use std::io;
+
+use proglog_store::testing::{Fault, SimDisk, Survivors};
+use proglog_store::{ErrorKind, Outcome, Store};
+
+use crate::{Checked, Fill, Model, STEPS, Step, check, options, payload};
+
+/// What may befall a call; the length counts only for writes.
+fn faults() -> [Fault; 4] {
+    [
+        Fault::error(io::ErrorKind::Other),
+        Fault::error(io::ErrorKind::StorageFull).after_writing(60),
+        Fault::error(io::ErrorKind::StorageFull).after_writing(700),
+        Fault::os_error(5).after_writing(usize::MAX),
+    ]
+}
+
+/// Opens the store, at the second try if need be, since a fault strikes once.
+fn open(disk: &SimDisk, fill: Fill) -> Checked<Store> {
+    let directory = disk.directory();
+    Store::open_in(&*directory, "store", &options(fill))
+        .or_else(|_| Store::open_in(&*directory, "store", &options(fill)))
+        .map_err(|error| format!("{error:?}"))
+}
+
+/// Does all steps, whatever fails. A store that a failure has stopped is opened again.
+fn run(disk: &SimDisk, fill: Fill, model: &mut Model) -> Checked {
+    let mut store = open(disk, fill)?;
+    for step in STEPS {
+        if let Step::Reopen = step {
+            store = reopen(store, disk, fill, model)?;
+            continue;
+        }
+        let done = step_on(&store, model, *step);
+        if let (Step::Append(..), Err(_)) = (step, &done) {
+            // What was refused is in no file that a kill leaves now.
+            check(
+                &disk.crash(Survivors::KeepAll),
+                fill,
+                &mut model.clone(),
+                Survivors::KeepAll,
+            )?;
+        }
+        let is_poisoned = |error: &proglog_store::Error| error.kind() == ErrorKind::Poisoned;
+        if done.as_ref().is_err_and(is_poisoned) {
+            store = reopen(store, disk, fill, model)?;
+        }
+    }
+    if store.close().is_ok() {
+        (model.flushed, model.synced) = (model.batches.len(), model.batches.len());
+    }
+    Ok(())
+}
+
+/// Closes the store, as well as it can be, and holds what is found again against the model.
+fn reopen(store: Store, disk: &SimDisk, fill: Fill, model: &mut Model) -> Checked<Store> {
+    if store.close().is_ok() {
+        (model.flushed, model.synced) = (model.batches.len(), model.batches.len());
+    }
+    // A lock that closing failed to give up goes with the last handle.
+    drop(store);
+    drop(open(disk, fill)?);
+    check(disk, fill, model, Survivors::KeepAll)
+        .or_else(|_| check(disk, fill, model, Survivors::KeepAll))?;
+    let store = open(disk, fill)?;
+    model.recovery_point = store.recovery_point();
+    Ok(store)
+}
+
+fn step_on(store: &Store, model: &mut Model, step: Step) -> proglog_store::Result<()> {
+    match step {
+        Step::Append(count, len) => {
+            let number = model.made;
+            model.made += 1;
+            let payloads: Vec<_> = (0..count)
+                .map(|index| payload(number, index, len))
+                .collect();
+            let slices: Vec<_> = payloads.iter().map(Vec::as_slice).collect();
+            let appended = store.append_batch(&slices);
+            let position = match &appended {
+                Ok(appended) => Some(appended.position),
+                Err(error) if error.outcome() == Outcome::Unknown => None,
+                Err(_) => return appended.map(drop),
+            };
+            model.batches.push((number, count, len, position));
+            appended?;
+        }
+        Step::Flush => {
+            store.flush()?;
+            model.flushed = model.batches.len();
+        }
+        Step::Sync => {
+            model.recovery_point = store.sync()?;
+            (model.flushed, model.synced) = (model.batches.len(), model.batches.len());
+        }
+        Step::Rewind => {
+            model.flushed = model.synced;
+            store.rewind(model.recovery_point)?;
+            model.batches.truncate(model.synced);
+        }
+        Step::Reopen => unreachable!("whoever owns the store opens it again"),
+    }
+    Ok(())
+}
+
+#[test]
+fn a_call_that_fails_takes_nothing_that_was_synced_and_leaves_nothing_that_was_refused() {
+    let mut runs = 0;
+    for fill in [Fill::Never, Fill::Ahead] {
+        let disk = SimDisk::new();
+        run(&disk, fill, &mut Model::default()).unwrap();
+        for call in 0..disk.calls() {
+            for fault in faults() {
+                let disk = SimDisk::new();
+                disk.inject(proglog_store::testing::When::Call(call), fault);
+                let mut model = Model::default();
+                let found = run(&disk, fill, &mut model).and_then(|()| {
+                    let seeded = (0..4).map(|seed| Survivors::Seeded(seed + call));
+                    [Survivors::KeepAll, Survivors::LoseAll]
+                        .into_iter()
+                        .chain(seeded)
+                        .try_for_each(|survivors| {
+                            check(&disk.crash(survivors), fill, &mut model.clone(), survivors)
+                                .map_err(|found| format!("{survivors:?}: {found}"))
+                        })
+                });
+                found.unwrap_or_else(|found| panic!("{fill:?}, call {call}, {fault:?}: {found}"));
+                runs += 1;
+            }
+        }
+    }
+    println!("{runs} calls failed");
+    assert!(runs > 300, "{runs} calls failed");
+}
