@@ -1,7 +1,7 @@
 //! How near proglog comes to what the machine gives.
 //!
 //! ```text
-//! cargo bench --bench limits                           # everything: about a quarter of an hour
+//! cargo bench --bench limits                           # everything: about ten minutes
 //! cargo bench --bench limits -- --quick                # within a minute, from smaller files
 //! cargo bench --bench limits -- log/append             # one kind of work
 //! cargo bench --bench limits -- append --bytes 1024    # all kinds with this in their names, of 1 KiB
