@@ -27,8 +27,8 @@ const RECORD_BYTES: usize = 1 << 10;
 const APPENDS: usize = 200_000;
 /// How many descriptors an idle log may take at the most.
 const DESCRIPTORS_EACH: u64 = 3;
-/// What the process takes beside its logs.
-const DESCRIPTORS_SPARE: u64 = 32;
+/// What the process takes beside its idle logs, the busy ones among them.
+const DESCRIPTORS_SPARE: u64 = 300;
 
 fn main() -> Result<()> {
     let arguments = env::args().skip(1).collect::<Vec<_>>();
