@@ -42,7 +42,8 @@ impl Results {
     }
 }
 
-/// Measures all `works` on ours and on `peers`, round by round.
+/// Measures all `works` on ours and on `peers`, round by round. The order is shuffled, but all systems do
+/// the same work one after the other: the machine's own speed changes, too.
 pub(crate) fn run(
     scale: &Scale,
     works: &[Work],
@@ -53,36 +54,24 @@ pub(crate) fn run(
     let mut random = Random::new(SEED);
     let mut results = Results::default();
     while results.rounds < scale.rounds && begun.elapsed() < scale.rounds_time {
-        let mut pairs = Vec::new();
-        for (number, work) in works.iter().enumerate() {
-            let ours = ours.iter().filter(|system| system.name == work.ours);
-            let peers = peers.iter().filter(|system| work.suits(system));
-            pairs.extend(ours.chain(peers).map(|system| (number, work, system.name)));
-        }
-        // Works that differ in whose of ours they are held against share what the peers do.
-        pairs.retain(|(number, work, system)| first_alike(works, *number, work, system) == *number);
-        random.shuffle(&mut pairs);
-        for (done, (number, work, system)) in pairs.iter().enumerate() {
-            let measured = measure(scale, work, system)
-                .with_context(|| format!("{}, {} B, {system}", work.name, work.record_bytes))?;
-            eprintln!(
-                "round {} {:>3}/{} {system:>13} {:<19} {:>7} B x{:<2} {:>12.1} {}",
-                results.rounds + 1,
-                done + 1,
-                pairs.len(),
-                work.name,
-                work.record_bytes,
-                work.threads,
-                measured.figure,
-                work.unit(),
-            );
-            for (other, alike) in works.iter().enumerate() {
-                if other == *number || first_alike(works, other, alike, system) == *number {
-                    results
-                        .figures
-                        .entry((other, system))
-                        .or_default()
-                        .push(measured);
+        let mut groups = groups(works);
+        random.shuffle(&mut groups);
+        for (done, group) in groups.iter().enumerate() {
+            let progress = format!("round {} {}/{}", results.rounds + 1, done + 1, groups.len());
+            let ours = ours
+                .iter()
+                .filter(|system| ours_in(works, group, system).is_some());
+            let peers = peers.iter().filter(|system| works[group[0]].suits(system));
+            let mut systems = ours.chain(peers).collect::<Vec<_>>();
+            random.shuffle(&mut systems);
+            for system in systems {
+                let work = &works[ours_in(works, group, system).unwrap_or(group[0])];
+                let measured = measure(scale, work, system.name)
+                    .with_context(|| format!("{} at {work:?}", system.name))?;
+                tell(&progress, work, system, &measured);
+                for number in group {
+                    let figures = results.figures.entry((*number, system.name));
+                    figures.or_default().push(measured);
                 }
             }
         }
@@ -91,15 +80,39 @@ pub(crate) fn run(
     Ok(results)
 }
 
-/// The first work in which `system` does the same.
-fn first_alike(works: &[Work], number: usize, work: &Work, system: &str) -> usize {
-    let alike = |other: &Work| {
-        let same = (other.step, other.record_bytes, other.threads)
-            == (work.step, work.record_bytes, work.threads);
-        // Ours are two systems, each with works of its own.
-        same && (other.ours == work.ours || ![other.ours, work.ours].contains(&system))
-    };
-    works.iter().position(alike).unwrap_or(number)
+/// The numbers of the works, those together in which the peers do the same: they differ in whose of ours
+/// they are held against.
+fn groups(works: &[Work]) -> Vec<Vec<usize>> {
+    let same = |work: &Work| (work.step, work.record_bytes, work.threads);
+    let mut groups = Vec::<Vec<usize>>::new();
+    for (number, work) in works.iter().enumerate() {
+        match groups
+            .iter_mut()
+            .find(|group| same(&works[group[0]]) == same(work))
+        {
+            Some(group) => group.push(number),
+            None => groups.push(vec![number]),
+        }
+    }
+    groups
+}
+
+/// The number of the work in `group` that `system`, one of ours, does.
+fn ours_in(works: &[Work], group: &[usize], system: &Known) -> Option<usize> {
+    let mut numbers = group.iter().copied();
+    numbers.find(|number| works[*number].ours == system.name)
+}
+
+fn tell(progress: &str, work: &Work, system: &Known, measured: &Measured) {
+    eprintln!(
+        "{progress:<15} {:<19} {:>7} B x{:<2} {:>13} {:>12.1} {}",
+        work.name,
+        work.record_bytes,
+        work.threads,
+        system.name,
+        measured.figure,
+        work.unit(),
+    );
 }
 
 /// Measures once. Nothing is left behind: not in memory, not on the disk.
