@@ -1,24 +1,27 @@
 //! How long a closed log takes to open, and how much memory a log takes as it grows.
 //!
 //! ```text
-//! cargo bench -p benches --bench log_open              # both, at full size: 5 GiB of disk
-//! cargo bench -p benches --bench log_open -- open      # the time to open 1 GiB of 1 KiB records
-//! cargo bench -p benches --bench log_open -- memory    # 10 million and 100 million records of 16 B
-//! cargo bench -p benches --bench log_open -- --test    # both, small
+//! cargo bench --bench log_open              # everything, at full size: 11 GiB of disk
+//! cargo bench --bench log_open -- open      # the time to open 1 GiB of 1 KiB records
+//! cargo bench --bench log_open -- memory    # 10 million and 100 million records of 16 B
+//! cargo bench --bench log_open -- load      # 10 GiB, appended, scanned and read at once
+//! cargo bench --bench log_open -- --test    # everything, small
 //! ```
 //!
 //! `open` loads a log without waiting for syncs, closes it, and opens and closes it again and again:
 //! the files are in the page cache. `memory` appends in a process of its own for each number of
 //! records, which tells the most memory that was resident in it (`VmHWM`) and what of it was its own
-//! at the end (`RssAnon`). Linux alone tells them.
+//! at the end (`RssAnon`). `load` tells the most anonymous memory of a process that appends 10 GiB,
+//! while it scans the log and reads it at random; it keeps no record. Linux alone tells memory.
+
+mod load;
 
 use std::env;
 use std::error::Error;
-use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use benches::payload;
+use benches::{Usage, mebibytes, payload};
 use proglog_log::{Batch, Durability, Log, Options};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -30,10 +33,12 @@ const BATCH_LEN: usize = 100;
 
 fn main() -> Result<()> {
     let arguments = env::args().skip(1).collect::<Vec<_>>();
-    if let [word, count] = &arguments[..]
-        && word == "append"
-    {
-        return append_and_tell(count.parse()?);
+    if let [word, count] = &arguments[..] {
+        match word.as_str() {
+            "append" => return append_and_tell(count.parse()?),
+            load::CHILD => return load::child(count.parse()?),
+            _ => {}
+        }
     }
     let small = arguments.iter().any(|argument| argument == "--test");
     let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
@@ -48,6 +53,9 @@ fn main() -> Result<()> {
     if wanted("memory") {
         let counts = [10_000_000, 100_000_000];
         memory(counts.map(|count| if small { count / 100 } else { count }))?;
+    }
+    if wanted("load") {
+        load::run(if small { 64 << 20 } else { 10 << 30 })?;
     }
     Ok(())
 }
@@ -101,17 +109,11 @@ fn append_and_tell(count: usize) -> Result<()> {
     let begun = Instant::now();
     append(&log, 16, count)?;
     let elapsed = begun.elapsed();
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let of = |field: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        line.map_or("not told by this system".to_owned(), |value| {
-            value.split_whitespace().collect::<Vec<_>>().join(" ")
-        })
-    };
+    let usage = Usage::now();
     println!(
         "peak {}, anonymous {}, appended in {elapsed:.1?}",
-        of("VmHWM:"),
-        of("RssAnon:")
+        mebibytes(usage.peak_bytes),
+        mebibytes(usage.anonymous_bytes)
     );
     log.close()?;
     Ok(())

@@ -1,0 +1,134 @@
+//! How many calls of the file system a reader right behind the writer makes for each record.
+//!
+//! ```text
+//! cargo bench --bench log_follow              # all durabilities
+//! cargo bench --bench log_follow -- --test    # the same, with few records
+//! ```
+//!
+//! A directory that counts lies between the log and the file system, and tells the reader's calls from
+//! the writer's. `in step`, the writer appends a record only when the reader has the one before: so
+//! no call of the reader can bring two records. `free`, both go as fast as they can. The target is
+//! fewer than one call of the reader a record.
+
+mod counting;
+
+use std::env;
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use benches::{Table, grouped, payload};
+use proglog_log::store::FsDirectory;
+use proglog_log::{Durability, Log, Options};
+
+use crate::counting::{CountingDirectory, Counts, Role};
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+const RECORD_BYTES: usize = 128;
+const DURABILITIES: [(&str, Durability, u64); 3] = [
+    ("buffered", Durability::Buffered, 200_000),
+    ("interval", Durability::INTERVAL, 100_000),
+    ("synced", Durability::Synced, 5000),
+];
+
+/// How far the writer may be ahead of the reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    InStep,
+    Free,
+}
+
+fn main() -> Result<()> {
+    let small = env::args().any(|argument| argument == "--test");
+    let mut table = Table::new(&[
+        "durability",
+        "pace",
+        "records",
+        "records/s",
+        "reader's calls a record",
+        "reads",
+        "others",
+        "writer's calls a record",
+    ]);
+    for (name, durability, count) in DURABILITIES {
+        for (pace_name, pace) in [("in step", Pace::InStep), ("free", Pace::Free)] {
+            let count = if small { count / 100 } else { count };
+            let (rate, counts) = measure(durability, pace, count)?;
+            #[expect(clippy::cast_precision_loss, reason = "numbers of calls")]
+            let each = |calls: u64| format!("{:.3}", calls as f64 / count as f64);
+            let reader = counts.of(Role::Reader);
+            table.push([
+                name.to_owned(),
+                pace_name.to_owned(),
+                count.to_string(),
+                grouped(rate),
+                each(reader.reads + reader.others),
+                each(reader.reads),
+                each(reader.others),
+                each(counts.of(Role::Writer).all()),
+            ]);
+        }
+    }
+    println!("{table}");
+    Ok(())
+}
+
+/// Appends and follows; returns the rate, and the calls that it took.
+fn measure(durability: Durability, pace: Pace, count: u64) -> Result<(f64, Arc<Counts>)> {
+    let path = tempfile::tempdir()?;
+    let counts = Arc::new(Counts::default());
+    let directory = CountingDirectory::new(FsDirectory::open(path.path())?, Arc::clone(&counts));
+    let log = Log::open_in(Arc::new(directory), &Options::new().durability(durability))?;
+    counts.clear();
+    let seen = AtomicU64::new(0);
+    let begun = Instant::now();
+    thread::scope(|scope| -> proglog_log::Result<()> {
+        let reader = scope.spawn(|| {
+            counting::set_role(Role::Reader);
+            follow(&log, count, &seen)
+        });
+        counting::set_role(Role::Writer);
+        let value = payload(RECORD_BYTES);
+        for number in 0..count {
+            log.append(value.clone())?;
+            while pace == Pace::InStep && seen.load(Ordering::Acquire) <= number {
+                if reader.is_finished() {
+                    break;
+                }
+                thread::yield_now();
+            }
+        }
+        if durability == Durability::Buffered {
+            log.sync()?;
+        }
+        reader.join().expect("the reader does not panic")
+    })?;
+    let elapsed = begun.elapsed();
+    counting::set_role(Role::Other);
+    log.close()?;
+    #[expect(clippy::cast_precision_loss, reason = "a number of records")]
+    let rate = count as f64 / elapsed.as_secs_f64();
+    Ok((rate, counts))
+}
+
+/// Reads the records below `count` as soon as they can be read, and tells how many it has.
+///
+/// This asks again and again for what is new, since a log cannot be waited for yet.
+fn follow(log: &Log, count: u64, seen: &AtomicU64) -> proglog_log::Result<()> {
+    let mut next = 0;
+    while next < count {
+        let before = next;
+        for record in log.records(next) {
+            assert_eq!(record?.offset, next);
+            next += 1;
+            seen.store(next, Ordering::Release);
+        }
+        if next == before {
+            thread::yield_now();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! What many logs in one process take: 10,000 open, 100 of them busy.
+//!
+//! ```text
+//! cargo bench --bench log_many              # 10,000 logs
+//! cargo bench --bench log_many -- 1000      # so many
+//! cargo bench --bench log_many -- --test    # 50 logs
+//! ```
+//!
+//! It prints, while the logs are idle, while some are appended to, and when these are idle again: the
+//! threads and descriptors of the process, its anonymous memory, and the space that the files take.
+//! Each busy log is appended to in turn, a record of 1 KiB at a time, with the durability `interval`.
+//! Each log has a first record, so that it has an index and a segment with data. Only Linux tells
+//! threads, descriptors and memory.
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use benches::{Table, Usage, grouped, mebibytes, payload};
+use proglog_log::{Durability, Log, Options};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const RECORD_BYTES: usize = 1 << 10;
+const APPENDS: usize = 200_000;
+/// How many descriptors an idle log may take at the most.
+const DESCRIPTORS_EACH: u64 = 3;
+/// What the process takes beside its logs.
+const DESCRIPTORS_SPARE: u64 = 32;
+
+fn main() -> Result<()> {
+    let arguments = env::args().skip(1).collect::<Vec<_>>();
+    let small = arguments.iter().any(|argument| argument == "--test");
+    let named = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let wanted = match named {
+        Some(count) => count.parse()?,
+        None if small => 50,
+        None => 10_000,
+    };
+    let count = wanted.min(logs_that_fit(wanted)?);
+    if count < wanted {
+        println!("this process may not open enough files: {count} logs instead of {wanted}");
+    }
+    let busy = (count / 100).max(2);
+    let appends = if small { APPENDS / 100 } else { APPENDS };
+
+    let mut table = Table::new(&["logs", "threads", "descriptors", "anonymous", "on disk"]);
+    let directory = tempfile::tempdir()?;
+    show(&mut table, "none is open", directory.path())?;
+    let begun = Instant::now();
+    let logs = (0..count)
+        .map(|number| open(&directory.path().join(number.to_string())))
+        .collect::<Result<Vec<_>>>()?;
+    let opened = begun.elapsed();
+    show(&mut table, &format!("{count} idle"), directory.path())?;
+    let begun = Instant::now();
+    let value = payload(RECORD_BYTES);
+    for number in 0..appends {
+        logs[number % busy].append(value.clone())?;
+    }
+    let appended = begun.elapsed();
+    show(
+        &mut table,
+        &format!("{busy} of {count} busy"),
+        directory.path(),
+    )?;
+    for log in &logs[..busy] {
+        log.sync()?;
+    }
+    show(
+        &mut table,
+        &format!("{busy} of {count} synced"),
+        directory.path(),
+    )?;
+    for log in &logs {
+        log.close()?;
+    }
+    show(&mut table, "all are closed", directory.path())?;
+    println!("{table}");
+    #[expect(clippy::cast_precision_loss, reason = "a number of appends")]
+    let rate = grouped(appends as f64 / appended.as_secs_f64());
+    println!("log_many: {count} made in {opened:.1?}; {rate} appends/s over {busy} logs in turn");
+    Ok(())
+}
+
+/// How many logs this process may have open, by the descriptors that one takes. Raises the limit to
+/// what `wanted` logs take, or as far as the system allows.
+fn logs_that_fit(wanted: usize) -> Result<usize> {
+    let limit =
+        rlimit::increase_nofile_limit(wanted as u64 * DESCRIPTORS_EACH + DESCRIPTORS_SPARE)?;
+    let directory = tempfile::tempdir()?;
+    let before = Usage::now().descriptors;
+    let log = open(directory.path())?;
+    let each = Usage::now().descriptors.zip(before);
+    let each = each.map_or(DESCRIPTORS_EACH, |(after, before)| after - before);
+    log.close()?;
+    Ok(usize::try_from(
+        limit.saturating_sub(DESCRIPTORS_SPARE) / each.max(1),
+    )?)
+}
+
+fn open(path: &Path) -> Result<Log> {
+    let log = Log::open(path, &Options::new().durability(Durability::INTERVAL))?;
+    log.append("first")?;
+    Ok(log)
+}
+
+fn show(table: &mut Table, logs: &str, directory: &Path) -> Result<()> {
+    let usage = Usage::now();
+    let number =
+        |number: Option<u64>| number.map_or("not told".to_owned(), |number| number.to_string());
+    table.push([
+        logs.to_owned(),
+        number(usage.threads),
+        number(usage.descriptors),
+        mebibytes(usage.anonymous_bytes),
+        mebibytes(Some(disk_bytes(directory)?)),
+    ]);
+    Ok(())
+}
+
+/// The space that all files of the logs take, which is more or less than their lengths.
+fn disk_bytes(directory: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for log in fs::read_dir(directory)? {
+        for file in fs::read_dir(log?.path())? {
+            bytes += space(&file?.metadata()?);
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn space(file: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(file) * 512
+}
+
+#[cfg(not(unix))]
+fn space(file: &fs::Metadata) -> u64 {
+    file.len()
+}
