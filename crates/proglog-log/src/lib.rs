@@ -47,6 +47,7 @@ pub use reader::Reader;
 pub use record::{Batch, Header, Record};
 pub use recovery::Recovery;
 pub use retention::Retention;
+pub use runtime::{Job, Runtime, RuntimeInUse, install_runtime};
 pub use ticket::Ticket;
 pub use verify::Verification;
 pub use visibility::Visibility;

@@ -1,7 +1,7 @@
-//! The process's background threads: what logs have to do when no caller is there to do it.
+//! What logs have to do when no caller is there to do it, in the background.
 //!
-//! No thread belongs to one log. A few serve all logs of the process; they are started when there is
-//! something to do.
+//! No thread belongs to one log. A few of this process serve all logs; they are started when there is
+//! something to do. A program that has threads of its own for such work can give them instead.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -9,35 +9,107 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, OnceLock};
 
 /// How many threads there are at the most: jobs mostly wait for a device.
 const THREADS_MAX: usize = 4;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// A piece of background work. It may block on a file, and never panics.
+pub type Job = Box<dyn FnOnce() + Send>;
 
-static RUNTIME: Runtime = Runtime::new();
+/// What runs the background work of all logs of the process: syncs for those who await or are called
+/// back, syncs at an interval, marks of idle logs, retention, reading for streams.
+///
+/// By default up to four threads do, started when there is something to do. See [`install_runtime`].
+pub trait Runtime: Send + Sync {
+    /// Runs `job` soon, on a thread that may block. It must not run it before it returns: who calls it
+    /// may hold locks.
+    fn spawn(&self, job: Job);
 
-/// Runs `job` soon, on a background thread. If none can be started, the next call tries again.
+    /// Runs `job` once `delay` has passed, as [`spawn`](Runtime::spawn) does.
+    fn spawn_after(&self, delay: Duration, job: Job);
+}
+
+/// The background work of the process has begun, or another runtime was installed before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the background work of the process has a runtime already")]
+pub struct RuntimeInUse;
+
+/// Has `runtime` run the background work of all logs of this process from now on.
+///
+/// ```
+/// use std::thread;
+/// use std::time::Duration;
+///
+/// use proglog_log::{Job, Runtime, install_runtime};
+///
+/// struct Threads;
+///
+/// impl Runtime for Threads {
+///     fn spawn(&self, job: Job) {
+///         thread::spawn(job);
+///     }
+///     fn spawn_after(&self, delay: Duration, job: Job) {
+///         thread::spawn(move || {
+///             thread::sleep(delay);
+///             job();
+///         });
+///     }
+/// }
+///
+/// assert!(install_runtime(Threads).is_ok());
+/// assert!(install_runtime(Threads).is_err(), "only once");
+/// ```
+///
+/// # Errors
+///
+/// [`RuntimeInUse`] if one was installed before, or a log had something to do in the background: call it
+/// before the first log is opened.
+pub fn install_runtime(runtime: impl Runtime + 'static) -> Result<(), RuntimeInUse> {
+    RUNTIME.set(Box::new(runtime)).map_err(|_| RuntimeInUse)
+}
+
+static RUNTIME: OnceLock<Box<dyn Runtime>> = OnceLock::new();
+
+fn runtime() -> &'static dyn Runtime {
+    &**RUNTIME.get_or_init(|| Box::new(Threads))
+}
+
+/// Runs `job` soon, in the background.
 pub(crate) fn spawn(job: impl FnOnce() + Send + 'static) {
-    RUNTIME.add(|state| state.ready.push_back(Box::new(job)));
+    runtime().spawn(Box::new(job));
 }
 
-/// Runs `job` once `delay` has passed, on a background thread.
+/// Runs `job` once `delay` has passed, in the background.
 pub(crate) fn spawn_after(delay: Duration, job: impl FnOnce() + Send + 'static) {
-    // A time that no clock can tell never comes.
-    let Some(due) = Instant::now().checked_add(delay) else {
-        return;
-    };
-    RUNTIME.add(|state| {
-        state.timers_added += 1;
-        state
-            .timers
-            .insert((due, Reverse(state.timers_added)), Box::new(job));
-    });
+    runtime().spawn_after(delay, Box::new(job));
 }
 
-struct Runtime {
+/// A few threads of this process's own.
+struct Threads;
+
+static POOL: Pool = Pool::new();
+
+impl Runtime for Threads {
+    /// If no thread can be started, the next call tries again.
+    fn spawn(&self, job: Job) {
+        POOL.add(|state| state.ready.push_back(job));
+    }
+
+    fn spawn_after(&self, delay: Duration, job: Job) {
+        // A time that no clock can tell never comes.
+        let Some(due) = Instant::now().checked_add(delay) else {
+            return;
+        };
+        POOL.add(|state| {
+            state.timers_added += 1;
+            let number = Reverse(state.timers_added);
+            state.timers.insert((due, number), job);
+        });
+    }
+}
+
+struct Pool {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -51,7 +123,7 @@ struct State {
     idle: usize,
 }
 
-impl Runtime {
+impl Pool {
     const fn new() -> Self {
         let state = State {
             ready: VecDeque::new(),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use proglog_log::{Batch, CommitLog, MemoryLog, Offset, Record, Records, Result, Ticket};
+use proglog_log::{Batch, CommitLog, Follow, MemoryLog, Offset, Record, Records, Result, Ticket};
 use proglog_server::Options;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -41,12 +41,22 @@ impl CommitLog for HookedLog {
         (self.before)()?;
         self.inner.submit(batch)
     }
+    fn submit_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
+        (self.before)()?;
+        self.inner.submit_at(expected, batch)
+    }
     fn read(&self, offset: Offset) -> Result<Record> {
         (self.before)()?;
         self.inner.read(offset)
     }
     fn records(&self, from: Offset) -> Records {
         self.inner.records(from)
+    }
+    fn follow(&self, from: Offset) -> Follow {
+        self.inner.follow(from)
+    }
+    fn trim(&self, start: Offset) -> Result<()> {
+        self.inner.trim(start)
     }
     fn start_offset(&self) -> Offset {
         self.inner.start_offset()

@@ -1,0 +1,63 @@
+//! A program runs the background work of its logs itself. It is the same for all of a process, so this
+//! is a test program of its own.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::mpsc::{Sender, channel};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use proglog_log::{Job, Log, Options, Runtime, RuntimeInUse, install_runtime};
+
+/// Hands jobs to whoever has the other end.
+struct HandOver(Sender<(Duration, Job)>);
+
+impl Runtime for HandOver {
+    fn spawn(&self, job: Job) {
+        self.spawn_after(Duration::ZERO, job);
+    }
+
+    fn spawn_after(&self, delay: Duration, job: Job) {
+        self.0.send((delay, job)).unwrap();
+    }
+}
+
+#[test]
+fn an_installed_runtime_does_all_that_is_to_be_done_in_the_background() {
+    let (sender, jobs) = channel();
+    install_runtime(HandOver(sender.clone())).unwrap();
+    assert_eq!(install_runtime(HandOver(sender)), Err(RuntimeInUse));
+
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options::new().idle_after(Duration::from_secs(7));
+    let log = Log::open(directory.path(), &options).unwrap();
+    let mut append = pin!(log.submit("one").unwrap());
+    let context = &mut Context::from_waker(Waker::noop());
+    assert!(append.as_mut().poll(context).is_pending());
+    assert_eq!(log.end_offset().get(), 0, "nobody has synced it");
+
+    let (delay, sync) = jobs.try_recv().unwrap();
+    assert_eq!(delay, Duration::ZERO);
+    sync();
+    assert!(matches!(append.as_mut().poll(context), Poll::Ready(Ok(_))));
+    assert_eq!(log.end_offset().get(), 1);
+
+    let (delay, mark) = jobs.try_recv().unwrap();
+    assert_eq!(delay, Duration::from_secs(7), "a look whether it is idle");
+    let len = || {
+        directory
+            .path()
+            .join("00000000000000000000.log")
+            .metadata()
+            .unwrap()
+            .len()
+    };
+    let before = len();
+    mark();
+    assert_eq!(len(), before, "the mark goes over the zeros ahead");
+    assert!(jobs.try_recv().is_err());
+    drop(log);
+    let log = Log::open(directory.path(), &options).unwrap();
+    assert!(log.recovery().clean);
+}
