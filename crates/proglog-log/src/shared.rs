@@ -23,6 +23,8 @@ use crate::view::{Place, View};
 
 /// What a frame adds to its payload.
 pub(crate) const FRAME_OVERHEAD: u64 = 8;
+/// How much a buffered log appends before it has that synced in the background.
+const SYNC_SOON_BYTES: u64 = 8 << 20;
 /// What a store may put before a batch: a sync mark.
 const MARK_LEN: u64 = 32;
 
@@ -62,7 +64,7 @@ pub(crate) struct Shared {
     /// Whether such a look is to be taken at some time.
     pub(crate) retain_scheduled: AtomicBool,
     /// Whether a look is to be taken whether the log is idle.
-    pub(crate) mark_scheduled: AtomicBool,
+    pub(crate) rest_scheduled: AtomicBool,
 }
 
 /// What appending changes.
@@ -79,6 +81,8 @@ pub(crate) struct Writer {
     /// It may even be closed and its files removed.
     pub(crate) sealed: bool,
     clock: Clock,
+    /// Up to where a sync of the active segment was asked for, in a buffered log.
+    synced_soon: u64,
     /// How long the records of the batch at hand are: memory that is used again.
     lens: Vec<usize>,
 }
@@ -121,6 +125,7 @@ impl Shared {
             group_start: (end, boundary),
             sealed: false,
             clock: Clock::after(parts.last_appended_at),
+            synced_soon: boundary.position.get(),
             lens: Vec::new(),
         };
         let visibility = options.visibility;
@@ -143,7 +148,7 @@ impl Shared {
             steady_clock: SteadyClock::new(),
             retain_soon: AtomicBool::new(false),
             retain_scheduled: AtomicBool::new(false),
-            mark_scheduled: AtomicBool::new(false),
+            rest_scheduled: AtomicBool::new(false),
         }))
     }
 
@@ -195,6 +200,11 @@ impl Shared {
         if self.options.durability == Durability::Buffered {
             self.view.acknowledge(place);
             active.index.write_full_pages(end.frames);
+            if end.position.get() - writer.synced_soon >= SYNC_SOON_BYTES {
+                writer.synced_soon = end.position.get();
+                self.sync_soon();
+            }
+            self.rest_when_idle(end);
             return Ok(Ticket::ready(offsets));
         }
         self.view.append(place);
@@ -259,7 +269,7 @@ impl Shared {
         let active = segment.open()?;
         self.view.push(&segment);
         writer.segment.release();
-        writer.group_start = (writer.next, Boundary::START);
+        (writer.group_start, writer.synced_soon) = ((writer.next, Boundary::START), 0);
         (writer.active, writer.segment, writer.sealed) = (active, segment, false);
         // It may lag behind: what matters is in the segments.
         drop(self.write_checkpoint(writer.next, Boundary::START));

@@ -160,6 +160,11 @@ impl View {
         }
     }
 
+    /// Up to where what was appended is acknowledged.
+    pub(crate) fn acknowledged(&self) -> Place {
+        *self.acknowledged.place.lock()
+    }
+
     /// Lets readers see what is acknowledged up to `place`.
     pub(crate) fn acknowledge(&self, place: Place) {
         self.acknowledged.raise(place);
