@@ -266,6 +266,7 @@ impl Store {
     /// refused;
     /// [`Error::Poisoned`], [`Error::Sealed`], [`Error::Closed`]; [`Error::WriteNotUndone`].
     /// Nothing was appended then, the last one included.
+    #[inline]
     pub fn append(&self, payload: &[u8]) -> Result<Appended> {
         self.inner.append_one(payload)
     }
