@@ -89,7 +89,8 @@ fn store(bench: &mut Bench, bytes: u64) -> Result<()> {
 fn scan_store(store: &Store, count: u64) -> Result<f64> {
     let begun = Instant::now();
     let mut seen = 0;
-    for frame in store.frames(..) {
+    let mut frames = store.frames(..);
+    while let Some(frame) = frames.next_ref() {
         black_box(frame?.payload);
         seen += 1;
     }

@@ -82,8 +82,15 @@ pub(crate) struct Verified<'a> {
     bytes: &'a [u8],
 }
 
-impl Verified<'_> {
+impl<'a> Verified<'a> {
+    /// The payload.
+    #[inline]
+    pub(crate) fn payload(&self) -> &'a [u8] {
+        &self.bytes[FRAME_HEADER_LEN..]
+    }
+
     /// Where the frame ends.
+    #[inline]
     pub(crate) fn end(&self) -> Position {
         self.position.plus(self.bytes.len() as u64)
     }
@@ -266,16 +273,38 @@ impl Scanner {
         self.frame_len = len;
     }
 
+    /// Passes control frames and verifies the data frame behind them, for [`Scanner::take`]; `None` at
+    /// the end.
+    #[inline]
+    pub(crate) fn find_data(
+        &mut self,
+        source: &impl Source,
+    ) -> Option<Result<(Kind, usize), Fault>> {
+        while self.next < self.end {
+            match self.read(source) {
+                Ok((Kind::Control, len)) => self.pass(len),
+                found => return Some(found),
+            }
+        }
+        None
+    }
+
     #[inline]
     fn step(&mut self, source: &impl Source) -> Result<Verified<'_>, Fault> {
         let (kind, len) = self.read(source)?;
+        Ok(self.take(kind, len))
+    }
+
+    /// The next frame, which was verified. Passes it.
+    #[inline]
+    pub(crate) fn take(&mut self, kind: Kind, len: usize) -> Verified<'_> {
         let (start, position) = (self.at, self.next);
         self.pass(len);
-        Ok(Verified {
+        Verified {
             position,
             kind,
             bytes: &self.block[start..start + len],
-        })
+        }
     }
 
     /// Verifies the next frame, and stays where it is.
