@@ -172,9 +172,12 @@ impl Verifier {
         let mut block = source.block(position, want)?;
         let len = self.frame_len(&block, left)?;
         if block.len() < len {
-            let rest = source.block(position.plus(block.len() as u64), len - block.len())?;
-            block.reserve_exact(rest.len());
-            block.extend_from_slice(&rest);
+            // Fresh memory is zero without being written to, and what was read is short.
+            let (start, mut whole) = (block.len(), vec![0; len]);
+            whole[..start].copy_from_slice(&block);
+            let read = source.read(position.plus(start as u64), &mut whole[start..])?;
+            whole.truncate(start + read);
+            block = whole;
         }
         if block.len() < len {
             let left = block.len() as u64;
