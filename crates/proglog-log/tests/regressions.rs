@@ -132,3 +132,39 @@ fn a_larger_limit_holds_from_the_next_opening_on() {
         assert_eq!(log.read(offset).unwrap().value.len(), 2 << 20);
     }
 }
+
+/// A crash came when one slot of the checkpoint had lost the flag that the log is being cut. Opening left
+/// the other one as it was; once the newer slot was lost, what had been appended since was cut off too.
+#[test]
+fn no_slot_of_the_checkpoint_says_to_cut_what_was_appended_after_the_cut() {
+    for writes in 0..4 {
+        let disk = SimDisk::new();
+        let log = open(&disk, &options());
+        log.append_batch(["a", "b", "c"]).unwrap();
+        disk.start_trace();
+        log.truncate(1).unwrap();
+        let trace = disk.trace().into_iter();
+        let written =
+            trace.filter(|call| call.kind == CallKind::Write && &*call.name == "checkpoint");
+        let call = written
+            .map(|call| call.number.unwrap())
+            .nth(writes)
+            .unwrap();
+        drop(log);
+
+        let disk = SimDisk::new();
+        let log = open(&disk, &options());
+        log.append_batch(["a", "b", "c"]).unwrap();
+        disk.inject(When::Call(call), Fault::crash());
+        log.truncate(1).unwrap_err();
+        let disk = disk.crash(Survivors::LoseAll);
+        let log = open(&disk, &options());
+        let end = log.append("appended since").unwrap();
+        for slot in [0, 4096] {
+            let disk = disk.crash(Survivors::LoseAll);
+            disk.flip("checkpoint", slot, 0);
+            let log = open(&disk, &options());
+            assert_eq!(log.read(end).unwrap().value, "appended since");
+        }
+    }
+}
