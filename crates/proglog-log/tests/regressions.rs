@@ -168,3 +168,25 @@ fn no_slot_of_the_checkpoint_says_to_cut_what_was_appended_after_the_cut() {
         }
     }
 }
+
+/// The name of a segment that was removed came back when the directory could not be synced: opening
+/// did not see it, finished the cut without it, and found it after a power cut.
+#[test]
+fn a_removal_that_could_not_be_synced_is_done_again() {
+    let disk = SimDisk::new();
+    let options = options().segment_bytes_max(1 << 10);
+    let log = open(&disk, &options);
+    for _ in 0..4 {
+        log.append("a".repeat(700)).unwrap();
+    }
+    let broken = Fault::os_error(5);
+    disk.inject(When::Next(CallKind::SyncDirectory, 0), broken);
+    log.truncate(1).unwrap_err();
+    drop(log);
+    let log = open(&disk, &options);
+    assert_eq!(log.end_offset(), Offset::new(1));
+    log.append("b").unwrap();
+    let log = open(&disk.crash(Survivors::LoseAll), &options);
+    assert_eq!(log.end_offset(), Offset::new(2));
+    assert_eq!(log.read(1).unwrap().value, "b");
+}
