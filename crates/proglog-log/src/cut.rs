@@ -212,6 +212,10 @@ impl Shared {
             segment.release();
             bases.push(segment.base());
         }
+        if writer.sealed {
+            // A roll may have failed to make this one after all.
+            bases.push(writer.next);
+        }
         let left = drop_segments(&*self.directory, cut, bases)?;
         let kept = segments
             .iter()

@@ -190,3 +190,21 @@ fn a_removal_that_could_not_be_synced_is_done_again() {
     assert_eq!(log.end_offset(), Offset::new(2));
     assert_eq!(log.read(1).unwrap().value, "b");
 }
+
+/// A roll had made the file of the next segment and could not sync its name; truncating left it there,
+/// and it did not follow on what was left.
+#[test]
+fn truncating_removes_what_a_failed_roll_has_left() {
+    let disk = SimDisk::new();
+    let options = options().segment_bytes_max(1 << 10);
+    let log = open(&disk, &options);
+    for _ in 0..3 {
+        log.append("a".repeat(700)).unwrap();
+    }
+    let broken = Fault::os_error(5);
+    disk.inject(When::Next(CallKind::SyncDirectory, 0), broken);
+    log.append("a".repeat(700)).unwrap_err();
+    log.truncate(1).unwrap();
+    log.close().unwrap();
+    assert_eq!(open(&disk, &options).end_offset(), Offset::new(1));
+}
