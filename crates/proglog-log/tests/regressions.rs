@@ -2,9 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io;
+use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Durability, ErrorKind, Log, Offset, Options, Record};
+use proglog_log::{Durability, Error, ErrorKind, Log, Offset, Options, Record, Visibility};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 fn options() -> Options {
@@ -207,4 +208,52 @@ fn truncating_removes_what_a_failed_roll_has_left() {
     log.truncate(1).unwrap();
     log.close().unwrap();
     assert_eq!(open(&disk, &options).end_offset(), Offset::new(1));
+}
+
+/// A log whose readers see what is not on the device yet was trimmed up to there: after a power cut it
+/// ended before its start, and could not be opened.
+#[test]
+fn what_is_trimmed_is_on_the_device_first() {
+    let disk = SimDisk::new();
+    let options = options().visibility(Visibility::Appended);
+    let log = open(&disk, &options);
+    let tickets = ["a", "b", "c"].map(|value| log.submit(value).unwrap());
+    log.trim(2).unwrap();
+    let cut_off = open(&disk.crash(Survivors::LoseAll), &options);
+    assert_eq!(cut_off.start_offset(), Offset::new(2));
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+}
+
+/// A trim that had begun when the log was closed went on when somebody else had opened it. It took a
+/// thread that was held up in a place of a few instructions; this finds such a thread now and then.
+#[test]
+fn a_trim_that_is_overtaken_by_closing_changes_nothing() {
+    for round in 0..500 {
+        let disk = SimDisk::new();
+        let first = open(&disk, &options());
+        first.append_batch(vec![Record::new("a"); 64]).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for start in 1.. {
+                    match first.trim(if round % 2 == 0 { start } else { 64 }) {
+                        Ok(()) if start < 64 => {}
+                        Ok(()) | Err(Error::Closed) => break,
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            });
+            (0..round % 7).for_each(|_| thread::yield_now());
+            first.close().unwrap();
+            let second = open(&disk, &options());
+            for number in 64..80 {
+                assert_eq!(second.append("b").unwrap(), Offset::new(number));
+                second.trim(number).unwrap();
+            }
+            second.close().unwrap();
+        });
+        let third = open(&disk, &options());
+        assert_eq!(third.recovery().records, Offset::new(79)..Offset::new(80));
+    }
 }
