@@ -104,6 +104,15 @@ impl Checkpoint {
         slot
     }
 
+    /// Whether `other` would drop the same records.
+    fn drops_as(&self, other: &Self) -> bool {
+        let cut = |checkpoint: &Self| {
+            let at = (checkpoint.segment_base, checkpoint.recovery_point);
+            checkpoint.cut.then_some(at)
+        };
+        self.start == other.start && cut(self) == cut(other)
+    }
+
     /// The number of the slot and what it holds.
     fn decode(slot: &[u8]) -> Result<(u64, Self), SlotFault> {
         if slot.len() < USED
@@ -152,6 +161,10 @@ pub(crate) struct CheckpointFile {
     /// have seen the sync fail: then it can be read now and is not on the device, so it is written
     /// again, same bytes, before the other slot is.
     confirmed: bool,
+    /// Whether the other slot, if it holds, would drop the same records. If not, nothing may be dropped
+    /// or appended yet: should this slot be lost, the other one would miss what was dropped, or drop
+    /// what was appended.
+    settled: bool,
 }
 
 impl CheckpointFile {
@@ -177,6 +190,7 @@ impl CheckpointFile {
             number: 1,
             slot: 1,
             confirmed: true,
+            settled: true,
         })
     }
 
@@ -193,6 +207,10 @@ impl CheckpointFile {
                 .map_err(fail(Operation::Read))?;
             *slot = Checkpoint::decode(&bytes[..read]);
         }
+        let settled = match &slots {
+            [Ok((_, first)), Ok((_, second))] => first.drops_as(second),
+            _ => true,
+        };
         let (slot, (number, current)) = match slots {
             // Whoever wrote such a slot may have gone on where the other one knows nothing of.
             [Err(SlotFault::Version(got)), _] | [_, Err(SlotFault::Version(got))] => {
@@ -216,6 +234,7 @@ impl CheckpointFile {
             number,
             slot,
             confirmed: false,
+            settled,
         })
     }
 
@@ -238,10 +257,24 @@ impl CheckpointFile {
     }
 
     /// Writes `next` to both slots; on return it is durable in each, so that damage to one of them does
-    /// not bring back what was before. After an error either may count when the log is opened again.
+    /// not bring back what was before. After an error the last one still counts, until the log is opened
+    /// again: then either may.
     pub(crate) fn write_twice(&mut self, next: &Checkpoint) -> Result<()> {
+        let last = self.current.clone();
         self.write(next.clone())?;
-        self.write(next.clone())
+        self.write(next.clone()).inspect_err(|_| {
+            self.current = last;
+        })
+    }
+
+    /// Makes sure that both slots would drop the same records, and that what they say is durable. Whoever
+    /// wrote the newest may not have got to the other, or may have seen a sync fail.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        if !self.settled {
+            self.write(self.current.clone())?;
+            self.settled = true;
+        }
+        Ok(())
     }
 
     fn write_to(&self, slot: u64, bytes: &[u8]) -> Result<()> {

@@ -15,12 +15,12 @@
 
 use std::sync::Arc;
 
-use proglog_store::{Boundary, Directory, Store};
+use proglog_store::{Boundary, Directory, OpenMode, Operation, Store};
 
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::label::Label;
-use crate::names;
+use crate::names::{self, CHECKPOINT};
 use crate::offset::Offset;
 use crate::options::Options;
 use crate::segment::{self, Segment};
@@ -78,9 +78,10 @@ fn drop_segments(
     let (dropped, left) = bases
         .into_iter()
         .partition::<Vec<_>, _>(|base| cut.drops(*base));
-    for base in dropped {
-        segment::remove_files(directory, base)?;
+    for base in &dropped {
+        segment::remove_files(directory, *base)?;
     }
+    sync_removed(directory, &dropped)?;
     if left.contains(&cut.segment_base) {
         Store::cut_in(
             directory,
@@ -89,6 +90,21 @@ fn drop_segments(
         )?;
     }
     Ok(left)
+}
+
+/// Makes it durable that the segments with these base offsets are gone. Where that fails their names are
+/// made again, with nothing in them: whoever finishes the cut has to see that they must be removed once
+/// more, since syncing the directory once more need not help.
+fn sync_removed(directory: &dyn Directory, dropped: &[Offset]) -> Result<()> {
+    if dropped.is_empty() {
+        return Ok(());
+    }
+    directory.sync().map_err(|error| {
+        for base in dropped {
+            drop(directory.open(&names::store(*base), OpenMode::CreateIfMissing));
+        }
+        Error::io(Operation::SyncDirectory, CHECKPOINT, error)
+    })
 }
 
 /// `cut` once it is done: the newest segment is the new one.
@@ -195,6 +211,10 @@ impl Shared {
         for segment in segments.iter() {
             segment.release();
             bases.push(segment.base());
+        }
+        if writer.sealed {
+            // A roll may have failed to make this one after all.
+            bases.push(writer.next);
         }
         let left = drop_segments(&*self.directory, cut, bases)?;
         let kept = segments

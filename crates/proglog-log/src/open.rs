@@ -28,6 +28,7 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     let names = list(&*directory)?;
     let bases = segment_bases(&names);
     let mut checkpoint = open_checkpoint(&directory, &names, &bases)?;
+    checkpoint.settle()?;
     let bases = cut::finish(&directory, &mut checkpoint, bases, options)?;
     let bases = remove_trimmed(&*directory, checkpoint.current(), bases)?;
     let labels = read_labels(&*directory, bases, checkpoint.current().log_id)?;

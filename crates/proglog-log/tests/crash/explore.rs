@@ -8,7 +8,7 @@ use std::thread;
 use proglog_store::testing::{Call, CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::history::{Checked, End, History, Violation};
-use crate::workload::{Run, Step, Workload};
+use crate::workload::{Run, Workload};
 
 /// Two cores are what tests can count on.
 const THREADS: usize = 2;
@@ -123,16 +123,6 @@ pub(crate) struct Image<'a> {
     pub(crate) seed: u64,
 }
 
-/// What a log is made to do after it was opened again. The closing mark of the first step may stand
-/// where the lost mark of a torn write stood.
-const AFTERWARDS: &[Step] = &[
-    Step::Reopen,
-    Step::Append(1, 25),
-    Step::Append(2, 40),
-    Step::Submit(1, 600),
-    Step::Append(1, 30),
-];
-
 impl Image<'_> {
     /// Opens the log, appends to it, stops it at some call, and opens it once more.
     pub(crate) fn live_on(self) -> Checked {
@@ -150,7 +140,7 @@ impl Image<'_> {
             Fault::crash().after_writing(usize::MAX),
         );
         let first = usize::from(!mix(seed + 3).is_multiple_of(4));
-        run.steps(&AFTERWARDS[first..], |_| {
+        run.steps(&workload.afterwards[first..], |_| {
             Err("an operation failed".to_owned())
         })?;
         let cut = match mix(seed + 1) % 5 {
