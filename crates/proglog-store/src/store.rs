@@ -405,7 +405,8 @@ impl Store {
     /// one tells it or the store is sealed. Later appends bring marks of their own; this is for a
     /// moment when there are none. If the process then ends without closing the store, damage to
     /// anything below the recovery point is known for what it is, and never taken for an unfinished
-    /// write. On return the buffers, if they are empty, hold no memory until the next append.
+    /// write. On return the buffers, if they are empty, hold no memory until the next append, and the
+    /// file has no [zeros ahead](Options::fill_ahead).
     ///
     /// # Errors
     ///

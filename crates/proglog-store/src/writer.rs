@@ -148,7 +148,8 @@ impl Inner {
             }
             buffers.push_mark_if_due();
         }
-        self.flush_in_turn(&mut turn)?;
+        let end = self.flush_in_turn(&mut turn)?;
+        turn.give_back(&*self.file, end.position);
         self.release_memory();
         Ok(())
     }
