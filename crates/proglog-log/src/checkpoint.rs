@@ -148,6 +148,19 @@ impl Checkpoint {
     }
 }
 
+/// The slot that does not count, as an opening finds it. Should the one that counts be lost, it must
+/// neither miss what was dropped since nor drop what was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Other {
+    /// It would drop the same records. It is on the device: it was before the one that counts was written.
+    DropsTheSame,
+    /// It says the same of all. So the one that counts was written to have it twice, and may not be on the
+    /// device: there may still be what it has replaced.
+    SaysTheSame,
+    /// It would drop other records, or does not hold, and who knows what it was to be.
+    Differs,
+}
+
 /// The checkpoint's file. It is opened for each write, so that an idle log holds it not open.
 #[derive(Debug)]
 pub(crate) struct CheckpointFile {
@@ -161,10 +174,8 @@ pub(crate) struct CheckpointFile {
     /// have seen the sync fail: then it can be read now and is not on the device, so it is written
     /// again, same bytes, before the other slot is.
     confirmed: bool,
-    /// Whether the other slot, if it holds, would drop the same records. If not, nothing may be dropped
-    /// or appended yet: should this slot be lost, the other one would miss what was dropped, or drop
-    /// what was appended.
-    settled: bool,
+    /// What the other slot was found to be.
+    other: Other,
 }
 
 impl CheckpointFile {
@@ -190,7 +201,7 @@ impl CheckpointFile {
             number: 1,
             slot: 1,
             confirmed: true,
-            settled: true,
+            other: Other::DropsTheSame,
         })
     }
 
@@ -207,9 +218,10 @@ impl CheckpointFile {
                 .map_err(fail(Operation::Read))?;
             *slot = Checkpoint::decode(&bytes[..read]);
         }
-        let settled = match &slots {
-            [Ok((_, first)), Ok((_, second))] => first.drops_as(second),
-            _ => true,
+        let other = match &slots {
+            [Ok((_, first)), Ok((_, second))] if first == second => Other::SaysTheSame,
+            [Ok((_, first)), Ok((_, second))] if first.drops_as(second) => Other::DropsTheSame,
+            _ => Other::Differs,
         };
         let (slot, (number, current)) = match slots {
             // Whoever wrote such a slot may have gone on where the other one knows nothing of.
@@ -234,7 +246,7 @@ impl CheckpointFile {
             number,
             slot,
             confirmed: false,
-            settled,
+            other,
         })
     }
 
@@ -246,10 +258,7 @@ impl CheckpointFile {
     /// Writes `next`; on return it is durable. After an error the last one still
     /// counts.
     pub(crate) fn write(&mut self, next: Checkpoint) -> Result<()> {
-        if !self.confirmed {
-            self.write_to(self.slot, &self.current.encode(self.number))?;
-            self.confirmed = true;
-        }
+        self.confirm()?;
         let (slot, number) = (1 - self.slot, self.number + 1);
         self.write_to(slot, &next.encode(number))?;
         (self.current, self.number, self.slot) = (next, number, slot);
@@ -267,12 +276,23 @@ impl CheckpointFile {
         })
     }
 
-    /// Makes sure that both slots would drop the same records, and that what they say is durable. Whoever
-    /// wrote the newest may not have got to the other, or may have seen a sync fail.
+    /// Makes sure that what counts is on the device, and that it and the other slot would drop the same
+    /// records: before that, nothing may be dropped or appended.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        if !self.settled {
-            self.write(self.current.clone())?;
-            self.settled = true;
+        match self.other {
+            Other::DropsTheSame => {}
+            Other::SaysTheSame => self.confirm()?,
+            Other::Differs => self.write(self.current.clone())?,
+        }
+        self.other = Other::DropsTheSame;
+        Ok(())
+    }
+
+    /// Makes sure that what counts is on the device.
+    fn confirm(&mut self) -> Result<()> {
+        if !self.confirmed {
+            self.write_to(self.slot, &self.current.encode(self.number))?;
+            self.confirmed = true;
         }
         Ok(())
     }

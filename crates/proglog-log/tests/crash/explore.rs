@@ -74,6 +74,7 @@ pub(crate) fn calls_of(workload: &Workload, changes_only: bool) -> Checked<Vec<C
     disk.start_trace();
     let run = run_on(workload, &disk)?;
     let trace = disk.trace();
+    run.check_sealed()?;
     drop(run);
     Ok(trace
         .into_iter()

@@ -476,6 +476,18 @@ impl Run {
         Ok(())
     }
 
+    /// The file of a sealed segment ends with its data.
+    pub(crate) fn check_sealed(&self) -> Checked {
+        let bases = self.bases();
+        for base in &bases[..bases.len().saturating_sub(1)] {
+            let bytes = self.disk.read_file(&format!("{base:020}.log"));
+            if bytes.ends_with(&[0; 64]) {
+                return Err(format!("segment {base} ends with zeros"));
+            }
+        }
+        Ok(())
+    }
+
     fn step(&mut self, step: Step) -> Checked {
         match step {
             Append(records, len) => {
