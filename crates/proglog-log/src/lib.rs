@@ -5,6 +5,7 @@ mod clock;
 mod commit;
 mod commit_log;
 mod cut;
+mod decode;
 mod error;
 mod follow;
 mod index;

@@ -86,6 +86,50 @@ impl Frames {
         Ok(found)
     }
 
+    /// Goes on to the next frame as the iterator does, for a caller that only looks at its payload, which
+    /// `look` is given with its position: none of the block is kept for it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("my.store");
+    /// use proglog_store::{Options, Store};
+    ///
+    /// let store = Store::open(path, &Options::new())?;
+    /// store.append_batch(&[b"one", b"three"])?;
+    /// let (mut frames, mut bytes) = (store.frames(..), 0);
+    /// while let Some(len) = frames.look_at_next(|_position, payload| payload.len()) {
+    ///     bytes += len?;
+    /// }
+    /// assert_eq!(bytes, 8);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As the iterator yields.
+    #[inline]
+    pub fn look_at_next<T>(
+        &mut self,
+        look: impl FnOnce(Position, &[u8]) -> T,
+    ) -> Option<Result<T>> {
+        if self.failed {
+            return None;
+        }
+        loop {
+            if self.store.is_closed() {
+                return Some(Err(self.closed()));
+            }
+            let fault = match self.scanner.next(&*self.store)? {
+                Ok(frame) if frame.kind == Kind::Control => continue,
+                Ok(frame) => return Some(Ok(look(frame.position, frame.payload()))),
+                Err(fault) => fault,
+            };
+            return Some(Err(self.fail(fault)));
+        }
+    }
+
     #[inline]
     fn step(&mut self) -> Option<Result<Frame>> {
         loop {

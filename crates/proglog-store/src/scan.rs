@@ -82,7 +82,12 @@ pub(crate) struct Verified<'a> {
     bytes: &'a [u8],
 }
 
-impl Verified<'_> {
+impl<'a> Verified<'a> {
+    #[inline]
+    pub(crate) fn payload(&self) -> &'a [u8] {
+        &self.bytes[FRAME_HEADER_LEN..]
+    }
+
     /// Where the frame ends.
     pub(crate) fn end(&self) -> Position {
         self.position.plus(self.bytes.len() as u64)
