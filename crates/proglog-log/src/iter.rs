@@ -93,9 +93,9 @@ impl Walk {
     }
 
     #[cold]
-    fn fail(&mut self, error: Error) -> Option<Result<Record>> {
+    fn fail(&mut self, error: Error) -> Result<Record> {
         self.ended = true;
-        Some(Err(error))
+        Err(error)
     }
 
     /// Whether the next record can be read where the last one was.
@@ -202,7 +202,7 @@ impl Iterator for Walk {
         if !self.is_in_run()
             && let Err(error) = self.start_run()
         {
-            return self.fail(error);
+            return Some(self.fail(error));
         }
         let run = self.run.as_mut()?;
         let place = run.frames.position();
@@ -219,7 +219,7 @@ impl Iterator for Walk {
         };
         match self.read_uncommon(place, frame) {
             Ok(record) => Some(Ok(record)),
-            Err(error) => self.fail(error),
+            Err(error) => Some(self.fail(error)),
         }
     }
 }

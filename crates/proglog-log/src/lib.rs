@@ -6,6 +6,7 @@ mod commit;
 mod commit_log;
 mod cut;
 mod decode;
+mod encode;
 mod error;
 mod follow;
 mod index;
