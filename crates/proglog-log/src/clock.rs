@@ -29,7 +29,11 @@ impl Clock {
 /// The system's time, in microseconds since 1970.
 fn system_time() -> i64 {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let micros = since_1970.map_or(0, |since| since.as_micros());
+    // In words of 64 bits, which last for 500,000 years.
+    let micros = since_1970.map_or(0, |since| {
+        let seconds = since.as_secs().saturating_mul(1_000_000);
+        seconds.saturating_add(since.subsec_micros().into())
+    });
     i64::try_from(micros).unwrap_or(i64::MAX)
 }
 

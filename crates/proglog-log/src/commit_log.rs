@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::follow::Follow;
+use crate::iter::Walk;
 use crate::offset::Offset;
 use crate::record::{Batch, Record};
 use crate::ticket::Ticket;
@@ -113,16 +114,32 @@ pub trait CommitLog: Debug + Send + Sync {
 /// It owns what it needs and can be sent to another thread. It ends at the end of the log, or after
 /// an error; a new one can start behind a damaged record.
 pub struct Records {
-    inner: Box<dyn Iterator<Item = Result<Record>> + Send>,
-    ended: bool,
+    inner: Inner,
+}
+
+enum Inner {
+    /// Of a log on disk: the loop that takes the records knows it, and calls nothing for each.
+    Walk(Walk),
+    Other {
+        records: Box<dyn Iterator<Item = Result<Record>> + Send>,
+        /// Whether it has yielded an error, or `None`.
+        ended: bool,
+    },
 }
 
 impl Records {
     /// The records that `inner` yields, up to its first `None` or error.
     pub fn new(inner: impl Iterator<Item = Result<Record>> + Send + 'static) -> Self {
+        let records = Box::new(inner);
+        let ended = false;
         Self {
-            inner: Box::new(inner),
-            ended: false,
+            inner: Inner::Other { records, ended },
+        }
+    }
+
+    pub(crate) fn of_walk(walk: Walk) -> Self {
+        Self {
+            inner: Inner::Walk(walk),
         }
     }
 }
@@ -130,13 +147,17 @@ impl Records {
 impl Iterator for Records {
     type Item = Result<Record>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
+        match &mut self.inner {
+            Inner::Walk(walk) => walk.next(),
+            Inner::Other { ended: true, .. } => None,
+            Inner::Other { records, ended } => {
+                let item = records.next();
+                *ended = !matches!(item, Some(Ok(_)));
+                item
+            }
         }
-        let item = self.inner.next();
-        self.ended = !matches!(item, Some(Ok(_)));
-        item
     }
 }
 
@@ -144,8 +165,12 @@ impl FusedIterator for Records {}
 
 impl Debug for Records {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ended = match &self.inner {
+            Inner::Walk(walk) => walk.has_ended(),
+            Inner::Other { ended, .. } => *ended,
+        };
         f.debug_struct("Records")
-            .field("ended", &self.ended)
+            .field("ended", &ended)
             .finish_non_exhaustive()
     }
 }

@@ -228,15 +228,18 @@ impl Index {
     }
 
     /// Adds the entries of records that lie one behind the other from `first` on: each is as long as
-    /// `lens` says, and `overhead` more.
-    pub(crate) fn push_batch(&self, first: Position, lens: &[usize], overhead: u64) {
+    /// `lens` says, and `overhead` more. Returns whether there is a full page to be written.
+    #[inline]
+    pub(crate) fn push_batch(&self, first: Position, lens: &[usize], overhead: u64) -> bool {
         let mut position = first.get();
         let entries = lens.iter().map(|len| {
             let start = position;
             position += *len as u64 + overhead;
             entry(start)
         });
-        self.tail.lock().entries.extend(entries);
+        let mut tail = self.tail.lock();
+        tail.entries.extend(entries);
+        tail.entries.len() >= PAGE_ENTRIES
     }
 
     /// How many entries there are.

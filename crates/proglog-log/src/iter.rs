@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use proglog_store::Frames;
+use proglog_store::{Frame, Frames, Position};
 
+use crate::decode::{self, Plain};
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::reader::Reader;
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::segment::OpenSegment;
 use crate::view::Readable;
 
@@ -20,6 +21,8 @@ pub(crate) struct Walk {
     run: Option<Run>,
     /// How many bytes of a segment a run takes at the most.
     run_bytes_max: Option<usize>,
+    /// Whether there was an error, or no further record.
+    ended: bool,
 }
 
 /// Records that lie one behind the other in one segment.
@@ -37,6 +40,7 @@ impl Walk {
             next: from,
             run: None,
             run_bytes_max: None,
+            ended: false,
         }
     }
 
@@ -53,30 +57,113 @@ impl Walk {
         self.run.as_ref().is_none_or(|run| self.next >= run.end)
     }
 
-    fn step(&mut self) -> Result<Option<Record>> {
-        let run = self.run.take();
-        let view = self.reader.view();
-        // Closed or not, an iterator that has ended keeps no file open.
-        view.check_open()?;
-        let offset = self.next;
-        let mut run = match run {
-            Some(run) if offset < run.end => {
-                view.check_not_trimmed(offset, self.reader.visibility())?;
-                run
-            }
-            _ => match self.start_run(offset)? {
-                Some(run) => run,
-                None => return Ok(None),
-            },
-        };
-        let read = run.read(offset);
-        let record = read.map_err(|error| self.reader.or_gone(error, offset))?;
-        self.run = Some(run);
-        self.next = offset.plus(1);
-        Ok(Some(record))
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
     }
 
-    fn start_run(&self, offset: Offset) -> Result<Option<Run>> {
+    /// Verifies the next record, and returns its [size](record::size): for who does not want it.
+    #[inline]
+    pub(crate) fn verify_next(&mut self) -> Result<Option<usize>> {
+        if !self.is_in_run() {
+            self.start_run()?;
+        }
+        let (offset, run) = match &mut self.run {
+            Some(run) => (self.next, run),
+            None => return Ok(None),
+        };
+        let place = run.frames.position();
+        let frame = run.frames.next_ref();
+        match frame.map(|frame| frame.map(|frame| decode::offset_and_size(frame.payload))) {
+            Some(Ok(Ok((found, size)))) if found == offset.get() => {
+                self.next = offset.plus(1);
+                Ok(Some(size))
+            }
+            other => {
+                let error = other.and_then(Result::err);
+                let record = self.read_otherwise(place, error)?;
+                Ok(Some(record::size(&record)))
+            }
+        }
+    }
+
+    /// The next record, if there is one now.
+    pub(crate) fn next_now(&mut self) -> Result<Option<Record>> {
+        self.ended = false;
+        self.next().transpose()
+    }
+
+    #[cold]
+    fn fail(&mut self, error: Error) -> Result<Record> {
+        self.ended = true;
+        Err(error)
+    }
+
+    /// Whether the next record can be read where the last one was.
+    #[inline]
+    fn is_in_run(&self) -> bool {
+        let view = self.reader.view();
+        self.run.as_ref().is_some_and(|run| self.next < run.end)
+            && view.is_open()
+            && !view.is_trimmed(self.next)
+    }
+
+    /// Starts the run that begins with the next record, if there is one. Whatever ends the walk, it
+    /// keeps no file open then.
+    #[cold]
+    fn start_run(&mut self) -> Result<()> {
+        self.run = None;
+        self.run = self.find_run(self.next)?;
+        self.ended = self.run.is_none();
+        Ok(())
+    }
+
+    /// The next record, which did not come in the common shape. `frame` is what lies at `place`, where
+    /// the run goes on.
+    #[cold]
+    fn read_uncommon(
+        &mut self,
+        place: Position,
+        frame: Option<proglog_store::Result<Frame>>,
+    ) -> Result<Record> {
+        let (run, offset) = (self.run.as_ref(), self.next);
+        match (frame, run) {
+            (
+                Some(Ok(Frame {
+                    payload, position, ..
+                })),
+                Some(run),
+            ) => match run.segment.decode(payload, offset, position) {
+                Ok(record) => {
+                    self.next = offset.plus(1);
+                    Ok(record)
+                }
+                Err(_) => self.read_otherwise(place, None),
+            },
+            (frame, _) => self.read_otherwise(place, frame.and_then(Result::err)),
+        }
+    }
+
+    /// The next record, where the run does not have it: there was this error, or something else. It is
+    /// damaged, or the index was wrong where the run began. A single read tells, and the run is over.
+    #[cold]
+    fn read_otherwise(
+        &mut self,
+        place: Position,
+        error: Option<proglog_store::Error>,
+    ) -> Result<Record> {
+        let offset = self.next;
+        let run = self.run.take().expect("something was read from it");
+        let error = error.map(|error| run.segment.corrupt_at(offset, place, error));
+        let read = match error {
+            None | Some(Error::Corrupt { .. }) => run.segment.read(offset),
+            Some(error) => Err(error),
+        };
+        let record = read.map_err(|error| self.reader.or_gone(error, offset))?;
+        self.next = offset.plus(1);
+        Ok(record)
+    }
+
+    fn find_run(&self, offset: Offset) -> Result<Option<Run>> {
         let (view, visibility) = (self.reader.view(), self.reader.visibility());
         if view.check_readable(offset, visibility)? == Readable::End {
             return Ok(None);
@@ -102,30 +189,37 @@ impl Walk {
     }
 }
 
-impl Run {
-    fn read(&mut self, offset: Offset) -> Result<Record> {
-        let place = self.frames.position();
-        let read = match self.frames.next() {
-            Some(Ok(frame)) => self.segment.decode(frame.payload, offset, frame.position),
-            Some(Err(error)) => Err(self.segment.corrupt_at(offset, place, error)),
-            None => Err(self.segment.corrupt(offset, place, None)),
-        };
-        match read {
-            Err(Error::Corrupt { .. }) => {
-                // Damaged, or the index was wrong where this run began: a single read tells.
-                let record = self.segment.read(offset)?;
-                self.end = offset;
-                Ok(record)
-            }
-            read => read,
-        }
-    }
-}
-
+/// Ends at the end of the log, or with an error.
 impl Iterator for Walk {
     type Item = Result<Record>;
 
+    // The record is made here and nowhere else, so that it is not moved from one result to the next.
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.step().transpose()
+        if self.ended {
+            return None;
+        }
+        if !self.is_in_run()
+            && let Err(error) = self.start_run()
+        {
+            return Some(self.fail(error));
+        }
+        let run = self.run.as_mut()?;
+        let place = run.frames.position();
+        let frame = run.frames.next();
+        let frame = match frame {
+            Some(Ok(frame)) => match Plain::of(&frame.payload) {
+                Some(plain) if plain.offset == self.next.get() => {
+                    self.next = self.next.plus(1);
+                    return Some(Ok(plain.record(frame.payload)));
+                }
+                _ => Some(Ok(frame)),
+            },
+            other => other,
+        };
+        match self.read_uncommon(place, frame) {
+            Ok(record) => Some(Ok(record)),
+            Err(error) => Some(self.fail(error)),
+        }
     }
 }

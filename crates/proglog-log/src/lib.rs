@@ -5,6 +5,8 @@ mod clock;
 mod commit;
 mod commit_log;
 mod cut;
+mod decode;
+mod encode;
 mod error;
 mod follow;
 mod index;

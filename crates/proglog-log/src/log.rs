@@ -140,7 +140,7 @@ impl Log {
     ///
     /// As [`Log::submit`] and [`Ticket::wait`].
     pub fn append(&self, record: impl Into<Record>) -> Result<Offset> {
-        CommitLog::append(self, record.into())
+        self.handle.shared.append(&record.into())
     }
 
     /// Appends a batch and waits until it is as durable as [`Options::durability`] says; returns its
@@ -163,7 +163,7 @@ impl Log {
     /// and cannot be written, or the next segment cannot be made: nothing was appended then, and what
     /// was submitted before is not affected; [`Error::Poisoned`]; [`Error::Closed`].
     pub fn submit(&self, batch: impl Into<Batch>) -> Result<Ticket> {
-        self.handle.shared.submit(&batch.into(), None)
+        self.handle.shared.submit(batch.into().records(), None)
     }
 
     /// As [`Log::submit`], but only if the first record would get the offset `expected`: of several
@@ -192,7 +192,7 @@ impl Log {
     ) -> Result<Ticket> {
         self.handle
             .shared
-            .submit(&batch.into(), Some(expected.into()))
+            .submit(batch.into().records(), Some(expected.into()))
     }
 
     /// Reads the record at `offset`.
@@ -375,11 +375,15 @@ impl Log {
 
 impl CommitLog for Log {
     fn submit(&self, batch: Batch) -> Result<Ticket> {
-        self.handle.shared.submit(&batch, None)
+        self.handle.shared.submit(batch.records(), None)
     }
 
     fn submit_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
-        self.handle.shared.submit(&batch, Some(expected))
+        self.handle.shared.submit(batch.records(), Some(expected))
+    }
+
+    fn append(&self, record: Record) -> Result<Offset> {
+        Log::append(self, record)
     }
 
     fn read(&self, offset: Offset) -> Result<Record> {

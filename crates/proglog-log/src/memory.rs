@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::follow::{Follow, Signal};
 use crate::offset::Offset;
 use crate::options::Options;
-use crate::record::{Batch, Record};
+use crate::record::{self, Batch, Record};
 use crate::sync::{Mutex, RwLock};
 use crate::ticket::Ticket;
 
@@ -105,7 +105,7 @@ impl MemoryLog {
     }
 
     fn submit_if(&self, expected: Option<Offset>, batch: Batch) -> Result<Ticket> {
-        batch.validate(&self.shared.limits)?;
+        record::validate(batch.records(), &self.shared.limits)?;
         let mut guard = self.shared.kept.write();
         let kept = guard.as_mut().ok_or(Error::Closed)?;
         let start = kept.end();

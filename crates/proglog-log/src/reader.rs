@@ -134,14 +134,14 @@ impl Reader {
 
     /// The records from `from` on; see [`Log::records`](crate::Log::records).
     pub fn records(&self, from: impl Into<Offset>) -> Records {
-        Records::new(Walk::new(self.clone(), from.into()))
+        Records::of_walk(Walk::new(self.clone(), from.into()))
     }
 
     /// The records from `from` on, and those still to come; see [`Log::follow`](crate::Log::follow).
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
         let mut walk = Walk::new(self.clone(), from.into());
         let changed = self.view.changed().clone();
-        Follow::new(move || walk.next().transpose(), &changed)
+        Follow::new(move || walk.next_now(), &changed)
     }
 
     /// The lowest offset that can be read (inclusive).

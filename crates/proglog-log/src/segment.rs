@@ -9,9 +9,9 @@ use bytes::Bytes;
 use proglog_store::{
     Boundary, Directory, Frame, Frames, OpenMode, Operation, Outcome, Position, Store,
 };
-use prost::Message;
 use quick_cache::sync::Cache;
 
+use crate::decode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{self, Entry, Index, PAGE_ENTRIES};
 use crate::label::Label;
@@ -305,13 +305,14 @@ impl OpenSegment {
     }
 
     /// The record in `payload`, which must have this offset.
+    #[inline]
     pub(crate) fn decode(
         &self,
         payload: Bytes,
         offset: Offset,
         position: Position,
     ) -> Result<Record> {
-        match Record::decode(payload) {
+        match decode::record(payload) {
             Ok(record) if record.offset == offset.get() => Ok(record),
             _ => Err(self.corrupt(offset, position, None)),
         }
@@ -431,7 +432,7 @@ impl OpenSegment {
     }
 
     fn number(&self, frame: &Frame) -> Option<u64> {
-        let offset = Record::decode(frame.payload.clone()).ok()?.offset;
+        let (offset, _) = decode::offset_and_size(&frame.payload).ok()?;
         offset.checked_sub(self.base.get())
     }
 
@@ -501,6 +502,7 @@ impl OpenSegment {
         }
     }
 
+    #[cold]
     pub(crate) fn corrupt(
         &self,
         offset: Offset,

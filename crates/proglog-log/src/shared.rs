@@ -4,17 +4,18 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-use proglog_store::{Boundary, Directory, Storage};
+use proglog_store::{Boundary, Directory, Position, Storage};
 
 use crate::checkpoint::{self, Checkpoint, CheckpointFile};
 use crate::clock::{Clock, SteadyClock};
 use crate::commit::Commit;
+use crate::encode::{Stored, Time};
 use crate::error::{Error, ErrorKind, Result, SegmentIdentity};
 use crate::label::Label;
 use crate::offset::Offset;
 use crate::options::{Durability, Options};
 use crate::reader::Reader;
-use crate::record::{Batch, Record, Stored};
+use crate::record::{self, Record};
 use crate::recovery::Recovery;
 use crate::segment::{OpenSegment, Segment};
 use crate::sync::{AtomicBool, Mutex, OnceLock};
@@ -25,8 +26,8 @@ use crate::view::{Place, View};
 pub(crate) const FRAME_OVERHEAD: u64 = 8;
 /// How much a buffered log appends before it has that synced in the background.
 const SYNC_SOON_BYTES: u64 = 8 << 20;
-/// What a store may put before a batch: a sync mark.
-const MARK_LEN: u64 = 32;
+/// How many records a log can measure in memory that it keeps: more take memory for a moment.
+const LENS_KEPT_MAX: usize = 1024;
 
 /// The state of an open log.
 ///
@@ -85,6 +86,15 @@ pub(crate) struct Writer {
     synced_soon: u64,
     /// How long the records of the batch at hand are: memory that is used again.
     lens: Vec<usize>,
+}
+
+/// What became of records that were appended.
+struct Appended {
+    offsets: Range<Offset>,
+    /// The end of the active segment.
+    end: Boundary,
+    /// Whether the index has a page to be written.
+    page_is_full: bool,
 }
 
 /// What it takes to put a log together.
@@ -172,9 +182,16 @@ impl Shared {
         drop(self.failure.set(failure.clone()));
     }
 
-    /// Appends `batch`; if `expected` is given, only where that is the next offset to be assigned.
-    pub(crate) fn submit(&self, batch: &Batch, expected: Option<Offset>) -> Result<Ticket> {
-        batch.validate(&self.options)?;
+    /// Appends one record and waits for its outcome.
+    pub(crate) fn append(&self, record: &Record) -> Result<Offset> {
+        let ticket = self.submit(std::slice::from_ref(record), None)?;
+        Ok(ticket.wait()?.start)
+    }
+
+    /// Appends `records` as a batch; if `expected` is given, only where that is the next offset to be
+    /// assigned.
+    pub(crate) fn submit(&self, records: &[Record], expected: Option<Offset>) -> Result<Ticket> {
+        record::validate(records, &self.options)?;
         let writer = &mut *self.writer.lock();
         self.check_appendable()?;
         if let Some(expected) = expected
@@ -183,23 +200,25 @@ impl Shared {
             let end = writer.next;
             return Err(Error::EndMoved { expected, end });
         }
-        if batch.is_empty() {
+        if records.is_empty() {
             return Ok(Ticket::ready(writer.next..writer.next));
         }
-        let appended_at = writer.clock.now();
-        let len = writer.measure(batch.records(), appended_at);
-        if writer.sealed || self.must_roll(writer, len) {
-            self.roll(writer)?;
-        }
-        let offsets = writer
-            .append(batch.records(), appended_at)
-            .map_err(|error| self.refuse(error))?;
+        let time = Time::new(writer.clock.now());
+        let lens = writer.measure(records, &time);
+        let appended = self.append_measured(writer, records, (&lens, &time));
+        writer.keep(lens);
+        let Appended {
+            offsets,
+            end,
+            page_is_full,
+        } = appended?;
         let active = &writer.active;
-        let end = active.store.end();
         let place = place(active, (offsets.end, end));
         if self.options.durability == Durability::Buffered {
             self.view.acknowledge(place);
-            active.index.write_full_pages(end.frames);
+            if page_is_full {
+                active.index.write_full_pages(end.frames);
+            }
             if end.position.get() - writer.synced_soon >= SYNC_SOON_BYTES {
                 writer.synced_soon = end.position.get();
                 self.sync_soon();
@@ -212,15 +231,36 @@ impl Shared {
         Ok(Ticket::pending(offsets, Arc::clone(&writer.group), driver))
     }
 
-    /// Whether a batch of `len` bytes, which was measured, has to go to the next segment: it would
-    /// make this one too long, or has a record that is too large for a segment made with smaller
-    /// limits. An empty segment may have marks, but the next one would have its name.
-    fn must_roll(&self, writer: &Writer, len: u64) -> bool {
-        let (active, store) = (&writer.active, &writer.active.store);
-        let too_long = store.len() + MARK_LEN + len > self.options.segment_bytes_max;
-        let payload_len_max = store.payload_len_max() as usize;
-        let too_large = writer.lens.iter().any(|len| *len > payload_len_max);
-        writer.next != active.base() && (too_long || too_large)
+    /// Appends `records`, which were measured, to the active segment or, where they do not go into it
+    /// any more, to the next one: they would make it too long, or one is too large for a segment made
+    /// with smaller limits. An empty segment takes them all, since the next one would have its name.
+    fn append_measured(
+        &self,
+        writer: &mut Writer,
+        records: &[Record],
+        measured: (&[usize], &Time),
+    ) -> Result<Appended> {
+        let (active, limit) = (&writer.active, self.options.segment_bytes_max);
+        let payload_len_max = active.store.payload_len_max() as usize;
+        let limit = if writer.next == active.base() {
+            Some(u64::MAX)
+        } else if measured.0.iter().any(|len| *len > payload_len_max) {
+            None
+        } else {
+            Some(limit)
+        };
+        if let Some(limit) = limit.filter(|_| !writer.sealed)
+            && let Some(appended) = writer
+                .append(records, measured, limit)
+                .map_err(|error| self.refuse(error))?
+        {
+            return Ok(appended);
+        }
+        self.roll(writer)?;
+        let appended = writer
+            .append(records, measured, u64::MAX)
+            .map_err(|error| self.refuse(error))?;
+        Ok(appended.expect("a segment without a limit takes all"))
     }
 
     /// Seals the active segment, unless it is sealed, and makes the next one.
@@ -391,32 +431,55 @@ impl Writer {
         Some(self.clock.last()).filter(|last| *last > 0)
     }
 
-    /// Prepares to append `records`: notes how long each will be in the store, with the offsets that
-    /// come next, and returns how many bytes of frames that makes.
-    fn measure(&mut self, records: &[Record], appended_at: i64) -> u64 {
-        let stored = stored(records, self.next, appended_at);
-        self.lens.clear();
-        self.lens.extend(stored.map(|record| record.len()));
-        self.lens
-            .iter()
-            .map(|len| *len as u64 + FRAME_OVERHEAD)
-            .sum()
+    /// How long each of `records` will be in the store, with the offsets that come next.
+    #[inline]
+    fn measure(&mut self, records: &[Record], time: &Time) -> Vec<usize> {
+        let mut lens = std::mem::take(&mut self.lens);
+        lens.clear();
+        lens.extend(stored(records, self.next, time).map(|record| record.len()));
+        lens
     }
 
-    /// Appends `records`, which were measured.
-    fn append(&mut self, records: &[Record], appended_at: i64) -> Result<Range<Offset>> {
-        let start = self.next;
-        let mut stored = stored(records, start, appended_at);
-        let appended = self.active.store.append_with(&self.lens, |_, mut slot| {
+    /// Keeps memory to measure the next batch with, if it is not too much.
+    #[inline]
+    fn keep(&mut self, lens: Vec<usize>) {
+        if lens.capacity() <= LENS_KEPT_MAX {
+            self.lens = lens;
+        }
+    }
+
+    /// Appends `records`, which were measured, unless the active segment would get longer than `limit`.
+    #[inline]
+    fn append(
+        &mut self,
+        records: &[Record],
+        (lens, time): (&[usize], &Time),
+        limit: u64,
+    ) -> Result<Option<Appended>> {
+        let (start, active) = (self.next, &self.active);
+        let mut stored = stored(records, start, time);
+        let limit = Position::new(limit);
+        let appended = active.store.append_within(limit, lens, |_, slot| {
             if let Some(record) = stored.next() {
-                record.encode(&mut slot);
+                record.encode(slot);
             }
         })?;
-        self.active
+        let Some(appended) = appended else {
+            return Ok(None);
+        };
+        let page_is_full = active
             .index
-            .push_batch(appended.position, &self.lens, FRAME_OVERHEAD);
+            .push_batch(appended.position, lens, FRAME_OVERHEAD);
         self.next = start.plus(records.len() as u64);
-        Ok(start..self.next)
+        let end = Boundary {
+            position: appended.position.plus(appended.bytes_written),
+            frames: self.next.since(active.base()),
+        };
+        Ok(Some(Appended {
+            offsets: start..self.next,
+            end,
+            page_is_full,
+        }))
     }
 }
 
@@ -430,7 +493,12 @@ pub(crate) fn place(segment: &OpenSegment, end: (Offset, Boundary)) -> Place {
 }
 
 /// `records` as they are stored from offset `start` on.
-fn stored(records: &[Record], start: Offset, appended_at: i64) -> impl Iterator<Item = Stored<'_>> {
+#[inline]
+fn stored<'a>(
+    records: &'a [Record],
+    start: Offset,
+    appended_at: &'a Time,
+) -> impl Iterator<Item = Stored<'a>> {
     let numbered = (start.get()..).map(Offset::new).zip(records);
     numbered.map(move |(offset, record)| Stored {
         record,

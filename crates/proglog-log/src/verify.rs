@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::iter::Walk;
 use crate::offset::Offset;
 use crate::reader::Reader;
-use crate::record;
 
 /// What reading all of a log found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,11 +58,12 @@ impl Reader {
         bytes: &mut u64,
     ) -> Result<Offset, (Offset, Error)> {
         let mut next = offsets.start;
-        for record in self.records(next) {
-            if next == offsets.end {
-                break;
+        let mut walk = Walk::new(self.clone(), next);
+        while next < offsets.end {
+            match walk.verify_next().map_err(|error| (next, error))? {
+                Some(size) => *bytes += size as u64,
+                None => break,
             }
-            *bytes += record::size(&record.map_err(|error| (next, error))?) as u64;
             next = next.plus(1);
         }
         Ok(next.max(offsets.end))

@@ -107,11 +107,16 @@ impl View {
         &self.changed
     }
 
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
+    }
+
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            Err(Error::Closed)
-        } else {
+        if self.is_open() {
             Ok(())
+        } else {
+            Err(Error::Closed)
         }
     }
 
@@ -220,13 +225,10 @@ impl View {
         }
     }
 
-    /// Whether `offset` is not below the start.
-    pub(crate) fn check_not_trimmed(&self, offset: Offset, visibility: Visibility) -> Result<()> {
-        if offset.get() >= self.start.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let Range { start, end } = self.range(visibility);
-        Err(Error::Trimmed { offset, start, end })
+    /// Whether `offset` is below the start.
+    #[inline]
+    pub(crate) fn is_trimmed(&self, offset: Offset) -> bool {
+        offset.get() < self.start.load(Ordering::Acquire)
     }
 
     /// The segment that has the record at `offset`, if it is readable.

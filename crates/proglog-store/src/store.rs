@@ -312,6 +312,22 @@ impl Store {
         self.inner.append(Filled(lens, fill))
     }
 
+    /// As [`Store::append_with`], but only if the batch, with a sync mark before it, ends at `limit` at
+    /// the latest; `None` if it would not, and then nothing was appended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`].
+    #[inline]
+    pub fn append_within(
+        &self,
+        limit: Position,
+        lens: &[usize],
+        fill: impl FnMut(usize, &mut [u8]),
+    ) -> Result<Option<Appended>> {
+        self.inner.append_within(limit, Filled(lens, fill))
+    }
+
     /// Reads the payload of the frame at `position`, verified. One read fetches as much as the frames
     /// read lately would have needed, up to 64 KiB; where this one is longer, a second read fetches
     /// the rest.

@@ -7,7 +7,7 @@ use crate::batch::{Batch, One, Payloads};
 use crate::buffers::Chunk;
 use crate::error::{Error, Operation, Result};
 use crate::fill::Fill;
-use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN};
+use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, MARK_FRAME_LEN};
 use crate::inner::{Inner, NOWHERE};
 use crate::position::{Boundary, Position};
 use crate::store::Appended;
@@ -45,7 +45,18 @@ impl Inner {
     }
 
     /// Appends payloads as a batch.
-    pub(crate) fn append(&self, mut payloads: impl Payloads) -> Result<Appended> {
+    pub(crate) fn append(&self, payloads: impl Payloads) -> Result<Appended> {
+        let appended = self.append_within(Position::new(u64::MAX), payloads)?;
+        Ok(appended.expect("nothing is beyond the last place"))
+    }
+
+    /// Appends payloads as a batch, unless it would end past `limit`.
+    #[inline]
+    pub(crate) fn append_within(
+        &self,
+        limit: Position,
+        mut payloads: impl Payloads,
+    ) -> Result<Option<Appended>> {
         let max = self.verifier.payload_len_max;
         let mut bytes = 0;
         for index in 0..payloads.count() {
@@ -58,25 +69,33 @@ impl Inner {
         let position = if bytes == 0 {
             let buffers = self.buffers.lock();
             self.check_appendable()?;
-            buffers.end().position
+            Some(buffers.end().position)
         } else {
-            self.append_bytes(&mut payloads, bytes)?
+            self.append_bytes(limit, &mut payloads, bytes)?
         };
-        Ok(Appended {
+        Ok(position.map(|position| Appended {
             bytes_written: bytes as u64,
             position,
-        })
+        }))
     }
 
-    /// Appends a batch of so many bytes, and returns where it starts.
-    fn append_bytes(&self, payloads: &mut impl Payloads, bytes: usize) -> Result<Position> {
+    /// Appends a batch of so many bytes, and returns where it starts, unless it would end past `limit`.
+    fn append_bytes(
+        &self,
+        limit: Position,
+        payloads: &mut impl Payloads,
+        bytes: usize,
+    ) -> Result<Option<Position>> {
         loop {
             let mut buffers = self.buffers.lock();
             // Checked under the lock: whoever seals the store takes it afterwards.
             self.check_appendable()?;
+            if buffers.end().position.plus((MARK_FRAME_LEN + bytes) as u64) > limit {
+                return Ok(None);
+            }
             if !buffers.can_hold(bytes) {
                 drop(buffers);
-                return self.append_past(payloads);
+                return self.append_past(payloads).map(Some);
             }
             if buffers.has_room(bytes) {
                 let mut batch = buffers.start_batch();
@@ -86,7 +105,7 @@ impl Inner {
                     .finish()
                     .map_err(|error| Error::io(Operation::Write, &self.name, error))?;
                 buffers.finish(frames);
-                return Ok(position);
+                return Ok(Some(position));
             }
             drop(buffers);
             // Or waits for whoever writes past the buffer.

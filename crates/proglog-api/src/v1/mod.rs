@@ -22,6 +22,7 @@ impl Record {
     ///     .with_timestamp(1_700_000_000_000_000);
     /// assert_eq!(record.key(), b"account-7");
     /// ```
+    #[inline]
     pub fn new(value: impl Into<Bytes>) -> Self {
         Self {
             value: value.into(),
@@ -75,6 +76,7 @@ impl Record {
 
 /// A record of this value alone, which is not copied.
 impl From<Bytes> for Record {
+    #[inline]
     fn from(value: Bytes) -> Self {
         Self::new(value)
     }
@@ -82,6 +84,7 @@ impl From<Bytes> for Record {
 
 /// A record of this value alone, which is not copied.
 impl From<Vec<u8>> for Record {
+    #[inline]
     fn from(value: Vec<u8>) -> Self {
         Self::new(value)
     }
@@ -89,6 +92,7 @@ impl From<Vec<u8>> for Record {
 
 /// A record of this value alone, which is not copied.
 impl From<String> for Record {
+    #[inline]
     fn from(value: String) -> Self {
         Self::new(value)
     }
@@ -96,6 +100,7 @@ impl From<String> for Record {
 
 /// A record of a copy of this value alone.
 impl From<&[u8]> for Record {
+    #[inline]
     fn from(value: &[u8]) -> Self {
         Self::new(Bytes::copy_from_slice(value))
     }
@@ -103,6 +108,7 @@ impl From<&[u8]> for Record {
 
 /// A record of a copy of this value alone, so that `b"literals"` do.
 impl<const N: usize> From<&[u8; N]> for Record {
+    #[inline]
     fn from(value: &[u8; N]) -> Self {
         Self::from(value.as_slice())
     }
@@ -110,6 +116,7 @@ impl<const N: usize> From<&[u8; N]> for Record {
 
 /// A record of a copy of this value alone.
 impl From<&str> for Record {
+    #[inline]
     fn from(value: &str) -> Self {
         Self::from(value.as_bytes())
     }

@@ -1,0 +1,264 @@
+//! Reading a record out of a frame.
+//!
+//! A record is the protobuf message [`Record`], and prost is what tells its meaning. But nearly all have
+//! a value and what the log adds to it, in the order in which the log writes them, and those are read
+//! here by hand: in place, without a copy, and without counting one more reference to their block.
+//! Whatever looks different is left to prost.
+
+use std::ops::Range;
+
+use byteorder::{ByteOrder, LittleEndian};
+use bytes::{Buf, Bytes};
+use prost::{DecodeError, Message};
+
+use crate::record::{self, Record};
+
+/// The tags of the fields: each the field's number, and how it is encoded.
+const VALUE: u8 = 1 << 3 | 2;
+const OFFSET: u8 = 2 << 3;
+const TIMESTAMP: u8 = 5 << 3;
+const TIME: u8 = 6 << 3;
+
+/// The record in `payload`.
+#[inline]
+pub(crate) fn record(payload: Bytes) -> Result<Record, DecodeError> {
+    match Plain::of(&payload) {
+        Some(plain) => Ok(plain.record(payload)),
+        None => Record::decode(payload),
+    }
+}
+
+/// The offset of the record in `payload`, and its [size](record::size).
+#[inline]
+pub(crate) fn offset_and_size(payload: &[u8]) -> Result<(u64, usize), DecodeError> {
+    match Plain::of(payload) {
+        Some(plain) => Ok((plain.offset, plain.value.len())),
+        None => whole(payload),
+    }
+}
+
+#[cold]
+fn whole(payload: &[u8]) -> Result<(u64, usize), DecodeError> {
+    let record = Record::decode(payload)?;
+    Ok((record.offset, record::size(&record)))
+}
+
+/// A record that has no key and no headers, and whose fields are in order.
+pub(crate) struct Plain {
+    /// Where the value is.
+    value: Range<usize>,
+    pub(crate) offset: u64,
+    timestamp: Option<i64>,
+    appended_at: i64,
+}
+
+impl Plain {
+    /// The record in `payload`, if it looks like that.
+    #[inline]
+    pub(crate) fn of(payload: &[u8]) -> Option<Self> {
+        let mut fields = Fields { payload, at: 0 };
+        let value = if fields.skip_tag(VALUE) {
+            let len = usize::try_from(fields.varint()?).ok()?;
+            let start = fields.at;
+            fields.at = start.checked_add(len).filter(|end| *end <= payload.len())?;
+            start..fields.at
+        } else {
+            0..0
+        };
+        let offset = if fields.skip_tag(OFFSET) {
+            fields.varint()?
+        } else {
+            0
+        };
+        let timestamp = if fields.skip_tag(TIMESTAMP) {
+            Some(fields.varint()?.cast_signed())
+        } else {
+            None
+        };
+        let appended_at = if fields.skip_tag(TIME) {
+            fields.varint()?.cast_signed()
+        } else {
+            0
+        };
+        (fields.at == payload.len()).then_some(Self {
+            value,
+            offset,
+            timestamp,
+            appended_at,
+        })
+    }
+
+    /// The record, of which this was found in `payload`.
+    #[inline]
+    pub(crate) fn record(self, mut payload: Bytes) -> Record {
+        let Range { start, end } = self.value;
+        let value = if start == end {
+            // It keeps no block in memory.
+            Bytes::new()
+        } else {
+            payload.truncate(end);
+            payload.advance(start);
+            payload
+        };
+        Record {
+            value,
+            offset: self.offset,
+            timestamp: self.timestamp,
+            appended_at: self.appended_at,
+            key: None,
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// A walk over the fields of a message.
+struct Fields<'a> {
+    payload: &'a [u8],
+    at: usize,
+}
+
+impl Fields<'_> {
+    /// Whether a field with this tag comes next; if so, goes on to what it holds.
+    #[inline]
+    fn skip_tag(&mut self, tag: u8) -> bool {
+        let comes = self.payload.get(self.at) == Some(&tag);
+        self.at += usize::from(comes);
+        comes
+    }
+
+    /// The number that comes next, if it has at most nine bytes: with the tenth comes the question
+    /// whether it is too large.
+    #[inline]
+    fn varint(&mut self) -> Option<u64> {
+        let bytes = self.payload.get(self.at..)?;
+        if let Some(eight) = bytes.first_chunk::<8>() {
+            let eight = LittleEndian::read_u64(eight);
+            let ends = !eight & (0x80 * EACH_BYTE);
+            if ends != 0 {
+                self.at += ends.trailing_zeros() as usize / 8 + 1;
+                let up_to_the_first = ends ^ (ends - 1);
+                return Some(without_top_bits(eight & up_to_the_first));
+            }
+        }
+        let mut number = 0;
+        for (index, byte) in bytes.iter().take(9).enumerate() {
+            number |= u64::from(byte & 0x7f) << (7 * index);
+            if byte & 0x80 == 0 {
+                self.at += index + 1;
+                return Some(number);
+            }
+        }
+        None
+    }
+}
+
+const EACH_BYTE: u64 = 0x0101_0101_0101_0101;
+
+/// The lower seven bits of each byte of `bytes`, one behind the other.
+#[inline]
+fn without_top_bits(bytes: u64) -> u64 {
+    let bits = bytes & (0x7f * EACH_BYTE);
+    let bits = (bits & 0x007f_007f_007f_007f) | ((bits & 0x7f00_7f00_7f00_7f00) >> 1);
+    let bits = (bits & 0x0000_3fff_0000_3fff) | ((bits & 0x3fff_0000_3fff_0000) >> 2);
+    (bits & 0x0fff_ffff) | ((bits & 0x0fff_ffff_0000_0000) >> 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Fields of a record, each of them anything, in any order, as often as they like.
+    fn fields() -> impl Strategy<Value = Vec<u8>> {
+        let number = prop_oneof![
+            any::<u64>().prop_map(|number| {
+                let mut bytes = Vec::new();
+                prost::encoding::encode_varint(number, &mut bytes);
+                bytes
+            }),
+            // Longer than it has to be, or too long.
+            prop::collection::vec(0x80..=0xff_u8, 0..12).prop_map(|mut bytes| {
+                bytes.push(1);
+                bytes
+            }),
+        ];
+        let numbers = (
+            prop::sample::select(vec![OFFSET, TIMESTAMP, TIME, 9 << 3]),
+            number,
+        );
+        let bytes = prop::collection::vec(any::<u8>(), 0..200);
+        let lens = (
+            prop::sample::select(vec![VALUE, 7 << 3 | 2, 8 << 3 | 2]),
+            bytes,
+        );
+        let field = prop_oneof![
+            numbers.prop_map(|(tag, number)| [vec![tag], number].concat()),
+            lens.prop_map(|(tag, bytes)| {
+                let mut field = vec![tag];
+                prost::encoding::encode_varint(bytes.len() as u64, &mut field);
+                [field, bytes].concat()
+            }),
+        ];
+        prop::collection::vec(field, 0..5).prop_map(|fields| fields.concat())
+    }
+
+    fn records() -> impl Strategy<Value = Vec<u8>> {
+        let value = prop::collection::vec(any::<u8>(), 0..300);
+        let key = prop::option::of(prop::collection::vec(any::<u8>(), 0..9));
+        let timestamp = prop::option::of(any::<i64>());
+        (value, key, timestamp, any::<u64>(), any::<i64>(), 0..3).prop_map(
+            |(value, key, timestamp, offset, appended_at, headers)| {
+                let mut record = Record::new(value);
+                record.key = key.map(Bytes::from);
+                for _ in 0..headers / 2 {
+                    record = record.with_header("name", "value");
+                }
+                let offset = offset >> (offset % 64);
+                record = Record {
+                    offset,
+                    timestamp,
+                    appended_at,
+                    ..record
+                };
+                record.encode_to_vec()
+            },
+        )
+    }
+
+    fn payloads() -> impl Strategy<Value = Vec<u8>> {
+        let cut = (records(), any::<prop::sample::Index>())
+            .prop_map(|(bytes, at)| bytes[..at.index(bytes.len() + 1)].to_vec());
+        let noise = prop::collection::vec(any::<u8>(), 0..40);
+        prop_oneof![4 => records(), 4 => fields(), 2 => cut, 1 => noise]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn any_payload_is_read_as_prost_reads_it(payload in payloads()) {
+            let expected = Record::decode(&*payload);
+            prop_assert_eq!(&record(Bytes::from(payload.clone())), &expected);
+            let expected = expected.map(|record| (record.offset, record::size(&record)));
+            prop_assert_eq!(offset_and_size(&payload), expected);
+        }
+    }
+
+    #[test]
+    fn the_common_shape_is_read_by_hand() {
+        for timestamp in [None, Some(-1), Some(1)] {
+            let record = Record {
+                value: Bytes::from(vec![7; 1000]),
+                offset: 300,
+                timestamp,
+                appended_at: 1_700_000_000_000_000,
+                key: None,
+                headers: Vec::new(),
+            };
+            // A negative number has ten bytes, and is prost's.
+            let plain = Plain::of(&record.encode_to_vec());
+            assert_eq!(plain.is_some(), timestamp != Some(-1));
+        }
+    }
+}
