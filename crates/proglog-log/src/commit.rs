@@ -147,7 +147,9 @@ impl Shared {
             Commit::Flush => self.sync_later(),
             Commit::Sync => self.write_checkpoint_if_due(&closed.segment),
         }
-        self.rest_when_idle(closed.end.1);
+        if closed.start != closed.end {
+            self.rest_when_idle(closed.end.1);
+        }
         Ok(())
     }
 
@@ -197,7 +199,7 @@ impl Shared {
                 segment.index.truncate(start.1.frames);
                 writer.next = start.0;
                 writer.group_start = start;
-                self.view.append(place(&segment, start));
+                self.view.take_back(place(&segment, start));
                 group.settle(Err(error.clone()));
                 behind.settle(Err(Error::GivenUp {
                     source: Arc::new(error.clone()),
@@ -285,14 +287,15 @@ impl Shared {
             let Some(shared) = this.upgrade() else {
                 return;
             };
+            // Before the look: an append that the look does not see asks for another.
+            shared.rest_scheduled.store(false, Ordering::SeqCst);
             let store = shared.writer.lock().active.store.clone();
             let now = store.end();
             if now != end {
-                return shared.look_whether_idle(now);
+                return shared.rest_when_idle(now);
             }
-            shared.rest_scheduled.store(false, Ordering::Release);
             // What cannot be synced or marked now is with the next append.
-            if shared.sync_behind().is_ok() && store.recovery_point() == now {
+            if shared.commit(Commit::Sync).is_ok() && store.recovery_point() == now {
                 drop(store.mark());
             }
         });

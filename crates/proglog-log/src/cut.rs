@@ -204,46 +204,52 @@ impl Shared {
 
     fn start_cut(&self, writer: &mut Writer, cut: &Checkpoint) -> Result<()> {
         self.checkpoint.lock().write_twice(cut)?;
-        // What it holds is on the device already, or is dropped.
-        drop(writer.active.store.close());
         let segments = self.view.segments();
-        let mut bases = Vec::new();
-        for segment in segments.iter() {
-            segment.release();
-            bases.push(segment.base());
-        }
+        let mut bases = segments
+            .iter()
+            .map(|segment| segment.base())
+            .collect::<Vec<_>>();
         if writer.sealed {
             // A roll may have failed to make this one after all.
             bases.push(writer.next);
         }
-        let left = drop_segments(&*self.directory, cut, bases)?;
-        let kept = segments
-            .iter()
-            .filter(|segment| left.contains(&segment.base()));
-        let kept = kept
-            .map(|segment| self.after_cut(segment, cut))
-            .collect::<Result<Vec<_>>>()?;
         (writer.next, writer.sealed) = (cut.cut_offset(), true);
-        self.view.cut(
-            kept,
-            cut.start,
-            Place {
-                end: writer.next,
-                base: cut.segment_base,
-                position: cut.recovery_point.position,
-            },
-        );
+        // Before any file is touched, so that nobody begins to read what goes. Who is reading it goes on
+        // in the files that are open, and is told of the cut with the next record.
+        let cut_segment = self.show_cut(&segments, cut);
+        // What it holds is on the device already, or is dropped.
+        writer.active.store.release()?;
+        for segment in segments.iter().filter(|segment| cut.drops(segment.base())) {
+            segment.release();
+        }
+        drop_segments(&*self.directory, cut, bases)?;
+        if let Some(segment) = cut_segment {
+            // It may have been opened before it was cut.
+            segment.release();
+            segment.check_index(cut.recovery_point.frames)?;
+        }
         Ok(())
     }
 
-    /// What is left of `segment`, with an index of just that.
-    fn after_cut(&self, segment: &Arc<Segment>, cut: &Checkpoint) -> Result<Arc<Segment>> {
-        if segment.base() != cut.segment_base {
-            return Ok(Arc::clone(segment));
-        }
-        let segment = Segment::sealed(Arc::clone(&self.directory), segment.base());
-        segment.check_index(cut.recovery_point.frames)?;
-        Ok(Arc::new(segment))
+    /// Lets readers see what the cut leaves of `segments`. Returns the one that is cut itself, if one is:
+    /// it is another from here on, with nothing of it in memory.
+    fn show_cut(&self, segments: &[Arc<Segment>], cut: &Checkpoint) -> Option<Arc<Segment>> {
+        let mut kept = segments.to_vec();
+        kept.retain(|segment| !cut.drops(segment.base()));
+        let last = kept
+            .last_mut()
+            .filter(|last| last.base() == cut.segment_base);
+        let cut_segment = last.map(|last| {
+            *last = Arc::new(Segment::sealed(Arc::clone(&self.directory), last.base()));
+            Arc::clone(last)
+        });
+        let end = Place {
+            end: cut.cut_offset(),
+            base: cut.segment_base,
+            position: cut.recovery_point.position,
+        };
+        self.view.cut(kept, cut.start, end);
+        cut_segment
     }
 
     /// Notes that the log is cut no more, once its new segment, with base offset `base`, is there.

@@ -31,6 +31,8 @@ struct Run {
     frames: Frames,
     /// The offset behind the last of them.
     end: Offset,
+    /// The state of the view when they were found.
+    state: u64,
 }
 
 impl Walk {
@@ -102,8 +104,9 @@ impl Walk {
     #[inline]
     fn is_in_run(&self) -> bool {
         let view = self.reader.view();
-        self.run.as_ref().is_some_and(|run| self.next < run.end)
-            && view.is_open()
+        self.run
+            .as_ref()
+            .is_some_and(|run| self.next < run.end && run.state == view.state())
             && !view.is_trimmed(self.next)
     }
 
@@ -165,6 +168,7 @@ impl Walk {
 
     fn find_run(&self, offset: Offset) -> Result<Option<Run>> {
         let (view, visibility) = (self.reader.view(), self.reader.visibility());
+        let state = view.state();
         if view.check_readable(offset, visibility)? == Readable::End {
             return Ok(None);
         }
@@ -182,6 +186,7 @@ impl Walk {
                 segment,
                 frames,
                 end,
+                state,
             })
         });
         run.map(Some)

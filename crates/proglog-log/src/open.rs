@@ -186,7 +186,7 @@ pub(crate) fn check_is_log(names: &[String]) -> Result<()> {
     let is_log = |name: &String| name == CHECKPOINT || names::parse_store(name).is_some();
     match names.iter().find(|name| !names::may_precede_log(name)) {
         Some(found) if !names.iter().any(is_log) => Err(Error::NotALog {
-            found: found.clone(),
+            found: Some(found.clone()),
         }),
         _ => Ok(()),
     }

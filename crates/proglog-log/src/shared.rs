@@ -227,6 +227,7 @@ impl Shared {
             return Ok(Ticket::ready(offsets));
         }
         self.view.append(place);
+        self.rest_when_idle(end);
         let driver = self.this.upgrade().expect("whoever appends holds the log");
         Ok(Ticket::pending(offsets, Arc::clone(&writer.group), driver))
     }
@@ -334,6 +335,19 @@ impl Shared {
     /// Notes that the segment with base offset `base` is durable up to `recovery_point`.
     pub(crate) fn write_checkpoint(&self, base: Offset, recovery_point: Boundary) -> Result<()> {
         let mut file = self.checkpoint.lock();
+        // Under the lock: closing waits for it before others may open the log.
+        if self.view.is_open() {
+            Self::write_checkpoint_to(&mut file, base, recovery_point)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn write_checkpoint_to(
+        file: &mut CheckpointFile,
+        base: Offset,
+        recovery_point: Boundary,
+    ) -> Result<()> {
         let current = file.current();
         if current.cut {
             // It says what is to go, until that is gone.
@@ -375,7 +389,9 @@ impl Shared {
     pub(crate) fn publish(&self, end: Offset) -> Result<()> {
         self.view.check_open()?;
         let offset = end;
-        let (start, end) = (self.reader.start_offset(), self.writer.lock().next);
+        // Held, so that what is appended there is not taken back in between.
+        let writer = self.writer.lock();
+        let (start, end) = (self.reader.start_offset(), writer.next);
         if offset > end {
             return Err(Error::OutOfRange { offset, start, end });
         }
@@ -391,6 +407,8 @@ impl Shared {
     pub(crate) fn close(&self) -> Result<()> {
         // Held to the end: who closes a log that is being closed waits until it is.
         let mut lock = self.lock.lock();
+        // Who is trimming the log is done with its files before others may open it.
+        let _trimming = self.trimming.lock();
         {
             // Appends check it under this lock.
             let _writer = self.writer.lock();
@@ -414,14 +432,15 @@ impl Shared {
         let writer = self.writer.lock();
         let active = &writer.active;
         let closed = active.store.close();
-        if closed.is_ok() {
+        if closed.is_ok() && !writer.sealed {
             active.index.write_all(false);
         }
         for segment in self.view.segments().iter() {
             segment.release();
         }
         closed?;
-        self.write_checkpoint(active.base(), active.store.recovery_point())
+        let end = active.store.recovery_point();
+        Self::write_checkpoint_to(&mut self.checkpoint.lock(), active.base(), end)
     }
 }
 

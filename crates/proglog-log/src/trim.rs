@@ -44,6 +44,16 @@ impl Shared {
             if !is_durable {
                 // Or else the log might end below its start after a crash.
                 self.commit(Commit::Sync)?;
+                // What was appended there may have been given up.
+                let range = self.view.range(Visibility::Acknowledged);
+                if start > range.end {
+                    let std::ops::Range { start: from, end } = range;
+                    return Err(Error::OutOfRange {
+                        offset: start,
+                        start: from,
+                        end,
+                    });
+                }
             }
             if self.trim_all(start)? {
                 return Ok(());

@@ -231,7 +231,8 @@ impl Store {
         self.inner.verifier.payload_len_max
     }
 
-    /// The end of the data (exclusive), with what is only buffered: never the end of the file.
+    /// The end of the data (exclusive), with what is only buffered: never the end of the file. Of a store
+    /// that was opened [sealed](Store::open_sealed_in) only the position is known, and no frame is counted.
     #[must_use]
     pub fn end(&self) -> Boundary {
         self.inner.buffers.lock().end()
@@ -454,6 +455,17 @@ impl Store {
     pub fn seal(&self) -> Result<()> {
         self.inner.check_open()?;
         self.inner.seal()
+    }
+
+    /// Takes no more appends and gives up the lock, and goes on reading what is in the file: for an owner
+    /// that is about to [cut](Store::cut_in) or remove it under the hands of its readers. What was
+    /// appended and not synced is left where it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file system cannot unlock.
+    pub fn release(&self) -> Result<()> {
+        self.inner.release()
     }
 
     /// Seals the store and gives up its lock, so that it can be opened again. Every operation on

@@ -555,6 +555,9 @@ impl Run {
         self.history.cutting(wanted);
         match cut(log, wanted) {
             _ if self.disk.has_crashed() => {}
+            Ok(()) if log.end_offset().get() != wanted.end => {
+                return Err(format!("{wanted:?} left the end at {}", log.end_offset()));
+            }
             Ok(()) => self.history.was_cut(),
             Err(error) => {
                 if is_poisoned(log) {
