@@ -20,7 +20,8 @@ pub enum Durability {
     Interval(Duration),
     /// Once it is in the process's own memory: the end of the process may take what is buffered
     /// (at most 512 KiB), a power loss all since the last roll or [`sync`](crate::Log::sync).
-    /// Readers see a record at once.
+    /// Readers see a record at once. The time at which it says that it was appended may be a few
+    /// milliseconds early: reading the clock exactly would take longer than the rest.
     Buffered,
 }
 
