@@ -58,7 +58,7 @@ impl Drop for Lead<'_> {
     /// Wakes one that waits for the open group, to lead it. The writer's lock must not be held.
     fn drop(&mut self) {
         self.lead.take();
-        self.shared.writer.lock().group.wake_one();
+        self.shared.writer.lock().group.call_one();
     }
 }
 

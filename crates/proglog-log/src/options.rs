@@ -21,7 +21,9 @@ pub enum Durability {
     /// Once it is in the process's own memory: the end of the process may take what is buffered
     /// (at most 512 KiB), a power loss all since the last [`sync`](crate::Log::sync). The log syncs by
     /// itself in the background, after every 8 MiB and when it is [idle](Options::idle_after), and
-    /// whenever a segment is full. Readers see a record at once.
+    /// whenever a segment is full. Readers see a record at once. The time at which
+    /// it says that it was appended may be a few milliseconds early: reading the clock exactly would take
+    /// longer than the rest.
     Buffered,
 }
 

@@ -134,7 +134,10 @@ impl Shared {
             group: Group::new(),
             group_start: (end, boundary),
             sealed: false,
-            clock: Clock::after(parts.last_appended_at),
+            clock: Clock::after(
+                parts.last_appended_at,
+                options.durability == Durability::Buffered,
+            ),
             synced_soon: boundary.position.get(),
             lens: Vec::new(),
         };

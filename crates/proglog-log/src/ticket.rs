@@ -7,12 +7,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use event_listener::{Event, EventListener, Listener};
+use event_listener::{Event, EventListener};
 
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::runtime;
-use crate::sync::{Mutex, OnceLock};
+use crate::sync::{Mutex, OnceLock, crowd};
 
 /// Appends that were submitted and whose outcome may be open.
 ///
@@ -36,8 +36,10 @@ struct Pending {
 /// Appends that share an outcome: they become durable by one sync, or fail by one failure.
 pub(crate) struct Group {
     outcome: OnceLock<Result<()>>,
+    /// Whether one of the threads that wait is called to take the lead.
+    called: crowd::Mutex<bool>,
     /// Wakes threads that wait: for the outcome, or to take the lead.
-    threads: Event,
+    threads: crowd::Condvar,
     /// Wakes futures. They do not lead, so a future that is never polled again holds up nobody.
     futures: Event,
     callbacks: Mutex<Vec<Callback>>,
@@ -48,7 +50,7 @@ type Callback = Box<dyn FnOnce(Result<()>) + Send>;
 /// What brings open groups to their outcome: the log.
 pub(crate) trait Driver: Send + Sync {
     /// Tries to bring the open groups to their outcome, on this thread. Returns at once if another
-    /// thread is at it: that one notifies a listener of `group` when it is done.
+    /// thread is at it: that one settles `group`, or calls one that waits for it, when it is done.
     fn drive(&self, group: &Group);
 
     /// Sees to it that the open groups are brought to their outcome in the background.
@@ -59,7 +61,8 @@ impl Group {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             outcome: OnceLock::new(),
-            threads: Event::new(),
+            called: crowd::Mutex::new(false),
+            threads: crowd::Condvar::new(),
             futures: Event::new(),
             callbacks: Mutex::new(Vec::new()),
         })
@@ -71,7 +74,9 @@ impl Group {
         if self.outcome.set(outcome.clone()).is_err() {
             return;
         }
-        self.threads.notify(usize::MAX);
+        // Whoever saw no outcome under this lock sleeps by now.
+        drop(self.lock_called());
+        self.threads.notify_all();
         self.futures.notify(usize::MAX);
         let callbacks = std::mem::take(&mut *self.callbacks.lock());
         if !callbacks.is_empty() {
@@ -88,25 +93,36 @@ impl Group {
         self.outcome.get().is_some()
     }
 
-    /// Wakes one that waits, to take the lead.
-    pub(crate) fn wake_one(&self) {
-        self.threads.notify_additional(1);
+    /// Calls one that waits, or comes to wait, to take the lead.
+    pub(crate) fn call_one(&self) {
+        *self.lock_called() = true;
+        self.threads.notify_one();
     }
 
     fn wait(&self, driver: &dyn Driver) -> Result<()> {
+        if let Some(outcome) = self.outcome.get() {
+            return outcome.clone();
+        }
         loop {
-            if let Some(outcome) = self.outcome.get() {
-                return outcome.clone();
-            }
-            let listener = self.threads.listen();
-            if self.is_complete() {
-                continue;
-            }
             driver.drive(self);
-            if !self.is_complete() {
-                listener.wait();
+            let mut called = self.lock_called();
+            loop {
+                if let Some(outcome) = self.outcome.get() {
+                    return outcome.clone();
+                }
+                if std::mem::take(&mut *called) {
+                    break;
+                }
+                let woken = self.threads.wait(called);
+                called = woken.unwrap_or_else(crowd::PoisonError::into_inner);
             }
         }
+    }
+
+    fn lock_called(&self) -> crowd::MutexGuard<'_, bool> {
+        self.called
+            .lock()
+            .unwrap_or_else(crowd::PoisonError::into_inner)
     }
 
     fn add_callback(&self, callback: Callback) {

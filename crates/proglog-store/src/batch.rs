@@ -64,6 +64,7 @@ impl<F: FnMut(usize, &mut [u8])> Payloads for Filled<'_, F> {
         self.0[index]
     }
 
+    #[inline]
     fn push(&mut self, index: usize, kind: Kind, batch: &mut Batch<'_>) {
         batch.push_with(kind, self.0[index], |slot| (self.1)(index, slot));
     }
@@ -94,6 +95,7 @@ struct BatchFile<'a> {
 
 impl<'a> Batch<'a> {
     /// A batch at the end of `bytes`, which start at `bytes_start` and have room for all of it.
+    #[inline]
     pub(crate) fn in_memory(salt: u64, bytes_start: Position, bytes: &'a mut Vec<u8>) -> Self {
         Self {
             salt,
@@ -128,6 +130,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Puts in all payloads.
+    #[inline]
     pub(crate) fn push_all(&mut self, payloads: &mut impl Payloads) {
         for index in 0..payloads.count() {
             let last = index + 1 == payloads.count();
@@ -207,6 +210,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     ///
     /// What the file system said, where the batch was to be in the file.
+    #[inline]
     pub(crate) fn finish(mut self) -> io::Result<(u64, Position)> {
         if let Some(mut file) = self.file.take() {
             self.bytes_start = file.write(self.bytes_start, self.bytes);

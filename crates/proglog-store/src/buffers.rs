@@ -62,6 +62,7 @@ impl Buffers {
         }
     }
 
+    #[inline]
     pub(crate) fn end(&self) -> Boundary {
         let position = self.active_start.plus(self.active.len() as u64);
         Boundary {
@@ -91,11 +92,13 @@ impl Buffers {
     }
 
     /// Whether the buffer, when it is empty, can hold a batch of so many bytes.
+    #[inline]
     pub(crate) fn can_hold(&self, len: usize) -> bool {
         len.saturating_add(MARKS_LEN_MAX) <= self.capacity
     }
 
     /// Whether a batch of so many bytes, which the buffer can hold, can be put in now.
+    #[inline]
     pub(crate) fn has_room(&self, len: usize) -> bool {
         !self.passing && self.can_hold(self.active.len().saturating_add(len))
     }
@@ -128,6 +131,7 @@ impl Buffers {
 
     /// Starts a batch of data frames, for which there is room. It counts, and stays, once
     /// [`Buffers::finish`] is told that it is whole.
+    #[inline]
     pub(crate) fn start_batch(&mut self) -> Batch<'_> {
         if self.active.is_empty() {
             self.push_mark_if_due();
@@ -137,11 +141,13 @@ impl Buffers {
     }
 
     /// Counts the frames of a batch that is whole.
+    #[inline]
     pub(crate) fn finish(&mut self, frames: u64) {
         self.frames += frames;
         self.room = self.capacity.saturating_sub(MARK_FRAME_LEN);
     }
 
+    #[inline]
     fn reserve(&mut self) {
         if self.active.capacity() == 0 {
             self.active.reserve_exact(self.capacity);
@@ -151,6 +157,7 @@ impl Buffers {
     /// Appends a mark that claims what is synced, unless the newest one claims as much. A write
     /// that follows a sync carries one so: at its start, or at its end where the sync was not over
     /// when it was begun.
+    #[inline]
     pub(crate) fn push_mark_if_due(&mut self) {
         if self.synced > self.marked {
             self.push_mark(self.synced);

@@ -80,6 +80,7 @@ impl Inner {
     }
 
     /// Appends a batch of so many bytes, and returns where it starts, unless it would end past `limit`.
+    #[inline]
     fn append_bytes(
         &self,
         limit: Position,
