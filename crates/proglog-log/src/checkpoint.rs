@@ -250,6 +250,11 @@ impl CheckpointFile {
         })
     }
 
+    /// The number of what counts: another after each write.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// What counts.
     pub(crate) fn current(&self) -> &Checkpoint {
         &self.current

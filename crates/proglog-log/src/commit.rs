@@ -145,7 +145,8 @@ impl Shared {
         closed.segment.index.write_full_pages(closed.end.1.frames);
         match commit {
             Commit::Flush => self.sync_later(),
-            Commit::Sync => self.write_checkpoint_if_due(&closed.segment),
+            // Who has the lead knows that the log is not cut meanwhile.
+            Commit::Sync => self.write_checkpoint_if_due(&closed.segment, self.view.state()),
         }
         if closed.start != closed.end {
             self.rest_when_idle(closed.end.1);
@@ -247,8 +248,11 @@ impl Shared {
     /// Syncs what is acknowledged in the active segment, without the lead: appends and their
     /// acknowledgements go on meanwhile.
     fn sync_behind(&self) -> Result<()> {
-        let segment = Arc::clone(&self.writer.lock().active);
-        let acknowledged = self.view.acknowledged();
+        let (segment, acknowledged, state) = {
+            let writer = self.writer.lock();
+            let segment = Arc::clone(&writer.active);
+            (segment, self.view.acknowledged(), self.view.state())
+        };
         if acknowledged.base != segment.base() {
             // It was made just now.
             return Ok(());
@@ -265,7 +269,7 @@ impl Shared {
             }
             return Err(error);
         }
-        self.write_checkpoint_if_due(&segment);
+        self.write_checkpoint_if_due(&segment, state);
         Ok(())
     }
 
@@ -303,7 +307,8 @@ impl Shared {
         });
     }
 
-    fn write_checkpoint_if_due(&self, segment: &OpenSegment) {
+    /// `state` is that of the view when this was the active segment.
+    fn write_checkpoint_if_due(&self, segment: &OpenSegment, state: u64) {
         let point = segment.store.recovery_point();
         let last = self.checkpoint.lock().current().clone();
         let appended = point
@@ -312,7 +317,7 @@ impl Shared {
             .saturating_sub(last.recovery_point.position.get());
         if last.segment_base != segment.base() || appended >= CHECKPOINT_BYTES {
             // It may lag behind: what matters is in the segments.
-            drop(self.write_checkpoint(segment.base(), point));
+            drop(self.write_checkpoint(segment.base(), point, state));
         }
     }
 }

@@ -82,6 +82,14 @@ pub enum Error {
         /// The next offset to be assigned.
         end: Offset,
     },
+    /// There are no offsets left for the batch. Nothing was appended.
+    #[error("a batch of {records} records at offset {next} goes past the last offset")]
+    OffsetsExhausted {
+        /// The next offset to be assigned.
+        next: Offset,
+        /// How many records there are.
+        records: usize,
+    },
     /// The application's data does not fit in the checkpoint. Nothing was changed.
     #[error("application data of {len} bytes is larger than {max}")]
     ApplicationDataTooLarge {
@@ -228,6 +236,7 @@ impl Error {
             Self::NotALog { .. } => ErrorKind::NotALog,
             Self::Options(_) | Self::ResetBelowEnd { .. } => ErrorKind::InvalidInput,
             Self::Store(error) => kind_of_store(error.kind()),
+            Self::OffsetsExhausted { .. } => ErrorKind::LimitReached,
             Self::Poisoned { .. } => ErrorKind::Poisoned,
             Self::GivenUp { source } => source.kind(),
             Self::Closed => ErrorKind::Closed,

@@ -13,7 +13,7 @@ use event_listener::{Event, EventListener, Listener};
 use futures_core::Stream;
 
 use crate::error::{Error, Result};
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::runtime;
 use crate::sync::Mutex;
 
@@ -168,7 +168,7 @@ impl fmt::Debug for Follow {
     }
 }
 
-/// How many records, and bytes of values, a stream reads ahead at the most.
+/// How many records, and bytes of values, keys and headers, a stream reads ahead at the most.
 const AHEAD_RECORDS: usize = 256;
 const AHEAD_BYTES: usize = 256 << 10;
 
@@ -249,7 +249,7 @@ impl Follow {
             let Some(record) = self.try_next().transpose() else {
                 break;
             };
-            bytes += record.as_ref().map_or(0, |record| record.value.len());
+            bytes += record.as_ref().map_or(0, record::size);
             records.push_back(record);
         }
         records

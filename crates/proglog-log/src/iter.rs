@@ -66,6 +66,15 @@ impl Walk {
     /// Verifies the next record, and returns its [size](record::size): for who does not want it.
     #[inline]
     pub(crate) fn verify_next(&mut self) -> Result<Option<usize>> {
+        let state = self.reader.view().state();
+        match self.try_verify_next() {
+            Err(_) if self.was_cut_since(state) => self.verify_next(),
+            verified => verified,
+        }
+    }
+
+    #[inline]
+    fn try_verify_next(&mut self) -> Result<Option<usize>> {
         if !self.is_in_run() {
             self.start_run()?;
         }
@@ -94,10 +103,14 @@ impl Walk {
         self.next().transpose()
     }
 
+    /// Ends with `error`, or tries again if the log was cut since the view had this state.
     #[cold]
-    fn fail(&mut self, error: Error) -> Result<Record> {
+    fn fail_unless_cut(&mut self, error: Error, state: u64) -> Option<Result<Record>> {
+        if self.was_cut_since(state) {
+            return self.next();
+        }
         self.ended = true;
-        Err(error)
+        Some(Err(error))
     }
 
     /// Whether the next record can be read where the last one was.
@@ -108,6 +121,18 @@ impl Walk {
             .as_ref()
             .is_some_and(|run| self.next < run.end && run.state == view.state())
             && !view.is_trimmed(self.next)
+    }
+
+    /// Whether the log was cut since the view had this state, and is open: then whatever failed may have
+    /// failed because of that, and the next record is to be looked for anew.
+    #[cold]
+    fn was_cut_since(&mut self, state: u64) -> bool {
+        let view = self.reader.view();
+        let was_cut = view.state() != state && view.is_open();
+        if was_cut {
+            self.run = None;
+        }
+        was_cut
     }
 
     /// Starts the run that begins with the next record, if there is one. Whatever ends the walk, it
@@ -204,10 +229,11 @@ impl Iterator for Walk {
         if self.ended {
             return None;
         }
+        let state = self.reader.view().state();
         if !self.is_in_run()
             && let Err(error) = self.start_run()
         {
-            return Some(self.fail(error));
+            return self.fail_unless_cut(error, state);
         }
         let run = self.run.as_mut()?;
         let place = run.frames.position();
@@ -224,7 +250,7 @@ impl Iterator for Walk {
         };
         match self.read_uncommon(place, frame) {
             Ok(record) => Some(Ok(record)),
-            Err(error) => Some(self.fail(error)),
+            Err(error) => self.fail_unless_cut(error, state),
         }
     }
 }

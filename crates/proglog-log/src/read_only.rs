@@ -18,6 +18,7 @@ use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::commit_log::Records;
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::follow::Follow;
+use crate::iter::Walk;
 use crate::label::Label;
 use crate::names;
 use crate::offset::Offset;
@@ -90,6 +91,8 @@ struct Seen {
     segments: BTreeMap<Offset, SeenSegment>,
     /// The newest segment.
     newest: Option<(Offset, Store)>,
+    /// The number of the checkpoint: as long as it is the same, the log was not cut.
+    checkpoint: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -198,7 +201,7 @@ impl ReadOnlyLog {
             // What cannot be seen is not there.
             drop(self.shared.refresh());
         }
-        self.reader.records(from)
+        Records::new(Retrying::new(self, from))
     }
 
     /// The records from `from` on, and those still to come, as [`Log::follow`](crate::Log::follow). The
@@ -207,8 +210,7 @@ impl ReadOnlyLog {
     /// [`ReadOnlyLog::refresh`] tells, is told to those who wait at the end.
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
         let mut follower = Follower {
-            records: self.reader.follow(from),
-            shared: Arc::clone(&self.shared),
+            records: Retrying::new(self, from.into()),
             _counted: Arc::clone(&self.shared.followers),
         };
         self.shared.look_for_followers();
@@ -234,19 +236,57 @@ impl ReadOnlyLog {
     }
 }
 
+/// A walk over the records that looks anew where a file is gone or not what it was: it may have been
+/// trimmed or cut since.
+struct Retrying {
+    log: ReadOnlyLog,
+    walk: Walk,
+    next: Offset,
+}
+
+impl Retrying {
+    fn new(log: &ReadOnlyLog, from: Offset) -> Self {
+        Self {
+            log: log.clone(),
+            walk: Walk::new(log.reader(), from),
+            next: from,
+        }
+    }
+
+    fn next_now(&mut self) -> Result<Option<Record>> {
+        let record = match self.walk.next_now() {
+            Err(Error::Store(_) | Error::Corrupt { .. }) => {
+                self.log.shared.refresh()?;
+                self.walk = Walk::new(self.log.reader(), self.next);
+                self.walk.next_now()
+            }
+            read => read,
+        }?;
+        self.next = self.next.plus(u64::from(record.is_some()));
+        Ok(record)
+    }
+}
+
+impl Iterator for Retrying {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_now().transpose()
+    }
+}
+
 /// Who follows.
 struct Follower {
-    records: Follow,
-    shared: Arc<Shared>,
+    records: Retrying,
     /// As long as there is one of these, there is a look now and then.
     _counted: Arc<()>,
 }
 
 impl Follower {
     fn next(&mut self) -> Result<Option<Record>> {
-        match self.records.try_next()? {
+        match self.records.next_now()? {
             Some(record) => Ok(Some(record)),
-            None => match &self.shared.looking.lock().failure {
+            None => match &self.records.log.shared.looking.lock().failure {
                 Some(failure) => Err(failure.clone()),
                 None => Ok(None),
             },
@@ -257,12 +297,17 @@ impl Follower {
 impl Shared {
     fn refresh(&self) -> Result<()> {
         let mut seen = self.seen.lock();
-        let before = seen.newest.as_ref().map(|(_, store)| store.end());
-        let bases = seen.segments.keys().copied().collect::<Vec<_>>();
-        let start = self.view.range(Visibility::Acknowledged).start;
+        let ids = |seen: &Seen| {
+            let segments = seen.segments.iter();
+            let ids = segments.map(|(base, segment)| (*base, segment.salt));
+            ids.collect::<Vec<_>>()
+        };
+        let before = ids(&seen);
+        let range = self.view.range(Visibility::Acknowledged);
         let found = seen.look(&self.directory)?;
-        let after = seen.newest.as_ref().map(|(_, store)| store.end());
-        if before != after || start != found.start || !bases.iter().eq(seen.segments.keys()) {
+        if before == ids(&seen) && range.start == found.start && range.end <= found.end.end {
+            self.view.acknowledge(found.end);
+        } else {
             self.view.cut(found.segments, found.start, found.end);
         }
         Ok(())
@@ -337,8 +382,12 @@ impl Seen {
                 problem: "its file is missing",
             });
         }
-        let checkpoint = CheckpointFile::open(Arc::clone(directory))?;
-        let checkpoint = checkpoint.current();
+        let file = CheckpointFile::open(Arc::clone(directory))?;
+        let checkpoint = file.current();
+        if self.checkpoint.replace(file.number()) != Some(file.number()) {
+            // Segments may have been cut and made anew under their names.
+            self.check_salts(directory, checkpoint.log_id);
+        }
         bases.sort_unstable();
         bases.retain(|base| !(checkpoint.cut && checkpoint.drops(*base)));
         let started = bases.partition_point(|base| *base <= checkpoint.start);
@@ -353,6 +402,13 @@ impl Seen {
             start: checkpoint.start.max(first).min(end.end),
             end,
         })
+    }
+
+    /// Forgets the segments that are not what they were.
+    fn check_salts(&mut self, directory: &Arc<dyn Directory>, log_id: u128) {
+        self.segments.retain(|base, known| {
+            see(directory, *base, log_id).is_ok_and(|seen| seen.salt == known.salt)
+        });
     }
 
     /// Notes the segments with these base offsets, and forgets all others.

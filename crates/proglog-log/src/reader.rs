@@ -58,9 +58,16 @@ impl Reader {
     /// As [`Log::read`](crate::Log::read).
     pub fn read(&self, offset: impl Into<Offset>) -> Result<Record> {
         let offset = offset.into();
-        match self.view.check_readable(offset, self.visibility)? {
-            Readable::Record => self.read_readable(offset),
-            Readable::End => Err(self.out_of_range(offset)),
+        loop {
+            let state = self.view.state();
+            let read = match self.view.check_readable(offset, self.visibility)? {
+                Readable::Record => self.read_readable(offset),
+                Readable::End => Err(self.out_of_range(offset)),
+            };
+            // What failed while the log was cut may have failed because of that.
+            if read.is_ok() || self.view.state() == state {
+                return read;
+            }
         }
     }
 

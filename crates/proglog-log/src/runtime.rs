@@ -149,6 +149,11 @@ impl Pool {
         }
         state.threads += 1;
         drop(state);
+        self.start();
+    }
+
+    /// Starts a thread, which is counted already.
+    fn start(&'static self) {
         let started = thread::Builder::new()
             .name("proglog".to_owned())
             .spawn(|| self.work());
@@ -157,7 +162,7 @@ impl Pool {
         }
     }
 
-    fn work(&self) {
+    fn work(&'static self) {
         let mut state = self.state.lock();
         loop {
             let now = Instant::now();
@@ -172,7 +177,15 @@ impl Pool {
                     // Whoever was to be woken for it may have been busy then.
                     self.changed.notify_one();
                 }
-                drop(state);
+                let is_last = state.idle == 0 && state.threads < THREADS_MAX;
+                if is_last && !(state.timers.is_empty() && state.ready.is_empty()) {
+                    // The job may take long, and somebody has to look after the others.
+                    state.threads += 1;
+                    drop(state);
+                    self.start();
+                } else {
+                    drop(state);
+                }
                 run(job);
                 state = self.state.lock();
                 continue;

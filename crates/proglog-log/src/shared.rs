@@ -206,6 +206,12 @@ impl Shared {
         if records.is_empty() {
             return Ok(Ticket::ready(writer.next..writer.next));
         }
+        if u64::MAX - writer.next.get() < records.len() as u64 {
+            return Err(Error::OffsetsExhausted {
+                next: writer.next,
+                records: records.len(),
+            });
+        }
         let time = Time::new(writer.clock.now());
         let lens = writer.measure(records, &time);
         let appended = self.append_measured(writer, records, (&lens, &time));
@@ -318,7 +324,7 @@ impl Shared {
         (writer.group_start, writer.synced_soon) = ((writer.next, Boundary::START), 0);
         (writer.active, writer.segment, writer.sealed) = (active, segment, false);
         // It may lag behind: what matters is in the segments.
-        drop(self.write_checkpoint(writer.next, Boundary::START));
+        drop(self.write_checkpoint(writer.next, Boundary::START, self.view.state()));
         self.retain_later();
         Ok(())
     }
@@ -337,11 +343,18 @@ impl Shared {
         }
     }
 
-    /// Notes that the segment with base offset `base` is durable up to `recovery_point`.
-    pub(crate) fn write_checkpoint(&self, base: Offset, recovery_point: Boundary) -> Result<()> {
+    /// Notes that the segment with base offset `base` is durable up to `recovery_point`, if the state of
+    /// the view is still the one in which that was found: a log that was cut since has lost that segment,
+    /// or has another one of that name.
+    pub(crate) fn write_checkpoint(
+        &self,
+        base: Offset,
+        recovery_point: Boundary,
+        state: u64,
+    ) -> Result<()> {
         let mut file = self.checkpoint.lock();
-        // Under the lock: closing waits for it before others may open the log.
-        if self.view.is_open() {
+        // Under the lock: closing waits for it before others may open the log, and cutting takes it.
+        if self.view.is_open() && self.view.state() == state {
             Self::write_checkpoint_to(&mut file, base, recovery_point)
         } else {
             Ok(())

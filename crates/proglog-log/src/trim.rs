@@ -4,13 +4,13 @@
 //! to one of them never makes a log miss a segment that was trimmed. A file that is left behind by a
 //! crash is removed when the log is opened.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checkpoint::Checkpoint;
 use crate::commit::Commit;
 use crate::error::{Error, Result};
 use crate::offset::Offset;
-use crate::options::Durability;
 use crate::retention::Held;
 use crate::runtime;
 use crate::shared::Shared;
@@ -39,9 +39,13 @@ impl Shared {
             });
         }
         if start > range.start {
-            let is_durable = self.options.durability == Durability::Synced
-                && start <= self.view.range(Visibility::Acknowledged).end;
-            if !is_durable {
+            let durable = self.durable_end();
+            if start > durable {
+                if durable > range.start {
+                    // Which gives room for what has to be written, where there is none.
+                    self.raise_start(durable)?;
+                    self.remove_trimmed(durable)?;
+                }
                 // Or else the log might end below its start after a crash.
                 self.commit(Commit::Sync)?;
                 // What was appended there may have been given up.
@@ -61,6 +65,13 @@ impl Shared {
             self.raise_start(start)?;
         }
         self.remove_trimmed(start)
+    }
+
+    /// Up to where readers see, as far as it is on the device.
+    fn durable_end(&self) -> Offset {
+        let active = Arc::clone(&self.writer.lock().active);
+        let synced = active.base().plus(active.store.recovery_point().frames);
+        synced.min(self.view.range(Visibility::Acknowledged).end)
     }
 
     /// Drops all records, if `start` is the end of all: then the space of the active segment is given

@@ -64,9 +64,9 @@ impl Options {
 
     /// How many bytes of frames are gathered before they are written. A larger buffer makes fewer,
     /// larger writes; two of them are used in turn, and none before the first append. A batch that is
-    /// longer is written as it is appended. Default: 256 KiB.
+    /// longer is written as it is appended. Default: 256 KiB. Maximum: 1 GiB.
     pub fn buffer_len(mut self, bytes: usize) -> Self {
-        self.buffer_len = bytes;
+        self.buffer_len = bytes.min(1 << 30);
         self
     }
 
