@@ -243,10 +243,16 @@ impl Shared {
         runtime::spawn_after(self.options.idle_after, move || {
             if let Some(shared) = this.upgrade() {
                 shared.mark_scheduled.store(false, Ordering::Release);
-                let store = shared.writer.lock().active.store.clone();
+                let active = {
+                    let mut writer = shared.writer.lock();
+                    writer.release_memory();
+                    Arc::clone(&writer.active)
+                };
+                let store = &active.store;
                 if store.recovery_point() == store.end() {
                     // A mark that cannot be written comes with the next append.
                     drop(store.mark());
+                    active.index.release_memory();
                 }
             }
         });

@@ -242,6 +242,11 @@ impl Index {
         tail.entries.len() >= PAGE_ENTRIES
     }
 
+    /// Gives back memory that is kept for entries to come.
+    pub(crate) fn release_memory(&self) {
+        self.tail.lock().entries.shrink_to_fit();
+    }
+
     /// How many entries there are.
     pub(crate) fn len(&self) -> u64 {
         let tail = self.tail.lock();

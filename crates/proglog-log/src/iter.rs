@@ -71,10 +71,16 @@ impl Walk {
             Some(run) => (self.next, run),
             None => return Ok(None),
         };
-        let look = |_, payload: &[u8]| decode::offset_and_size(payload);
         let place = run.frames.position();
-        match run.frames.look_at_next(look) {
-            Some(Ok(Ok((found, size)))) if found == offset.get() => {
+        // Any but the one that is to come, as long as none is read.
+        let (mut found, mut size) = (!offset.get(), 0);
+        let looked = run.frames.look_at_next(|_, payload| {
+            if let Ok(read) = decode::offset_and_size(payload) {
+                (found, size) = read;
+            }
+        });
+        match looked {
+            Some(Ok(())) if found == offset.get() => {
                 self.next = offset.plus(1);
                 Ok(Some(size))
             }

@@ -441,6 +441,11 @@ impl Writer {
         }
     }
 
+    /// Gives back what it takes to measure a batch.
+    pub(crate) fn release_memory(&mut self) {
+        self.lens = Vec::new();
+    }
+
     /// Appends `records`, which were measured, unless the active segment would get longer than `limit`.
     #[inline]
     fn append(

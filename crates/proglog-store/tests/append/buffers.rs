@@ -233,3 +233,29 @@ fn follow(store: &Store, done: &AtomicU64) {
         }
     }
 }
+
+#[test]
+fn a_batch_that_would_end_past_a_limit_is_not_appended() {
+    const MARK_LEN: u64 = 32;
+    for (buffer_len, lens) in [(1000, [5, 0, 90]), (1000, [500, 700, 0])] {
+        let disk = SimDisk::new();
+        let store = open(&disk, buffer_len);
+        let first = store.append(b"first").unwrap();
+        let needed = lens.iter().map(|len| 8 + *len as u64).sum::<u64>();
+        let fits = first.bytes_written + MARK_LEN + needed;
+        let append = |limit| {
+            let fill = |number: usize, slot: &mut [u8]| slot.fill(u8::try_from(number).unwrap());
+            store.append_within(Position::new(limit), &lens, fill)
+        };
+        let before = store.end();
+        assert_eq!(append(fits - 1).unwrap(), None);
+        assert_eq!(store.end(), before);
+        let appended = append(fits).unwrap().unwrap();
+        assert_eq!(appended.position, before.position);
+        assert_eq!(appended.bytes_written, needed);
+        assert_eq!(store.end().position, before.position.plus(needed));
+        let read = store.frames(..).skip(1).map(|frame| frame.unwrap().payload);
+        let expected = (0_u8..).zip(lens).map(|(number, len)| vec![number; len]);
+        assert!(read.eq(expected));
+    }
+}
