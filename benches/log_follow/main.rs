@@ -115,20 +115,12 @@ fn measure(durability: Durability, pace: Pace, count: u64) -> Result<(f64, Arc<C
 }
 
 /// Reads the records below `count` as soon as they can be read, and tells how many it has.
-///
-/// This asks again and again for what is new, since a log cannot be waited for yet.
 fn follow(log: &Log, count: u64, seen: &AtomicU64) -> proglog_log::Result<()> {
-    let mut next = 0;
-    while next < count {
-        let before = next;
-        for record in log.records(next) {
-            assert_eq!(record?.offset, next);
-            next += 1;
-            seen.store(next, Ordering::Release);
-        }
-        if next == before {
-            thread::yield_now();
-        }
+    let mut follower = log.follow(0);
+    for next in 0..count {
+        let record = follower.next().expect("more is to come")?;
+        assert_eq!(record.offset, next);
+        seen.store(next + 1, Ordering::Release);
     }
     Ok(())
 }

@@ -104,6 +104,15 @@ impl Checkpoint {
         slot
     }
 
+    /// Whether `other` would drop the same records.
+    fn drops_as(&self, other: &Self) -> bool {
+        let cut = |checkpoint: &Self| {
+            let at = (checkpoint.segment_base, checkpoint.recovery_point);
+            checkpoint.cut.then_some(at)
+        };
+        self.start == other.start && cut(self) == cut(other)
+    }
+
     /// The number of the slot and what it holds.
     fn decode(slot: &[u8]) -> Result<(u64, Self), SlotFault> {
         if slot.len() < USED
@@ -139,6 +148,19 @@ impl Checkpoint {
     }
 }
 
+/// The slot that does not count, as an opening finds it. Should the one that counts be lost, it must
+/// neither miss what was dropped since nor drop what was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Other {
+    /// It would drop the same records. It is on the device: it was before the one that counts was written.
+    DropsTheSame,
+    /// It says the same of all. So the one that counts was written to have it twice, and may not be on the
+    /// device: there may still be what it has replaced.
+    SaysTheSame,
+    /// It would drop other records, or does not hold, and who knows what it was to be.
+    Differs,
+}
+
 /// The checkpoint's file. It is opened for each write, so that an idle log holds it not open.
 #[derive(Debug)]
 pub(crate) struct CheckpointFile {
@@ -152,6 +174,8 @@ pub(crate) struct CheckpointFile {
     /// have seen the sync fail: then it can be read now and is not on the device, so it is written
     /// again, same bytes, before the other slot is.
     confirmed: bool,
+    /// What the other slot was found to be.
+    other: Other,
 }
 
 impl CheckpointFile {
@@ -177,6 +201,7 @@ impl CheckpointFile {
             number: 1,
             slot: 1,
             confirmed: true,
+            other: Other::DropsTheSame,
         })
     }
 
@@ -193,6 +218,11 @@ impl CheckpointFile {
                 .map_err(fail(Operation::Read))?;
             *slot = Checkpoint::decode(&bytes[..read]);
         }
+        let other = match &slots {
+            [Ok((_, first)), Ok((_, second))] if first == second => Other::SaysTheSame,
+            [Ok((_, first)), Ok((_, second))] if first.drops_as(second) => Other::DropsTheSame,
+            _ => Other::Differs,
+        };
         let (slot, (number, current)) = match slots {
             // Whoever wrote such a slot may have gone on where the other one knows nothing of.
             [Err(SlotFault::Version(got)), _] | [_, Err(SlotFault::Version(got))] => {
@@ -216,6 +246,7 @@ impl CheckpointFile {
             number,
             slot,
             confirmed: false,
+            other,
         })
     }
 
@@ -227,10 +258,7 @@ impl CheckpointFile {
     /// Writes `next`; on return it is durable. After an error the last one still
     /// counts.
     pub(crate) fn write(&mut self, next: Checkpoint) -> Result<()> {
-        if !self.confirmed {
-            self.write_to(self.slot, &self.current.encode(self.number))?;
-            self.confirmed = true;
-        }
+        self.confirm()?;
         let (slot, number) = (1 - self.slot, self.number + 1);
         self.write_to(slot, &next.encode(number))?;
         (self.current, self.number, self.slot) = (next, number, slot);
@@ -238,10 +266,35 @@ impl CheckpointFile {
     }
 
     /// Writes `next` to both slots; on return it is durable in each, so that damage to one of them does
-    /// not bring back what was before. After an error either may count when the log is opened again.
+    /// not bring back what was before. After an error the last one still counts, until the log is opened
+    /// again: then either may.
     pub(crate) fn write_twice(&mut self, next: &Checkpoint) -> Result<()> {
+        let last = self.current.clone();
         self.write(next.clone())?;
-        self.write(next.clone())
+        self.write(next.clone()).inspect_err(|_| {
+            self.current = last;
+        })
+    }
+
+    /// Makes sure that what counts is on the device, and that it and the other slot would drop the same
+    /// records: before that, nothing may be dropped or appended.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        match self.other {
+            Other::DropsTheSame => {}
+            Other::SaysTheSame => self.confirm()?,
+            Other::Differs => self.write(self.current.clone())?,
+        }
+        self.other = Other::DropsTheSame;
+        Ok(())
+    }
+
+    /// Makes sure that what counts is on the device.
+    fn confirm(&mut self) -> Result<()> {
+        if !self.confirmed {
+            self.write_to(self.slot, &self.current.encode(self.number))?;
+            self.confirmed = true;
+        }
+        Ok(())
     }
 
     fn write_to(&self, slot: u64, bytes: &[u8]) -> Result<()> {

@@ -145,10 +145,10 @@ impl Shared {
         closed.segment.index.write_full_pages(closed.end.1.frames);
         match commit {
             Commit::Flush => self.sync_later(),
-            Commit::Sync => {
-                self.write_checkpoint_if_due(&closed.segment);
-                self.mark_when_idle();
-            }
+            Commit::Sync => self.write_checkpoint_if_due(&closed.segment),
+        }
+        if closed.start != closed.end {
+            self.rest_when_idle(closed.end.1);
         }
         Ok(())
     }
@@ -199,7 +199,7 @@ impl Shared {
                 segment.index.truncate(start.1.frames);
                 writer.next = start.0;
                 writer.group_start = start;
-                self.view.append(place(&segment, start));
+                self.view.take_back(place(&segment, start));
                 group.settle(Err(error.clone()));
                 behind.settle(Err(Error::GivenUp {
                     source: Arc::new(error.clone()),
@@ -227,33 +227,79 @@ impl Shared {
         runtime::spawn_after(interval, move || {
             if let Some(shared) = this.upgrade() {
                 shared.sync_scheduled.store(false, Ordering::Release);
-                // Those who wait are told of a failure through their group.
-                drop(shared.commit(Commit::Sync));
+                // A failure stops the log, which tells.
+                drop(shared.sync_behind());
             }
         });
     }
 
-    /// Sees to it that a sync mark is written once nothing was appended for a while: then damage to
-    /// what was acknowledged last is known for what it is, even if the process is killed.
-    fn mark_when_idle(&self) {
-        if self.mark_scheduled.swap(true, Ordering::AcqRel) {
+    /// Sees to it that what was appended is synced soon, in the background, where nobody waits for it: so
+    /// that there is little left to sync when the segment is full.
+    pub(crate) fn sync_soon(&self) {
+        let this = self.this.clone();
+        runtime::spawn(move || {
+            if let Some(shared) = this.upgrade() {
+                drop(shared.sync_behind());
+            }
+        });
+    }
+
+    /// Syncs what is acknowledged in the active segment, without the lead: appends and their
+    /// acknowledgements go on meanwhile.
+    fn sync_behind(&self) -> Result<()> {
+        let segment = Arc::clone(&self.writer.lock().active);
+        let acknowledged = self.view.acknowledged();
+        if acknowledged.base != segment.base() {
+            // It was made just now.
+            return Ok(());
+        }
+        let to = Boundary {
+            position: acknowledged.position,
+            frames: acknowledged.end.since(acknowledged.base),
+        };
+        let synced = segment.store.sync_to(to).map_err(Error::from);
+        if let Err(error) = synced {
+            let error = error.of_poisoned_store();
+            if error.kind() == ErrorKind::Poisoned {
+                self.poison(&error);
+            }
+            return Err(error);
+        }
+        self.write_checkpoint_if_due(&segment);
+        Ok(())
+    }
+
+    /// Sees to it that the log is brought to rest once nothing was appended for a while: it is synced,
+    /// and a sync mark is written. Then damage to what was acknowledged last is known for what it is,
+    /// even if the process is killed; and the store gives its buffers back.
+    pub(crate) fn rest_when_idle(&self, end: Boundary) {
+        let scheduled = &self.rest_scheduled;
+        if scheduled.load(Ordering::Acquire) || scheduled.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.look_whether_idle(end);
+    }
+
+    /// Looks after a while whether the active segment still ends at `end`.
+    fn look_whether_idle(&self, end: Boundary) {
         let this = self.this.clone();
         runtime::spawn_after(self.options.idle_after, move || {
-            if let Some(shared) = this.upgrade() {
-                shared.mark_scheduled.store(false, Ordering::Release);
-                let active = {
-                    let mut writer = shared.writer.lock();
-                    writer.release_memory();
-                    Arc::clone(&writer.active)
-                };
-                let store = &active.store;
-                if store.recovery_point() == store.end() {
-                    // A mark that cannot be written comes with the next append.
-                    drop(store.mark());
-                    active.index.release_memory();
-                }
+            let Some(shared) = this.upgrade() else {
+                return;
+            };
+            // Before the look: an append that the look does not see asks for another.
+            shared.rest_scheduled.store(false, Ordering::SeqCst);
+            let active = Arc::clone(&shared.writer.lock().active);
+            let store = &active.store;
+            let now = store.end();
+            if now != end {
+                return shared.rest_when_idle(now);
+            }
+            // What cannot be synced or marked now is with the next append.
+            if shared.commit(Commit::Sync).is_ok() && store.recovery_point() == now {
+                drop(store.mark());
+                active.index.release_memory();
+                shared.writer.lock().release_memory();
             }
         });
     }

@@ -15,12 +15,12 @@
 
 use std::sync::Arc;
 
-use proglog_store::{Boundary, Directory, Store};
+use proglog_store::{Boundary, Directory, OpenMode, Operation, Store};
 
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::label::Label;
-use crate::names;
+use crate::names::{self, CHECKPOINT};
 use crate::offset::Offset;
 use crate::options::Options;
 use crate::segment::{self, Segment};
@@ -78,9 +78,10 @@ fn drop_segments(
     let (dropped, left) = bases
         .into_iter()
         .partition::<Vec<_>, _>(|base| cut.drops(*base));
-    for base in dropped {
-        segment::remove_files(directory, base)?;
+    for base in &dropped {
+        segment::remove_files(directory, *base)?;
     }
+    sync_removed(directory, &dropped)?;
     if left.contains(&cut.segment_base) {
         Store::cut_in(
             directory,
@@ -89,6 +90,21 @@ fn drop_segments(
         )?;
     }
     Ok(left)
+}
+
+/// Makes it durable that the segments with these base offsets are gone. Where that fails their names are
+/// made again, with nothing in them: whoever finishes the cut has to see that they must be removed once
+/// more, since syncing the directory once more need not help.
+fn sync_removed(directory: &dyn Directory, dropped: &[Offset]) -> Result<()> {
+    if dropped.is_empty() {
+        return Ok(());
+    }
+    directory.sync().map_err(|error| {
+        for base in dropped {
+            drop(directory.open(&names::store(*base), OpenMode::CreateIfMissing));
+        }
+        Error::io(Operation::SyncDirectory, CHECKPOINT, error)
+    })
 }
 
 /// `cut` once it is done: the newest segment is the new one.
@@ -188,42 +204,52 @@ impl Shared {
 
     fn start_cut(&self, writer: &mut Writer, cut: &Checkpoint) -> Result<()> {
         self.checkpoint.lock().write_twice(cut)?;
-        // What it holds is on the device already, or is dropped.
-        drop(writer.active.store.close());
         let segments = self.view.segments();
-        let mut bases = Vec::new();
-        for segment in segments.iter() {
-            segment.release();
-            bases.push(segment.base());
-        }
-        let left = drop_segments(&*self.directory, cut, bases)?;
-        let kept = segments
+        let mut bases = segments
             .iter()
-            .filter(|segment| left.contains(&segment.base()));
-        let kept = kept
-            .map(|segment| self.after_cut(segment, cut))
-            .collect::<Result<Vec<_>>>()?;
+            .map(|segment| segment.base())
+            .collect::<Vec<_>>();
+        if writer.sealed {
+            // A roll may have failed to make this one after all.
+            bases.push(writer.next);
+        }
         (writer.next, writer.sealed) = (cut.cut_offset(), true);
-        self.view.cut(
-            kept,
-            cut.start,
-            Place {
-                end: writer.next,
-                base: cut.segment_base,
-                position: cut.recovery_point.position,
-            },
-        );
+        // Before any file is touched, so that nobody begins to read what goes. Who is reading it goes on
+        // in the files that are open, and is told of the cut with the next record.
+        let cut_segment = self.show_cut(&segments, cut);
+        // What it holds is on the device already, or is dropped.
+        writer.active.store.release()?;
+        for segment in segments.iter().filter(|segment| cut.drops(segment.base())) {
+            segment.release();
+        }
+        drop_segments(&*self.directory, cut, bases)?;
+        if let Some(segment) = cut_segment {
+            // It may have been opened before it was cut.
+            segment.release();
+            segment.check_index(cut.recovery_point.frames)?;
+        }
         Ok(())
     }
 
-    /// What is left of `segment`, with an index of just that.
-    fn after_cut(&self, segment: &Arc<Segment>, cut: &Checkpoint) -> Result<Arc<Segment>> {
-        if segment.base() != cut.segment_base {
-            return Ok(Arc::clone(segment));
-        }
-        let segment = Segment::sealed(Arc::clone(&self.directory), segment.base());
-        segment.check_index(cut.recovery_point.frames)?;
-        Ok(Arc::new(segment))
+    /// Lets readers see what the cut leaves of `segments`. Returns the one that is cut itself, if one is:
+    /// it is another from here on, with nothing of it in memory.
+    fn show_cut(&self, segments: &[Arc<Segment>], cut: &Checkpoint) -> Option<Arc<Segment>> {
+        let mut kept = segments.to_vec();
+        kept.retain(|segment| !cut.drops(segment.base()));
+        let last = kept
+            .last_mut()
+            .filter(|last| last.base() == cut.segment_base);
+        let cut_segment = last.map(|last| {
+            *last = Arc::new(Segment::sealed(Arc::clone(&self.directory), last.base()));
+            Arc::clone(last)
+        });
+        let end = Place {
+            end: cut.cut_offset(),
+            base: cut.segment_base,
+            position: cut.recovery_point.position,
+        };
+        self.view.cut(kept, cut.start, end);
+        cut_segment
     }
 
     /// Notes that the log is cut no more, once its new segment, with base offset `base`, is there.

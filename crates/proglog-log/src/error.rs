@@ -93,11 +93,12 @@ pub enum Error {
     /// Somebody else, in this process or another, has the log open.
     #[error("the log is locked: another handle or process has it open")]
     Locked,
-    /// The directory holds other things and no log. Nothing was changed.
-    #[error("the directory holds no log, but {found}")]
+    /// The directory holds no log. To be opened to append it may be empty, but hold nothing else.
+    /// Nothing was changed.
+    #[error("the directory holds no log: {}", found.as_deref().unwrap_or("it is empty"))]
     NotALog {
-        /// One of the things found there.
-        found: String,
+        /// One of the things found there; `None` if it is empty.
+        found: Option<String>,
     },
     /// Both slots of the checkpoint are damaged, or its file is missing, or it cannot be the log's, so
     /// where the log starts and what is durable is unknown. `Log::repair` makes it anew from the segments.

@@ -31,6 +31,8 @@ struct Run {
     frames: Frames,
     /// The offset behind the last of them.
     end: Offset,
+    /// The state of the view when they were found.
+    state: u64,
 }
 
 impl Walk {
@@ -74,10 +76,11 @@ impl Walk {
         let place = run.frames.position();
         // Any but the one that is to come, as long as none is read.
         let (mut found, mut size) = (!offset.get(), 0);
-        let looked = run.frames.look_at_next(|_, payload| {
-            if let Ok(read) = decode::offset_and_size(payload) {
+        let looked = run.frames.next_ref().map(|frame| {
+            if let Ok(read) = decode::offset_and_size(frame?.payload) {
                 (found, size) = read;
             }
+            Ok(())
         });
         match looked {
             Some(Ok(())) if found == offset.get() => {
@@ -108,8 +111,9 @@ impl Walk {
     #[inline]
     fn is_in_run(&self) -> bool {
         let view = self.reader.view();
-        self.run.as_ref().is_some_and(|run| self.next < run.end)
-            && view.is_open()
+        self.run
+            .as_ref()
+            .is_some_and(|run| self.next < run.end && run.state == view.state())
             && !view.is_trimmed(self.next)
     }
 
@@ -171,6 +175,7 @@ impl Walk {
 
     fn find_run(&self, offset: Offset) -> Result<Option<Run>> {
         let (view, visibility) = (self.reader.view(), self.reader.visibility());
+        let state = view.state();
         if view.check_readable(offset, visibility)? == Readable::End {
             return Ok(None);
         }
@@ -188,6 +193,7 @@ impl Walk {
                 segment,
                 frames,
                 end,
+                state,
             })
         });
         run.map(Some)

@@ -124,7 +124,16 @@ impl Log {
         let path = path.as_ref();
         let directory = FsDirectory::open(path)
             .map_err(|error| Error::io(Operation::Open, &path.to_string_lossy(), error))?;
-        open::repair(Arc::new(directory))
+        Self::repair_in(Arc::new(directory))
+    }
+
+    /// As [`Log::repair`], in any [`Directory`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::repair`].
+    pub fn repair_in(directory: Arc<dyn Directory>) -> Result<()> {
+        open::repair(directory)
     }
 
     /// What opening found and did.
@@ -244,7 +253,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`] if nothing was appended at `end` or right before; [`Error::Closed`].
+    /// [`Error::OutOfRange`] if `end` is past the next offset to be assigned; [`Error::Closed`].
     pub fn publish(&self, end: impl Into<Offset>) -> Result<()> {
         self.handle.shared.publish(end.into())
     }
@@ -291,7 +300,8 @@ impl Log {
     ///
     /// [`Error::OutOfRange`] if `start` is past the end that readers see. [`Error::Store`] if the file
     /// system fails: then the records may be dropped or not, and opening the log again tells; if only a
-    /// file could not be removed they are, and its space is given back later. [`Error::Poisoned`],
+    /// file could not be removed they are, and its space is given back later; or if all were dropped and
+    /// the next segment cannot be made, which the next append tries again. [`Error::Poisoned`],
     /// [`Error::Closed`].
     pub fn trim(&self, start: impl Into<Offset>) -> Result<()> {
         self.handle.shared.trim(start.into())
@@ -318,7 +328,8 @@ impl Log {
     ///
     /// [`Error::OutOfRange`] if `end` is below the start, or past what was appended.
     /// [`Error::Store`], [`Error::Poisoned`]; if it failed midway the log is poisoned, and opening it
-    /// again finishes it. [`Error::Closed`].
+    /// again finishes it; if only the next segment could not be made, for want of room, say, it is done,
+    /// and the next append tries that again. [`Error::Closed`].
     pub fn truncate(&self, end: impl Into<Offset>) -> Result<()> {
         self.handle.shared.truncate(end.into())
     }
@@ -361,9 +372,9 @@ impl Log {
         self.handle.shared.set_application_data(data)
     }
 
-    /// Finishes all that was submitted, puts it on the device, and gives up the lock. Every
-    /// operation on any handle fails with [`Error::Closed`] from then on. Does nothing when the log
-    /// is closed already.
+    /// Finishes all that was submitted, puts it on the device, and gives up the lock. Appending, reading,
+    /// dropping and syncing on any handle fail with [`Error::Closed`] from then on. Does nothing when the
+    /// log is closed already. Dropping the last handle does the same, and waits for the device too.
     ///
     /// # Errors
     ///

@@ -26,12 +26,12 @@ use crate::ticket::Ticket;
 /// assert_eq!(log.read(offset)?.value, "hello");
 /// # Ok::<(), proglog_log::Error>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct MemoryLog {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     limits: Options,
     clock: Mutex<Clock>,
@@ -75,8 +75,10 @@ impl MemoryLog {
     #[must_use]
     pub fn new() -> Self {
         let shared = Shared {
+            limits: Options::new(),
+            clock: Mutex::default(),
             kept: RwLock::new(Some(Kept::default())),
-            ..Shared::default()
+            changed: Signal::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -130,6 +132,12 @@ impl MemoryLog {
         drop(guard);
         self.shared.changed.notify();
         Ok(Ticket::ready(start..end))
+    }
+}
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

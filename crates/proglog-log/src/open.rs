@@ -28,6 +28,7 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     let names = list(&*directory)?;
     let bases = segment_bases(&names);
     let mut checkpoint = open_checkpoint(&directory, &names, &bases)?;
+    checkpoint.settle()?;
     let bases = cut::finish(&directory, &mut checkpoint, bases, options)?;
     let bases = remove_trimmed(&*directory, checkpoint.current(), bases)?;
     let labels = read_labels(&*directory, bases, checkpoint.current().log_id)?;
@@ -185,7 +186,7 @@ pub(crate) fn check_is_log(names: &[String]) -> Result<()> {
     let is_log = |name: &String| name == CHECKPOINT || names::parse_store(name).is_some();
     match names.iter().find(|name| !names::may_precede_log(name)) {
         Some(found) if !names.iter().any(is_log) => Err(Error::NotALog {
-            found: found.clone(),
+            found: Some(found.clone()),
         }),
         _ => Ok(()),
     }

@@ -19,9 +19,11 @@ pub enum Durability {
     /// appended since the last one. Readers see a record once it is handed over.
     Interval(Duration),
     /// Once it is in the process's own memory: the end of the process may take what is buffered
-    /// (at most 512 KiB), a power loss all since the last roll or [`sync`](crate::Log::sync).
-    /// Readers see a record at once. The time at which it says that it was appended may be a few
-    /// milliseconds early: reading the clock exactly would take longer than the rest.
+    /// (at most 512 KiB), a power loss all since the last [`sync`](crate::Log::sync). The log syncs by
+    /// itself in the background, after every 8 MiB and when it is [idle](Options::idle_after), and
+    /// whenever a segment is full. Readers see a record at once. The time at which
+    /// it says that it was appended may be a few milliseconds early: reading the clock exactly would take
+    /// longer than the rest.
     Buffered,
 }
 
@@ -119,9 +121,10 @@ impl Options {
         self
     }
 
-    /// How long after a sync, with nothing appended since, the log counts as idle. It then writes a
-    /// mark of 32 bytes that all of it is synced: if the process is killed afterwards, damage to what
-    /// was acknowledged last is known for what it is. [`Duration::MAX`] means never.
+    /// How long after an append, with no other since, the log counts as idle. It is then synced, whatever
+    /// its durability, a mark of 32 bytes is written that it is, and its buffers are given back: if the
+    /// process is killed afterwards, damage to what was acknowledged last is known for what it is.
+    /// [`Duration::MAX`] means never.
     /// Default: 250 milliseconds.
     pub fn idle_after(mut self, time: Duration) -> Self {
         self.idle_after = time;

@@ -32,6 +32,8 @@ use crate::visibility::Visibility;
 
 /// How long a follower waits between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How many looks in a row have to fail before followers are told.
+const FAILURES_MAX: usize = 10;
 /// How often opening is tried while segments are trimmed under its hands.
 const TRIES: usize = 10;
 
@@ -69,8 +71,17 @@ struct Shared {
     seen: Mutex<Seen>,
     /// Held by everyone who follows.
     followers: Arc<()>,
-    /// Whether a look is scheduled, for those.
-    looking: Mutex<bool>,
+    looking: Mutex<Looking>,
+}
+
+/// The looks for those who follow.
+#[derive(Default)]
+struct Looking {
+    is_scheduled: bool,
+    /// How many in a row have failed.
+    failures: usize,
+    /// Why they have failed, if that lasts.
+    failure: Option<Error>,
 }
 
 /// What was found the last time.
@@ -124,7 +135,7 @@ impl ReadOnlyLog {
             view: Arc::clone(&view),
             seen: Mutex::new(seen),
             followers: Arc::new(()),
-            looking: Mutex::new(false),
+            looking: Mutex::default(),
         });
         Ok(Self {
             shared,
@@ -180,28 +191,28 @@ impl ReadOnlyLog {
     }
 
     /// The records from `from` on, as [`Log::records`](crate::Log::records), up to the end as it was
-    /// seen last.
+    /// seen last, or as it is seen now if `from` is not below that.
     pub fn records(&self, from: impl Into<Offset>) -> Records {
+        let from = from.into();
+        if from >= self.end_offset() {
+            // What cannot be seen is not there.
+            drop(self.shared.refresh());
+        }
         self.reader.records(from)
     }
 
     /// The records from `from` on, and those still to come, as [`Log::follow`](crate::Log::follow). The
     /// file system does not tell of another process's appends, so as long as someone follows, a
-    /// background thread looks every 20 milliseconds.
+    /// background thread looks every 20 milliseconds. What keeps it from seeing for long, as
+    /// [`ReadOnlyLog::refresh`] tells, is told to those who wait at the end.
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
-        let follower = Arc::clone(&self.shared.followers);
-        let mut records = self.reader.follow(from);
-        let changed = self.shared.view.changed().clone();
-        let shared = Arc::clone(&self.shared);
-        shared.look_for_followers();
-        Follow::new(
-            move || {
-                // Both are held for as long as someone follows.
-                let _ = (&follower, &shared);
-                records.try_next()
-            },
-            &changed,
-        )
+        let mut follower = Follower {
+            records: self.reader.follow(from),
+            shared: Arc::clone(&self.shared),
+            _counted: Arc::clone(&self.shared.followers),
+        };
+        self.shared.look_for_followers();
+        Follow::new(move || follower.next(), self.shared.view.changed())
     }
 
     /// The lowest offset that can be read (inclusive), as it was seen last.
@@ -218,8 +229,28 @@ impl ReadOnlyLog {
 
     /// The reading operations, on what was seen last: for seeking by time, and verifying.
     #[must_use]
-    pub fn reader(&self) -> &Reader {
-        &self.reader
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+}
+
+/// Who follows.
+struct Follower {
+    records: Follow,
+    shared: Arc<Shared>,
+    /// As long as there is one of these, there is a look now and then.
+    _counted: Arc<()>,
+}
+
+impl Follower {
+    fn next(&mut self) -> Result<Option<Record>> {
+        match self.records.try_next()? {
+            Some(record) => Ok(Some(record)),
+            None => match &self.shared.looking.lock().failure {
+                Some(failure) => Err(failure.clone()),
+                None => Ok(None),
+            },
+        }
     }
 }
 
@@ -239,7 +270,7 @@ impl Shared {
 
     /// Sees to it that there is a look now and then, as long as there are followers.
     fn look_for_followers(self: &Arc<Self>) {
-        if std::mem::replace(&mut *self.looking.lock(), true) {
+        if std::mem::replace(&mut self.looking.lock().is_scheduled, true) {
             return;
         }
         self.look_later();
@@ -251,15 +282,32 @@ impl Shared {
             let Some(shared) = this.upgrade() else {
                 return;
             };
-            // What cannot be seen now may be seen later.
-            drop(shared.refresh());
+            let looked = shared.refresh();
             let mut looking = shared.looking.lock();
-            *looking = Arc::strong_count(&shared.followers) > 1;
-            if *looking {
-                drop(looking);
+            looking.note(looked);
+            looking.is_scheduled = Arc::strong_count(&shared.followers) > 1;
+            let (goes_on, has_failed) = (looking.is_scheduled, looking.failure.is_some());
+            drop(looking);
+            if has_failed {
+                shared.view.changed().notify();
+            }
+            if goes_on {
                 shared.look_later();
             }
         });
+    }
+}
+
+impl Looking {
+    /// Notes how a look went. What cannot be seen now may be seen later, so it has to last.
+    fn note(&mut self, looked: Result<()>) {
+        match looked {
+            Ok(()) => (self.failures, self.failure) = (0, None),
+            Err(error) => {
+                self.failures += 1;
+                self.failure = (self.failures >= FAILURES_MAX).then_some(error);
+            }
+        }
     }
 }
 
@@ -279,14 +327,18 @@ impl Seen {
     fn try_look(&mut self, directory: &Arc<dyn Directory>) -> Result<Found> {
         let names = open::list(&**directory)?;
         open::check_is_log(&names)?;
+        let mut bases = open::segment_bases(&names);
         if !names.iter().any(|name| name == names::CHECKPOINT) {
+            if bases.is_empty() {
+                // Nobody has made it yet.
+                return Err(Error::NotALog { found: None });
+            }
             return Err(Error::CheckpointLost {
                 problem: "its file is missing",
             });
         }
         let checkpoint = CheckpointFile::open(Arc::clone(directory))?;
         let checkpoint = checkpoint.current();
-        let mut bases = open::segment_bases(&names);
         bases.sort_unstable();
         bases.retain(|base| !(checkpoint.cut && checkpoint.drops(*base)));
         let started = bases.partition_point(|base| *base <= checkpoint.start);

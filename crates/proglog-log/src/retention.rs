@@ -12,8 +12,9 @@ use crate::offset::Offset;
 /// much without it. The log looks when it is opened, whenever it rolls, and, where age counts, in the
 /// background. By default everything is kept.
 ///
-/// Age is counted from when the log took a record, never from a user's timestamp, and by a clock that
-/// does not run faster than time passes in this process: setting the system's clock ahead drops nothing.
+/// Age is counted from when the log took a record, never from a user's timestamp, and while the log is
+/// open by a clock that does not run faster than time passes: setting the system's clock ahead then drops
+/// nothing. What the clock says when the log is opened is believed.
 ///
 /// ```
 /// use std::time::Duration;

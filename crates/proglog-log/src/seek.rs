@@ -20,8 +20,8 @@ impl Reader {
             let middle = low.plus(high.since(low) / 2);
             match self.first_readable(middle..high) {
                 Ok(Some((offset, appended_at))) if appended_at < time => low = offset.plus(1),
-                Ok(_) => high = middle,
-                // It was trimmed in the meantime.
+                // Not even there any more, if it was truncated in the meantime.
+                Ok(_) | Err(Error::OutOfRange { .. }) => high = middle,
                 Err(Error::Trimmed { start, .. }) => low = start.min(high),
                 Err(error) => return Err(error),
             }

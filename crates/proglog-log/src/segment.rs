@@ -203,6 +203,13 @@ pub(crate) fn remove_files(directory: &dyn Directory, base: Offset) -> Result<()
     Ok(())
 }
 
+impl Drop for Segment {
+    /// Nobody reads it any more, so nobody would let go of its files.
+    fn drop(&mut self) {
+        OPEN_SEALED.remove(&self.id);
+    }
+}
+
 /// An active segment that was opened.
 pub(crate) struct OpenedActive {
     pub(crate) segment: Segment,

@@ -24,6 +24,8 @@ use crate::view::{Place, View};
 
 /// What a frame adds to its payload.
 pub(crate) const FRAME_OVERHEAD: u64 = 8;
+/// How much a buffered log appends before it has that synced in the background.
+const SYNC_SOON_BYTES: u64 = 8 << 20;
 /// How many records a log can measure in memory that it keeps: more take memory for a moment.
 const LENS_KEPT_MAX: usize = 1024;
 
@@ -63,7 +65,7 @@ pub(crate) struct Shared {
     /// Whether such a look is to be taken at some time.
     pub(crate) retain_scheduled: AtomicBool,
     /// Whether a look is to be taken whether the log is idle.
-    pub(crate) mark_scheduled: AtomicBool,
+    pub(crate) rest_scheduled: AtomicBool,
 }
 
 /// What appending changes.
@@ -80,6 +82,8 @@ pub(crate) struct Writer {
     /// It may even be closed and its files removed.
     pub(crate) sealed: bool,
     clock: Clock,
+    /// Up to where a sync of the active segment was asked for, in a buffered log.
+    synced_soon: u64,
     /// How long the records of the batch at hand are: memory that is used again.
     lens: Vec<usize>,
 }
@@ -134,6 +138,7 @@ impl Shared {
                 parts.last_appended_at,
                 options.durability == Durability::Buffered,
             ),
+            synced_soon: boundary.position.get(),
             lens: Vec::new(),
         };
         let visibility = options.visibility;
@@ -156,7 +161,7 @@ impl Shared {
             steady_clock: SteadyClock::new(),
             retain_soon: AtomicBool::new(false),
             retain_scheduled: AtomicBool::new(false),
-            mark_scheduled: AtomicBool::new(false),
+            rest_scheduled: AtomicBool::new(false),
         }))
     }
 
@@ -217,9 +222,15 @@ impl Shared {
             if page_is_full {
                 active.index.write_full_pages(end.frames);
             }
+            if end.position.get() - writer.synced_soon >= SYNC_SOON_BYTES {
+                writer.synced_soon = end.position.get();
+                self.sync_soon();
+            }
+            self.rest_when_idle(end);
             return Ok(Ticket::ready(offsets));
         }
         self.view.append(place);
+        self.rest_when_idle(end);
         let driver = self.this.upgrade().expect("whoever appends holds the log");
         Ok(Ticket::pending(offsets, Arc::clone(&writer.group), driver))
     }
@@ -302,7 +313,7 @@ impl Shared {
         let active = segment.open()?;
         self.view.push(&segment);
         writer.segment.release();
-        writer.group_start = (writer.next, Boundary::START);
+        (writer.group_start, writer.synced_soon) = ((writer.next, Boundary::START), 0);
         (writer.active, writer.segment, writer.sealed) = (active, segment, false);
         // It may lag behind: what matters is in the segments.
         drop(self.write_checkpoint(writer.next, Boundary::START));
@@ -327,6 +338,19 @@ impl Shared {
     /// Notes that the segment with base offset `base` is durable up to `recovery_point`.
     pub(crate) fn write_checkpoint(&self, base: Offset, recovery_point: Boundary) -> Result<()> {
         let mut file = self.checkpoint.lock();
+        // Under the lock: closing waits for it before others may open the log.
+        if self.view.is_open() {
+            Self::write_checkpoint_to(&mut file, base, recovery_point)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn write_checkpoint_to(
+        file: &mut CheckpointFile,
+        base: Offset,
+        recovery_point: Boundary,
+    ) -> Result<()> {
         let current = file.current();
         if current.cut {
             // It says what is to go, until that is gone.
@@ -368,7 +392,9 @@ impl Shared {
     pub(crate) fn publish(&self, end: Offset) -> Result<()> {
         self.view.check_open()?;
         let offset = end;
-        let (start, end) = (self.reader.start_offset(), self.writer.lock().next);
+        // Held, so that what is appended there is not taken back in between.
+        let writer = self.writer.lock();
+        let (start, end) = (self.reader.start_offset(), writer.next);
         if offset > end {
             return Err(Error::OutOfRange { offset, start, end });
         }
@@ -384,6 +410,8 @@ impl Shared {
     pub(crate) fn close(&self) -> Result<()> {
         // Held to the end: who closes a log that is being closed waits until it is.
         let mut lock = self.lock.lock();
+        // Who is trimming the log is done with its files before others may open it.
+        let _trimming = self.trimming.lock();
         {
             // Appends check it under this lock.
             let _writer = self.writer.lock();
@@ -407,14 +435,15 @@ impl Shared {
         let writer = self.writer.lock();
         let active = &writer.active;
         let closed = active.store.close();
-        if closed.is_ok() {
+        if closed.is_ok() && !writer.sealed {
             active.index.write_all(false);
         }
         for segment in self.view.segments().iter() {
             segment.release();
         }
         closed?;
-        self.write_checkpoint(active.base(), active.store.recovery_point())
+        let end = active.store.recovery_point();
+        Self::write_checkpoint_to(&mut self.checkpoint.lock(), active.base(), end)
     }
 }
 

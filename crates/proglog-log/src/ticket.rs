@@ -19,7 +19,7 @@ use crate::sync::{Mutex, OnceLock, crowd};
 /// Three ways lead to the outcome: [`wait`](Ticket::wait) blocks, the ticket itself is a future that
 /// any runtime can poll, and [`on_complete`](Ticket::on_complete) calls back. Dropping a ticket, or
 /// cancelling the future, does not cancel the append; but then nobody may see to it before the next
-/// append, sync or close.
+/// append, sync or close, or before the log is [idle](crate::Options::idle_after).
 #[must_use = "an append is acknowledged only when its ticket says so"]
 pub struct Ticket {
     offsets: Range<Offset>,
@@ -183,7 +183,7 @@ impl Ticket {
 
     /// Calls `callback` with the outcome, as [`Ticket::wait`] returns it: at once on this thread if
     /// it is known already, otherwise on a background thread, of which there are few: it should not
-    /// take long. It may use the log. A panic in it is caught and ends nothing else.
+    /// take long, and must not wait for another append, which may need such a thread. It may use the log. A panic in it is caught and ends nothing else.
     pub fn on_complete(self, callback: impl FnOnce(Result<Range<Offset>>) + Send + 'static) {
         let offsets = self.offsets;
         let Some(pending) = self.pending else {

@@ -15,6 +15,7 @@ use crate::retention::Held;
 use crate::runtime;
 use crate::shared::Shared;
 use crate::sync::{MutexGuard, Ordering};
+use crate::visibility::Visibility;
 
 /// How long retention by age waits for its next look, at the least and at the most.
 const LOOK_MIN: Duration = Duration::from_millis(10);
@@ -38,9 +39,21 @@ impl Shared {
             });
         }
         if start > range.start {
-            if self.options.durability != Durability::Synced {
+            let is_durable = self.options.durability == Durability::Synced
+                && start <= self.view.range(Visibility::Acknowledged).end;
+            if !is_durable {
                 // Or else the log might end below its start after a crash.
                 self.commit(Commit::Sync)?;
+                // What was appended there may have been given up.
+                let range = self.view.range(Visibility::Acknowledged);
+                if start > range.end {
+                    let std::ops::Range { start: from, end } = range;
+                    return Err(Error::OutOfRange {
+                        offset: start,
+                        start: from,
+                        end,
+                    });
+                }
             }
             if self.trim_all(start)? {
                 return Ok(());
@@ -55,6 +68,8 @@ impl Shared {
     fn trim_all(&self, start: Offset) -> Result<bool> {
         let _lead = self.lead();
         let writer = &mut *self.writer.lock();
+        // It may have been closed since, and whoever has opened it then must not be disturbed.
+        self.view.check_open()?;
         // If it cannot be sealed for want of room, records go all the same.
         if start != writer.next || self.seal_for_cut(writer).is_err() {
             return Ok(false);
@@ -66,6 +81,8 @@ impl Shared {
     fn raise_start(&self, start: Offset) -> Result<()> {
         {
             let mut checkpoint = self.checkpoint.lock();
+            // Under the lock: closing waits for it before others may open the log.
+            self.view.check_open()?;
             let next = Checkpoint {
                 start,
                 ..checkpoint.current().clone()

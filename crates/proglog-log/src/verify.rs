@@ -35,7 +35,8 @@ impl Reader {
         };
         while next < found.records.end {
             match self.verify_run(next..found.records.end, &mut found.bytes) {
-                Ok(end) => next = end,
+                // Less, if what was behind it was truncated in the meantime.
+                Ok(end) => (next, found.records.end) = (end, end),
                 Err((offset, Error::Corrupt { .. })) => {
                     found.add_damaged(offset);
                     next = offset.plus(1);
@@ -45,6 +46,7 @@ impl Reader {
                     next = start;
                     found.records.start = start.min(found.records.end);
                 }
+                Err((offset, Error::OutOfRange { .. })) => found.records.end = offset,
                 Err((_, error)) => return Err(error),
             }
         }
@@ -66,7 +68,7 @@ impl Reader {
             }
             next = next.plus(1);
         }
-        Ok(next.max(offsets.end))
+        Ok(next)
     }
 }
 

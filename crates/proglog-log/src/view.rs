@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::follow::Signal;
 use crate::offset::Offset;
 use crate::segment::Segment;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
+use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
 use crate::visibility::Visibility;
 
 /// What readers of a log see.
@@ -27,10 +27,15 @@ pub(crate) struct View {
     /// Ahead of `acknowledged`, or behind it where an append is acknowledged at once.
     appended: Edge,
     published: AtomicU64,
-    closed: AtomicBool,
+    /// Whether it is closed (bit 0), and how often the log was cut (the others).
+    state: AtomicU64,
     /// Tells those who wait at the end that something changed.
     changed: Signal,
 }
+
+/// The bit of a view's state that says that it is closed, and what is added each time it is cut.
+const CLOSED: u64 = 1;
+const CUT: u64 = 2;
 
 /// How far something goes: the offset, and the place that it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +103,7 @@ impl View {
             acknowledged: Edge::new(end),
             appended: Edge::new(end),
             published: AtomicU64::new(start.get()),
-            closed: AtomicBool::new(false),
+            state: AtomicU64::new(0),
             changed: Signal::new(),
         }
     }
@@ -107,9 +112,14 @@ impl View {
         &self.changed
     }
 
-    #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        !self.closed.load(Ordering::Acquire)
+        self.state() & CLOSED == 0
+    }
+
+    /// Changes when the log is closed or cut: then what was found before is to be looked for anew.
+    #[inline]
+    pub(crate) fn state(&self) -> u64 {
+        self.state.load(Ordering::Acquire)
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -122,7 +132,7 @@ impl View {
 
     /// Closes the view; returns whether it was open.
     pub(crate) fn close(&self) -> bool {
-        let was_open = !self.closed.swap(true, Ordering::AcqRel);
+        let was_open = self.state.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0;
         self.changed.notify();
         was_open
     }
@@ -165,6 +175,11 @@ impl View {
         }
     }
 
+    /// Up to where what was appended is acknowledged.
+    pub(crate) fn acknowledged(&self) -> Place {
+        *self.acknowledged.place.lock()
+    }
+
     /// Lets readers see what is acknowledged up to `place`.
     pub(crate) fn acknowledge(&self, place: Place) {
         self.acknowledged.raise(place);
@@ -175,6 +190,13 @@ impl View {
     pub(crate) fn append(&self, place: Place) {
         self.appended.set(place);
         self.changed.notify();
+    }
+
+    /// Takes back what was appended at and after `place`: those who see what is appended see it no more,
+    /// and if it was published it is so no more.
+    pub(crate) fn take_back(&self, place: Place) {
+        self.published.fetch_min(place.end.get(), Ordering::AcqRel);
+        self.append(place);
     }
 
     /// Lets those see who see what is published that it goes up to `end`; it never goes back.
@@ -198,6 +220,7 @@ impl View {
         self.acknowledged.set(end);
         self.appended.set(end);
         self.published.fetch_min(end.end.get(), Ordering::AcqRel);
+        self.state.fetch_add(CUT, Ordering::AcqRel);
         self.changed.notify();
     }
 

@@ -9,6 +9,8 @@ mod explore;
 mod faults;
 #[path = "crash/history.rs"]
 mod history;
+#[path = "crash/slots.rs"]
+mod slots;
 #[path = "crash/workload.rs"]
 mod workload;
 
@@ -17,6 +19,7 @@ use std::time::Instant;
 use damage::{bytes_below_mark, damage_at, killed_log};
 use explore::{calls_of, stop_at, sum_over};
 use faults::{fail_at, fail_recovery, stopped_image};
+use slots::damage_slots;
 use workload::WORKLOADS;
 
 /// How many different things left by a crash are tried at the least.
@@ -75,6 +78,15 @@ fn a_call_of_recovery_that_fails_takes_nothing_that_was_acknowledged() {
             "{}: {calls} calls, {tried} ends, {seconds:.1} s",
             workload.name
         );
+    }
+}
+
+#[test]
+fn either_slot_of_the_checkpoint_is_enough_whenever_the_log_is_stopped() {
+    for workload in WORKLOADS.iter().filter(|workload| workload.is_small()) {
+        let calls = calls_of(workload, true).unwrap();
+        let tried = sum_over(&calls, |call| damage_slots(workload, call));
+        println!("{}: {tried} slots damaged", workload.name);
     }
 }
 

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use proglog_log::{
-    Batch, CommitLog, Durability, ErrorKind, Log, MemoryLog, Offset, Options, Record, Ticket,
+    Batch, CommitLog, Durability, Error, ErrorKind, Log, MemoryLog, Offset, Options, Record,
+    Ticket, Visibility,
 };
 use proglog_store::testing::{SimDisk, Survivors};
 use proptest::collection::vec;
@@ -28,6 +29,16 @@ enum Op {
     Sync,
     Read(u16),
     Iterate(u16, usize),
+    /// Appends at the offset that comes next, or where another does.
+    SubmitAt(bool, Vec<Record>),
+    Follow(u16, usize),
+    Trim(u16),
+    /// The rest is only for a log on disk.
+    Truncate(u16),
+    Reset(u64),
+    Publish(u16),
+    ReadBatch(u16, usize),
+    OffsetAt(u16),
     Reopen,
     Kill,
 }
@@ -59,6 +70,14 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Sync),
         6 => any::<u16>().prop_map(Op::Read),
         3 => (any::<u16>(), 0..50_usize).prop_map(|(from, count)| Op::Iterate(from, count)),
+        3 => (any::<bool>(), vec(record(), 0..3)).prop_map(|(right, batch)| Op::SubmitAt(right, batch)),
+        2 => (any::<u16>(), 0..50_usize).prop_map(|(from, count)| Op::Follow(from, count)),
+        3 => any::<u16>().prop_map(Op::Trim),
+        2 => any::<u16>().prop_map(Op::Truncate),
+        1 => (0..100_u64).prop_map(Op::Reset),
+        2 => any::<u16>().prop_map(Op::Publish),
+        3 => (any::<u16>(), 0..5000_usize).prop_map(|(from, bytes)| Op::ReadBatch(from, bytes)),
+        2 => any::<u16>().prop_map(Op::OffsetAt),
         2 => Just(Op::Reopen),
         2 => Just(Op::Kill),
     ]
@@ -70,7 +89,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 
 /// What keeps a log while nobody has it open.
 trait Keeper {
-    fn open(&self, options: &Options) -> Box<dyn CommitLog>;
+    fn open(&self, options: &Options) -> Opened;
 
     /// The process ends, if it can without closing the log. Returns whether it did.
     fn kill(&mut self) -> bool;
@@ -81,16 +100,19 @@ trait Keeper {
     }
 }
 
-fn opened(log: Log) -> Box<dyn CommitLog> {
+/// An open log, and once more if it is one on disk.
+type Opened = (Box<dyn CommitLog>, Option<Log>);
+
+fn opened(log: Log) -> Opened {
     // Only whole writes were made, so nothing is torn, and nothing was damaged.
     assert_eq!(log.recovery().set_aside, None);
     assert_eq!(log.recovery().damaged, None);
     assert_eq!(log.recovery().records.end, log.end_offset());
-    Box::new(log)
+    (Box::new(log.clone()), Some(log))
 }
 
 impl Keeper for TempDir {
-    fn open(&self, options: &Options) -> Box<dyn CommitLog> {
+    fn open(&self, options: &Options) -> Opened {
         opened(Log::open(self.path(), options).unwrap())
     }
 
@@ -100,7 +122,7 @@ impl Keeper for TempDir {
 }
 
 impl Keeper for SimDisk {
-    fn open(&self, options: &Options) -> Box<dyn CommitLog> {
+    fn open(&self, options: &Options) -> Opened {
         opened(Log::open_in(self.directory(), options).unwrap())
     }
 
@@ -111,8 +133,8 @@ impl Keeper for SimDisk {
 }
 
 impl Keeper for MemoryLog {
-    fn open(&self, _: &Options) -> Box<dyn CommitLog> {
-        Box::new(self.clone())
+    fn open(&self, _: &Options) -> Opened {
+        (Box::new(self.clone()), None)
     }
 
     fn kill(&mut self) -> bool {
@@ -130,9 +152,14 @@ struct Model<'a> {
     options: Options,
     durability: Durability,
     log: Box<dyn CommitLog>,
-    /// All records that were given offsets.
+    on_disk: Option<Log>,
+    /// What is below it was dropped.
+    start: usize,
+    /// All records that were given offsets, and what stands for those that a reset left out.
     records: Vec<Record>,
-    /// Where batches end; 0 is one of them.
+    /// What readers are allowed to see that see what is published.
+    published: usize,
+    /// Where batches end, or the log was cut; 0 is one of them.
     ends: Vec<usize>,
     /// How many of them were acknowledged, and so can be read.
     acknowledged: usize,
@@ -148,13 +175,16 @@ impl<'a> Model<'a> {
         let options = Options::new()
             .durability(durability)
             .segment_bytes_max(segment_bytes);
-        let log = keeper.open(&options);
+        let (log, on_disk) = keeper.open(&options);
         Self {
             keeper,
             options,
             durability,
             log,
+            on_disk,
+            start: 0,
             records: Vec::new(),
+            published: 0,
             ends: vec![0],
             acknowledged: 0,
             safe: 0,
@@ -189,10 +219,172 @@ impl<'a> Model<'a> {
             }
             Op::Read(place) => self.read(self.place(place)),
             Op::Iterate(place, count) => self.iterate(self.place(place), count),
+            Op::SubmitAt(right, records) => self.submit_at(right, records),
+            Op::Follow(place, count) => self.follow(self.place(place), count),
+            Op::Trim(place) => self.trim(self.place(place)),
+            Op::Truncate(place) => self.truncate(self.place(place)),
+            Op::Reset(left_out) => self.reset(left_out),
+            Op::Publish(place) => self.publish(self.place(place)),
+            Op::ReadBatch(place, bytes) => self.read_batch(self.place(place), bytes),
+            Op::OffsetAt(place) => self.offset_at(self.place(place)),
             Op::Reopen => self.reopen(),
             Op::Kill => self.kill(),
         }
         self.check_ends();
+    }
+
+    fn submit_at(&mut self, right: bool, records: Vec<Record>) {
+        let end = self.records.len() as u64;
+        let expected = if right { end } else { end ^ 1 };
+        let submitted = self.log.submit_at(expected.into(), records.clone().into());
+        if right {
+            let ticket = submitted.unwrap();
+            assert_eq!(ticket.offsets(), self.assign(records));
+            self.tickets.push((ticket, self.records.len()));
+        } else {
+            let error = submitted.unwrap_err();
+            assert!(matches!(error, Error::EndMoved { end: told, .. } if told == end.into()));
+        }
+    }
+
+    fn trim(&mut self, start: usize) {
+        let before = self.end();
+        match self.log.trim(offset(start)) {
+            Ok(()) => {
+                assert!(start <= self.end());
+                self.start = self.start.max(start);
+                // A log never ends below its start.
+                self.safe = self.safe.max(start);
+                self.acknowledge(self.start);
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::OutOfRange);
+                assert!(start > before);
+            }
+        }
+    }
+
+    fn truncate(&mut self, end: usize) {
+        let Some(log) = self.on_disk.clone() else {
+            return;
+        };
+        let truncated = log.truncate(offset(end));
+        if end < self.start || end > self.records.len() {
+            assert_eq!(truncated.unwrap_err().kind(), ErrorKind::OutOfRange);
+            return;
+        }
+        truncated.unwrap();
+        if end < self.records.len() {
+            // They are all durable by now, and some of them are gone.
+            self.wait(false);
+            self.was_cut(self.start, end);
+        }
+    }
+
+    fn reset(&mut self, left_out: u64) {
+        let Some(log) = self.on_disk.clone() else {
+            return;
+        };
+        if let Some(below) = self.records.len().checked_sub(1) {
+            let error = log.reset(offset(below)).unwrap_err();
+            assert!(matches!(error, Error::ResetBelowEnd { .. }));
+        }
+        let next = self.records.len() + usize::try_from(left_out).unwrap();
+        log.reset(offset(next)).unwrap();
+        self.wait(false);
+        self.was_cut(next, next);
+    }
+
+    fn was_cut(&mut self, start: usize, end: usize) {
+        self.records.resize(end, Record::new("left out"));
+        self.ends.retain(|batch_end| *batch_end < end);
+        self.ends.push(end);
+        self.start = start;
+        self.published = self.published.min(end);
+        (self.acknowledged, self.safe, self.seen) = (end, end, end);
+        assert_eq!(self.end(), end);
+    }
+
+    fn publish(&mut self, end: usize) {
+        let Some(log) = &self.on_disk else { return };
+        let published = log.publish(offset(end));
+        if end > self.records.len() {
+            assert_eq!(published.unwrap_err().kind(), ErrorKind::OutOfRange);
+        } else {
+            published.unwrap();
+            self.published = self.published.max(end);
+        }
+    }
+
+    fn check_published(&self) {
+        let Some(log) = &self.on_disk else { return };
+        let reader = log.reader(Visibility::Published);
+        let end = usize::try_from(reader.end_offset().get()).unwrap();
+        let shown = self.published.max(self.start);
+        assert!(end >= shown.min(self.acknowledged).max(self.start) && end <= shown);
+        let read = reader.read(offset(end));
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::OutOfRange);
+        let appended = log.reader(Visibility::Appended).end_offset();
+        assert_eq!(appended, offset(self.records.len()));
+    }
+
+    fn read_batch(&self, from: usize, bytes: usize) {
+        let Some(log) = &self.on_disk else { return };
+        let before = self.end();
+        match log.read_batch(offset(from), bytes) {
+            Ok(records) => {
+                assert!(!records.is_empty() || from >= before);
+                for (at, record) in (from..).zip(&records) {
+                    self.assert_right(at, record);
+                }
+                let read = records.iter().map(|record| record.value.len());
+                assert!(records.len() < 2 || read.sum::<usize>() <= bytes);
+            }
+            Err(error) => self.assert_no_record(from, before + 1, &error),
+        }
+    }
+
+    fn offset_at(&self, at: usize) {
+        let Some(log) = &self.on_disk else { return };
+        let Ok(record) = log.read(offset(at)) else {
+            return;
+        };
+        let found = log.offset_at(record.appended_at).unwrap();
+        assert!(found <= offset(at));
+        let time = |offset| log.read(offset).map(|record| record.appended_at);
+        assert_eq!(time(found).unwrap(), record.appended_at);
+        if found > log.start_offset() {
+            assert!(time(Offset::new(found.get() - 1)).unwrap() < record.appended_at);
+        }
+    }
+
+    fn follow(&self, from: usize, count: usize) {
+        let before = self.end();
+        let mut follower = self.log.follow(offset(from));
+        for at in from..from + count {
+            match follower.next_timeout(Duration::ZERO) {
+                Ok(Some(record)) => self.assert_right(at, &record),
+                Ok(None) => {
+                    assert!(at >= before);
+                    return;
+                }
+                Err(error) => {
+                    assert_eq!(at, from, "an error comes first");
+                    self.assert_no_record(from, before + 1, &error);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// There is an error where there is no record: below the start, or at or above `end`.
+    fn assert_no_record(&self, offset: usize, end: usize, error: &Error) {
+        if offset < self.start {
+            assert_eq!(error.kind(), ErrorKind::Trimmed);
+        } else {
+            assert_eq!(error.kind(), ErrorKind::OutOfRange);
+            assert!(offset >= end);
+        }
     }
 
     fn batch(&mut self, records: Vec<Record>) {
@@ -241,8 +433,13 @@ impl<'a> Model<'a> {
         self.acknowledge(self.records.len());
         self.wait(false);
         self.safe = self.records.len();
-        self.log = self.keeper.open(&self.options);
+        self.open();
         assert_eq!(self.end(), self.records.len());
+    }
+
+    fn open(&mut self) {
+        (self.log, self.on_disk) = self.keeper.open(&self.options);
+        self.published = self.start;
     }
 
     fn kill(&mut self) {
@@ -250,7 +447,7 @@ impl<'a> Model<'a> {
             return;
         }
         self.tickets.clear();
-        self.log = self.keeper.open(&self.options);
+        self.open();
         let end = self.end();
         assert!(end >= self.safe, "{end} of {} safe records", self.safe);
         assert!(
@@ -270,7 +467,8 @@ impl<'a> Model<'a> {
 
     fn check_ends(&mut self) {
         let end = self.end();
-        assert_eq!(self.log.start_offset(), Offset::ZERO);
+        assert_eq!(self.log.start_offset(), offset(self.start));
+        self.check_published();
         assert!(self.acknowledged <= end && self.seen <= end && end <= self.records.len());
         assert!(
             self.ends.contains(&end),
@@ -279,22 +477,20 @@ impl<'a> Model<'a> {
         self.seen = end;
     }
 
-    /// A place up to a little past the end.
+    /// A place from a little below the start up to a little past the end.
     fn place(&self, part: u16) -> usize {
-        (self.records.len() + 3) * usize::from(part) / (1 << 16)
+        let from = self.start.saturating_sub(2);
+        from + (self.records.len() + 3 - from) * usize::from(part) / (1 << 16)
     }
 
-    fn read(&self, offset: usize) {
+    fn read(&self, at: usize) {
         let before = self.end();
-        match self.log.read(Offset::new(offset as u64)) {
+        match self.log.read(offset(at)) {
             Ok(record) => {
-                assert!(offset < self.end());
-                self.assert_right(offset, &record);
+                assert!(at < self.end());
+                self.assert_right(at, &record);
             }
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::OutOfRange);
-                assert!(offset >= before);
-            }
+            Err(error) => self.assert_no_record(at, before, &error),
         }
     }
 
@@ -305,8 +501,8 @@ impl<'a> Model<'a> {
             match record {
                 Ok(record) => self.assert_right(next, &record),
                 Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::OutOfRange);
-                    assert!(from > before && next == from);
+                    assert_eq!(next, from, "an error comes first");
+                    self.assert_no_record(from, before + 1, &error);
                     return;
                 }
             }
@@ -319,6 +515,7 @@ impl<'a> Model<'a> {
     }
 
     fn assert_right(&self, offset: usize, record: &Record) {
+        assert!(offset >= self.start, "{offset} was trimmed");
         let expected = Record {
             offset: offset as u64,
             appended_at: record.appended_at,
@@ -329,19 +526,23 @@ impl<'a> Model<'a> {
 
     fn check_all(&self) {
         let mut last = i64::MIN;
-        let mut count = 0;
-        for record in self.log.records(Offset::ZERO) {
+        let mut next = self.start;
+        for record in self.log.records(offset(self.start)) {
             let record = record.unwrap();
-            self.assert_right(count, &record);
+            self.assert_right(next, &record);
             assert!(record.appended_at >= last, "time went back");
             last = record.appended_at;
-            count += 1;
+            next += 1;
         }
-        assert!(count >= self.acknowledged);
-        (0..self.end())
+        assert!(next >= self.acknowledged);
+        (self.start.saturating_sub(7)..self.end())
             .step_by(7)
             .for_each(|offset| self.read(offset));
     }
+}
+
+fn offset(index: usize) -> Offset {
+    Offset::new(index as u64)
 }
 
 fn run(keeper: &mut dyn Keeper, durability: Durability, segment_bytes: u64, ops: Vec<Op>) {

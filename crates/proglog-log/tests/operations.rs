@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io::ErrorKind as Io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -167,6 +168,113 @@ fn truncating_drops_the_newest_records_and_what_comes_next_takes_their_offsets()
             assert!(log.verify().unwrap().damaged.is_empty());
         }
     }
+}
+
+#[test]
+fn readers_of_what_is_kept_notice_no_cut() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..60);
+    let mut kept = log.records(0);
+    let mut dropped = log.records(40);
+    let mut follower = log.follow(0);
+    for offset in 0..5 {
+        assert_eq!(kept.next().unwrap().unwrap().offset, offset);
+        assert_eq!(dropped.next().unwrap().unwrap().offset, 40 + offset);
+        assert_eq!(follower.next().unwrap().unwrap().offset, offset);
+    }
+    log.truncate(30).unwrap();
+    let rest = kept
+        .map(|record| record.unwrap().offset)
+        .collect::<Vec<_>>();
+    assert_eq!(rest, (5..30).collect::<Vec<_>>());
+    let error = dropped.next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfRange);
+    append(&log, 30..40);
+    for offset in 5..40 {
+        let record = follower.next().unwrap().unwrap();
+        assert_eq!(
+            (record.offset, record.value),
+            (offset, value(offset).into())
+        );
+    }
+}
+
+#[test]
+fn readers_meanwhile_see_a_log_before_or_after_it_is_cut() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..30);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let read = log.read(1);
+                    assert_eq!(read.unwrap().value, value(1));
+                    match log.read(25) {
+                        Ok(record) => assert_eq!(record.value, value(25)),
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfRange),
+                    }
+                }
+            });
+        }
+        for _ in 0..100 {
+            log.truncate(20).unwrap();
+            append(&log, 20..30);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for offset in 0..130 {
+                match log.read(offset) {
+                    Ok(record) => assert_eq!(record.value, value(offset)),
+                    Err(error) => assert!(
+                        matches!(error.kind(), ErrorKind::Trimmed | ErrorKind::OutOfRange),
+                        "{error:?}"
+                    ),
+                }
+            }
+        });
+        for end in 30..130 {
+            append(&log, end..end + 1);
+            log.trim(end + 1).unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_was_published_and_taken_back_is_published_no_more() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    let reader = log.reader(Visibility::Published);
+    let ticket = log.submit("committed").unwrap();
+    log.publish(1).unwrap();
+    disk.inject(
+        When::Next(CallKind::Write, 0),
+        Fault::error(Io::StorageFull),
+    );
+    ticket.wait().unwrap_err();
+    log.append("another").unwrap();
+    assert_eq!(reader.end_offset(), Offset::ZERO);
+    log.publish(1).unwrap();
+    assert_eq!(reader.read(0).unwrap().value, "another");
+}
+
+#[test]
+fn an_append_that_nobody_waits_for_is_synced_once_the_log_is_idle() {
+    let disk = SimDisk::new();
+    let log = open_with(&disk, &options().idle_after(Duration::from_millis(1)));
+    drop(log.submit("left alone").unwrap());
+    let record = log.follow(0).next().unwrap().unwrap();
+    assert_eq!(record.value, "left alone");
+}
+
+#[test]
+fn a_log_in_memory_takes_appends_however_it_is_made() {
+    let log = MemoryLog::default();
+    assert_eq!(log.append("one".into()).unwrap(), Offset::ZERO);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use proglog_log::{ErrorKind, Log, Offset, Options, ReadOnlyLog};
+use proglog_log::{ErrorKind, Log, Offset, Options, ReadOnlyLog, Visibility};
 use proglog_store::testing::{SimDisk, Survivors};
 
 fn options() -> Options {
@@ -143,11 +143,48 @@ fn whatever_a_crash_leaves_can_be_read_before_it_is_recovered() {
 #[test]
 fn a_directory_that_is_no_log_is_refused() {
     let disk = SimDisk::new();
-    assert!(ReadOnlyLog::open_in(disk.directory()).is_err());
+    let error = ReadOnlyLog::open_in(disk.directory()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotALog, "nobody has made it yet");
     assert_eq!(disk.file_names(), [""; 0]);
     disk.write_file("notes.txt", b"mine");
     let error = ReadOnlyLog::open_in(disk.directory()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotALog);
+}
+
+#[test]
+fn a_follower_is_told_when_nothing_can_be_seen_for_long() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::open(directory.path(), &options()).unwrap();
+    append(&log, 0..3);
+    let reader = ReadOnlyLog::open(directory.path()).unwrap();
+    let mut follower = reader.follow(0);
+    for _ in 0..2 {
+        follower.next().unwrap().unwrap();
+    }
+    std::fs::remove_dir_all(directory.path()).unwrap();
+    assert_eq!(follower.next().unwrap().unwrap_err().kind(), ErrorKind::Io);
+    assert!(follower.next().is_none());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn files_of_trimmed_segments_are_let_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::open(directory.path(), &options()).unwrap();
+    append(&log, 0..60);
+    let reader = ReadOnlyLog::open(directory.path()).unwrap();
+    for log in [log.reader(Visibility::Acknowledged), reader.reader()] {
+        assert!(log.records(0).count() >= 59);
+    }
+    log.trim(59).unwrap();
+    reader.refresh().unwrap();
+    let path = directory.path().to_string_lossy();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    let gone = targets
+        .map(|target| target.to_string_lossy().into_owned())
+        .filter(|target| target.starts_with(&*path) && target.ends_with("(deleted)"));
+    assert_eq!(gone.collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]

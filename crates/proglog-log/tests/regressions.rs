@@ -2,9 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io;
+use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Durability, ErrorKind, Log, Offset, Options, Record};
+use proglog_log::{Durability, Error, ErrorKind, Log, Offset, Options, Record, Visibility};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 fn options() -> Options {
@@ -130,5 +131,129 @@ fn a_larger_limit_holds_from_the_next_opening_on() {
         let log = open(&disk, &options().record_bytes_max(4 << 20));
         let offset = log.append(vec![0; 2 << 20]).unwrap();
         assert_eq!(log.read(offset).unwrap().value.len(), 2 << 20);
+    }
+}
+
+/// A crash came when one slot of the checkpoint had lost the flag that the log is being cut. Opening left
+/// the other one as it was; once the newer slot was lost, what had been appended since was cut off too.
+#[test]
+fn no_slot_of_the_checkpoint_says_to_cut_what_was_appended_after_the_cut() {
+    for writes in 0..4 {
+        let disk = SimDisk::new();
+        let log = open(&disk, &options());
+        log.append_batch(["a", "b", "c"]).unwrap();
+        disk.start_trace();
+        log.truncate(1).unwrap();
+        let trace = disk.trace().into_iter();
+        let written =
+            trace.filter(|call| call.kind == CallKind::Write && &*call.name == "checkpoint");
+        let call = written
+            .map(|call| call.number.unwrap())
+            .nth(writes)
+            .unwrap();
+        drop(log);
+
+        let disk = SimDisk::new();
+        let log = open(&disk, &options());
+        log.append_batch(["a", "b", "c"]).unwrap();
+        disk.inject(When::Call(call), Fault::crash());
+        log.truncate(1).unwrap_err();
+        let disk = disk.crash(Survivors::LoseAll);
+        let log = open(&disk, &options());
+        let end = log.append("appended since").unwrap();
+        for slot in [0, 4096] {
+            let disk = disk.crash(Survivors::LoseAll);
+            disk.flip("checkpoint", slot, 0);
+            let log = open(&disk, &options());
+            assert_eq!(log.read(end).unwrap().value, "appended since");
+        }
+    }
+}
+
+/// The name of a segment that was removed came back when the directory could not be synced: opening
+/// did not see it, finished the cut without it, and found it after a power cut.
+#[test]
+fn a_removal_that_could_not_be_synced_is_done_again() {
+    let disk = SimDisk::new();
+    let options = options().segment_bytes_max(1 << 10);
+    let log = open(&disk, &options);
+    for _ in 0..4 {
+        log.append("a".repeat(700)).unwrap();
+    }
+    let broken = Fault::os_error(5);
+    disk.inject(When::Next(CallKind::SyncDirectory, 0), broken);
+    log.truncate(1).unwrap_err();
+    drop(log);
+    let log = open(&disk, &options);
+    assert_eq!(log.end_offset(), Offset::new(1));
+    log.append("b").unwrap();
+    let log = open(&disk.crash(Survivors::LoseAll), &options);
+    assert_eq!(log.end_offset(), Offset::new(2));
+    assert_eq!(log.read(1).unwrap().value, "b");
+}
+
+/// A roll had made the file of the next segment and could not sync its name; truncating left it there,
+/// and it did not follow on what was left.
+#[test]
+fn truncating_removes_what_a_failed_roll_has_left() {
+    let disk = SimDisk::new();
+    let options = options().segment_bytes_max(1 << 10);
+    let log = open(&disk, &options);
+    for _ in 0..3 {
+        log.append("a".repeat(700)).unwrap();
+    }
+    let broken = Fault::os_error(5);
+    disk.inject(When::Next(CallKind::SyncDirectory, 0), broken);
+    log.append("a".repeat(700)).unwrap_err();
+    log.truncate(1).unwrap();
+    log.close().unwrap();
+    assert_eq!(open(&disk, &options).end_offset(), Offset::new(1));
+}
+
+/// A log whose readers see what is not on the device yet was trimmed up to there: after a power cut it
+/// ended before its start, and could not be opened.
+#[test]
+fn what_is_trimmed_is_on_the_device_first() {
+    let disk = SimDisk::new();
+    let options = options().visibility(Visibility::Appended);
+    let log = open(&disk, &options);
+    let tickets = ["a", "b", "c"].map(|value| log.submit(value).unwrap());
+    log.trim(2).unwrap();
+    let cut_off = open(&disk.crash(Survivors::LoseAll), &options);
+    assert_eq!(cut_off.start_offset(), Offset::new(2));
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+}
+
+/// A trim that had begun when the log was closed went on when somebody else had opened it. It took a
+/// thread that was held up in a place of a few instructions; this finds such a thread now and then.
+#[test]
+fn a_trim_that_is_overtaken_by_closing_changes_nothing() {
+    for round in 0..500 {
+        let disk = SimDisk::new();
+        let first = open(&disk, &options());
+        first.append_batch(vec![Record::new("a"); 64]).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for start in 1.. {
+                    match first.trim(if round % 2 == 0 { start } else { 64 }) {
+                        Ok(()) if start < 64 => {}
+                        Ok(()) | Err(Error::Closed) => break,
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            });
+            (0..round % 7).for_each(|_| thread::yield_now());
+            first.close().unwrap();
+            let second = open(&disk, &options());
+            for number in 64..80 {
+                assert_eq!(second.append("b").unwrap(), Offset::new(number));
+                second.trim(number).unwrap();
+            }
+            second.close().unwrap();
+        });
+        let third = open(&disk, &options());
+        assert_eq!(third.recovery().records, Offset::new(79)..Offset::new(80));
     }
 }

@@ -4,7 +4,8 @@
 //! Where a sync is about to happen and the data has reached the end of the zeros, more of them are
 //! written first, so that the one sync covers both. How many grows from [`STEP_MIN`] with each time, so
 //! that a small store takes little more room than its data. Zeros are never a frame, and opening cuts
-//! them, so it does not matter which of them a crash leaves.
+//! them, so it does not matter which of them a crash leaves. A store that is at rest gives them back, and
+//! has none before the second sync after that: one append now and then is not worth them.
 
 use crate::format::HEADER_LEN;
 use crate::position::Position;
@@ -24,6 +25,8 @@ pub(crate) struct Fill {
     ahead_max: u64,
     /// Where to stop.
     up_to: Position,
+    /// Whether there was a sync since the start, or since the store was at rest.
+    is_warm: bool,
     /// How far to go the next time.
     step: u64,
     /// Nothing is to be done before the data gets there.
@@ -38,6 +41,7 @@ impl Fill {
         Self {
             ahead_max: ahead_max.min(STEP_MAX),
             up_to,
+            is_warm: false,
             step: STEP_MIN,
             next_at: Position::ZERO,
             is_ahead: false,
@@ -47,6 +51,9 @@ impl Fill {
     /// Writes zeros behind the data, which ends at `end`, if they are due. That they cannot be written
     /// is not an error: the room that they took is given back, and it is not tried again soon.
     pub(crate) fn fill(&mut self, file: &dyn Storage, end: Position) {
+        if !std::mem::replace(&mut self.is_warm, true) {
+            return;
+        }
         let Some(target) = self.target(end) else {
             return;
         };
@@ -74,6 +81,14 @@ impl Fill {
         (target > end).then_some(target)
     }
 
+    /// Cuts the zeros off behind the data, which ends at `end`, and begins anew. What cannot be cut stays.
+    pub(crate) fn give_back(&mut self, file: &dyn Storage, end: Position) {
+        if self.is_ahead && file.set_len(HEADER_LEN + end.get()).is_ok() {
+            self.was_cut(end);
+        }
+        (self.is_warm, self.step) = (false, STEP_MIN);
+    }
+
     /// The file was cut at `end`.
     pub(crate) fn was_cut(&mut self, end: Position) {
         self.is_ahead = false;
@@ -93,6 +108,8 @@ mod tests {
         let directory = disk.directory();
         let file = directory.open("a", OpenMode::CreateNew).unwrap();
         let mut zeros = Fill::new(ahead_max, Position::new(up_to));
+        zeros.fill(&*file, Position::ZERO);
+        assert_eq!(file.len().unwrap(), 0, "one sync is not worth it");
         ends.iter()
             .map(|end| {
                 file.set_len(file.len().unwrap().max(HEADER_LEN + end))
@@ -114,6 +131,27 @@ mod tests {
             expected.push((end + step * K) / 4096 * 4096);
         }
         assert_eq!(lens(u64::MAX, u64::MAX, &ends, None), expected);
+    }
+
+    #[test]
+    fn a_store_at_rest_gives_the_zeros_back_and_begins_anew() {
+        let disk = SimDisk::new();
+        let file = disk.directory().open("a", OpenMode::CreateNew).unwrap();
+        let mut zeros = Fill::new(u64::MAX, Position::new(u64::MAX));
+        let len = || file.len().unwrap() - HEADER_LEN;
+        let mut end = Position::new(10);
+        file.set_len(HEADER_LEN + 10).unwrap();
+        for _ in 0..3 {
+            zeros.fill(&*file, end);
+            assert_eq!(len(), end.get(), "the first sync does without");
+            zeros.fill(&*file, end);
+            assert_eq!(len(), (end.get() + STEP_MIN) / 4096 * 4096);
+            zeros.fill(&*file, end.plus(STEP_MIN));
+            end = end.plus(STEP_MIN + 5);
+            file.set_len(HEADER_LEN + end.get().max(len())).unwrap();
+            zeros.give_back(&*file, end);
+            assert_eq!(len(), end.get());
+        }
     }
 
     #[test]

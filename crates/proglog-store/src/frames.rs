@@ -45,6 +45,30 @@ impl fmt::Debug for Frame {
     }
 }
 
+/// A data frame, verified, whose payload lies in the memory of the [`Frames`] that lend it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FrameRef<'a> {
+    /// Where it starts.
+    pub position: Position,
+    /// Where it ends (exclusive).
+    pub end: Position,
+    /// Whether it is the last frame of its batch.
+    pub ends_batch: bool,
+    /// What was appended.
+    pub payload: &'a [u8],
+}
+
+impl fmt::Debug for FrameRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameRef")
+            .field("position", &self.position)
+            .field("end", &self.end)
+            .field("ends_batch", &self.ends_batch)
+            .field("payload_len", &self.payload.len())
+            .finish()
+    }
+}
+
 /// An iterator over the data frames of a store, made by [`Store::frames`](crate::Store::frames).
 ///
 /// It owns what it needs and can be sent to another thread; it keeps the store open. It reads large
@@ -86,48 +110,47 @@ impl Frames {
         Ok(found)
     }
 
-    /// Goes on to the next frame as the iterator does, for a caller that only looks at its payload, which
-    /// `look` is given with its position: none of the block is kept for it.
+    /// As the iterator yields it, but lent: for small frames that are looked at and not kept this is
+    /// faster, since nothing has to be counted that refers to a block's memory.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let directory = tempfile::tempdir()?;
-    /// # let path = directory.path().join("my.store");
     /// use proglog_store::{Options, Store};
     ///
-    /// let store = Store::open(path, &Options::new())?;
-    /// store.append_batch(&[b"one", b"three"])?;
+    /// # let directory = tempfile::tempdir()?;
+    /// let store = Store::open(directory.path().join("my.store"), &Options::new())?;
+    /// store.append_batch(&[&b"one"[..], b"two"])?;
     /// let (mut frames, mut bytes) = (store.frames(..), 0);
-    /// while let Some(len) = frames.look_at_next(|_position, payload| payload.len()) {
-    ///     bytes += len?;
+    /// while let Some(frame) = frames.next_ref() {
+    ///     bytes += frame?.payload.len();
     /// }
-    /// assert_eq!(bytes, 8);
+    /// assert_eq!(bytes, 6);
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     ///
-    /// As the iterator yields.
+    /// As the iterator.
     #[inline]
-    pub fn look_at_next<T>(
-        &mut self,
-        look: impl FnOnce(Position, &[u8]) -> T,
-    ) -> Option<Result<T>> {
+    pub fn next_ref(&mut self) -> Option<Result<FrameRef<'_>>> {
         if self.failed {
             return None;
         }
-        loop {
-            if self.store.is_closed() {
-                return Some(Err(self.closed()));
-            }
-            let fault = match self.scanner.next(&*self.store)? {
-                Ok(frame) if frame.kind == Kind::Control => continue,
-                Ok(frame) => return Some(Ok(look(frame.position, frame.payload()))),
-                Err(fault) => fault,
-            };
-            return Some(Err(self.fail(fault)));
+        if self.store.is_closed() {
+            return Some(Err(self.closed()));
         }
+        let (kind, len) = match self.scanner.find_data(&*self.store)? {
+            Ok(found) => found,
+            Err(fault) => return Some(Err(self.fail(fault))),
+        };
+        let frame = self.scanner.take(kind, len);
+        Some(Ok(FrameRef {
+            position: frame.position,
+            end: frame.end(),
+            ends_batch: kind == Kind::BatchEnd,
+            payload: frame.payload(),
+        }))
     }
 
     #[inline]

@@ -344,6 +344,22 @@ impl Inner {
         Ok(())
     }
 
+    pub(crate) fn release(&self) -> Result<()> {
+        let _closing = self.closing.lock();
+        let _syncing = self.syncing.lock();
+        self.sealed.store(true, Ordering::Release);
+        // Appends that passed the check hold one of these; afterwards there are no more.
+        drop(self.writing.lock());
+        self.buffers.lock().stop();
+        self.unlock()
+    }
+
+    fn unlock(&self) -> Result<()> {
+        self.file
+            .unlock()
+            .map_err(|error| Error::io(Operation::Lock, &self.name, error))
+    }
+
     pub(crate) fn close(&self) -> Result<()> {
         // Held to the end: who closes a store that is being closed waits until it is.
         let _closing = self.closing.lock();
@@ -358,11 +374,7 @@ impl Inner {
                 drop(self.failure.set(error.clone()));
             }
         }
-        let unlocked = self
-            .file
-            .unlock()
-            .map_err(|error| Error::io(Operation::Lock, &self.name, error));
-        sealed.and(unlocked)
+        sealed.and(self.unlock())
     }
 }
 

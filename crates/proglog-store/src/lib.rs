@@ -24,7 +24,7 @@ pub mod testing;
 mod writer;
 
 pub use error::{Error, ErrorKind, Operation, Outcome, Result};
-pub use frames::{Frame, Frames};
+pub use frames::{Frame, FrameRef, Frames};
 pub use fs::FsDirectory;
 pub use options::Options;
 pub use position::{Boundary, Position};

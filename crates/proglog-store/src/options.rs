@@ -89,8 +89,9 @@ impl Options {
     /// How many zeros are kept ahead of the data in the file, at most, and up to which position: a sync
     /// of what is written over them need not make the file longer, which is cheaper. They are written
     /// when a [sync](crate::Store::sync) is about to happen and none are left, first 64 KiB, then twice
-    /// as many each time, up to 8 MiB; never otherwise. Sealing and closing cut them off, and so does
-    /// opening where a process ended without. Where there is no room for them, they are done without.
+    /// as many each time, up to 8 MiB; but not for the first sync of all. Sealing, closing and
+    /// [marking](crate::Store::mark) cut them off, and begin anew, and so does opening where a process
+    /// ended without. Where there is no room for them, they are done without.
     /// Default: none.
     pub fn fill_ahead(mut self, bytes_max: u64, up_to: Position) -> Self {
         self.fill_ahead = (bytes_max, up_to);

@@ -83,12 +83,14 @@ pub(crate) struct Verified<'a> {
 }
 
 impl<'a> Verified<'a> {
+    /// The payload.
     #[inline]
     pub(crate) fn payload(&self) -> &'a [u8] {
         &self.bytes[FRAME_HEADER_LEN..]
     }
 
     /// Where the frame ends.
+    #[inline]
     pub(crate) fn end(&self) -> Position {
         self.position.plus(self.bytes.len() as u64)
     }
@@ -170,9 +172,12 @@ impl Verifier {
         let mut block = source.block(position, want)?;
         let len = self.frame_len(&block, left)?;
         if block.len() < len {
-            let rest = source.block(position.plus(block.len() as u64), len - block.len())?;
-            block.reserve_exact(rest.len());
-            block.extend_from_slice(&rest);
+            // Fresh memory is zero without being written to, and what was read is short.
+            let (start, mut whole) = (block.len(), vec![0; len]);
+            whole[..start].copy_from_slice(&block);
+            let read = source.read(position.plus(start as u64), &mut whole[start..])?;
+            whole.truncate(start + read);
+            block = whole;
         }
         if block.len() < len {
             let left = block.len() as u64;
@@ -271,16 +276,38 @@ impl Scanner {
         self.frame_len = len;
     }
 
+    /// Passes control frames and verifies the data frame behind them, for [`Scanner::take`]; `None` at
+    /// the end.
+    #[inline]
+    pub(crate) fn find_data(
+        &mut self,
+        source: &impl Source,
+    ) -> Option<Result<(Kind, usize), Fault>> {
+        while self.next < self.end {
+            match self.read(source) {
+                Ok((Kind::Control, len)) => self.pass(len),
+                found => return Some(found),
+            }
+        }
+        None
+    }
+
     #[inline]
     fn step(&mut self, source: &impl Source) -> Result<Verified<'_>, Fault> {
         let (kind, len) = self.read(source)?;
+        Ok(self.take(kind, len))
+    }
+
+    /// The next frame, which was verified. Passes it.
+    #[inline]
+    pub(crate) fn take(&mut self, kind: Kind, len: usize) -> Verified<'_> {
         let (start, position) = (self.at, self.next);
         self.pass(len);
-        Ok(Verified {
+        Verified {
             position,
             kind,
             bytes: &self.block[start..start + len],
-        })
+        }
     }
 
     /// Verifies the next frame, and stays where it is.

@@ -231,7 +231,8 @@ impl Store {
         self.inner.verifier.payload_len_max
     }
 
-    /// The end of the data (exclusive), with what is only buffered: never the end of the file.
+    /// The end of the data (exclusive), with what is only buffered: never the end of the file. Of a store
+    /// that was opened [sealed](Store::open_sealed_in) only the position is known, and no frame is counted.
     #[must_use]
     pub fn end(&self) -> Boundary {
         self.inner.buffers.lock().end()
@@ -266,6 +267,7 @@ impl Store {
     /// refused;
     /// [`Error::Poisoned`], [`Error::Sealed`], [`Error::Closed`]; [`Error::WriteNotUndone`].
     /// Nothing was appended then, the last one included.
+    #[inline]
     pub fn append(&self, payload: &[u8]) -> Result<Appended> {
         self.inner.append_one(payload)
     }
@@ -420,7 +422,8 @@ impl Store {
     /// one tells it or the store is sealed. Later appends bring marks of their own; this is for a
     /// moment when there are none. If the process then ends without closing the store, damage to
     /// anything below the recovery point is known for what it is, and never taken for an unfinished
-    /// write. On return the buffers, if they are empty, hold no memory until the next append.
+    /// write. On return the buffers, if they are empty, hold no memory until the next append, and the
+    /// file has no [zeros ahead](Options::fill_ahead).
     ///
     /// # Errors
     ///
@@ -452,6 +455,17 @@ impl Store {
     pub fn seal(&self) -> Result<()> {
         self.inner.check_open()?;
         self.inner.seal()
+    }
+
+    /// Takes no more appends and gives up the lock, and goes on reading what is in the file: for an owner
+    /// that is about to [cut](Store::cut_in) or remove it under the hands of its readers. What was
+    /// appended and not synced is left where it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file system cannot unlock.
+    pub fn release(&self) -> Result<()> {
+        self.inner.release()
     }
 
     /// Seals the store and gives up its lock, so that it can be opened again. Every operation on

@@ -8,7 +8,7 @@ use std::thread;
 use proglog_store::testing::{Call, CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::history::{Checked, End, History, Violation};
-use crate::workload::{Run, Step, Workload};
+use crate::workload::{Run, Workload};
 
 /// Two cores are what tests can count on.
 const THREADS: usize = 2;
@@ -74,6 +74,7 @@ pub(crate) fn calls_of(workload: &Workload, changes_only: bool) -> Checked<Vec<C
     disk.start_trace();
     let run = run_on(workload, &disk)?;
     let trace = disk.trace();
+    run.check_sealed()?;
     drop(run);
     Ok(trace
         .into_iter()
@@ -123,16 +124,6 @@ pub(crate) struct Image<'a> {
     pub(crate) seed: u64,
 }
 
-/// What a log is made to do after it was opened again. The closing mark of the first step may stand
-/// where the lost mark of a torn write stood.
-const AFTERWARDS: &[Step] = &[
-    Step::Reopen,
-    Step::Append(1, 25),
-    Step::Append(2, 40),
-    Step::Submit(1, 600),
-    Step::Append(1, 30),
-];
-
 impl Image<'_> {
     /// Opens the log, appends to it, stops it at some call, and opens it once more.
     pub(crate) fn live_on(self) -> Checked {
@@ -150,7 +141,7 @@ impl Image<'_> {
             Fault::crash().after_writing(usize::MAX),
         );
         let first = usize::from(!mix(seed + 3).is_multiple_of(4));
-        run.steps(&AFTERWARDS[first..], |_| {
+        run.steps(&workload.afterwards[first..], |_| {
             Err("an operation failed".to_owned())
         })?;
         let cut = match mix(seed + 1) % 5 {

@@ -1,6 +1,8 @@
 //! What was asked of a log and what it answered or showed, over all its lives; and so what it must
 //! show ever after.
 
+use std::ops::Range;
+
 use proglog_log::{Batch, Durability, Error, ErrorKind, Log, Outcome, Record};
 
 /// What a log did that it must never do.
@@ -31,7 +33,8 @@ enum State {
     Kept,
     /// It failed, and may be stored all the same.
     Unknown,
-    /// It failed and is not stored, or was not found when the log was opened: it must never appear.
+    /// It failed and is not stored, was dropped, or was not found when the log was opened: it must
+    /// never appear.
     Gone,
 }
 
@@ -41,7 +44,18 @@ struct Asked {
     shape: Shape,
     /// The offset of its first record, once the log has told it.
     first: Option<u64>,
+    /// How many of its records, the first ones, were not truncated.
+    left: usize,
     state: State,
+}
+
+/// A log that is to be cut: what is done of it when the log is opened again is all or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// The offset that the next record gets.
+    pub(crate) end: u64,
+    /// Whether the records before it go too, instead of those behind it.
+    pub(crate) is_reset: bool,
 }
 
 /// A record's batch, and its number there.
@@ -53,6 +67,12 @@ pub(crate) struct History {
     batches: Vec<Asked>,
     /// What somebody saw at each offset, by an acknowledgement or by reading.
     seen: Vec<Option<Name>>,
+    /// Where the log starts.
+    start: u64,
+    /// Where it may start instead: trims that were asked for and not acknowledged.
+    starts: Vec<u64>,
+    /// A cut that was asked for and not acknowledged.
+    cut: Option<Cut>,
     /// The end of what was read in this life.
     read_end: u64,
     /// Below this offset all must be there after a kill.
@@ -67,6 +87,9 @@ impl History {
             durability,
             batches: Vec::new(),
             seen: Vec::new(),
+            start: 0,
+            starts: Vec::new(),
+            cut: None,
             read_end: 0,
             kept: 0,
             durable: 0,
@@ -79,6 +102,7 @@ impl History {
         self.batches.push(Asked {
             shape,
             first: None,
+            left: shape.records,
             state: State::Open,
         });
         let batch = (0..shape.records).map(|index| Record::new(value((number, index), shape)));
@@ -99,13 +123,17 @@ impl History {
 
     /// The log says that the batch is as durable as it promises.
     pub(crate) fn acknowledged(&mut self, number: usize) -> Checked {
-        let Asked { shape, first, .. } = self.batches[number];
+        let Asked { left, first, .. } = self.batches[number];
         let first = first.ok_or("a batch is acknowledged without offsets")?;
+        if left == 0 {
+            // It was dropped meanwhile.
+            return Ok(());
+        }
         self.batches[number].state = State::Kept;
-        for index in 0..shape.records {
+        for index in 0..left {
             self.note_seen(first + index as u64, (number, index))?;
         }
-        self.note_visible(first + shape.records as u64);
+        self.note_visible(first + left as u64);
         Ok(())
     }
 
@@ -128,15 +156,13 @@ impl History {
     pub(crate) fn synced(&mut self) -> Checked {
         for number in 0..self.batches.len() {
             let Asked {
-                shape,
-                first,
-                state,
+                left, first, state, ..
             } = self.batches[number];
             let (Some(first), State::Open | State::Kept) = (first, state) else {
                 continue;
             };
             self.acknowledged(number)?;
-            self.on_device_below(first + shape.records as u64);
+            self.on_device_below(first + left as u64);
         }
         Ok(())
     }
@@ -149,15 +175,29 @@ impl History {
 
     /// Notes what readers of the open log see.
     pub(crate) fn observe(&mut self, log: &Log) -> Checked {
-        let end = log.end_offset().get();
+        let shown = log.start_offset().get()..log.end_offset().get();
+        self.started(shown.start)?;
+        let from = self.read_end.max(shown.start);
+        // What is to be cut may have lost its files.
+        let end = match self.cut {
+            Some(cut) if cut.is_reset => from,
+            Some(cut) => shown.end.min(cut.end).max(from),
+            None => shown.end,
+        };
         let mut names = Vec::new();
-        for offset in self.read_end..end {
+        for offset in from..end {
             let record = read(log, offset)?;
             names.push(self.identify(offset, &record)?);
         }
-        self.check_whole(&names)?;
-        for (offset, name) in (self.read_end..).zip(names) {
+        self.check_whole(from, &names)?;
+        for (offset, name) in (from..).zip(names) {
             self.note_seen(offset, name)?;
+        }
+        if let Some(below) = shown.start.checked_sub(1) {
+            let read = log.read(below);
+            if !matches!(read, Err(Error::Trimmed { .. })) {
+                return Err(format!("{below} is below the start and gives {read:?}"));
+            }
         }
         self.read_end = end;
         self.note_visible(end);
@@ -166,40 +206,117 @@ impl History {
 
     /// Checks all that the log shows, which was opened after its last life ended like `end`.
     pub(crate) fn reopened(&mut self, log: &Log, end: End) -> Checked {
-        let records = records(log)?;
+        let shown = log.start_offset().get()..log.end_offset().get();
+        if self.cut.is_some_and(|cut| cut.is_done(&shown)) {
+            self.was_cut();
+        }
+        self.started(shown.start)?;
         let must = match end {
             End::Kill => self.kept,
             End::PowerCut => self.durable,
         };
-        let shown = records.len() as u64;
-        if shown < must {
-            return Err(format!("records {shown}..{must} are lost"));
+        if shown.end < must {
+            return Err(format!("records {}..{must} are lost", shown.end));
         }
-        let names = (0..)
+        let records = records(log)?;
+        let names = (shown.start..)
             .zip(&records)
             .map(|(offset, record)| self.identify(offset, record))
             .collect::<Checked<Vec<_>>>()?;
-        self.check_whole(&names)?;
-        for (offset, name) in (0..).zip(&names) {
+        self.check_whole(shown.start, &names)?;
+        for (offset, name) in (shown.start..).zip(&names) {
             self.note_seen(offset, *name)?;
         }
-        self.start_life(&names);
+        self.start_life(shown, &names);
         Ok(())
     }
 
+    /// The records below `start` are asked to be dropped.
+    pub(crate) fn trimming(&mut self, start: u64) {
+        self.starts.push(start);
+    }
+
+    /// The log starts at `start`, and says that this is durable.
+    pub(crate) fn started(&mut self, start: u64) -> Checked {
+        if start != self.start && !self.starts.contains(&start) {
+            let Self {
+                start: known,
+                starts,
+                ..
+            } = self;
+            return Err(format!(
+                "the log starts at {start}, instead of {known} or any of {starts:?}"
+            ));
+        }
+        self.start = start;
+        self.starts.retain(|asked| *asked > start);
+        self.on_device_below(start);
+        Ok(())
+    }
+
+    /// The log is asked to be cut.
+    pub(crate) fn cutting(&mut self, cut: Cut) {
+        self.cut = Some(cut);
+    }
+
+    /// Whether the log was asked to be cut, and what became of it is not known.
+    pub(crate) fn is_being_cut(&self) -> bool {
+        self.cut.is_some()
+    }
+
+    /// The log, which is open and goes on, says that it was not cut; or it shows that it was.
+    pub(crate) fn failed_to_cut(&mut self, log: &Log) {
+        let shown = log.start_offset().get()..log.end_offset().get();
+        if self.cut.is_some_and(|cut| cut.is_done(&shown)) {
+            self.was_cut();
+        }
+        self.cut = None;
+    }
+
+    /// The cut that was asked for is done: what it drops must not come back.
+    pub(crate) fn was_cut(&mut self) {
+        let Some(Cut { end, is_reset }) = self.cut.take() else {
+            return;
+        };
+        let kept_below = if is_reset { 0 } else { end };
+        for asked in &mut self.batches {
+            let left = match asked.first {
+                Some(first) => kept_below.saturating_sub(first),
+                None => kept_below,
+            };
+            asked.left = asked.left.min(usize::try_from(left).unwrap_or(usize::MAX));
+            if asked.left == 0 {
+                asked.state = State::Gone;
+            }
+        }
+        let [kept_len, len] = [kept_below, end].map(|at| usize::try_from(at).unwrap_or_default());
+        self.seen.truncate(kept_len);
+        self.seen.resize(len, None);
+        if is_reset {
+            (self.start, self.read_end) = (end, end);
+            self.starts.clear();
+        }
+        self.read_end = self.read_end.min(end);
+        // All that stays was synced before.
+        (self.kept, self.durable) = (end, end);
+    }
+
     /// What was found is all there is: the rest must not come back.
-    fn start_life(&mut self, names: &[Name]) {
+    fn start_life(&mut self, shown: Range<u64>, names: &[Name]) {
         for asked in &mut self.batches {
             asked.state = State::Gone;
         }
-        for (offset, name) in (0..).zip(names) {
+        for (offset, name) in (shown.start..).zip(names) {
             let asked = &mut self.batches[name.0];
             asked.state = State::Kept;
             asked.first.get_or_insert(offset - name.1 as u64);
         }
-        self.seen = names.iter().copied().map(Some).collect();
-        self.read_end = names.len() as u64;
-        (self.kept, self.durable) = (self.read_end, self.read_end);
+        let below = (0..shown.start).map(|_| None);
+        self.seen = below.chain(names.iter().copied().map(Some)).collect();
+        self.starts.clear();
+        self.cut = None;
+        self.read_end = shown.end;
+        (self.kept, self.durable) = (shown.end, shown.end);
     }
 
     /// Finds out which record this is, and whether it may be there.
@@ -220,7 +337,7 @@ impl History {
                 "offset {offset} holds the record {name:?} of {asked:?}"
             ));
         }
-        if asked.state == State::Gone {
+        if asked.state == State::Gone || name.1 >= asked.left {
             return Err(format!(
                 "offset {offset} holds {name:?}, which must not come back"
             ));
@@ -228,14 +345,15 @@ impl History {
         Ok(name)
     }
 
-    /// Batches must be there wholly or not at all.
-    fn check_whole(&self, names: &[Name]) -> Checked {
-        let mut expected = None;
+    /// Batches must be there wholly or not at all, from `from` on; but what was trimmed or truncated
+    /// need not.
+    fn check_whole(&self, from: u64, names: &[Name]) -> Checked {
+        let mut expected = names.first().copied().filter(|_| from == self.start);
         for name in names {
             if *name != expected.unwrap_or((name.0, 0)) {
                 return Err(format!("{name:?} stands where {expected:?} belongs"));
             }
-            let more = name.1 + 1 < self.batches[name.0].shape.records;
+            let more = name.1 + 1 < self.batches[name.0].left;
             expected = more.then_some((name.0, name.1 + 1));
         }
         expected.map_or(Ok(()), |missing| {
@@ -265,21 +383,27 @@ impl History {
     }
 }
 
+impl Cut {
+    /// Whether a log that shows these records was cut so.
+    fn is_done(self, shown: &Range<u64>) -> bool {
+        shown.end == self.end && (shown.start == self.end || !self.is_reset)
+    }
+}
+
 /// All that the log shows, as iteration and as single reads show it.
 fn records(log: &Log) -> Checked<Vec<Record>> {
-    let (start, end) = (log.start_offset().get(), log.end_offset().get());
-    if start != 0 {
-        return Err(format!("the log starts at {start}"));
-    }
-    let records = twice(|| log.records(0).collect::<Result<Vec<_>, _>>())
+    let range = log.start_offset()..log.end_offset();
+    let (start, end) = (range.start.get(), range.end.get());
+    let records = twice(|| log.records(start).collect::<Result<Vec<_>, _>>())
         .map_err(|error| format!("a walk fails: {error:?}"))?;
-    for (offset, record) in (0..).zip(&records) {
+    for (offset, record) in (start..).zip(&records) {
         if *record != read(log, offset)? {
             return Err(format!("at {offset} a walk and a read differ"));
         }
     }
-    if records.len() as u64 != end || log.recovery().records != (0.into()..end.into()) {
-        return Err(format!("{} records are below the end {end}", records.len()));
+    if start + records.len() as u64 != end || log.recovery().records != range {
+        let count = records.len();
+        return Err(format!("{count} records are in {start}..{end}"));
     }
     Ok(records)
 }

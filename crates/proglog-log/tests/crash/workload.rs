@@ -3,7 +3,7 @@
 use proglog_log::{Durability, Error, ErrorKind, Log, Options, Ticket};
 use proglog_store::testing::SimDisk;
 
-use crate::history::{Checked, End, History, Shape};
+use crate::history::{Checked, Cut, End, History, Shape};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
@@ -14,11 +14,19 @@ pub(crate) enum Step {
     /// Wait for all that was submitted.
     Wait,
     Sync,
+    /// Drop so many of the oldest records.
+    Trim(u64),
+    /// Drop all that readers see.
+    TrimAll,
+    /// Drop so many of the newest records, and all that was submitted behind them.
+    Truncate(u64),
+    /// Drop all records and leave out so many offsets.
+    Reset(u64),
     /// Close the log and open it again.
     Reopen,
 }
 
-use Step::{Append, Reopen, Submit, Sync, Wait};
+use Step::{Append, Reopen, Reset, Submit, Sync, Trim, TrimAll, Truncate, Wait};
 
 #[derive(Debug)]
 pub(crate) struct Workload {
@@ -26,6 +34,8 @@ pub(crate) struct Workload {
     pub(crate) durability: Durability,
     pub(crate) segment_bytes_max: u64,
     pub(crate) steps: &'static [Step],
+    /// What is done once the log was opened again after a crash.
+    pub(crate) afterwards: &'static [Step],
     /// How many seeded choices of survivors are tried at each call.
     pub(crate) seeds: u64,
     /// Of one thing left in so many the recovery is stopped at each of its calls, too.
@@ -42,13 +52,14 @@ impl Workload {
 /// An interval that never ends.
 const INTERVAL: Durability = Durability::Interval(std::time::Duration::MAX);
 
-/// Each fills three segments.
+/// Each fills three segments, or more.
 pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         name: "singles",
         durability: Durability::Synced,
         segment_bytes_max: 1 << 10,
         steps: SINGLES,
+        afterwards: AFTERWARDS,
         seeds: 400,
         recoveries: 3,
     },
@@ -57,6 +68,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         durability: Durability::Synced,
         segment_bytes_max: 2 << 10,
         steps: BATCHES,
+        afterwards: AFTERWARDS,
         seeds: 400,
         recoveries: 8,
     },
@@ -65,6 +77,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         durability: Durability::Synced,
         segment_bytes_max: 1 << 10,
         steps: TICKETS,
+        afterwards: AFTERWARDS,
         seeds: 400,
         recoveries: 3,
     },
@@ -73,6 +86,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         durability: Durability::Synced,
         segment_bytes_max: 400 << 10,
         steps: LARGE,
+        afterwards: AFTERWARDS,
         seeds: 12,
         recoveries: 40,
     },
@@ -81,6 +95,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         durability: INTERVAL,
         segment_bytes_max: 1 << 10,
         steps: WEAK,
+        afterwards: AFTERWARDS,
         seeds: 400,
         recoveries: 5,
     },
@@ -89,6 +104,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         durability: Durability::Buffered,
         segment_bytes_max: 1 << 10,
         steps: WEAK,
+        afterwards: AFTERWARDS,
         seeds: 400,
         recoveries: 3,
     },
@@ -97,9 +113,64 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         durability: Durability::Buffered,
         segment_bytes_max: 400 << 10,
         steps: WEAK_LARGE,
+        afterwards: AFTERWARDS,
         seeds: 12,
         recoveries: 40,
     },
+    Workload {
+        name: "trims",
+        durability: Durability::Synced,
+        segment_bytes_max: 1 << 10,
+        steps: TRIMS,
+        afterwards: AFTERWARDS_CUT,
+        seeds: 200,
+        recoveries: 6,
+    },
+    Workload {
+        name: "cuts",
+        durability: Durability::Synced,
+        segment_bytes_max: 1 << 10,
+        steps: CUTS,
+        afterwards: AFTERWARDS_CUT,
+        seeds: 200,
+        recoveries: 6,
+    },
+    Workload {
+        name: "interval, trimmed and cut",
+        durability: INTERVAL,
+        segment_bytes_max: 1 << 10,
+        steps: WEAK_CUTS,
+        afterwards: AFTERWARDS_CUT,
+        seeds: 200,
+        recoveries: 5,
+    },
+    Workload {
+        name: "buffered, trimmed and cut",
+        durability: Durability::Buffered,
+        segment_bytes_max: 1 << 10,
+        steps: WEAK_CUTS,
+        afterwards: AFTERWARDS_CUT,
+        seeds: 200,
+        recoveries: 5,
+    },
+];
+
+/// The closing mark of the first step may stand where the lost mark of a torn write stood.
+const AFTERWARDS: &[Step] = &[
+    Reopen,
+    Append(1, 25),
+    Append(2, 40),
+    Submit(1, 600),
+    Append(1, 30),
+];
+
+const AFTERWARDS_CUT: &[Step] = &[
+    Trim(2),
+    Append(2, 30),
+    Truncate(1),
+    Append(1, 300),
+    Reset(1),
+    Append(1, 30),
 ];
 
 const SINGLES: &[Step] = &[
@@ -210,6 +281,74 @@ const WEAK_LARGE: &[Step] = &[
     Append(2, 90_000),
 ];
 
+const TRIMS: &[Step] = &[
+    Append(3, 40),
+    Trim(2),
+    Append(4, 250),
+    Append(1, 300),
+    Submit(2, 30),
+    Trim(4),
+    Wait,
+    Append(3, 400),
+    Append(1, 60),
+    Trim(7),
+    TrimAll,
+    Append(2, 50),
+    TrimAll,
+    TrimAll,
+    Submit(1, 30),
+    TrimAll,
+    Append(2, 500),
+    Trim(1),
+    Reopen,
+    Append(1, 20),
+];
+
+const CUTS: &[Step] = &[
+    Append(3, 40),
+    Truncate(2),
+    Append(2, 300),
+    Append(1, 400),
+    Submit(1, 30),
+    Submit(2, 30),
+    Truncate(1),
+    Wait,
+    Append(4, 350),
+    Append(2, 100),
+    Truncate(6),
+    Append(1, 20),
+    Trim(3),
+    Reopen,
+    Truncate(1),
+    Reset(3),
+    Append(2, 30),
+    Submit(1, 600),
+    Reset(0),
+    Append(3, 30),
+    Truncate(3),
+    Append(1, 50),
+];
+
+const WEAK_CUTS: &[Step] = &[
+    Append(2, 40),
+    Trim(1),
+    Append(3, 300),
+    Append(1, 100),
+    Truncate(2),
+    Append(2, 200),
+    Submit(2, 40),
+    Trim(3),
+    Append(2, 500),
+    Truncate(1),
+    Reopen,
+    Append(1, 30),
+    TrimAll,
+    Append(3, 30),
+    Reset(2),
+    Append(2, 100),
+    Append(1, 20),
+];
+
 /// A log on a simulated disk, and what happened to it.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -260,6 +399,7 @@ impl Run {
             _ if self.disk.has_crashed() => {}
             Ok(log) => {
                 self.history.reopened(&log, end)?;
+                self.check_files(&log)?;
                 self.log = Some(log);
             }
             Err(error) => return Ok(Err(error)),
@@ -308,11 +448,43 @@ impl Run {
         if let Some(log) = &self.log {
             self.history.observe(log)?;
         }
-        // A segment is made once all before it is on the device.
+        // A segment is made once all before it is on the device, or is dropped.
+        if !self.history.is_being_cut() {
+            let newest = self.bases().last().copied();
+            self.history.on_device_below(newest.unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    /// The base offsets of the segments that there are.
+    fn bases(&self) -> Vec<u64> {
         let names = self.disk.file_names();
         let bases = names.iter().filter_map(|name| name.strip_suffix(".log"));
-        let newest = bases.filter_map(|base| base.parse().ok()).max();
-        self.history.on_device_below(newest.unwrap_or(0));
+        bases.filter_map(|base| base.parse().ok()).collect()
+    }
+
+    /// Only segments are left that have a record, and the active one.
+    fn check_files(&self, log: &Log) -> Checked {
+        let (start, end) = (log.start_offset().get(), log.end_offset().get());
+        let bases = self.bases();
+        let has_start = bases.first().is_some_and(|first| *first <= start);
+        if !has_start || bases[1..].iter().any(|base| *base <= start || *base > end) {
+            return Err(format!(
+                "a log of {start}..{end} has the segments {bases:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The file of a sealed segment ends with its data.
+    pub(crate) fn check_sealed(&self) -> Checked {
+        let bases = self.bases();
+        for base in &bases[..bases.len().saturating_sub(1)] {
+            let bytes = self.disk.read_file(&format!("{base:020}.log"));
+            if bytes.ends_with(&[0; 64]) {
+                return Err(format!("segment {base} ends with zeros"));
+            }
+        }
         Ok(())
     }
 
@@ -333,8 +505,70 @@ impl Run {
                 }
                 Ok(())
             }
+            Trim(records) => self.trim(|log| log.start_offset().get() + records),
+            TrimAll => self.trim(|log| log.end_offset().get()),
+            Truncate(records) => self.cut(
+                |log| Cut {
+                    end: (log.end_offset().get().saturating_sub(records))
+                        .max(log.start_offset().get()),
+                    is_reset: false,
+                },
+                |log, cut| log.truncate(cut.end),
+            ),
+            Reset(records) => {
+                // The end that is assigned, not only what readers see.
+                self.wait()?;
+                self.cut(
+                    |log| Cut {
+                        end: log.end_offset().get() + records,
+                        is_reset: true,
+                    },
+                    |log, cut| log.reset(cut.end),
+                )
+            }
             Reopen => self.reopen(),
         }
+    }
+
+    fn trim(&mut self, start: impl Fn(&Log) -> u64) -> Checked {
+        let Some(log) = &self.log else { return Ok(()) };
+        let start = start(log).min(log.end_offset().get());
+        self.history.trimming(start);
+        match log.trim(start) {
+            _ if self.disk.has_crashed() => Ok(()),
+            Ok(()) => self.history.started(start),
+            Err(error) => {
+                self.poisoned |= is_poisoned(log);
+                self.fail(&error);
+                Ok(())
+            }
+        }
+    }
+
+    fn cut(
+        &mut self,
+        wanted: impl Fn(&Log) -> Cut,
+        cut: impl Fn(&Log, Cut) -> Result<(), Error>,
+    ) -> Checked {
+        let Some(log) = &self.log else { return Ok(()) };
+        let wanted = wanted(log);
+        self.history.cutting(wanted);
+        match cut(log, wanted) {
+            _ if self.disk.has_crashed() => {}
+            Ok(()) if log.end_offset().get() != wanted.end => {
+                return Err(format!("{wanted:?} left the end at {}", log.end_offset()));
+            }
+            Ok(()) => self.history.was_cut(),
+            Err(error) => {
+                if is_poisoned(log) {
+                    self.poisoned = true;
+                } else {
+                    self.history.failed_to_cut(log);
+                }
+                self.fail(&error);
+            }
+        }
+        Ok(())
     }
 
     fn submit(&mut self, shape: Shape) -> Checked {
@@ -404,4 +638,10 @@ impl Run {
         drop(log);
         self.try_open(End::Kill)
     }
+}
+
+/// Whether the log has to be opened again: trimming what is trimmed does nothing, and tells.
+fn is_poisoned(log: &Log) -> bool {
+    log.trim(0)
+        .is_err_and(|error| error.kind() == ErrorKind::Poisoned)
 }

@@ -88,7 +88,7 @@ fn a_directory_that_holds_other_things_is_no_log_and_stays_as_it_is() {
         std::fs::write(&path, "mine").unwrap();
         let error = Log::open(directory.path(), &options()).unwrap_err();
         match error {
-            Error::NotALog { found } => assert_eq!(found, name),
+            Error::NotALog { found } => assert_eq!(found.as_deref(), Some(name)),
             error => panic!("{name}: {error:?}"),
         }
         assert_eq!(std::fs::read(&path).unwrap(), b"mine");

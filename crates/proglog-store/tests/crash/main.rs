@@ -7,8 +7,9 @@ mod faults;
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use proglog_store::testing::{Fault, SimDisk, Survivors, When};
-use proglog_store::{Boundary, Options, Position, Store};
+use proglog_store::{Boundary, ErrorKind, Options, Position, Store};
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -157,11 +158,29 @@ fn step_on(
     Ok(())
 }
 
+/// What somebody sees who follows the store before it is recovered.
+fn follow(disk: &SimDisk) -> Checked<Vec<Bytes>> {
+    match Store::open_following_in(&*disk.directory(), "store", Boundary::START) {
+        Ok(follower) => follower
+            .frames(..)
+            .map(|frame| Ok(frame.map_err(|error| format!("{error:?}"))?.payload))
+            .collect(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(format!("{error:?}")),
+    }
+}
+
 /// Opens the store and holds what it shows against the model, which then is what it shows.
 fn check(disk: &SimDisk, fill: Fill, model: &mut Model, survivors: Survivors) -> Checked {
+    let followed = follow(disk)?;
     let store = open(disk, fill)?;
     let frames = store.frames(..).collect::<Result<Vec<_>, _>>();
-    let mut frames = frames.map_err(|error| format!("{error:?}"))?.into_iter();
+    let frames = frames.map_err(|error| format!("{error:?}"))?;
+    let shown = frames.iter().map(|frame| &frame.payload);
+    if !followed.iter().eq(shown.take(followed.len())) {
+        return Err(format!("a follower saw {followed:?}"));
+    }
+    let mut frames = frames.into_iter();
     let mut shown = 0;
     while frames.len() > 0 {
         let batch = model

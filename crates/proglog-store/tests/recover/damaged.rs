@@ -4,8 +4,8 @@ use proglog_store::testing::SimDisk;
 use proglog_store::{Boundary, Error, ErrorKind, Options, Position, Store};
 
 use crate::fixture::{
-    HEADER_LEN, MARK_LEN, NAME, THREE, at, closed, frames, killed, open, open_with, overwrite,
-    payloads, refused,
+    HEADER_LEN, MARK_LEN, NAME, THREE, assert_lends_the_same, at, closed, frames, killed, open,
+    open_with, overwrite, payloads, refused,
 };
 
 /// Opens the store, whose frame at `damaged` is unreadable and was found so; all others are right.
@@ -15,6 +15,7 @@ fn opens_but_for(disk: &SimDisk, pristine: &SimDisk, damaged: Position) {
     assert_eq!(store.recovery().damaged, Some(damaged));
     assert_eq!(store.recovery().set_aside, None);
     assert!(disk.read_file(NAME) == before, "nothing was cut or changed");
+    assert_lends_the_same(&store);
     let frames = frames(pristine);
     assert_eq!(store.end().frames, frames.len() as u64);
     for frame in &frames {

@@ -52,10 +52,38 @@ pub(crate) fn at(frame: &Frame) -> usize {
 
 /// What can be read, up to the first error.
 pub(crate) fn payloads(store: &Store) -> Vec<String> {
+    assert_lends_the_same(store);
     store
         .frames(..)
         .map(|frame| String::from_utf8(frame.unwrap().payload.to_vec()).unwrap())
         .collect()
+}
+
+/// Frames that are lent, and the error that ends them, are those that are handed out.
+pub(crate) fn assert_lends_the_same(store: &Store) {
+    let mut lent = store.frames(..);
+    for frame in store.frames(..) {
+        let other = lent.next_ref().unwrap();
+        let other = other.map(|other| (other.position, other.end, other.ends_batch, other.payload));
+        match (&frame, other) {
+            (Ok(frame), Ok(other)) => {
+                let frame = (
+                    frame.position,
+                    frame.end,
+                    frame.ends_batch,
+                    &frame.payload[..],
+                );
+                assert_eq!(frame, other);
+            }
+            (Err(error), Err(other)) => assert_eq!(error.to_string(), other.to_string()),
+            different => panic!("{different:?}"),
+        }
+        assert!(
+            frame.is_ok() || lent.next_ref().is_none(),
+            "it ends after an error"
+        );
+    }
+    assert!(lent.next_ref().is_none());
 }
 
 /// Writes over bytes of the store's file.
