@@ -290,14 +290,13 @@ impl Shared {
             // Before the look: an append that the look does not see asks for another.
             shared.rest_scheduled.store(false, Ordering::SeqCst);
             let active = Arc::clone(&shared.writer.lock().active);
-            let store = &active.store;
-            let now = store.end();
+            let now = active.store.end();
             if now != end {
                 return shared.rest_when_idle(now);
             }
             // What cannot be synced or marked now is with the next append.
-            if shared.commit(Commit::Sync).is_ok() && store.recovery_point() == now {
-                drop(store.mark());
+            if shared.commit(Commit::Sync).is_ok() && active.store.recovery_point() == now {
+                drop(active.store.mark());
                 active.index.release_memory();
                 shared.writer.lock().release_memory();
             }

@@ -313,6 +313,8 @@ impl Shared {
         let active = segment.open()?;
         self.view.push(&segment);
         writer.segment.release();
+        // Who still reads in it does not hold its lock: the log may be cut there.
+        drop(old.store.release());
         (writer.group_start, writer.synced_soon) = ((writer.next, Boundary::START), 0);
         (writer.active, writer.segment, writer.sealed) = (active, segment, false);
         // It may lag behind: what matters is in the segments.
