@@ -17,7 +17,7 @@ use proglog_log::{Batch, Log, Options};
 
 use crate::bare::append::BareLog;
 use crate::bare::read::{BLOCK_LENS, scan};
-use crate::bare::{FRAME_HEADER_LEN, HEADER_LEN, RECORD_OVERHEAD_MAX, record_len, segment_path};
+use crate::bare::{FRAME_HEADER_LEN, RECORD_OVERHEAD_MAX, record_len, segment_path};
 use crate::bench::{Bench, Result, Scale, Scratch};
 use crate::read::{LOAD_BATCH_BYTES, load_closed};
 
@@ -140,12 +140,20 @@ fn load(log: &Log, directory: &Path, scale: Scale, bytes: u64) -> Result<u64> {
     let step = batch_len * frame_len as u64 + 32;
     loop {
         append(1)?;
-        let unknown = newest_segment(directory)?.metadata()?.len() - HEADER_LEN;
+        // The file does not tell: there are zeros behind the data.
+        let records = log.end_offset().get() - base_offset(&newest_segment(directory)?)?;
+        let unknown = records * frame_len as u64;
         // Appended again it would be too much, or a batch alone is.
         if unknown + step > most && (unknown <= most || step > most) {
             return Ok(unknown);
         }
     }
+}
+
+/// The offset of a segment's first record, which names its files.
+fn base_offset(segment: &Path) -> Result<u64> {
+    let stem = segment.file_stem().and_then(|stem| stem.to_str());
+    Ok(stem.ok_or("a segment has a name")?.parse()?)
 }
 
 /// A bare segment of `len` bytes of frames.

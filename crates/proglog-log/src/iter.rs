@@ -83,9 +83,16 @@ impl Walk {
             None => return Ok(None),
         };
         let place = run.frames.position();
-        let frame = run.frames.next_ref();
-        match frame.map(|frame| frame.map(|frame| decode::offset_and_size(frame.payload))) {
-            Some(Ok(Ok((found, size)))) if found == offset.get() => {
+        // Any but the one that is to come, as long as none is read.
+        let (mut found, mut size) = (!offset.get(), 0);
+        let looked = run.frames.next_ref().map(|frame| {
+            if let Ok(read) = decode::offset_and_size(frame?.payload) {
+                (found, size) = read;
+            }
+            Ok(())
+        });
+        match looked {
+            Some(Ok(())) if found == offset.get() => {
                 self.next = offset.plus(1);
                 Ok(Some(size))
             }
