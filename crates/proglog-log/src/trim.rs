@@ -96,6 +96,7 @@ impl Shared {
 
     /// Drops what the policy of retention lets go, and returns the start of the log.
     pub(crate) fn retain(&self) -> Result<Offset> {
+        self.check_appendable()?;
         // Segments that are looked at here stay until then.
         let turn = self.trimming.lock();
         let policy = self.options.retention;
