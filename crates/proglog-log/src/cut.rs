@@ -204,28 +204,24 @@ impl Shared {
 
     fn start_cut(&self, writer: &mut Writer, cut: &Checkpoint) -> Result<()> {
         self.checkpoint.lock().write_twice(cut)?;
-        // What it holds is on the device already, or is dropped.
-        drop(writer.active.store.close());
         let segments = self.view.segments();
-        let mut bases = Vec::new();
-        for segment in segments.iter() {
-            segment.release();
-            bases.push(segment.base());
-        }
+        let mut bases = segments
+            .iter()
+            .map(|segment| segment.base())
+            .collect::<Vec<_>>();
         if writer.sealed {
             // A roll may have failed to make this one after all.
             bases.push(writer.next);
         }
-        let left = drop_segments(&*self.directory, cut, bases)?;
         let kept = segments
             .iter()
-            .filter(|segment| left.contains(&segment.base()));
-        let kept = kept
+            .filter(|segment| !cut.drops(segment.base()))
             .map(|segment| self.after_cut(segment, cut))
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<Vec<_>>();
         (writer.next, writer.sealed) = (cut.cut_offset(), true);
+        // Readers look here again when they do not find what they could read a moment ago.
         self.view.cut(
-            kept,
+            kept.clone(),
             cut.start,
             Place {
                 end: writer.next,
@@ -233,17 +229,25 @@ impl Shared {
                 position: cut.recovery_point.position,
             },
         );
+        // What it holds is on the device already, or is dropped.
+        drop(writer.active.store.close());
+        segments.iter().for_each(|segment| segment.release());
+        drop_segments(&*self.directory, cut, bases)?;
+        if let Some(last) = kept.last().filter(|last| last.base() == cut.segment_base) {
+            // A reader may have opened it as it was.
+            last.release();
+            last.check_index(cut.recovery_point.frames)?;
+        }
         Ok(())
     }
 
-    /// What is left of `segment`, with an index of just that.
-    fn after_cut(&self, segment: &Arc<Segment>, cut: &Checkpoint) -> Result<Arc<Segment>> {
-        if segment.base() != cut.segment_base {
-            return Ok(Arc::clone(segment));
+    /// What is left of `segment`, which is not open.
+    fn after_cut(&self, segment: &Arc<Segment>, cut: &Checkpoint) -> Arc<Segment> {
+        if segment.base() == cut.segment_base {
+            Arc::new(Segment::sealed(Arc::clone(&self.directory), segment.base()))
+        } else {
+            Arc::clone(segment)
         }
-        let segment = Segment::sealed(Arc::clone(&self.directory), segment.base());
-        segment.check_index(cut.recovery_point.frames)?;
-        Ok(Arc::new(segment))
     }
 
     /// Notes that the log is cut no more, once its new segment, with base offset `base`, is there.

@@ -126,6 +126,11 @@ impl Iterator for Walk {
     type Item = Result<Record>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step().transpose()
+        let step = match self.step() {
+            // The segment was closed to be cut: what is left of it is opened anew.
+            Err(Error::Closed) => self.step(),
+            step => step,
+        };
+        step.transpose()
     }
 }

@@ -59,7 +59,11 @@ impl Reader {
     pub fn read(&self, offset: impl Into<Offset>) -> Result<Record> {
         let offset = offset.into();
         match self.view.check_readable(offset, self.visibility)? {
-            Readable::Record => self.read_readable(offset),
+            Readable::Record => match self.read_readable(offset) {
+                // Its segment was closed to be cut: what is left of it is opened anew.
+                Err(Error::Closed) => self.read_readable(offset),
+                read => read,
+            },
             Readable::End => Err(self.out_of_range(offset)),
         }
     }

@@ -176,6 +176,10 @@ impl History {
     /// Notes what readers of the open log see.
     pub(crate) fn observe(&mut self, log: &Log) -> Checked {
         let shown = log.start_offset().get()..log.end_offset().get();
+        if self.cut.is_some_and(|cut| cut.is_done(&shown)) {
+            // It goes on with being cut when it is opened again.
+            return Ok(());
+        }
         self.started(shown.start)?;
         let from = self.read_end.max(shown.start);
         // What is to be cut may have lost its files.
