@@ -13,6 +13,8 @@ mod history;
 mod slots;
 #[path = "crash/workload.rs"]
 mod workload;
+#[path = "crash/workloads.rs"]
+mod workloads;
 
 use std::time::Instant;
 
@@ -20,7 +22,7 @@ use damage::{bytes_below_mark, damage_at, killed_log};
 use explore::{calls_of, stop_at, sum_over};
 use faults::{fail_at, fail_recovery, stopped_image};
 use slots::damage_slots;
-use workload::WORKLOADS;
+use workloads::WORKLOADS;
 
 /// How many different things left by a crash are tried at the least.
 const TRIED_MIN: usize = 100_000;

@@ -1,0 +1,213 @@
+//! A disk is full at any place of appending, rolling, trimming, truncating, resetting and closing: nothing
+//! that was acknowledged is hurt, and there needs only to be room again for all to go on.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use proglog_log::{Durability, Error, ErrorKind, Log, Offset, Options, Outcome};
+use proglog_store::testing::SimDisk;
+
+/// What an empty log takes: its checkpoint and the header of its segment.
+const EMPTY: u64 = 16 << 10;
+/// More than the steps below ever take.
+const ENOUGH: u64 = EMPTY + (40 << 10);
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Append,
+    /// Drop so many of the oldest, or all.
+    Trim(u64),
+    TrimAll,
+    /// Drop so many of the newest.
+    Truncate(u64),
+    /// Drop all and leave out so many offsets.
+    Reset(u64),
+}
+
+use Step::{Append, Reset, Trim, TrimAll, Truncate};
+
+const STEPS: &[Step] = &[
+    Append,
+    Append,
+    Append,
+    Append,
+    Append,
+    Append,
+    Append,
+    Append,
+    Append,
+    Append,
+    Trim(3),
+    Append,
+    Append,
+    Append,
+    Truncate(2),
+    Append,
+    Append,
+    Append,
+    Append,
+    Append,
+    Append,
+    Append,
+    Trim(7),
+    Truncate(6),
+    Append,
+    Append,
+    TrimAll,
+    Append,
+    Append,
+    Append,
+    Reset(4),
+    Append,
+    Append,
+    Truncate(2),
+    Append,
+    Append,
+    Trim(1),
+    Append,
+];
+
+/// A log, and what it holds.
+struct Held {
+    log: Log,
+    start: u64,
+    values: VecDeque<String>,
+    /// How many were ever appended: no two have the same value.
+    appended: u64,
+    /// How many steps the disk was too full for.
+    refused: usize,
+}
+
+impl Held {
+    fn end(&self) -> u64 {
+        self.start + self.values.len() as u64
+    }
+
+    fn step(&mut self, step: Step, what: &str) {
+        let (start, end) = (self.start, self.end());
+        match step {
+            Append => self.append(what),
+            Trim(records) => self.cut(what, (start + records).min(end), None, Log::trim),
+            TrimAll => self.cut(what, end, None, Log::trim),
+            Truncate(records) => {
+                let to = end.saturating_sub(records).max(start);
+                self.cut(what, start, Some(to), |log, _| log.truncate(to));
+            }
+            Reset(left_out) => {
+                let next = end + left_out;
+                self.cut(what, next, Some(next), Log::reset);
+            }
+        }
+        self.check(&self.log, what);
+    }
+
+    fn append(&mut self, what: &str) {
+        let value = format!("{:>120}", self.appended);
+        self.appended += 1;
+        match self.log.append(value.as_str()) {
+            Ok(offset) => {
+                assert_eq!(offset.get(), self.end(), "{what}");
+                self.values.push_back(value);
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::DiskFull, "{what}: {error:?}");
+                assert_eq!(error.outcome(), Outcome::NotAppended, "{what}");
+                self.refused += 1;
+            }
+        }
+    }
+
+    /// Drops what is below `start`, or at and above `end`, by `cut`: wholly or not at all.
+    fn cut(
+        &mut self,
+        what: &str,
+        start: u64,
+        end: Option<u64>,
+        cut: impl Fn(&Log, u64) -> Result<(), Error>,
+    ) {
+        let cut = cut(&self.log, start);
+        if let Err(error) = &cut {
+            assert_eq!(error.kind(), ErrorKind::DiskFull, "{what}: {error:?}");
+            self.refused += 1;
+        }
+        let end = end.unwrap_or(self.end());
+        let shown = self.log.start_offset().get()..self.log.end_offset().get();
+        if cut.is_ok() || shown == (start..end) {
+            let kept = self.start.max(start)..end;
+            let (from, old) = (self.start, std::mem::take(&mut self.values));
+            let kept = (from..).zip(old).filter(|(at, _)| kept.contains(at));
+            self.values = kept.map(|(_, value)| value).collect();
+            self.start = start;
+        }
+    }
+
+    fn check(&self, log: &Log, what: &str) {
+        let shown = log.start_offset().get()..log.end_offset().get();
+        assert_eq!(shown, self.start..self.end(), "{what}");
+        for (offset, value) in (self.start..).zip(&self.values) {
+            assert_eq!(log.read(offset).unwrap().value, value, "{what}");
+        }
+    }
+}
+
+fn options(durability: Durability) -> Options {
+    Options::new()
+        .segment_bytes_max(1 << 10)
+        .durability(durability)
+        .idle_after(Duration::MAX)
+}
+
+/// Does all the steps on a disk of `capacity` bytes, then makes room. Returns how many were refused.
+fn run(durability: Durability, capacity: u64) -> usize {
+    let what = &format!("{durability:?} with {capacity} bytes");
+    let disk = SimDisk::new();
+    let open = || Log::open_in(disk.directory(), &options(durability)).unwrap();
+    let mut held = Held {
+        log: open(),
+        start: 0,
+        values: VecDeque::new(),
+        appended: 0,
+        refused: 0,
+    };
+    disk.set_capacity(Some(capacity));
+    for (number, step) in STEPS.iter().enumerate() {
+        held.step(*step, &format!("{what}, step {number} ({step:?})"));
+    }
+    let refused = held.refused;
+    if capacity.is_multiple_of(2) {
+        disk.set_capacity(None);
+        held.step(Append, what);
+        held.step(Append, what);
+        assert_eq!(held.refused, refused, "{what}: there is room again");
+        held.log.close().unwrap();
+    } else {
+        // What is only buffered has no place to go.
+        let closed = held.log.close();
+        disk.set_capacity(None);
+        if closed.is_err() && durability == Durability::Buffered {
+            return refused;
+        }
+    }
+    let log = open();
+    held.check(&log, what);
+    let next = Offset::new(held.end());
+    assert_eq!(log.append("goes on").unwrap(), next, "{what}");
+    refused
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_step_hurts_nothing_and_all_goes_on_once_there_is_room() {
+    for durability in [
+        Durability::Synced,
+        Durability::Interval(Duration::MAX),
+        Durability::Buffered,
+    ] {
+        let mut refused = 0;
+        for capacity in (EMPTY..ENOUGH).step_by(7) {
+            refused += run(durability, capacity);
+        }
+        assert!(refused > 1000, "{durability:?}: {refused}");
+        assert_eq!(run(durability, ENOUGH), 0, "{durability:?}");
+    }
+}
