@@ -299,7 +299,8 @@ impl Log {
     /// # Errors
     ///
     /// [`Error::OutOfRange`] if `start` is past the end that readers see. [`Error::Store`] if the file
-    /// system fails: then the records may be dropped or not, and opening the log again tells; if only a
+    /// system fails: then the records may be dropped or not, or on a full device the older of them, and
+    /// opening the log again tells; if only a
     /// file could not be removed they are, and its space is given back later; or if all were dropped and
     /// the next segment cannot be made, which the next append tries again. [`Error::Poisoned`],
     /// [`Error::Closed`].

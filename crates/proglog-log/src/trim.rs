@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::checkpoint::Checkpoint;
 use crate::commit::Commit;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
 use crate::retention::Held;
 use crate::runtime;
@@ -41,13 +41,16 @@ impl Shared {
         if start > range.start {
             let durable = self.durable_end();
             if start > durable {
-                if durable > range.start {
-                    // Which gives room for what has to be written, where there is none.
-                    self.raise_start(durable)?;
-                    self.remove_trimmed(durable)?;
-                }
                 // Or else the log might end below its start after a crash.
-                self.commit(Commit::Sync)?;
+                match self.commit(Commit::Sync) {
+                    Err(error) if error.kind() == ErrorKind::DiskFull && durable > range.start => {
+                        // Which gives room for what has to be written.
+                        self.raise_start(durable)?;
+                        self.remove_trimmed(durable)?;
+                        self.commit(Commit::Sync)?;
+                    }
+                    committed => committed?,
+                }
                 // What was appended there may have been given up.
                 let range = self.view.range(Visibility::Acknowledged);
                 if start > range.end {
