@@ -271,7 +271,9 @@ impl View {
         }
         let segments = self.segments.read();
         let after = segments.partition_point(|segment| segment.base() <= base);
-        let next = segments.get(after)?.base();
+        // Where the log was cut there may be no next segment yet.
+        let next = segments.get(after).map(|next| next.base());
+        let next = next.or((place.base > base).then_some(place.base))?;
         Some((next.min(end), None))
     }
 

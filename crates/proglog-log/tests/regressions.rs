@@ -257,3 +257,39 @@ fn a_trim_that_is_overtaken_by_closing_changes_nothing() {
         assert_eq!(third.recovery().records, Offset::new(79)..Offset::new(80));
     }
 }
+
+/// An iterator kept the lock on a segment that it had begun to read when that was the active one; cutting
+/// the segment later was refused, and the log stopped.
+#[test]
+fn a_segment_is_cut_whoever_reads_it() {
+    let disk = SimDisk::new();
+    let log = open(&disk, &options().segment_bytes_max(1 << 10));
+    log.append_batch(["a", "b", "c"]).unwrap();
+    let mut records = log.records(0);
+    assert_eq!(records.next().unwrap().unwrap().value, "a");
+    for _ in 0..4 {
+        log.append("a".repeat(700)).unwrap();
+    }
+    log.truncate(2).unwrap();
+    assert_eq!(records.next().unwrap().unwrap().value, "b");
+    assert!(records.next().is_none());
+    assert_eq!(log.append("d").unwrap(), Offset::new(2));
+}
+
+/// Between a cut at the beginning of a segment and the making of the new one, which may take long or fail,
+/// iterators were told that the records of the segment before were out of range.
+#[test]
+fn what_a_cut_keeps_is_read_before_the_new_segment_is_there() {
+    let disk = SimDisk::new();
+    let log = open(&disk, &options().segment_bytes_max(1 << 10));
+    for _ in 0..3 {
+        log.append("a".repeat(700)).unwrap();
+    }
+    let full = Fault::error(io::ErrorKind::StorageFull);
+    disk.inject(When::Next(CallKind::Create, 0), full);
+    let error = log.truncate(2).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DiskFull);
+    let read = log.records(0).map(|record| record.unwrap().offset);
+    assert_eq!(read.collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(log.append("b").unwrap(), Offset::new(2));
+}
