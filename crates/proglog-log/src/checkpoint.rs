@@ -25,12 +25,11 @@
 use std::sync::Arc;
 
 use byteorder::{BigEndian, ByteOrder};
-use proglog_store::{Boundary, Directory, OpenMode, Operation, Position, Storage};
+use proglog_store::{Boundary, Directory, FRAME_OVERHEAD, OpenMode, Operation, Position, Storage};
 
 use crate::error::{Error, Result};
 use crate::names::{CHECKPOINT, TEMPORARY};
 use crate::offset::Offset;
-use crate::shared::FRAME_OVERHEAD;
 
 /// The distance of the two slots.
 const SLOT_LEN: usize = 4096;

@@ -16,17 +16,15 @@ use std::sync::Arc;
 
 use proglog_store::Boundary;
 
+use crate::append::{Writer, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
+use crate::open_segment::OpenSegment;
 use crate::options::Durability;
 use crate::runtime;
-use crate::segment::OpenSegment;
-use crate::shared::{Shared, Writer, place};
+use crate::shared::Shared;
 use crate::sync::{MutexGuard, Ordering};
 use crate::ticket::{Driver, Group};
-
-/// How many bytes are appended before the checkpoint is written anew, at the most.
-const CHECKPOINT_BYTES: u64 = 16 << 20;
 
 /// What the leader's work makes sure of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,111 +211,6 @@ impl Shared {
                 behind.settle(Err(failure.clone()));
                 Err(failure)
             }
-        }
-    }
-
-    /// Sees to it that what was flushed is synced once the interval has passed.
-    fn sync_later(&self) {
-        let Durability::Interval(interval) = self.options.durability else {
-            return;
-        };
-        if self.sync_scheduled.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let this = self.this.clone();
-        runtime::spawn_after(interval, move || {
-            if let Some(shared) = this.upgrade() {
-                shared.sync_scheduled.store(false, Ordering::Release);
-                // A failure stops the log, which tells.
-                drop(shared.sync_behind());
-            }
-        });
-    }
-
-    /// Sees to it that what was appended is synced soon, in the background, where nobody waits for it: so
-    /// that there is little left to sync when the segment is full.
-    pub(crate) fn sync_soon(&self) {
-        let this = self.this.clone();
-        runtime::spawn(move || {
-            if let Some(shared) = this.upgrade() {
-                drop(shared.sync_behind());
-            }
-        });
-    }
-
-    /// Syncs what is acknowledged in the active segment, without the lead: appends and their
-    /// acknowledgements go on meanwhile.
-    fn sync_behind(&self) -> Result<()> {
-        let (segment, acknowledged, state) = {
-            let writer = self.writer.lock();
-            let segment = Arc::clone(&writer.active);
-            (segment, self.view.acknowledged(), self.view.state())
-        };
-        if acknowledged.base != segment.base() {
-            // It was made just now.
-            return Ok(());
-        }
-        let to = Boundary {
-            position: acknowledged.position,
-            frames: acknowledged.end.since(acknowledged.base),
-        };
-        let synced = segment.store.sync_to(to).map_err(Error::from);
-        if let Err(error) = synced {
-            let error = error.of_poisoned_store();
-            if error.kind() == ErrorKind::Poisoned {
-                self.poison(&error);
-            }
-            return Err(error);
-        }
-        self.write_checkpoint_if_due(&segment, state);
-        Ok(())
-    }
-
-    /// Sees to it that the log is brought to rest once nothing was appended for a while: it is synced,
-    /// and a sync mark is written. Then damage to what was acknowledged last is known for what it is,
-    /// even if the process is killed; and the store gives its buffers back.
-    pub(crate) fn rest_when_idle(&self, end: Boundary) {
-        let scheduled = &self.rest_scheduled;
-        if scheduled.load(Ordering::Acquire) || scheduled.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.look_whether_idle(end);
-    }
-
-    /// Looks after a while whether the active segment still ends at `end`.
-    fn look_whether_idle(&self, end: Boundary) {
-        let this = self.this.clone();
-        runtime::spawn_after(self.options.idle_after, move || {
-            let Some(shared) = this.upgrade() else {
-                return;
-            };
-            // Before the look: an append that the look does not see asks for another.
-            shared.rest_scheduled.store(false, Ordering::SeqCst);
-            let active = Arc::clone(&shared.writer.lock().active);
-            let now = active.store.end();
-            if now != end {
-                return shared.rest_when_idle(now);
-            }
-            // What cannot be synced or marked now is with the next append.
-            if shared.commit(Commit::Sync).is_ok() && active.store.recovery_point() == now {
-                drop(active.store.mark());
-                active.index.release_memory();
-                shared.writer.lock().release_memory();
-            }
-        });
-    }
-
-    /// `state` is that of the view when this was the active segment.
-    fn write_checkpoint_if_due(&self, segment: &OpenSegment, state: u64) {
-        let point = segment.store.recovery_point();
-        let last = self.checkpoint.lock().current().clone();
-        let appended = point
-            .position
-            .get()
-            .saturating_sub(last.recovery_point.position.get());
-        if last.segment_base != segment.base() || appended >= CHECKPOINT_BYTES {
-            // It may lag behind: what matters is in the segments.
-            drop(self.write_checkpoint(segment.base(), point, state));
         }
     }
 }

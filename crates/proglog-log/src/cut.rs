@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use proglog_store::{Boundary, Directory, OpenMode, Operation, Store};
 
+use crate::append::Writer;
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::label::Label;
@@ -24,7 +25,7 @@ use crate::names::{self, CHECKPOINT};
 use crate::offset::Offset;
 use crate::options::Options;
 use crate::segment::{self, Segment};
-use crate::shared::{Shared, Writer};
+use crate::shared::Shared;
 use crate::view::Place;
 
 impl Checkpoint {

@@ -7,9 +7,9 @@ use proglog_store::{Frame, Frames, Position};
 use crate::decode::{self, Plain};
 use crate::error::{Error, Result};
 use crate::offset::Offset;
+use crate::open_segment::OpenSegment;
 use crate::reader::Reader;
 use crate::record::{self, Record};
-use crate::segment::OpenSegment;
 use crate::view::Readable;
 
 /// A walk over a log's records in large blocks, up to what is visible.

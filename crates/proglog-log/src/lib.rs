@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod append;
 mod checkpoint;
 mod clock;
 mod commit;
@@ -17,14 +18,17 @@ mod memory;
 mod names;
 mod offset;
 mod open;
+mod open_segment;
 mod options;
 mod read_only;
 mod reader;
 mod record;
 mod recovery;
+mod rest;
 mod retention;
 mod runtime;
 mod seek;
+mod seen;
 mod segment;
 mod shared;
 mod sync;

@@ -32,5 +32,7 @@ pub use recover::{Recovery, SetAside};
 pub use storage::{Directory, OpenMode, Storage};
 pub use store::{Appended, Store};
 
+/// How many bytes a frame is longer than its payload.
+pub const FRAME_OVERHEAD: u64 = format::FRAME_HEADER_LEN as u64;
 /// The largest limit on payloads, in bytes: 1 GiB less one byte.
 pub const PAYLOAD_LEN_MAX: u32 = format::PAYLOAD_LEN_MAX;

@@ -1,0 +1,221 @@
+//! What can be seen of a log by its files alone, while another process may be writing them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use proglog_store::{Boundary, Directory, Store};
+
+use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::error::{Error, Result, SegmentIdentity};
+use crate::label::Label;
+use crate::names;
+use crate::offset::Offset;
+use crate::open;
+use crate::segment::Segment;
+use crate::view::Place;
+
+/// How often opening is tried while segments are trimmed under its hands.
+const TRIES: usize = 10;
+
+/// What was found the last time.
+#[derive(Default)]
+pub(crate) struct Seen {
+    segments: BTreeMap<Offset, SeenSegment>,
+    /// The newest segment.
+    newest: Option<(Offset, Store)>,
+    /// The number of the checkpoint: as long as it is the same, the log was not cut.
+    checkpoint: Option<u64>,
+}
+
+#[derive(Clone)]
+struct SeenSegment {
+    segment: Arc<Segment>,
+    label: Label,
+    salt: u64,
+}
+
+/// What there is to see.
+pub(crate) struct Found {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) start: Offset,
+    pub(crate) end: Place,
+}
+
+impl Seen {
+    /// What tells the segments from any others: their base offsets and salts.
+    pub(crate) fn ids(&self) -> Vec<(Offset, u64)> {
+        let segments = self.segments.iter();
+        segments.map(|(base, seen)| (*base, seen.salt)).collect()
+    }
+
+    /// Finds out what there is.
+    pub(crate) fn look(&mut self, directory: &Arc<dyn Directory>) -> Result<Found> {
+        let mut tries = 0;
+        loop {
+            match self.try_look(directory) {
+                // A segment that is trimmed or cut right now.
+                Err(error) if is_missing(&error) && tries < TRIES => tries += 1,
+                found => return found,
+            }
+        }
+    }
+
+    fn try_look(&mut self, directory: &Arc<dyn Directory>) -> Result<Found> {
+        let names = open::list(&**directory)?;
+        open::check_is_log(&names)?;
+        let mut bases = open::segment_bases(&names);
+        if !names.iter().any(|name| name == names::CHECKPOINT) {
+            if bases.is_empty() {
+                // Nobody has made it yet.
+                return Err(Error::NotALog { found: None });
+            }
+            return Err(Error::CheckpointLost {
+                problem: "its file is missing",
+            });
+        }
+        let file = CheckpointFile::open(Arc::clone(directory))?;
+        let checkpoint = file.current();
+        if self.checkpoint.replace(file.number()) != Some(file.number()) {
+            // Segments may have been cut and made anew under their names.
+            self.check_salts(directory, checkpoint.log_id);
+        }
+        bases.sort_unstable();
+        bases.retain(|base| !(checkpoint.cut && checkpoint.drops(*base)));
+        let started = bases.partition_point(|base| *base <= checkpoint.start);
+        bases.drain(..started.saturating_sub(1));
+        self.note(directory, &bases, checkpoint.log_id)?;
+        let first = self.first_of_chain();
+        self.segments.retain(|base, _| *base >= first);
+        let end = self.end(directory, checkpoint)?;
+        let segments = self.segments.values();
+        Ok(Found {
+            segments: segments.map(|seen| Arc::clone(&seen.segment)).collect(),
+            start: checkpoint.start.max(first).min(end.end),
+            end,
+        })
+    }
+
+    /// Forgets the segments that are not what they were.
+    fn check_salts(&mut self, directory: &Arc<dyn Directory>, log_id: u128) {
+        self.segments.retain(|base, known| {
+            see(directory, *base, log_id).is_ok_and(|seen| seen.salt == known.salt)
+        });
+    }
+
+    /// Notes the segments with these base offsets, and forgets all others.
+    fn note(
+        &mut self,
+        directory: &Arc<dyn Directory>,
+        bases: &[Offset],
+        log_id: u128,
+    ) -> Result<()> {
+        let newest = bases.last();
+        let mut segments = BTreeMap::new();
+        for base in bases {
+            let known = self.segments.get(base);
+            let seen = match known {
+                // The newest one may have been cut and made anew.
+                Some(known) if Some(base) != newest => known.clone(),
+                _ => {
+                    let seen = see(directory, *base, log_id)?;
+                    match known {
+                        Some(known) if known.salt == seen.salt => known.clone(),
+                        _ => seen,
+                    }
+                }
+            };
+            segments.insert(*base, seen);
+        }
+        self.segments = segments;
+        Ok(())
+    }
+
+    /// The base offset of the oldest segment from which on none is missing: what came before was
+    /// trimmed while the directory was listed.
+    fn first_of_chain(&self) -> Offset {
+        let mut first = None;
+        for (base, seen) in self.segments.iter().rev() {
+            if first.is_some_and(|(_, previous)| previous != Some(*base)) {
+                break;
+            }
+            first = Some((*base, seen.label.previous_base));
+        }
+        first.map_or(Offset::ZERO, |(base, _)| base)
+    }
+
+    /// Where the log ends. The newest segment is followed from here on.
+    fn end(&mut self, directory: &Arc<dyn Directory>, checkpoint: &Checkpoint) -> Result<Place> {
+        let Some((base, seen)) = self.segments.last_key_value() else {
+            self.newest = None;
+            return Ok(Place {
+                end: checkpoint.start,
+                base: checkpoint.start,
+                position: Boundary::START.position,
+            });
+        };
+        let known = if checkpoint.segment_base == *base {
+            checkpoint.recovery_point
+        } else {
+            Boundary::START
+        };
+        let current = self.newest.take();
+        let same = current.filter(|(newest, store)| newest == base && store.salt() == seen.salt);
+        let store = if let Some((_, store)) = same {
+            store
+        } else {
+            seen.segment.unfollow();
+            Store::open_following_in(&**directory, &names::store(*base), known)?
+        };
+        // One that was cut is not what it was: then the next try opens it anew.
+        let boundary = store.refresh()?;
+        seen.segment.follow(&store);
+        self.newest = Some((*base, store));
+        // Those before it are sealed, and opened as such when they are read.
+        let sealed = self.segments.values().rev().skip(1);
+        sealed.for_each(|seen| seen.segment.unfollow());
+        let boundary = if checkpoint.cut {
+            boundary.min(checkpoint.recovery_point)
+        } else {
+            boundary
+        };
+        Ok(Place {
+            end: base.plus(boundary.frames),
+            base: *base,
+            position: boundary.position,
+        })
+    }
+}
+
+fn see(directory: &Arc<dyn Directory>, base: Offset, log_id: u128) -> Result<SeenSegment> {
+    let name = names::store(base);
+    let store = Store::open_sealed_in(&**directory, &name)?;
+    let file = || name.as_str().into();
+    let label = Label::decode(store.label()).ok_or_else(|| Error::NotASegment { file: file() })?;
+    let expected = SegmentIdentity {
+        log_id,
+        base_offset: base,
+    };
+    if label.identity != expected {
+        return Err(Error::WrongSegment {
+            file: file(),
+            expected,
+            got: label.identity,
+        });
+    }
+    Ok(SeenSegment {
+        segment: Arc::new(Segment::sealed(Arc::clone(directory), base)),
+        label,
+        salt: store.salt(),
+    })
+}
+
+fn is_missing(error: &Error) -> bool {
+    match error {
+        Error::Store(proglog_store::Error::Io { source, .. }) => {
+            source.kind() == io::ErrorKind::NotFound
+        }
+        Error::Store(proglog_store::Error::Truncated { .. }) => true,
+        _ => false,
+    }
+}
