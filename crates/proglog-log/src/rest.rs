@@ -127,3 +127,36 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proglog_store::testing::SimDisk;
+
+    use crate::offset::Offset;
+    use crate::open;
+    use crate::options::Options;
+    use crate::record::Record;
+
+    #[test]
+    fn a_sync_that_was_overtaken_by_a_cut_leaves_the_checkpoint_alone() {
+        let disk = SimDisk::new();
+        let never = Options::new()
+            .idle_after(Duration::MAX)
+            .segment_bytes_max(1 << 10);
+        let log = open::open(disk.directory(), &never).unwrap();
+        for _ in 0..40 {
+            log.append(&Record::new("a".repeat(100))).unwrap();
+        }
+        // What a background sync knows when it is done.
+        let (segment, state) = (log.writer.lock().active.clone(), log.view.state());
+        log.truncate(Offset::new(10)).unwrap();
+        let before = log.checkpoint.lock().current().clone();
+        log.write_checkpoint_if_due(&segment, state);
+        assert_eq!(*log.checkpoint.lock().current(), before);
+        log.close().unwrap();
+        let log = open::open(disk.directory(), &never).unwrap();
+        assert_eq!(log.reader.end_offset(), Offset::new(10));
+    }
+}

@@ -234,6 +234,23 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_takes_long_holds_up_no_timer() {
+        static POOL: Pool = Pool::new();
+        let (release, blocked) = channel::<()>();
+        let (sender, receiver) = channel();
+        // Both at once, so that one thread is started, which gets to the job first.
+        POOL.add(|state| {
+            let long = move || assert!(blocked.recv().is_err());
+            state.ready.push_back(Box::new(long));
+            let due = Instant::now() + Duration::from_millis(30);
+            let timer = move || sender.send(()).unwrap();
+            state.timers.insert((due, 0), Box::new(timer));
+        });
+        receiver.recv_timeout(Duration::from_mins(1)).unwrap();
+        drop(release);
+    }
+
+    #[test]
     fn delayed_jobs_run_in_the_order_of_their_times_and_none_early() {
         // On one thread, whatever else this process has to do.
         static POOL: Pool = Pool::new();

@@ -332,6 +332,25 @@ fn a_log_that_is_reset_goes_on_from_the_offset_given() {
 }
 
 #[test]
+fn an_append_that_there_are_no_offsets_for_is_refused() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    log.reset(u64::MAX - 2).unwrap();
+    let refused = |records: usize| {
+        let error = log.append_batch(vec!["more"; records]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitReached);
+        assert_eq!(error.outcome(), Outcome::NotAppended);
+    };
+    refused(3);
+    append(&log, u64::MAX - 2..u64::MAX - 1);
+    refused(2);
+    append(&log, u64::MAX - 1..u64::MAX);
+    refused(1);
+    holds(&log, u64::MAX - 2..u64::MAX);
+    holds(&open(&killed(&disk, &log)), u64::MAX - 2..u64::MAX);
+}
+
+#[test]
 fn retention_by_records_and_bytes_keeps_at_least_what_it_says() {
     let records = Retention::new().records(25);
     let bytes = Retention::new().bytes(3000);

@@ -127,6 +127,33 @@ fn trimming_truncating_and_resetting_are_seen() {
 }
 
 #[test]
+fn segments_that_were_cut_and_made_anew_are_not_taken_for_the_old_ones() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..40);
+    let reader = read(&disk);
+    // As long, and with the same names, as before.
+    let old = disk.file_names();
+    let all = reader.end_offset().get();
+    for offset in 0..all {
+        assert_eq!(reader.read(offset).unwrap().value, value(offset));
+    }
+    let mut iterator = reader.records(3);
+    assert_eq!(iterator.next().unwrap().unwrap().value, value(3));
+    log.truncate(0).unwrap();
+    let new = |offset: u64| format!("{offset:->100}");
+    for offset in 0..40 {
+        log.append(new(offset)).unwrap();
+    }
+    assert_eq!(disk.file_names(), old);
+    assert_eq!(reader.refresh().unwrap().get(), all);
+    for offset in 0..all {
+        assert_eq!(reader.read(offset).unwrap().value, new(offset));
+    }
+    assert_eq!(iterator.next().unwrap().unwrap().value, new(4));
+}
+
+#[test]
 fn whatever_a_crash_leaves_can_be_read_before_it_is_recovered() {
     let disk = SimDisk::new();
     let log = open(&disk);
