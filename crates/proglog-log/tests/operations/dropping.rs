@@ -1,0 +1,339 @@
+//! Dropping records, old ones and new ones, and the room that it makes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use proglog_log::{Durability, Error, ErrorKind, Offset, Outcome, Retention};
+use proglog_store::testing::SimDisk;
+
+use crate::support::{
+    ALL_DURABILITIES, append, cut_off, holds, killed, open, open_with, options, segments, value,
+};
+
+#[test]
+fn trimming_is_exact_to_the_record_down_to_an_empty_log() {
+    for durability in ALL_DURABILITIES {
+        let options = options().durability(durability);
+        let disk = SimDisk::new();
+        let log = open_with(&disk, &options);
+        append(&log, 0..40);
+        for start in 0..=40 {
+            log.trim(start).unwrap();
+            holds(&log, start..40);
+            holds(&open_with(&killed(&disk, &log), &options), start..40);
+            holds(&open_with(&cut_off(&disk, &log), &options), start..40);
+        }
+        assert_eq!(segments(&disk), [40], "the space is given back");
+        append(&log, 40..60);
+        log.trim(10).unwrap();
+        holds(&log, 40..60);
+        assert_eq!(log.trim(61).unwrap_err().kind(), ErrorKind::OutOfRange);
+        log.close().unwrap();
+        assert_eq!(log.trim(50).unwrap_err().kind(), ErrorKind::Closed);
+        holds(&open_with(&disk, &options), 40..60);
+    }
+}
+
+#[test]
+fn a_trimmed_segment_whose_file_came_back_is_removed_at_opening() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..40);
+    let before = disk.deep_clone();
+    log.trim(30).unwrap();
+    log.close().unwrap();
+    let (all, left) = (segments(&before), segments(&disk));
+    assert!(left.len() < all.len());
+    // Any of them may come back.
+    for base in all.iter().filter(|base| !left.contains(base)) {
+        let disk = disk.deep_clone();
+        for name in [format!("{base:020}.log"), format!("{base:020}.index")] {
+            disk.write_file(&name, &before.read_file(&name));
+        }
+        holds(&open(&disk), 30..40);
+        assert_eq!(segments(&disk), left);
+    }
+}
+
+#[test]
+fn an_iterator_tells_that_its_next_record_was_trimmed_and_a_record_stays_with_its_holder() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..40);
+    let mut records = log.records(0);
+    let first = records.next().unwrap().unwrap();
+    log.trim(20).unwrap();
+    let error = records.next().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Trimmed { offset, start, end }
+        if (offset.get(), start.get(), end.get()) == (1, 20, 40)));
+    assert!(records.next().is_none(), "it has ended");
+    assert_eq!(first.value, value(0));
+}
+
+#[test]
+fn truncating_drops_the_newest_records_and_what_comes_next_takes_their_offsets() {
+    for durability in ALL_DURABILITIES {
+        let options = options().durability(durability);
+        for end in 0..=30 {
+            let disk = SimDisk::new();
+            let log = open_with(&disk, &options);
+            append(&log, 0..30);
+            log.truncate(end).unwrap();
+            holds(&log, 0..end);
+            holds(&open_with(&killed(&disk, &log), &options), 0..end);
+            holds(&open_with(&cut_off(&disk, &log), &options), 0..end);
+            append(&log, end..end + 12);
+            holds(&log, 0..end + 12);
+            holds(&open_with(&killed(&disk, &log), &options), 0..end + 12);
+            log.close().unwrap();
+            let log = open_with(&disk, &options);
+            holds(&log, 0..end + 12);
+            assert!(log.verify().unwrap().damaged.is_empty());
+        }
+    }
+}
+
+#[test]
+fn readers_of_what_is_kept_notice_no_cut() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..60);
+    let mut kept = log.records(0);
+    let mut dropped = log.records(40);
+    let mut follower = log.follow(0);
+    for offset in 0..5 {
+        assert_eq!(kept.next().unwrap().unwrap().offset, offset);
+        assert_eq!(dropped.next().unwrap().unwrap().offset, 40 + offset);
+        assert_eq!(follower.next().unwrap().unwrap().offset, offset);
+    }
+    log.truncate(30).unwrap();
+    let rest = kept
+        .map(|record| record.unwrap().offset)
+        .collect::<Vec<_>>();
+    assert_eq!(rest, (5..30).collect::<Vec<_>>());
+    let error = dropped.next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfRange);
+    append(&log, 30..40);
+    for offset in 5..40 {
+        let record = follower.next().unwrap().unwrap();
+        assert_eq!(
+            (record.offset, record.value),
+            (offset, value(offset).into())
+        );
+    }
+}
+
+#[test]
+fn readers_meanwhile_see_a_log_before_or_after_it_is_cut() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..30);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let read = log.read(1);
+                    assert_eq!(read.unwrap().value, value(1));
+                    match log.read(25) {
+                        Ok(record) => assert_eq!(record.value, value(25)),
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfRange),
+                    }
+                }
+            });
+        }
+        for _ in 0..100 {
+            log.truncate(20).unwrap();
+            append(&log, 20..30);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for offset in 0..130 {
+                match log.read(offset) {
+                    Ok(record) => assert_eq!(record.value, value(offset)),
+                    Err(error) => assert!(
+                        matches!(error.kind(), ErrorKind::Trimmed | ErrorKind::OutOfRange),
+                        "{error:?}"
+                    ),
+                }
+            }
+        });
+        for end in 30..130 {
+            append(&log, end..end + 1);
+            log.trim(end + 1).unwrap();
+        }
+    });
+}
+
+#[test]
+fn truncating_goes_no_further_than_the_log() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..30);
+    log.trim(12).unwrap();
+    let error = log.truncate(11).unwrap_err();
+    assert!(matches!(error, Error::OutOfRange { offset, start, end }
+        if (offset.get(), start.get(), end.get()) == (11, 12, 30)));
+    assert_eq!(log.truncate(31).unwrap_err().kind(), ErrorKind::OutOfRange);
+    log.truncate(30).unwrap();
+    holds(&log, 12..30);
+    log.truncate(12).unwrap();
+    holds(&log, 12..12);
+    append(&log, 12..14);
+    holds(&log, 12..14);
+    holds(&open(&killed(&disk, &log)), 12..14);
+}
+
+#[test]
+fn truncating_settles_what_was_submitted_and_fails_nothing_that_is_dropped() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    let tickets = [log.submit("a").unwrap(), log.submit("b").unwrap()];
+    log.truncate(1).unwrap();
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+    assert_eq!(log.end_offset(), Offset::new(1));
+}
+
+#[test]
+fn a_log_that_is_reset_goes_on_from_the_offset_given() {
+    for durability in ALL_DURABILITIES {
+        let options = options().durability(durability);
+        let disk = SimDisk::new();
+        let log = open_with(&disk, &options);
+        append(&log, 0..30);
+        let error = log.reset(29).unwrap_err();
+        assert!(matches!(error, Error::ResetBelowEnd { next, end }
+            if (next.get(), end.get()) == (29, 30)));
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        for next in [30, 30, 1000] {
+            log.reset(next).unwrap();
+            holds(&log, next..next);
+            holds(&open_with(&killed(&disk, &log), &options), next..next);
+        }
+        append(&log, 1000..1020);
+        holds(&log, 1000..1020);
+        holds(&open_with(&killed(&disk, &log), &options), 1000..1020);
+        assert!(segments(&disk)[0] == 1000);
+    }
+}
+
+#[test]
+fn an_append_that_there_are_no_offsets_for_is_refused() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    log.reset(u64::MAX - 2).unwrap();
+    let refused = |records: usize| {
+        let error = log.append_batch(vec!["more"; records]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitReached);
+        assert_eq!(error.outcome(), Outcome::NotAppended);
+    };
+    refused(3);
+    append(&log, u64::MAX - 2..u64::MAX - 1);
+    refused(2);
+    append(&log, u64::MAX - 1..u64::MAX);
+    refused(1);
+    holds(&log, u64::MAX - 2..u64::MAX);
+    holds(&open(&killed(&disk, &log)), u64::MAX - 2..u64::MAX);
+}
+
+#[test]
+fn retention_by_records_and_bytes_keeps_at_least_what_it_says() {
+    let records = Retention::new().records(25);
+    let bytes = Retention::new().bytes(3000);
+    for (policy, newest) in [(records, 25), (bytes, 3000 / 150)] {
+        let disk = SimDisk::new();
+        let log = open_with(&disk, &options().retention(policy));
+        append(&log, 0..100);
+        let start = log.retain().unwrap().get();
+        assert!((50..=100 - newest).contains(&start), "{start}");
+        holds(&log, start..100);
+        log.close().unwrap();
+        let log = open_with(&disk, &options());
+        assert_eq!(log.retain().unwrap().get(), start, "no policy, no change");
+        holds(&log, start..100);
+    }
+}
+
+#[test]
+fn retention_by_age_drops_what_is_old_and_never_what_a_timestamp_only_claims_to_be() {
+    let disk = SimDisk::new();
+    let day = Duration::from_hours(24);
+    let log = open_with(&disk, &options().retention(Retention::new().age(day)));
+    for micros in [i64::MIN, 0, i64::MAX] {
+        let record = proglog_log::Record::new(value(0)).with_timestamp(micros);
+        log.append_batch(vec![record; 10]).unwrap();
+    }
+    assert_eq!(log.retain().unwrap(), Offset::ZERO);
+    log.close().unwrap();
+    let log = open_with(
+        &disk,
+        &options().retention(Retention::new().age(Duration::ZERO)),
+    );
+    // A background thread may have been first.
+    assert_eq!(
+        log.retain().unwrap(),
+        Offset::new(30),
+        "all are older than nothing"
+    );
+    assert_eq!(log.append(value(30)).unwrap(), Offset::new(30));
+}
+
+#[test]
+fn rolling_carries_out_retention_in_the_background() {
+    let disk = SimDisk::new();
+    let log = open_with(&disk, &options().retention(Retention::new().records(1)));
+    let mut follower = log.follow(0);
+    append(&log, 0..100);
+    // It is woken when records are dropped.
+    loop {
+        match follower.next_timeout(Duration::from_mins(1)) {
+            Err(Error::Trimmed { .. }) => break,
+            record => _ = record.unwrap().expect("it is trimmed at some time"),
+        }
+        if log.start_offset() > Offset::ZERO {
+            break;
+        }
+        append(&log, log.end_offset().get()..log.end_offset().get() + 1);
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_appends_and_takes_them_again_once_there_is_room() {
+    for durability in ALL_DURABILITIES {
+        let disk = SimDisk::new();
+        let log = open_with(&disk, &options().durability(durability));
+        disk.set_capacity(Some(100_000));
+        for round in 0..4 {
+            let mut appended = log.end_offset().get();
+            let error = loop {
+                let put = log.append(value(appended)).and_then(|_| match durability {
+                    Durability::Buffered => log.sync(),
+                    _ => Ok(()),
+                });
+                match put {
+                    Ok(()) => appended += 1,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.kind(), ErrorKind::DiskFull, "{durability:?} {round}");
+            let start = log.start_offset().get();
+            let end = log.end_offset().get();
+            assert!(end >= appended && end > start + 20, "{start} {end}");
+            holds(&log, start..end);
+            if round % 2 == 0 {
+                log.trim(end).unwrap();
+            } else {
+                log.trim(start + 20).unwrap();
+            }
+            append(&log, end..end + 1);
+        }
+        let range = log.start_offset().get()..log.end_offset().get();
+        log.close().unwrap();
+        holds(&open(&disk), range);
+    }
+}

@@ -1,0 +1,8 @@
+//! Trimming, retention, truncating, resetting, following, seeking and verifying, step by step; what of it
+//! is there after reopening; and what another process sees of it.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod dropping;
+mod read_only;
+mod reading;
+mod support;

@@ -1,0 +1,216 @@
+//! A log is read while another opening of it appends, trims, truncates and rolls.
+
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use proglog_log::{ErrorKind, Log, Offset, ReadOnlyLog, Visibility};
+use proglog_store::testing::{SimDisk, Survivors};
+
+use crate::support::{append, holds, open, options, value};
+
+fn read(disk: &SimDisk) -> ReadOnlyLog {
+    ReadOnlyLog::open_in(disk.directory()).unwrap()
+}
+
+#[test]
+fn each_append_shows_the_one_before_it_and_closing_shows_all() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    let reader = read(&disk);
+    holds(&reader, 0..0);
+    for offset in 0..60 {
+        append(&log, offset..offset + 1);
+        let end = reader.refresh().unwrap().get();
+        // A roll seals what came before it.
+        assert!(end == offset || end == offset + 1, "{end} of {offset}");
+        holds(&reader, 0..end);
+        holds(&read(&disk), 0..end);
+    }
+    log.close().unwrap();
+    assert_eq!(reader.refresh().unwrap(), Offset::new(60));
+    holds(&reader, 0..60);
+}
+
+#[test]
+fn reading_changes_no_file_and_hinders_no_writer() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..30);
+    // Indexes are missing, which are made again by whoever writes alone.
+    for name in disk.file_names() {
+        if name.ends_with(".index") {
+            disk.remove_file(&name);
+        }
+    }
+    let before = disk.fingerprint();
+    let reader = read(&disk);
+    let end = reader.end_offset().get();
+    holds(&reader, 0..end);
+    assert_eq!(reader.reader().verify().unwrap().damaged, []);
+    assert_eq!(disk.fingerprint(), before);
+    append(&log, 30..40);
+    log.close().unwrap();
+    drop(open(&disk));
+}
+
+#[test]
+fn what_is_past_the_end_is_looked_for() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    let reader = read(&disk);
+    append(&log, 0..3);
+    assert_eq!(reader.end_offset(), Offset::ZERO);
+    assert_eq!(reader.read(1).unwrap().value, value(1));
+    append(&log, 3..6);
+    assert_eq!(reader.read_batch(2, 1 << 20).unwrap().len(), 3);
+}
+
+#[test]
+fn trimming_truncating_and_resetting_are_seen() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..40);
+    let reader = read(&disk);
+    log.trim(25).unwrap();
+    // Its segment has vanished, though the start was not looked at since.
+    assert_eq!(reader.read(3).unwrap_err().kind(), ErrorKind::Trimmed);
+    let end = reader.end_offset().get();
+    holds(&reader, 25..end);
+    log.truncate(31).unwrap();
+    reader.refresh().unwrap();
+    holds(&reader, 25..31);
+    append(&log, 31..50);
+    let end = reader.refresh().unwrap().get();
+    assert!(end >= 49);
+    holds(&reader, 25..end);
+    log.truncate(25).unwrap();
+    append(&log, 25..28);
+    reader.refresh().unwrap();
+    holds(&reader, 25..27);
+    log.reset(100).unwrap();
+    reader.refresh().unwrap();
+    holds(&reader, 100..100);
+}
+
+#[test]
+fn segments_that_were_cut_and_made_anew_are_not_taken_for_the_old_ones() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..40);
+    let reader = read(&disk);
+    // As long, and with the same names, as before.
+    let old = disk.file_names();
+    let all = reader.end_offset().get();
+    for offset in 0..all {
+        assert_eq!(reader.read(offset).unwrap().value, value(offset));
+    }
+    let mut iterator = reader.records(3);
+    assert_eq!(iterator.next().unwrap().unwrap().value, value(3));
+    log.truncate(0).unwrap();
+    let new = |offset: u64| format!("{offset:->100}");
+    for offset in 0..40 {
+        log.append(new(offset)).unwrap();
+    }
+    assert_eq!(disk.file_names(), old);
+    assert_eq!(reader.refresh().unwrap().get(), all);
+    for offset in 0..all {
+        assert_eq!(reader.read(offset).unwrap().value, new(offset));
+    }
+    assert_eq!(iterator.next().unwrap().unwrap().value, new(4));
+}
+
+#[test]
+fn whatever_a_crash_leaves_can_be_read_before_it_is_recovered() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..25);
+    for seed in 0..200 {
+        let left = disk.crash(Survivors::Seeded(seed));
+        let reader = read(&left);
+        let end = reader.end_offset().get();
+        assert!((24..=25).contains(&end), "{end}");
+        holds(&reader, 0..end);
+    }
+}
+
+#[test]
+fn a_directory_that_is_no_log_is_refused() {
+    let disk = SimDisk::new();
+    let error = ReadOnlyLog::open_in(disk.directory()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotALog, "nobody has made it yet");
+    assert_eq!(disk.file_names(), [""; 0]);
+    disk.write_file("notes.txt", b"mine");
+    let error = ReadOnlyLog::open_in(disk.directory()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotALog);
+}
+
+#[test]
+fn a_follower_is_told_when_nothing_can_be_seen_for_long() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::open(directory.path(), &options()).unwrap();
+    append(&log, 0..3);
+    let reader = ReadOnlyLog::open(directory.path()).unwrap();
+    let mut follower = reader.follow(0);
+    for _ in 0..2 {
+        follower.next().unwrap().unwrap();
+    }
+    std::fs::remove_dir_all(directory.path()).unwrap();
+    assert_eq!(follower.next().unwrap().unwrap_err().kind(), ErrorKind::Io);
+    assert!(follower.next().is_none());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn files_of_trimmed_segments_are_let_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::open(directory.path(), &options()).unwrap();
+    append(&log, 0..60);
+    let reader = ReadOnlyLog::open(directory.path()).unwrap();
+    for log in [log.reader(Visibility::Acknowledged), reader.reader()] {
+        assert!(log.records(0).count() >= 59);
+    }
+    log.trim(59).unwrap();
+    reader.refresh().unwrap();
+    let path = directory.path().to_string_lossy();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    let gone = targets
+        .map(|target| target.to_string_lossy().into_owned())
+        .filter(|target| target.starts_with(&*path) && target.ends_with("(deleted)"));
+    assert_eq!(gone.collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn a_follower_sees_every_record_of_another_process_once_and_in_order() {
+    const RECORDS: u64 = 300;
+    if let Ok(path) = std::env::var("PROGLOG_TEST_WRITER") {
+        let options = options().idle_after(Duration::from_millis(1));
+        let log = Log::open(path, &options).unwrap();
+        return append(&log, 0..RECORDS);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    drop(Log::open(directory.path(), &options()).unwrap());
+    let reader = ReadOnlyLog::open(directory.path()).unwrap();
+    let mut follower = reader.follow(0);
+    let following = thread::spawn(move || {
+        for offset in 0..RECORDS {
+            let record = follower.next().unwrap().unwrap();
+            assert_eq!(
+                (record.offset, record.value),
+                (offset, value(offset).into())
+            );
+        }
+    });
+    let mut writer = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "read_only::a_follower_sees_every_record_of_another_process_once_and_in_order",
+        ])
+        .env("PROGLOG_TEST_WRITER", directory.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    following.join().unwrap();
+    assert!(writer.wait().unwrap().success());
+}

@@ -1,0 +1,111 @@
+//! What the tests of operations share: a log of small segments on a simulated disk, whose records tell
+//! their offsets.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use proglog_log::{
+    Durability, ErrorKind, Log, Offset, Options, ReadOnlyLog, Record, Records, Result,
+};
+use proglog_store::testing::{SimDisk, Survivors};
+
+pub(crate) const ALL_DURABILITIES: [Durability; 3] = [
+    Durability::Synced,
+    Durability::Interval(Duration::MAX),
+    Durability::Buffered,
+];
+
+pub(crate) fn options() -> Options {
+    Options::new()
+        .segment_bytes_max(1 << 10)
+        .idle_after(Duration::MAX)
+}
+
+pub(crate) fn open_with(disk: &SimDisk, options: &Options) -> Log {
+    Log::open_in(disk.directory(), options).unwrap()
+}
+
+pub(crate) fn open(disk: &SimDisk) -> Log {
+    open_with(disk, &options())
+}
+
+/// What the process leaves when it is killed, after a sync.
+pub(crate) fn killed(disk: &SimDisk, log: &Log) -> SimDisk {
+    log.sync().unwrap();
+    disk.crash(Survivors::KeepAll)
+}
+
+/// What a power cut leaves, after a sync.
+pub(crate) fn cut_off(disk: &SimDisk, log: &Log) -> SimDisk {
+    log.sync().unwrap();
+    disk.crash(Survivors::LoseAll)
+}
+
+pub(crate) fn value(offset: u64) -> String {
+    format!("{offset:>100}")
+}
+
+/// Appends the records with these offsets.
+pub(crate) fn append(log: &Log, offsets: Range<u64>) {
+    for offset in offsets {
+        assert_eq!(log.append(value(offset)).unwrap(), Offset::new(offset));
+    }
+}
+
+pub(crate) fn segments(disk: &SimDisk) -> Vec<u64> {
+    let names = disk.file_names();
+    let bases = names.iter().filter_map(|name| name.strip_suffix(".log"));
+    bases.map(|base| base.parse().unwrap()).collect()
+}
+
+/// A log that can be read.
+pub(crate) trait Shows {
+    fn offsets(&self) -> Range<u64>;
+    fn records_from(&self, offset: u64) -> Records;
+    fn read_at(&self, offset: u64) -> Result<Record>;
+}
+
+impl Shows for Log {
+    fn offsets(&self) -> Range<u64> {
+        self.start_offset().get()..self.end_offset().get()
+    }
+    fn records_from(&self, offset: u64) -> Records {
+        self.records(offset)
+    }
+    fn read_at(&self, offset: u64) -> Result<Record> {
+        self.read(offset)
+    }
+}
+
+impl Shows for ReadOnlyLog {
+    fn offsets(&self) -> Range<u64> {
+        self.start_offset().get()..self.end_offset().get()
+    }
+    fn records_from(&self, offset: u64) -> Records {
+        self.records(offset)
+    }
+    fn read_at(&self, offset: u64) -> Result<Record> {
+        self.read(offset)
+    }
+}
+
+/// The log has just the records with these offsets, and everything that reads says so.
+pub(crate) fn holds(log: &impl Shows, offsets: Range<u64>) {
+    assert_eq!(log.offsets(), offsets);
+    let found = log
+        .records_from(offsets.start)
+        .map(|record| record.unwrap());
+    let found = found.map(|record| (record.offset, record.value));
+    let expected = offsets.clone().map(|offset| (offset, value(offset).into()));
+    assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    for offset in offsets.clone() {
+        assert_eq!(log.read_at(offset).unwrap().value, value(offset));
+    }
+    if let Some(below) = offsets.start.checked_sub(1) {
+        assert_eq!(log.read_at(below).unwrap_err().kind(), ErrorKind::Trimmed);
+        let first = log.records_from(below).next().unwrap();
+        assert_eq!(first.unwrap_err().kind(), ErrorKind::Trimmed);
+    }
+    let past = log.read_at(offsets.end).unwrap_err().kind();
+    assert_eq!(past, ErrorKind::OutOfRange);
+}
