@@ -5,7 +5,8 @@
 //! the space of its active segment back. Each is done in these steps, of which every one is durable
 //! before the next:
 //!
-//! 1. both slots of the checkpoint say where the log is cut, with the flag that it is being cut;
+//! 1. both slots of the checkpoint say where the log is cut, with the flag that it is being cut. From
+//!    here on readers are shown what will be left, so that nobody begins to read what goes;
 //! 2. segments from there on are removed, and the one that the place is in is cut;
 //! 3. a new segment is made. What was dropped never stands beside what is appended: the new file has
 //!    a new salt, by which frames of an old one are no frames;

@@ -102,7 +102,8 @@ impl Reader {
         Error::OutOfRange {
             offset,
             start: range.start,
-            end: range.end,
+            // It was not below the end when that was looked at, whatever was appended since.
+            end: range.end.min(offset),
         }
     }
 

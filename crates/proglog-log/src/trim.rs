@@ -30,44 +30,45 @@ impl Shared {
     /// Takes the guard of `trimming`.
     fn trim_in_turn(&self, start: Offset, _turn: &MutexGuard<'_, ()>) -> Result<()> {
         self.check_appendable()?;
-        let range = self.view.range(self.reader.visibility());
-        if start > range.end {
-            return Err(Error::OutOfRange {
-                offset: start,
-                start: range.start,
-                end: range.end,
-            });
-        }
-        if start > range.start {
-            let durable = self.durable_end();
-            if start > durable {
-                // Or else the log might end below its start after a crash.
-                match self.commit(Commit::Sync) {
-                    Err(error) if error.kind() == ErrorKind::DiskFull && durable > range.start => {
-                        // Which gives room for what has to be written.
-                        self.raise_start(durable)?;
-                        self.remove_trimmed(durable)?;
-                        self.commit(Commit::Sync)?;
-                    }
-                    committed => committed?,
-                }
-                // What was appended there may have been given up.
-                let range = self.view.range(Visibility::Acknowledged);
-                if start > range.end {
-                    let std::ops::Range { start: from, end } = range;
-                    return Err(Error::OutOfRange {
-                        offset: start,
-                        start: from,
-                        end,
-                    });
-                }
-            }
+        self.check_trimmable(start, self.reader.visibility())?;
+        if start > self.reader.start_offset() {
+            self.make_durable(start)?;
             if self.trim_all(start)? {
                 return Ok(());
             }
             self.raise_start(start)?;
         }
         self.remove_trimmed(start)
+    }
+
+    /// Whether there is nothing that is not seen below `start`.
+    fn check_trimmable(&self, start: Offset, visibility: Visibility) -> Result<()> {
+        match self.view.check_readable(start, visibility) {
+            Err(Error::Trimmed { .. }) => Ok(()),
+            readable => readable.map(drop),
+        }
+    }
+
+    /// Puts what lies below `start` on the device, if it is not: or else the log might end below its
+    /// start after a crash.
+    fn make_durable(&self, start: Offset) -> Result<()> {
+        let durable = self.durable_end();
+        if start <= durable {
+            return Ok(());
+        }
+        match self.commit(Commit::Sync) {
+            Err(error)
+                if error.kind() == ErrorKind::DiskFull && durable > self.reader.start_offset() =>
+            {
+                // What can go gives room for what has to be written.
+                self.raise_start(durable)?;
+                self.remove_trimmed(durable)?;
+                self.commit(Commit::Sync)?;
+            }
+            committed => committed?,
+        }
+        // What was appended there may have been given up.
+        self.check_trimmable(start, Visibility::Acknowledged)
     }
 
     /// Up to where readers see, as far as it is on the device.

@@ -15,7 +15,8 @@ const ENOUGH: u64 = EMPTY + (40 << 10);
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Append,
+    /// Append so many records, one by one.
+    Append(usize),
     /// Drop so many of the oldest, or all.
     Trim(u64),
     TrimAll,
@@ -28,44 +29,22 @@ enum Step {
 use Step::{Append, Reset, Trim, TrimAll, Truncate};
 
 const STEPS: &[Step] = &[
-    Append,
-    Append,
-    Append,
-    Append,
-    Append,
-    Append,
-    Append,
-    Append,
-    Append,
-    Append,
+    Append(10),
     Trim(3),
-    Append,
-    Append,
-    Append,
+    Append(3),
     Truncate(2),
-    Append,
-    Append,
-    Append,
-    Append,
-    Append,
-    Append,
-    Append,
+    Append(7),
     Trim(7),
     Truncate(6),
-    Append,
-    Append,
+    Append(2),
     TrimAll,
-    Append,
-    Append,
-    Append,
+    Append(3),
     Reset(4),
-    Append,
-    Append,
+    Append(2),
     Truncate(2),
-    Append,
-    Append,
+    Append(2),
     Trim(1),
-    Append,
+    Append(1),
 ];
 
 /// A log, and what it holds.
@@ -87,7 +66,12 @@ impl Held {
     fn step(&mut self, step: Step, what: &str) {
         let (start, end) = (self.start, self.end());
         match step {
-            Append => self.append(what),
+            Append(records) => {
+                for _ in 0..records {
+                    self.append(what);
+                    self.check(&self.log, what);
+                }
+            }
             Trim(records) => self.cut(what, (start + records).min(end), None, Log::trim),
             TrimAll => self.cut(what, end, None, Log::trim),
             Truncate(records) => {
@@ -177,8 +161,7 @@ fn run(durability: Durability, capacity: u64) -> usize {
     let refused = held.refused;
     if capacity.is_multiple_of(2) {
         disk.set_capacity(None);
-        held.step(Append, what);
-        held.step(Append, what);
+        held.step(Append(2), what);
         assert_eq!(held.refused, refused, "{what}: there is room again");
         held.log.close().unwrap();
     } else {
