@@ -19,7 +19,7 @@ mod workloads;
 use std::time::Instant;
 
 use damage::{bytes_below_mark, damage_at, killed_log};
-use explore::{calls_of, stop_at, sum_over};
+use explore::{Tried, calls_of, stop_at, sum_over};
 use faults::{fail_at, fail_recovery, stopped_image};
 use slots::damage_slots;
 use workloads::WORKLOADS;
@@ -34,7 +34,7 @@ fn whatever_survives_a_stop_at_any_call_holds_what_was_acknowledged() {
     for workload in WORKLOADS {
         let begun = Instant::now();
         let calls = calls_of(workload, true).unwrap();
-        let tried = sum_over(&calls, |call| stop_at(workload, call));
+        let tried = sum_over(&calls, |call| stop_at(workload, call).map(Tried::sum));
         let seconds = begun.elapsed().as_secs_f64();
         println!(
             "{}: {} calls, {tried} triples, {seconds:.1} s",

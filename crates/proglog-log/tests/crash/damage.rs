@@ -3,7 +3,7 @@
 use proglog_log::{ErrorKind, Log, Options};
 use proglog_store::testing::{SimDisk, Survivors};
 
-use crate::history::{Checked, Violation};
+use super::history::{Checked, Violation};
 
 const RECORDS: u64 = 9;
 const SEGMENT: &str = "00000000000000000000.log";

@@ -1,14 +1,15 @@
 //! Every call at which a workload can stop, and what can be left of it then.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use proglog_store::testing::{Call, CallKind, Fault, SimDisk, Survivors, When};
 
-use crate::history::{Checked, End, History, Violation};
-use crate::workload::{Run, Workload};
+use super::history::{Checked, End, History, Violation};
+use super::workload::{Run, Workload};
 
 /// Two cores are what tests can count on.
 const THREADS: usize = 2;
@@ -89,19 +90,19 @@ fn run_on(workload: &Workload, disk: &SimDisk) -> Checked<Run> {
 }
 
 /// What may be left of `disk`: each combination of what is pending, if there are not too many, and
-/// `seeds` of them anyway.
-fn survivors(disk: &SimDisk, seeds: u64) -> Vec<Survivors> {
+/// one for each of `seeds` anyway.
+fn survivors(disk: &SimDisk, seeds: Range<u64>) -> Vec<Survivors> {
     let mut survivors = vec![Survivors::KeepAll, Survivors::LoseAll];
     let masks = |bits: usize| {
         let all = bits <= EXHAUSTIVE_BITS;
-        let count = if all { 1 << bits } else { seeds };
-        (0..count).map(move |number| if all { number } else { mix(number) })
+        let numbers = if all { 0..1 << bits } else { seeds.clone() };
+        numbers.map(move |number| if all { number } else { mix(number) })
     };
     survivors.extend(masks(disk.pending()).map(Survivors::Ops));
     if disk.pending_parts() > disk.pending() {
         survivors.extend(masks(disk.pending_parts()).map(Survivors::Parts));
     }
-    survivors.extend((0..seeds).map(Survivors::Seeded));
+    survivors.extend(seeds.map(Survivors::Seeded));
     survivors
 }
 
@@ -158,9 +159,23 @@ impl Image<'_> {
     }
 }
 
-/// Stops the workload at `call`, and checks whatever may be left. Returns how many different things
-/// that is.
-pub(crate) fn stop_at(workload: &Workload, call: &Call) -> Checked<usize> {
+/// How many different things were tried that a stop can leave.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tried {
+    /// What the workload left.
+    pub(crate) left: usize,
+    /// What a recovery of that left, which was stopped too.
+    pub(crate) left_by_recovery: usize,
+}
+
+impl Tried {
+    pub(crate) fn sum(self) -> usize {
+        self.left + self.left_by_recovery
+    }
+}
+
+/// Stops the workload at `call`, and checks whatever may be left.
+pub(crate) fn stop_at(workload: &Workload, call: &Call) -> Checked<Tried> {
     let number = call.number.ok_or("the call is not counted")?;
     let context = |violation| {
         let Workload { name, .. } = workload;
@@ -171,7 +186,7 @@ pub(crate) fn stop_at(workload: &Workload, call: &Call) -> Checked<usize> {
     };
     let mut tried = HashSet::new();
     let run = stopped_run(workload, number, usize::MAX).map_err(context)?;
-    for (index, survivors) in (0..).zip(survivors(&run.disk, workload.seeds)) {
+    for (index, survivors) in (0..).zip(survivors(&run.disk, workload.seed_range())) {
         let context = |violation| context(format!("{survivors:?}: {violation}"));
         let disk = run.disk.crash(survivors);
         let end = end(survivors);
@@ -179,7 +194,7 @@ pub(crate) fn stop_at(workload: &Workload, call: &Call) -> Checked<usize> {
         if !tried.insert((usize::MAX, end == End::Kill, fingerprint, None)) {
             continue;
         }
-        let seed = mix(number << 32 | index);
+        let seed = mix(number << 32 | index ^ workload.seed << 16);
         let history = run.history.clone();
         let image = Image {
             workload,
@@ -221,7 +236,12 @@ pub(crate) fn stop_at(workload: &Workload, call: &Call) -> Checked<usize> {
             }
         }
     }
-    Ok(tried.len())
+    let left = tried.iter().filter(|(.., recovery)| recovery.is_none());
+    let left = left.count();
+    Ok(Tried {
+        left,
+        left_by_recovery: tried.len() - left,
+    })
 }
 
 fn stopped_run(workload: &Workload, number: u64, written: usize) -> Checked<Run> {

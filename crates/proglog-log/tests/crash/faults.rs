@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 
 use proglog_store::testing::{Call, CallKind, Fault, SimDisk, Survivors, When};
 
-use crate::explore::{Image, end, mix};
-use crate::history::{Checked, History};
-use crate::workload::{Run, Workload};
+use super::explore::{Image, end, mix};
+use super::history::{Checked, History};
+use super::workload::{Run, Workload};
 
 /// EIO on Linux.
 const EIO: i32 = 5;

@@ -2,9 +2,9 @@
 
 use proglog_store::testing::{Call, Fault, SimDisk, Survivors, When};
 
-use crate::explore::{end, mix};
-use crate::history::{Checked, End, History};
-use crate::workload::{Run, Step, Workload};
+use super::explore::{end, mix};
+use super::history::{Checked, End, History};
+use super::workload::{Run, Step, Workload};
 
 const CHECKPOINT: &str = "checkpoint";
 /// The distance of the two slots.

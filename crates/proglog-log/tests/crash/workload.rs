@@ -1,9 +1,11 @@
 //! What is done to a log, step by step, the same in every run.
 
+use std::ops::Range;
+
 use proglog_log::{Durability, Error, ErrorKind, Log, Options, Ticket};
 use proglog_store::testing::SimDisk;
 
-use crate::history::{Checked, Cut, End, History, Shape};
+use super::history::{Checked, Cut, End, History, Shape};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
@@ -28,7 +30,7 @@ pub(crate) enum Step {
 
 use Step::{Append, Reopen, Reset, Submit, Sync, Trim, TrimAll, Truncate, Wait};
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
     pub(crate) durability: Durability,
@@ -36,6 +38,8 @@ pub(crate) struct Workload {
     pub(crate) steps: &'static [Step],
     /// What is done once the log was opened again after a crash.
     pub(crate) afterwards: &'static [Step],
+    /// Another one makes other choices.
+    pub(crate) seed: u64,
     /// How many seeded choices of survivors are tried at each call.
     pub(crate) seeds: u64,
     /// Of one thing left in so many the recovery is stopped at each of its calls, too.
@@ -43,6 +47,10 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
+    pub(crate) fn seed_range(&self) -> Range<u64> {
+        self.seed..self.seed + self.seeds
+    }
+
     /// Whether a run is so quick that every call can be tried in many ways.
     pub(crate) fn is_small(&self) -> bool {
         self.seeds > 100

@@ -2,10 +2,10 @@
 
 use proglog_log::Durability;
 
-use crate::workload::Step::{
+use super::workload::Step::{
     self, Append, Reopen, Reset, Submit, Sync, Trim, TrimAll, Truncate, Wait,
 };
-use crate::workload::Workload;
+use super::workload::Workload;
 
 /// An interval that never ends.
 const INTERVAL: Durability = Durability::Interval(std::time::Duration::MAX);
@@ -18,6 +18,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 1 << 10,
         steps: SINGLES,
         afterwards: AFTERWARDS,
+        seed: 0,
         seeds: 400,
         recoveries: 3,
     },
@@ -27,6 +28,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 2 << 10,
         steps: BATCHES,
         afterwards: AFTERWARDS,
+        seed: 0,
         seeds: 400,
         recoveries: 8,
     },
@@ -36,6 +38,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 1 << 10,
         steps: TICKETS,
         afterwards: AFTERWARDS,
+        seed: 0,
         seeds: 400,
         recoveries: 3,
     },
@@ -45,6 +48,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 400 << 10,
         steps: LARGE,
         afterwards: AFTERWARDS,
+        seed: 0,
         seeds: 12,
         recoveries: 40,
     },
@@ -54,6 +58,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 1 << 10,
         steps: WEAK,
         afterwards: AFTERWARDS,
+        seed: 0,
         seeds: 400,
         recoveries: 5,
     },
@@ -63,6 +68,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 1 << 10,
         steps: WEAK,
         afterwards: AFTERWARDS,
+        seed: 0,
         seeds: 400,
         recoveries: 3,
     },
@@ -72,6 +78,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 400 << 10,
         steps: WEAK_LARGE,
         afterwards: AFTERWARDS,
+        seed: 0,
         seeds: 12,
         recoveries: 40,
     },
@@ -81,6 +88,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 1 << 10,
         steps: TRIMS,
         afterwards: AFTERWARDS_CUT,
+        seed: 0,
         seeds: 200,
         recoveries: 6,
     },
@@ -90,6 +98,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 1 << 10,
         steps: CUTS,
         afterwards: AFTERWARDS_CUT,
+        seed: 0,
         seeds: 200,
         recoveries: 6,
     },
@@ -99,6 +108,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 1 << 10,
         steps: WEAK_CUTS,
         afterwards: AFTERWARDS_CUT,
+        seed: 0,
         seeds: 200,
         recoveries: 5,
     },
@@ -108,6 +118,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         segment_bytes_max: 1 << 10,
         steps: WEAK_CUTS,
         afterwards: AFTERWARDS_CUT,
+        seed: 0,
         seeds: 200,
         recoveries: 5,
     },

@@ -2,7 +2,7 @@
 
 use proglog_log::Error;
 
-use crate::fixture::{
+use super::fixture::{
     CHECKPOINT, Depth, Fixture, HEADER_LEN, both, index, is_index, named_file, store,
 };
 

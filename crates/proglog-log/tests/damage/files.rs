@@ -3,7 +3,7 @@
 use proglog_log::{Error, Offset};
 use proglog_store::testing::SimDisk;
 
-use crate::fixture::{
+use super::fixture::{
     CHECKPOINT, Depth, Fixture, HEADER_LEN, both, index, is_index, is_store, named_file, options,
     store,
 };

@@ -1,6 +1,6 @@
 //! One bit of one file is turned.
 
-use crate::fixture::{CHECKPOINT, Depth, Fixture, HEADER_LEN, both, is_store};
+use super::fixture::{CHECKPOINT, Depth, Fixture, HEADER_LEN, both, is_store};
 
 /// Turns every bit of every file in turn.
 fn flip_every_bit(fixture: &Fixture) {

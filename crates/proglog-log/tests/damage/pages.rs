@@ -3,7 +3,7 @@
 use proglog_log::{Log, Options};
 use proglog_store::testing::SimDisk;
 
-use crate::fixture::{Depth, Fixture, index, killed_and_closed};
+use super::fixture::{Depth, Fixture, index, killed_and_closed};
 
 const PAGE_LEN: usize = 4096;
 const RECORDS: usize = 2500;

@@ -2,7 +2,7 @@
 
 use proglog_store::testing::SimDisk;
 
-use crate::fixture::{Depth, Fixture, HEADER_LEN, both, is_store, position, store};
+use super::fixture::{Depth, Fixture, HEADER_LEN, both, is_store, position, store};
 
 /// What may stand behind the end of a file of these bytes, whose first and last frames are given.
 fn tails(bytes: &[u8], first: &[u8], last: &[u8]) -> Vec<(String, Vec<u8>)> {

@@ -1,0 +1,186 @@
+//! A copy of the workspace that is damaged on purpose.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::report::Line;
+
+/// No row takes so long; one that does because of a sabotage has not caught it.
+const RUN_MAX: Duration = Duration::from_mins(10);
+
+/// Where patches are: those of the log's own tests are good for more than these.
+const PATCHES: [&str; 2] = [
+    "crates/proglog-reliability/sabotage",
+    "crates/proglog-log/tests/sabotage",
+];
+
+/// The top of the workspace that this program was built in.
+pub(crate) fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).unwrap_or(package)
+}
+
+/// A copy of the workspace. It stays in the same place, so that what a sabotage does not touch is built
+/// once.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    path: PathBuf,
+    target: PathBuf,
+    /// The patch that is in it.
+    applied: Option<PathBuf>,
+}
+
+impl Copy {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| workspace().join("target"), PathBuf::from)
+            .join("reliability");
+        let path = target.join("copy");
+        let copy = Self {
+            path,
+            target,
+            applied: None,
+        };
+        copy.refresh()?;
+        Ok(copy)
+    }
+
+    /// Makes the copy equal to the workspace. Files that are equal are left alone: they need not be built.
+    fn refresh(&self) -> anyhow::Result<()> {
+        let listed = Command::new("git")
+            .args([
+                "ls-files",
+                "-z",
+                "--cached",
+                "--others",
+                "--exclude-standard",
+            ])
+            .current_dir(workspace())
+            .output()
+            .context("cannot run git")?;
+        ensure!(listed.status.success(), "git cannot list the files");
+        let names = String::from_utf8(listed.stdout).context("a file's name is not Unicode")?;
+        let mut wanted = HashSet::new();
+        for name in names.split('\0').filter(|name| !name.is_empty()) {
+            let (from, to) = (workspace().join(name), self.path.join(name));
+            // Listed, and removed since.
+            let Ok(bytes) = fs::read(&from) else { continue };
+            wanted.insert(to.clone());
+            if fs::read(&to).ok().as_ref() != Some(&bytes) {
+                let folder = to.parent().context("a file is in a folder")?;
+                fs::create_dir_all(folder)?;
+                fs::write(&to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
+            }
+        }
+        remove_others(&self.path, &wanted)
+    }
+
+    /// Damages the copy by this patch alone.
+    pub(crate) fn sabotage(&mut self, patch: &str) -> anyhow::Result<Sabotaged<'_>> {
+        if let Some(applied) = self.applied.take() {
+            self.apply(&applied, &["--reverse"])?;
+        }
+        let path = PATCHES
+            .map(|folder| workspace().join(folder).join(format!("{patch}.patch")))
+            .into_iter()
+            .find(|path| path.exists())
+            .with_context(|| format!("there is no patch {patch}"))?;
+        self.apply(&path, &[])?;
+        self.applied = Some(path);
+        self.build()?;
+        Ok(Sabotaged { copy: self })
+    }
+
+    fn apply(&self, patch: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+        let output = Command::new("git")
+            .arg("apply")
+            .args(arguments)
+            .arg(patch)
+            .current_dir(&self.path)
+            // The copy lies within a repository, and is not part of it.
+            .env("GIT_CEILING_DIRECTORIES", &self.target)
+            .output()
+            .context("cannot run git")?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "the patch does not apply: {told}");
+        Ok(())
+    }
+
+    fn build(&self) -> anyhow::Result<()> {
+        let output = self.cargo("build").output().context("cannot run cargo")?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "it does not compile: {told}");
+        Ok(())
+    }
+
+    fn cargo(&self, command: &str) -> Command {
+        let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+        cargo
+            .args([command, "--quiet", "--package", "proglog-reliability"])
+            .current_dir(&self.path)
+            .env("CARGO_TARGET_DIR", &self.target);
+        cargo
+    }
+}
+
+fn remove_others(folder: &Path, wanted: &HashSet<PathBuf>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() && !path.is_symlink() {
+            remove_others(&path, wanted)?;
+        } else if !wanted.contains(&path) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A copy that was damaged and built.
+#[derive(Debug)]
+pub(crate) struct Sabotaged<'a> {
+    copy: &'a Copy,
+}
+
+impl Sabotaged<'_> {
+    /// Runs a row there, until it tells of something bad.
+    pub(crate) fn run(&self, row: &str, seed: u64) -> anyhow::Result<Line> {
+        let mut child = self
+            .copy
+            .cargo("run")
+            .args(["--", row, "--until-bad", "--seed", &seed.to_string()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("cannot run cargo")?;
+        wait(&mut child)?;
+        let mut output = String::new();
+        let stdout = child.stdout.take().context("the output is piped")?;
+        std::io::BufReader::new(stdout).read_to_string(&mut output)?;
+        let line = output.lines().next().context("it told nothing")?;
+        serde_json::from_str(line).with_context(|| format!("it told {line:?}"))
+    }
+}
+
+/// Waits for the end, but not for ever.
+fn wait(child: &mut Child) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while child.try_wait()?.is_none() {
+        if begun.elapsed() > RUN_MAX {
+            let group = rustix::process::Pid::from_child(child);
+            rustix::process::kill_process_group(group, rustix::process::Signal::KILL)?;
+            child.wait()?;
+            bail!("it did not end");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! What a row is handed: a seed, and where it counts.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// Two cores are what a run can count on.
+const THREADS: usize = 2;
+
+/// How many findings are told in full.
+const TOLD_MAX: u64 = 5;
+
+/// One run of a row.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// Chooses what is tried.
+    pub(crate) seed: u64,
+    until_bad: bool,
+    tried: AtomicU64,
+    bad: AtomicU64,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Job {
+    pub(crate) fn new(seed: u64, until_bad: bool) -> Self {
+        Self {
+            seed,
+            until_bad,
+            tried: AtomicU64::new(0),
+            bad: AtomicU64::new(0),
+            counts: Mutex::default(),
+        }
+    }
+
+    /// So many more things were tried.
+    pub(crate) fn tried(&self, number: u64) {
+        self.tried.fetch_add(number, Ordering::Relaxed);
+    }
+
+    /// One of them showed what must never be.
+    pub(crate) fn bad(&self, finding: &str) {
+        if self.bad.fetch_add(1, Ordering::Relaxed) < TOLD_MAX {
+            eprintln!("BAD: {finding}");
+        }
+    }
+
+    /// Counts what is neither good nor bad, and is told beside the figures.
+    pub(crate) fn count(&self, what: &'static str, number: u64) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(what).or_default() += number;
+    }
+
+    /// Whether nothing more needs to be tried.
+    pub(crate) fn is_over(&self) -> bool {
+        self.until_bad && self.bad.load(Ordering::Relaxed) > 0
+    }
+
+    /// Does `work`, which returns how many things it tried, on each of `tasks`; what it tells of, and a
+    /// panic, is bad.
+    pub(crate) fn each<T: Sync>(
+        &self,
+        tasks: &[T],
+        work: impl Fn(&T) -> Result<u64, String> + Sync,
+    ) {
+        let next = AtomicUsize::new(0);
+        let run = || {
+            while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if self.is_over() {
+                    return;
+                }
+                self.one(|| work(task));
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(run);
+            }
+        });
+    }
+
+    /// As [`Job::each`], for a single task.
+    pub(crate) fn one(&self, work: impl FnOnce() -> Result<u64, String>) {
+        match caught(work).and_then(|result| result) {
+            Ok(tried) => self.tried(tried),
+            Err(finding) => {
+                self.tried(1);
+                self.bad(&finding);
+            }
+        }
+    }
+
+    pub(crate) fn into_figures(self) -> Figures {
+        Figures {
+            tried: self.tried.into_inner(),
+            bad: self.bad.into_inner(),
+            counts: self
+                .counts
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+/// What a row counted.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) tried: u64,
+    pub(crate) bad: u64,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+}
+
+impl Figures {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.tried += other.tried;
+        self.bad += other.bad;
+        for (what, number) in other.counts {
+            *self.counts.entry(what).or_default() += number;
+        }
+    }
+}
+
+/// What `work` returns, or the message that it panics with.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|panic| format!("a panic: {}", message(panic.as_ref())))
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message")
+}

@@ -1,0 +1,164 @@
+//! What is told of a row: a line of JSON, and a row of the table in `RELIABILITY.md`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::copy::workspace;
+use crate::job::Figures;
+use crate::rows::Row;
+
+/// A line of JSON.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    /// The sabotage that the row was run on, and which it has to catch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) control: Option<String>,
+    pub(crate) seed: u64,
+    pub(crate) tried: u64,
+    pub(crate) bad: u64,
+    /// Counted besides.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) counts: BTreeMap<String, u64>,
+    pub(crate) seconds: f64,
+    pub(crate) commit: String,
+}
+
+impl Line {
+    pub(crate) fn print(&self) {
+        // It has no keys that JSON could not hold.
+        println!("{}", serde_json::to_string(self).unwrap_or_default());
+    }
+}
+
+/// What is known of a row that was run.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) row: &'static Row,
+    pub(crate) line: Line,
+    /// The sabotages that it caught.
+    pub(crate) caught: Vec<&'static str>,
+    /// What is wrong with the row itself.
+    failure: Option<String>,
+}
+
+impl Report {
+    pub(crate) fn new(
+        row: &'static Row,
+        seed: u64,
+        figures: &Figures,
+        elapsed: Duration,
+        failure: Option<String>,
+    ) -> Self {
+        let counts = figures.counts.iter();
+        let line = Line {
+            name: row.name.to_owned(),
+            control: None,
+            seed,
+            tried: figures.tried,
+            bad: figures.bad,
+            counts: counts.map(|(what, n)| ((*what).to_owned(), *n)).collect(),
+            seconds: (elapsed.as_secs_f64() * 10.0).round() / 10.0,
+            commit: commit(),
+        };
+        Self {
+            row,
+            line,
+            caught: Vec::new(),
+            failure,
+        }
+    }
+
+    /// The row does not catch a sabotage.
+    pub(crate) fn miss(&mut self, patch: &str, why: &str) {
+        eprintln!("{} fails, sabotage {patch}: {why}", self.row.name);
+        self.failure = Some(format!("misses {patch}"));
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.line.bad > 0 || self.failure.is_some()
+    }
+
+    fn table_row(&self) -> String {
+        let Line {
+            seed,
+            tried,
+            bad,
+            seconds,
+            commit,
+            counts,
+            ..
+        } = &self.line;
+        let row = self.row;
+        let mut figure = row.figure.to_owned();
+        for (what, number) in counts {
+            _ = write!(figure, "; {number} {what}");
+        }
+        let caught = self.caught.join(", ");
+        let failure = self.failure.as_deref();
+        let failure = failure.map_or(String::new(), |why| format!(" **failed: {why}**"));
+        format!(
+            "| {} | `{}` | {figure} | {tried} | {bad}{failure} | {caught} | {seconds} | {seed} | {commit} |",
+            row.number, row.name
+        )
+    }
+}
+
+/// What was checked, as a version control would say it.
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .args(arguments)
+            .current_dir(workspace())
+            .output()
+            .ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    git(&[
+        "describe",
+        "--always",
+        "--dirty=+changes",
+        "--abbrev=12",
+        "--exclude=*",
+    ])
+    .unwrap_or_else(|| "unknown".to_owned())
+}
+
+const BEGIN: &str = "<!-- The table is written by the program: begin -->\n";
+const END: &str = "<!-- end -->\n";
+
+/// Writes the rows' figures into the table of `RELIABILITY.md`; those of other rows stay.
+pub(crate) fn write(reports: &[Report]) -> anyhow::Result<()> {
+    let path = workspace().join("RELIABILITY.md");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (before, rest) = text.split_once(BEGIN).context("the table has no begin")?;
+    let (table, after) = rest.split_once(END).context("the table has no end")?;
+    let mut rows: BTreeMap<u8, String> = table
+        .lines()
+        .filter_map(|line| {
+            let number = line.split('|').nth(1)?.trim().parse().ok()?;
+            Some((number, line.to_owned()))
+        })
+        .collect();
+    for report in reports {
+        rows.insert(report.row.number, report.table_row());
+    }
+    let mut written = format!("{before}{BEGIN}");
+    written.push_str("| # | row | tried, and what is bad | tried | bad | sabotages caught | seconds | seed | commit |\n");
+    written.push_str("|---|---|---|---|---|---|---|---|---|\n");
+    for row in rows.values() {
+        written.push_str(row);
+        written.push('\n');
+    }
+    written.push_str(END);
+    written.push_str(after);
+    fs::write(&path, written).with_context(|| format!("cannot write {}", path.display()))
+}

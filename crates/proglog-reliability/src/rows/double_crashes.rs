@@ -1,0 +1,34 @@
+//! What a stop left is opened, and that is stopped at each of its calls too.
+
+use super::Row;
+use crate::double;
+use crate::double::crash::workload::Workload;
+use crate::double::crash::workloads::WORKLOADS;
+use crate::job::Job;
+
+pub(super) const ROW: Row = Row {
+    number: 2,
+    name: "double-crashes",
+    figure: "stops of a recovery from a stop: a record lost, or come back",
+    tried_min: 20_000,
+    controls: &["recovered-not-synced", "older-slot-not-settled"],
+    needs: &[],
+    run,
+};
+
+/// How many workloads are made up beside those that are written down.
+const RANDOM_WORKLOADS: u64 = 3;
+
+fn run(job: &Job) -> anyhow::Result<()> {
+    let twice = |workload: Workload| Workload {
+        seed: job.seed << 20,
+        seeds: workload.seeds.div_ceil(10),
+        ..workload
+    };
+    let workloads = WORKLOADS.iter().copied();
+    let first = job.seed << 20 | 1 << 10;
+    let random = (first..first + RANDOM_WORKLOADS).map(double::random_workload);
+    double::stop_everywhere(job, workloads.chain(random).map(twice), |tried| {
+        tried.left_by_recovery
+    })
+}

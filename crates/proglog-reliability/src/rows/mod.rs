@@ -1,0 +1,26 @@
+//! The rows, each in a file of its own.
+
+mod crash_points;
+mod double_crashes;
+
+use crate::job::Job;
+use crate::system::Need;
+
+/// One way of trying.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) number: u8,
+    pub(crate) name: &'static str,
+    /// What is tried, and what is bad.
+    pub(crate) figure: &'static str,
+    /// At least so much has to be tried.
+    pub(crate) tried_min: u64,
+    /// The patches that make the row tell of something bad.
+    pub(crate) controls: &'static [&'static str],
+    /// What the row needs of the machine.
+    pub(crate) needs: &'static [Need],
+    /// Tries, and counts what it finds. An error is one of the row itself.
+    pub(crate) run: fn(&Job) -> anyhow::Result<()>,
+}
+
+pub(crate) const ROWS: &[Row] = &[crash_points::ROW, double_crashes::ROW];

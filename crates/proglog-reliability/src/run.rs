@@ -1,0 +1,139 @@
+//! Runs rows, and the sabotages that they have to catch.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::args::Args;
+use crate::copy::Copy;
+use crate::job::{Figures, Job, caught};
+use crate::report::{self, Line, Report};
+use crate::rows::{ROWS, Row};
+
+/// What became of the rows.
+#[derive(Debug, Default)]
+struct Results {
+    reports: Vec<Report>,
+    skipped: usize,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.rows == ["list"] {
+        for row in ROWS {
+            println!("{:>2} {}: {}", row.number, row.name, row.figure);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    // A panic is told of once, by whoever catches it.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut results = Results::default();
+    for row in chosen(&args.rows)? {
+        if let Some(missing) = row.needs.iter().find_map(|need| need.missing()) {
+            eprintln!("{} is skipped: {missing}", row.name);
+            results.skipped += 1;
+        } else {
+            results.reports.push(run_row(row, args));
+        }
+    }
+    if !args.no_controls && !args.until_bad {
+        run_controls(&mut results.reports, args.seed)?;
+    }
+    if args.write {
+        report::write(&results.reports)?;
+    }
+    let failed = results.reports.iter().filter(|report| report.has_failed());
+    let (failed, all) = (failed.count(), results.reports.len());
+    if !args.until_bad {
+        println!(
+            "{} passed, {failed} failed, {} skipped",
+            all - failed,
+            results.skipped
+        );
+    }
+    Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// The rows of these names or numbers, in their own order.
+fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Row>> {
+    if names == ["all"] {
+        return Ok(ROWS.iter().collect());
+    }
+    let find = |name: &String| {
+        let row = |row: &&Row| row.name == name || row.number.to_string() == *name;
+        let known = || ROWS.iter().map(|row| row.name).collect::<Vec<_>>();
+        ROWS.iter()
+            .find(row)
+            .with_context(|| format!("there is no row {name:?}, only all and {:?}", known()))
+    };
+    names.iter().map(find).collect()
+}
+
+fn run_row(row: &'static Row, args: &Args) -> Report {
+    let begun = Instant::now();
+    let mut figures = Figures::default();
+    let mut broken = None;
+    let minutes = if args.soak { args.minutes } else { 0 };
+    for seed in args.seed.. {
+        let job = Job::new(seed, args.until_bad);
+        let ran = caught(|| (row.run)(&job)).and_then(|ran| ran.map_err(|e| format!("{e:#}")));
+        figures.add(job.into_figures());
+        if let Err(error) = ran {
+            eprintln!("{} cannot be run: {error}", row.name);
+            broken = Some(error);
+        }
+        let is_over = args.until_bad && figures.bad > 0;
+        if is_over || broken.is_some() || begun.elapsed() >= Duration::from_mins(minutes) {
+            break;
+        }
+    }
+    if figures.tried < row.tried_min && broken.is_none() && !args.until_bad {
+        eprintln!(
+            "{}: only {} were tried, of {}",
+            row.name, figures.tried, row.tried_min
+        );
+        broken = Some("too few were tried".to_owned());
+    }
+    let report = Report::new(row, args.seed, &figures, begun.elapsed(), broken);
+    report.line.print();
+    report
+}
+
+/// Runs each sabotage against all rows that have to catch it: building takes longer than running.
+fn run_controls(reports: &mut [Report], seed: u64) -> anyhow::Result<()> {
+    let patches = reports
+        .iter()
+        .flat_map(|report| report.row.controls)
+        .copied()
+        .collect::<std::collections::BTreeSet<_>>();
+    if patches.is_empty() {
+        return Ok(());
+    }
+    let mut copy = Copy::new().context("cannot copy the workspace")?;
+    for patch in patches {
+        let of_patch = reports
+            .iter_mut()
+            .filter(|report| report.row.controls.contains(&patch));
+        let sabotaged = copy.sabotage(patch);
+        for report in of_patch {
+            let line = match &sabotaged {
+                Ok(sabotaged) => sabotaged.run(report.row.name, seed),
+                Err(error) => Err(anyhow::anyhow!("{error:#}")),
+            };
+            match line {
+                Ok(line) if line.bad > 0 => {
+                    Line {
+                        control: Some(patch.to_owned()),
+                        commit: report.line.commit.clone(),
+                        ..line
+                    }
+                    .print();
+                    report.caught.push(patch);
+                }
+                Ok(_) => report.miss(patch, "it is not caught"),
+                Err(error) => report.miss(patch, &format!("{error:#}")),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! What rows need of the machine beside a log.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Something that a machine may not have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Need {
+    /// The right to mount file systems.
+    Mount,
+    /// Files in the place of disks.
+    LoopDevice,
+    /// A program.
+    Program(&'static str),
+}
+
+impl Need {
+    /// What is missing, if it is.
+    pub(crate) fn missing(self) -> Option<String> {
+        match self {
+            Self::Mount if !rustix::process::geteuid().is_root() => {
+                Some("mounting takes root".to_owned())
+            }
+            Self::LoopDevice if fs::metadata("/dev/loop-control").is_err() => {
+                Some("there is no /dev/loop-control".to_owned())
+            }
+            Self::Program(name) if !is_installed(name) => Some(format!("there is no {name}")),
+            _ => None,
+        }
+    }
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
