@@ -25,9 +25,17 @@ mod run;
 #[cfg(target_os = "linux")]
 mod system;
 
-/// Runs the rows that are asked for; fails if one of them fails.
+/// Runs the rows that are asked for; fails if one of them fails. Some start this program as the one that
+/// is done harm to.
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<std::process::ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|first| first == system::writer::NAME)
+    {
+        system::writer::main(std::env::args_os().skip(1))?;
+    }
     run::run(&clap::Parser::parse())
 }
 

@@ -13,20 +13,25 @@ fn cut_every_file_at_every_length(fixture: &Fixture) {
     let mut tried = 0;
     for file in fixture.file_names() {
         for len in 0..fixture.disk.read_file(&file).len() as u64 {
-            let disk = fixture.disk.deep_clone();
-            disk.truncate_file(&file, len);
-            let what = &format!("{file} cut to {len} bytes");
-            if file == CHECKPOINT {
-                checkpoint_cut(fixture, &disk, len, what);
-            } else if is_index(&file) {
-                fixture.assert_whole(&disk, what);
-            } else {
-                segment_cut(fixture, &disk, &file, len, what);
-            }
+            cut(fixture, &file, len);
             tried += 1;
         }
     }
     println!("{tried} cuts tried");
+}
+
+/// Cuts one file, and checks what the log shows then.
+pub(crate) fn cut(fixture: &Fixture, file: &str, len: u64) {
+    let disk = fixture.disk.deep_clone();
+    disk.truncate_file(file, len);
+    let what = &format!("{file} cut to {len} bytes");
+    if file == CHECKPOINT {
+        checkpoint_cut(fixture, &disk, len, what);
+    } else if is_index(file) {
+        fixture.assert_whole(&disk, what);
+    } else {
+        segment_cut(fixture, &disk, file, len, what);
+    }
 }
 
 fn checkpoint_cut(fixture: &Fixture, disk: &proglog_store::testing::SimDisk, len: u64, what: &str) {

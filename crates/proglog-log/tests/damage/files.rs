@@ -68,16 +68,20 @@ fn a_file_with_the_content_of_any_other_is_named_or_does_no_harm() {
         for source in [&own, &foreign[0].disk, &foreign[1].disk] {
             for from in source.file_names() {
                 for to in fixture.file_names() {
-                    let disk = fixture.disk.deep_clone();
-                    disk.write_file(&to, &source.read_file(&from));
-                    let what = &format!("{to} replaced by {from}");
-                    replaced(&fixture, &disk, &to, what);
+                    replace(&fixture, &to, source, &from);
                     tried += 1;
                 }
             }
         }
     }
     println!("{tried} exchanges tried");
+}
+
+/// Puts the bytes of the file `from` of `source` in the place of `to`, and checks what the log shows then.
+pub(crate) fn replace(fixture: &Fixture, to: &str, source: &SimDisk, from: &str) {
+    let disk = fixture.disk.deep_clone();
+    disk.write_file(to, &source.read_file(from));
+    replaced(fixture, &disk, to, &format!("{to} replaced by {from}"));
 }
 
 /// The file `to` has another content. The log is whole, or an error names the file (a checkpoint of
@@ -189,20 +193,28 @@ fn an_older_copy_of_an_index_or_a_checkpoint_does_no_harm() {
 #[test]
 fn an_older_copy_of_a_segment_is_named_or_its_missing_records_are() {
     for fixture in both("writer") {
-        for (age, older) in fixture.history.iter().enumerate() {
-            for base in &fixture.bases {
-                let name = store(*base);
-                if !older.file_names().contains(&name) {
-                    continue;
-                }
-                let disk = fixture.disk.deep_clone();
-                let bytes = older.read_file(&name);
-                disk.write_file(&name, &bytes);
-                let what = &format!("{name} of step {age}");
-                older_segment(&fixture, &disk, *base, bytes.len() as u64, what);
-            }
+        for older in &fixture.history {
+            older_segments(&fixture, older);
         }
     }
+}
+
+/// Puts each segment of `older`, an earlier state, in the place of its later self; returns how many.
+pub(crate) fn older_segments(fixture: &Fixture, older: &SimDisk) -> usize {
+    let mut tried = 0;
+    for base in &fixture.bases {
+        let name = store(*base);
+        if !older.file_names().contains(&name) {
+            continue;
+        }
+        let disk = fixture.disk.deep_clone();
+        let bytes = older.read_file(&name);
+        disk.write_file(&name, &bytes);
+        let what = &format!("{name} of {} bytes", bytes.len());
+        older_segment(fixture, &disk, *base, bytes.len() as u64, what);
+        tried += 1;
+    }
+    tried
 }
 
 fn older_segment(fixture: &Fixture, disk: &SimDisk, base: u64, len: u64, what: &str) {

@@ -120,7 +120,8 @@ pub(crate) fn killed_and_closed(
     })
 }
 
-fn bases(disk: &SimDisk) -> Vec<u64> {
+/// The base offsets of the segments on `disk`.
+pub(crate) fn bases(disk: &SimDisk) -> Vec<u64> {
     let names = disk.file_names();
     names
         .iter()
@@ -128,7 +129,8 @@ fn bases(disk: &SimDisk) -> Vec<u64> {
         .collect()
 }
 
-fn places(disk: &SimDisk, values: &[String]) -> Vec<Place> {
+/// Where the records of these values lie on `disk`.
+pub(crate) fn places(disk: &SimDisk, values: &[String]) -> Vec<Place> {
     let mut places = Vec::new();
     for base in bases(disk) {
         let sealed = Store::open_sealed_in(&*disk.directory(), &store(base)).unwrap();

@@ -22,7 +22,7 @@ fn flip_every_bit(fixture: &Fixture) {
 }
 
 /// Every bit is looked behind; of padding less, and appending behind one bit of a byte is enough.
-fn depth(file: &str, byte: u64, bit: u8) -> Depth {
+pub(crate) fn depth(file: &str, byte: u64, bit: u8) -> Depth {
     let is_padding = if file == CHECKPOINT {
         byte % 4096 >= 1100
     } else {
@@ -36,7 +36,8 @@ fn depth(file: &str, byte: u64, bit: u8) -> Depth {
     }
 }
 
-fn flip(fixture: &Fixture, file: &str, byte: u64, bit: u8, depth: Depth) {
+/// Turns one bit, and checks what the log shows then.
+pub(crate) fn flip(fixture: &Fixture, file: &str, byte: u64, bit: u8, depth: Depth) {
     let disk = fixture.disk.deep_clone();
     disk.flip(file, byte, bit);
     let what = &format!("bit {bit} of byte {byte} of {file}");

@@ -66,22 +66,27 @@ fn bytes_behind_the_end_of_any_file_take_nothing_from_a_log() {
     let mut tried = 0;
     for fixture in both("writer") {
         for file in fixture.file_names() {
-            let bytes = fixture.disk.read_file(&file);
-            let own = fixture.places.iter().filter(|place| place.file == file);
-            let frames = own.map(|place| &place.bytes).collect::<Vec<_>>();
-            let frame = |at: Option<&&std::ops::Range<u64>>| {
-                at.map_or(&bytes[..], |range| slice(&bytes, range))
-            };
-            for (kind, tail) in tails(&bytes, frame(frames.first()), frame(frames.last())) {
-                let disk = fixture.disk.deep_clone();
-                disk.write_file(&file, &[&bytes[..], &tail].concat());
-                let what = &format!("{kind} behind {file}");
-                appended(&fixture, &disk, &file, &bytes, &tail, what);
-                tried += 1;
-            }
+            tried += lengthen(&fixture, &file);
         }
     }
     println!("{tried} tails tried");
+}
+
+/// Puts bytes of many kinds behind a file, and checks what the log shows then; returns how many.
+pub(crate) fn lengthen(fixture: &Fixture, file: &str) -> usize {
+    let bytes = fixture.disk.read_file(file);
+    let own = fixture.places.iter().filter(|place| place.file == file);
+    let frames = own.map(|place| &place.bytes).collect::<Vec<_>>();
+    let frame =
+        |at: Option<&&std::ops::Range<u64>>| at.map_or(&bytes[..], |range| slice(&bytes, range));
+    let tails = tails(&bytes, frame(frames.first()), frame(frames.last()));
+    for (kind, tail) in &tails {
+        let disk = fixture.disk.deep_clone();
+        disk.write_file(file, &[&bytes[..], tail].concat());
+        let what = &format!("{kind} behind {file}");
+        appended(fixture, &disk, file, &bytes, tail, what);
+    }
+    tails.len()
 }
 
 fn slice<'a>(bytes: &'a [u8], range: &std::ops::Range<u64>) -> &'a [u8] {
@@ -161,27 +166,33 @@ fn takes_one(fixture: &Fixture, disk: &SimDisk, offset: u64, what: &str) {
 fn a_frame_that_was_copied_over_another_takes_that_record_alone() {
     let [closed, killed] = both("writer");
     for fixture in [&closed, &killed] {
-        for (offset, place) in (0..).zip(&fixture.places) {
-            for other in &fixture.places {
-                let len = |range: &std::ops::Range<u64>| range.end - range.start;
-                if other.bytes == place.bytes || len(&other.bytes) != len(&place.bytes) {
-                    continue;
-                }
-                let mut bytes = fixture.disk.read_file(&place.file);
-                let source = fixture.disk.read_file(&other.file);
-                let at = usize::try_from(place.bytes.start).unwrap();
-                let frame = slice(&source, &other.bytes);
-                bytes[at..at + frame.len()].copy_from_slice(frame);
-                let disk = fixture.disk.deep_clone();
-                disk.write_file(&place.file, &bytes);
-                takes_one(
-                    fixture,
-                    &disk,
-                    offset,
-                    &format!("a copy as record {offset}"),
-                );
-            }
+        for offset in 0..fixture.end() {
+            copy_over(fixture, fixture, offset);
         }
     }
     assert!(closed.places[0].bytes.start >= HEADER_LEN);
+}
+
+/// Puts each other frame of the same length of `author`, a log of the same values or another one, in the
+/// place of a record, and checks what the log shows then; returns how many.
+pub(crate) fn copy_over(fixture: &Fixture, author: &Fixture, offset: u64) -> usize {
+    let place = &fixture.places[usize::try_from(offset).unwrap()];
+    let mut tried = 0;
+    for other in &author.places {
+        let len = |range: &std::ops::Range<u64>| range.end - range.start;
+        let mut bytes = fixture.disk.read_file(&place.file);
+        let source = author.disk.read_file(&other.file);
+        let at = usize::try_from(place.bytes.start).unwrap();
+        let frame = slice(&source, &other.bytes);
+        if len(&other.bytes) != len(&place.bytes) || bytes[at..].starts_with(frame) {
+            continue;
+        }
+        bytes[at..at + frame.len()].copy_from_slice(frame);
+        let disk = fixture.disk.deep_clone();
+        disk.write_file(&place.file, &bytes);
+        let what = &format!("a copy as record {offset}");
+        takes_one(fixture, &disk, offset, what);
+        tried += 1;
+    }
+    tried
 }

@@ -3,6 +3,13 @@
 
 #[allow(dead_code, reason = "the tests use the rest")]
 pub(crate) mod crash;
+#[allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    reason = "it is made for tests, which use the rest; a panic is a finding"
+)]
+pub(crate) mod damage;
 
 use anyhow::anyhow;
 use fastrand::Rng;

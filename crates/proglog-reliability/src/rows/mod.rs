@@ -1,7 +1,12 @@
 //! The rows, each in a file of its own.
 
+mod bit_flips;
 mod crash_points;
 mod double_crashes;
+mod hostile_lengths;
+mod short_transfers;
+mod splices;
+mod torn_ends;
 
 use crate::job::Job;
 use crate::system::Need;
@@ -23,4 +28,12 @@ pub(crate) struct Row {
     pub(crate) run: fn(&Job) -> anyhow::Result<()>,
 }
 
-pub(crate) const ROWS: &[Row] = &[crash_points::ROW, double_crashes::ROW];
+pub(crate) const ROWS: &[Row] = &[
+    crash_points::ROW,
+    double_crashes::ROW,
+    short_transfers::ROW,
+    bit_flips::ROW,
+    splices::ROW,
+    torn_ends::ROW,
+    hostile_lengths::ROW,
+];

@@ -1,8 +1,11 @@
 //! What rows need of the machine beside a log.
 
+pub(crate) mod clock;
+pub(crate) mod known;
+pub(crate) mod values;
+pub(crate) mod writer;
+
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// Something that a machine may not have.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,10 @@
+//! A clock that all processes of a machine share.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Nanoseconds since some time; never less than what was told before, by whatever process.
+pub(crate) fn now() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let [seconds, nanos] = [now.tv_sec, now.tv_nsec].map(u64::try_from);
+    seconds.unwrap_or_default() * 1_000_000_000 + nanos.unwrap_or_default()
+}

@@ -1,0 +1,86 @@
+//! What is known of a log over all lives of its writers, and so what it must show.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use proglog_log::Log;
+
+use super::values::parse;
+use super::writer::Events;
+
+/// What was acknowledged, read and refused.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Offsets that were told, and the numbers of their records.
+    records: BTreeMap<u64, u64>,
+    /// Numbers of records that are said to be nowhere.
+    nowhere: BTreeSet<u64>,
+}
+
+impl Known {
+    /// Takes in all that a writer told.
+    pub(crate) fn learn(&mut self, events: &Events) -> Result<(), String> {
+        for (id, kept) in &events.acknowledged {
+            self.note(kept.offset, *id)?;
+        }
+        self.refuse(events);
+        Ok(())
+    }
+
+    /// Takes in only which records are nowhere.
+    pub(crate) fn refuse(&mut self, events: &Events) {
+        let failed = events.failed.iter();
+        self.nowhere
+            .extend(failed.filter_map(|(id, nowhere)| nowhere.then_some(*id)));
+    }
+
+    /// Somebody was told that record `id` is at `offset`.
+    pub(crate) fn note(&mut self, offset: u64, id: u64) -> Result<(), String> {
+        let known = *self.records.entry(offset).or_insert(id);
+        if known == id {
+            Ok(())
+        } else {
+            Err(format!("offset {offset} was given to {known} and to {id}"))
+        }
+    }
+
+    /// Opens the log and looks at all of it; what it shows is known from then on. Returns how many
+    /// records it has.
+    pub(crate) fn check(&mut self, directory: &Path) -> Result<u64, String> {
+        let log = Log::open(directory, &proglog_log::Options::new())
+            .map_err(|error| format!("the log cannot be opened: {error:?}"))?;
+        let count = self.check_open(&log)?;
+        log.close()
+            .map_err(|error| format!("the log cannot be closed: {error:?}"))?;
+        Ok(count)
+    }
+
+    /// As [`Known::check`], of an open log.
+    pub(crate) fn check_open(&mut self, log: &Log) -> Result<u64, String> {
+        let mut offsets = HashMap::new();
+        let start = log.start_offset().get();
+        let mut end = start;
+        for record in log.records(start) {
+            let record = record.map_err(|error| format!("offset {end}: {error:?}"))?;
+            let id = parse(&record.value)
+                .ok_or_else(|| format!("offset {end} holds what nobody appended: {record:?}"))?;
+            if record.offset != end {
+                return Err(format!("{} stands at {end}", record.offset));
+            }
+            if let Some(other) = offsets.insert(id, end) {
+                return Err(format!("record {id} is at {other} and at {end}"));
+            }
+            if self.nowhere.contains(&id) {
+                return Err(format!("record {id} was refused and is at {end}"));
+            }
+            self.note(end, id)?;
+            end += 1;
+        }
+        match self.records.range(end..).next() {
+            Some((offset, id)) => Err(format!(
+                "record {id} at {offset} is lost: the log ends at {end}"
+            )),
+            None => Ok(end - start),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A process that appends to a log and tells what became of each record, so that it can be killed, cut
+//! off and lied to by whoever started it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use proglog_log::{ErrorKind, Log, Outcome};
+
+use super::clock;
+use super::values::value;
+
+/// The first argument of the process.
+pub(crate) const NAME: &str = "writer";
+
+/// What the process is asked to do.
+#[derive(Debug, Clone, Parser)]
+pub(crate) struct Options {
+    /// Where the log is.
+    pub(crate) directory: PathBuf,
+    /// How many processes have written to the log before; the records' numbers say so.
+    #[arg(long)]
+    pub(crate) life: u64,
+    #[arg(long)]
+    pub(crate) records: u64,
+    #[arg(long)]
+    pub(crate) segment_bytes: u64,
+    /// Chooses how long values are.
+    #[arg(long)]
+    pub(crate) seed: u64,
+    /// Whether what comes before the end of the process is left out: closing the log.
+    #[arg(long)]
+    pub(crate) leave_open: bool,
+}
+
+impl Options {
+    /// 100 records in segments of 8 KiB.
+    pub(crate) fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            life: 0,
+            records: 100,
+            segment_bytes: 8 << 10,
+            seed: 0,
+            leave_open: false,
+        }
+    }
+}
+
+/// How many records one life can write: the numbers of the next one begin behind them.
+const RECORDS_PER_LIFE: u64 = 1_000_000;
+
+/// A command that starts the process.
+pub(crate) fn command(options: &Options) -> anyhow::Result<Command> {
+    let program = std::env::current_exe().context("cannot tell which program this is")?;
+    let mut command = Command::new(program);
+    command.arg(NAME).arg(&options.directory);
+    let numbers = [
+        ("--life", options.life),
+        ("--records", options.records),
+        ("--segment-bytes", options.segment_bytes),
+        ("--seed", options.seed),
+    ];
+    for (name, number) in numbers {
+        command.args([name, &number.to_string()]);
+    }
+    if options.leave_open {
+        command.arg("--leave-open");
+    }
+    Ok(command)
+}
+
+/// What became of an append that succeeded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Acknowledged {
+    pub(crate) offset: u64,
+    /// When it came back, as [`clock::now`] tells it.
+    pub(crate) at: u64,
+}
+
+/// What a process told.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    /// Records by their numbers.
+    pub(crate) acknowledged: BTreeMap<u64, Acknowledged>,
+    /// Records whose append failed, and whether it is said that they are nowhere.
+    pub(crate) failed: BTreeMap<u64, bool>,
+    /// Whether all was done.
+    pub(crate) ended: bool,
+    /// What it wrote to standard error.
+    pub(crate) errors: String,
+    /// How often the log could not be opened.
+    pub(crate) unopened: u64,
+}
+
+/// Runs `command` and returns what it tells until it ends, however that comes.
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<Events> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    let mut events = read(child.stdout.take().context("the output is piped")?)?;
+    let mut stderr = child.stderr.take().context("the errors are piped")?;
+    stderr.read_to_string(&mut events.errors)?;
+    child.wait()?;
+    Ok(events)
+}
+
+/// Reads what a process tells, to the end.
+pub(crate) fn read(output: impl Read) -> anyhow::Result<Events> {
+    let mut events = Events::default();
+    for line in BufReader::new(output).lines() {
+        events.add(&line?)?;
+    }
+    Ok(events)
+}
+
+impl Events {
+    fn add(&mut self, line: &str) -> anyhow::Result<()> {
+        let words: Vec<_> = line.split(' ').collect();
+        let number = |word: &str| word.parse::<u64>().with_context(|| line.to_owned());
+        match words[..] {
+            ["kept", id, offset, at] => {
+                let (offset, at) = (number(offset)?, number(at)?);
+                let kept = Acknowledged { offset, at };
+                self.acknowledged.insert(number(id)?, kept);
+            }
+            ["failed", id, nowhere] => _ = self.failed.insert(number(id)?, nowhere == "nowhere"),
+            ["unopened"] => self.unopened += 1,
+            ["ended"] => self.ended = true,
+            // A process that is killed may have written a part of its last line.
+            _ => ensure!(line.len() < 60, "the process told {line:?}"),
+        }
+        Ok(())
+    }
+}
+
+/// What the process does.
+pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<()> {
+    let options = Options::parse_from(arguments);
+    let mut log = open(&options)?;
+    for number in 0..options.records {
+        let id = options.life * RECORDS_PER_LIFE + number;
+        let error = match log.append(value(id, options.seed)) {
+            Ok(offset) => {
+                tell(&format_args!("kept {id} {offset} {}", clock::now()));
+                continue;
+            }
+            Err(error) => error,
+        };
+        let nowhere = error.outcome() == Outcome::NotAppended;
+        let outcome = if nowhere { "nowhere" } else { "unknown" };
+        tell(&format_args!("failed {id} {outcome}"));
+        if error.kind() == ErrorKind::Poisoned {
+            drop(log);
+            log = open(&options)?;
+        }
+    }
+    if !options.leave_open {
+        log.close().context("cannot close the log")?;
+    }
+    tell(&"ended");
+    // Dropping a log closes it.
+    std::process::exit(0);
+}
+
+/// Opens the log, also where a call fails once.
+fn open(options: &Options) -> anyhow::Result<Log> {
+    let log_options = proglog_log::Options::new()
+        .segment_bytes_max(options.segment_bytes)
+        .fill_ahead_max(64 << 10);
+    let open = || Log::open(&options.directory, &log_options);
+    open()
+        .or_else(|_| {
+            tell(&"unopened");
+            open()
+        })
+        .context("cannot open the log")
+}
+
+/// Writes one line, whole.
+fn tell(line: &dyn fmt::Display) {
+    let line = format!("{line}\n");
+    // Whoever started the process may be gone.
+    let _ = std::io::stdout().lock().write_all(line.as_bytes());
+}
