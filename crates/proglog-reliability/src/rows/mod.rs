@@ -4,6 +4,7 @@ mod bit_flips;
 mod crash_points;
 mod double_crashes;
 mod hostile_lengths;
+mod kills;
 mod short_transfers;
 mod splices;
 mod torn_ends;
@@ -31,6 +32,7 @@ pub(crate) struct Row {
 pub(crate) const ROWS: &[Row] = &[
     crash_points::ROW,
     double_crashes::ROW,
+    kills::ROW,
     short_transfers::ROW,
     bit_flips::ROW,
     splices::ROW,

@@ -44,6 +44,13 @@ impl Known {
         }
     }
 
+    /// The end of what was told (exclusive).
+    pub(crate) fn end(&self) -> u64 {
+        self.records
+            .last_key_value()
+            .map_or(0, |(offset, _)| offset + 1)
+    }
+
     /// Opens the log and looks at all of it; what it shows is known from then on. Returns how many
     /// records it has.
     pub(crate) fn check(&mut self, directory: &Path) -> Result<u64, String> {

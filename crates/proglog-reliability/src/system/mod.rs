@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod known;
+pub(crate) mod server;
 pub(crate) mod values;
 pub(crate) mod writer;
 

@@ -1,0 +1,172 @@
+//! The server is killed under load, as `kill -9` does, and started again.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use anyhow::Context;
+use fastrand::Rng;
+
+use super::Row;
+use crate::job::Job;
+use crate::system::known::Known;
+use crate::system::server::{self, Connection, Server};
+use crate::system::values::{parse, value};
+
+pub(super) const ROW: Row = Row {
+    number: 5,
+    name: "kills",
+    figure: "`kill -9` of the server under load of 8 writers and 2 readers, synced and interval: an \
+             acknowledged record lost, an offset given two values",
+    tried_min: 150,
+    controls: &["acknowledged-in-memory"],
+    needs: &[],
+    run,
+};
+
+const WRITERS: u64 = 8;
+const READERS: u64 = 2;
+/// Kills of a log; then another is begun.
+const LIVES: u64 = 25;
+const LOGS: u64 = 6;
+
+fn run(job: &Job) -> anyhow::Result<()> {
+    let program = server::build()?;
+    for number in 0..LOGS {
+        let durability = if number % 2 == 0 {
+            "interval"
+        } else {
+            "synced"
+        };
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let seed = job.seed << 16 | number;
+        let mut rng = Rng::with_seed(seed);
+        let clients = Clients::default();
+        for life in 0..LIVES {
+            if job.is_over() {
+                return Ok(());
+            }
+            let kill_at = rng.u64(1..150);
+            job.one(|| {
+                clients
+                    .live(
+                        &program,
+                        folder.path(),
+                        durability,
+                        kill_at,
+                        seed << 8 | life,
+                    )
+                    .map_err(|error| format!("life {life}, {durability}: {error:#}"))?;
+                Ok(1)
+            });
+        }
+        let mut known = lock(&clients.known);
+        let records = known.check(&folder.path().join("default"));
+        match records {
+            Ok(records) => job.count("records read back", records),
+            Err(finding) => job.bad(&format!("at the end, {durability}: {finding}")),
+        }
+    }
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the clients know, over all lives of the server.
+#[derive(Default)]
+struct Clients {
+    known: Mutex<Known>,
+    next: AtomicU64,
+}
+
+impl Clients {
+    /// One life of the server.
+    fn live(
+        &self,
+        program: &Path,
+        data: &Path,
+        durability: &str,
+        kill_at: u64,
+        seed: u64,
+    ) -> anyhow::Result<()> {
+        let server = Server::start(program, data, durability)?;
+        self.read_back(&server.connect())?;
+        let connections: Vec<_> = (0..WRITERS + READERS).map(|_| server.connect()).collect();
+        let (server, acknowledged) = (Mutex::new(server), AtomicU64::new(0));
+        let found = Mutex::new(Ok(()));
+        let run = |number: u64, connection: &Connection| {
+            let finding = if number < WRITERS {
+                self.write(connection, || {
+                    if acknowledged.fetch_add(1, Ordering::Relaxed) + 1 == kill_at {
+                        lock(&server).kill();
+                    }
+                })
+            } else {
+                self.read(connection, seed ^ number)
+            };
+            if let Err(finding) = finding {
+                *lock(&found) = Err(anyhow::Error::msg(finding));
+                lock(&server).kill();
+            }
+        };
+        thread::scope(|scope| {
+            for (number, connection) in (0..).zip(&connections) {
+                let run = &run;
+                scope.spawn(move || run(number, connection));
+            }
+        });
+        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends until the server is gone.
+    fn write(&self, connection: &Connection, acknowledged: impl Fn()) -> Result<(), String> {
+        loop {
+            let id = self.next.fetch_add(1, Ordering::Relaxed);
+            match connection.append(value(id, 0)) {
+                Some(Ok(offset)) => lock(&self.known).note(offset, id)?,
+                Some(Err(told)) => return Err(format!("an append fails, {told}")),
+                None => return Ok(()),
+            }
+            acknowledged();
+        }
+    }
+
+    /// Reads until the server is gone: also what nobody was told of yet.
+    fn read(&self, connection: &Connection, seed: u64) -> Result<(), String> {
+        let mut rng = Rng::with_seed(seed);
+        loop {
+            let end = lock(&self.known).end();
+            let from = if rng.bool() { 0 } else { end.saturating_sub(4) };
+            let offset = rng.u64(from..end + 3);
+            match connection.read(offset) {
+                Some(Ok(Some(record))) => {
+                    let id = parse(&record).ok_or("a record that nobody appended")?;
+                    lock(&self.known).note(offset, id)?;
+                }
+                Some(Ok(None)) if offset < end => {
+                    return Err(format!("offset {offset} is lost, the end was {end}"));
+                }
+                Some(Ok(None)) => {}
+                Some(Err(told)) => return Err(format!("a read fails, {told}")),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads the newest records that are known, once the server is back; all are at the end.
+    fn read_back(&self, connection: &Connection) -> anyhow::Result<()> {
+        let mut known = lock(&self.known);
+        let end = known.end();
+        for offset in end.saturating_sub(200)..end {
+            let record = connection.read(offset).context("the connection broke")?;
+            let record = record.map_err(anyhow::Error::msg)?;
+            let record = record.with_context(|| format!("offset {offset} is lost"))?;
+            let id = parse(&record).context("a record that nobody appended")?;
+            known.note(offset, id).map_err(anyhow::Error::msg)?;
+        }
+        Ok(())
+    }
+}

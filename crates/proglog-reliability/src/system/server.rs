@@ -1,0 +1,131 @@
+//! The server, as a process of its own, and connections to it.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use proglog_api::json;
+
+/// Longer than any answer takes.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Builds the server as this program was built, and returns where it is.
+pub(crate) fn build() -> anyhow::Result<PathBuf> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--quiet", "--package", "proglog-server"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let built = cargo.status().context("cannot run cargo")?;
+    ensure!(built.success(), "the server does not compile");
+    let this = std::env::current_exe().context("cannot tell which program this is")?;
+    Ok(this.with_file_name("proglog-server"))
+}
+
+/// A server that is running. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    /// Starts the program and waits until it tells its address.
+    pub(crate) fn start(program: &Path, data: &Path, durability: &str) -> anyhow::Result<Self> {
+        let mut child = Command::new(program)
+            .args(["--listen", "127.0.0.1:0", "--durability", durability])
+            // Small ones, so that it is rolled often.
+            .args(["--segment-bytes", "16384", "--data-dir"])
+            .arg(data)
+            .env("RUST_LOG", "warn")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        let output = child.stdout.take().context("the output is piped")?;
+        let mut line = String::new();
+        let read = BufReader::new(output).read_line(&mut line);
+        let mut server = Self {
+            child,
+            url: String::new(),
+        };
+        read?;
+        let address = line.strip_prefix("listening on ").map(str::trim_end);
+        address
+            .with_context(|| format!("the server does not start: {line:?}"))?
+            .clone_into(&mut server.url);
+        Ok(server)
+    }
+
+    /// As `kill -9` does. Waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None);
+        let agent = config.timeout_global(Some(ANSWER_MAX)).build().into();
+        let url = format!("{}/", self.url);
+        Connection { agent, url }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A connection; `None` is answered where it broke.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    agent: ureq::Agent,
+    url: String,
+}
+
+impl Connection {
+    /// The offset of the record, once it is appended.
+    pub(crate) fn append(&self, record: Vec<u8>) -> Option<Result<u64, String>> {
+        let record = Bytes::from(record);
+        let request = serde_json::to_vec(&json::ProduceRequest { record }).ok()?;
+        let response = self.agent.post(&self.url).send(&request);
+        let (status, body) = body(response)?;
+        let offset = serde_json::from_slice(&body).map(|json::ProduceResponse { offset }| offset);
+        Some(offset.map_err(|_| told(status, &body)))
+    }
+
+    /// The value of the record, if there is one.
+    pub(crate) fn read(&self, offset: u64) -> Option<Result<Option<Bytes>, String>> {
+        let response = self
+            .agent
+            .get(format!("{}?offset={offset}", self.url))
+            .call();
+        let (status, body) = body(response)?;
+        if status == 404 {
+            return Some(Ok(None));
+        }
+        let record = serde_json::from_slice(&body).map(|json::ConsumeResponse { record }| record);
+        Some(record.map(Some).map_err(|_| told(status, &body)))
+    }
+}
+
+type Response = ureq::http::Response<ureq::Body>;
+
+fn body(response: Result<Response, ureq::Error>) -> Option<(u16, Vec<u8>)> {
+    let mut response = response.ok()?;
+    let body = response.body_mut().read_to_vec().ok()?;
+    Some((response.status().as_u16(), body))
+}
+
+fn told(status: u16, body: &[u8]) -> String {
+    format!("status {status}: {}", String::from_utf8_lossy(body))
+}
