@@ -28,15 +28,19 @@ mod system;
 /// Runs the rows that are asked for; fails if one of them fails. Some start this program as the one that
 /// is done harm to.
 #[cfg(target_os = "linux")]
-fn main() -> anyhow::Result<std::process::ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments
-        .next()
-        .is_some_and(|first| first == system::writer::NAME)
-    {
-        system::writer::main(std::env::args_os().skip(1))?;
-    }
-    run::run(&clap::Parser::parse())
+fn main() -> std::process::ExitCode {
+    let is_writer = std::env::args_os()
+        .nth(1)
+        .is_some_and(|name| name == system::writer::NAME);
+    let done = if is_writer {
+        system::writer::main(std::env::args_os().skip(1))
+    } else {
+        run::run(&clap::Parser::parse())
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("proglog-reliability: {error:#}");
+        std::process::ExitCode::FAILURE
+    })
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -3,10 +3,13 @@
 mod bit_flips;
 mod crash_points;
 mod double_crashes;
+mod full_disk;
 mod hostile_lengths;
 mod kills;
+mod power_cuts;
 mod short_transfers;
 mod splices;
+mod syncs;
 mod torn_ends;
 
 use crate::job::Job;
@@ -32,10 +35,13 @@ pub(crate) struct Row {
 pub(crate) const ROWS: &[Row] = &[
     crash_points::ROW,
     double_crashes::ROW,
+    power_cuts::ROW,
     kills::ROW,
     short_transfers::ROW,
+    full_disk::ROW,
     bit_flips::ROW,
     splices::ROW,
     torn_ends::ROW,
     hostile_lengths::ROW,
+    syncs::ROW,
 ];

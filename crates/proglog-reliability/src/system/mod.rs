@@ -1,8 +1,10 @@
 //! What rows need of the machine beside a log.
 
 pub(crate) mod clock;
+pub(crate) mod disk;
 pub(crate) mod known;
 pub(crate) mod server;
+pub(crate) mod strace;
 pub(crate) mod values;
 pub(crate) mod writer;
 

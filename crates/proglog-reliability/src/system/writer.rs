@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
@@ -143,7 +143,7 @@ impl Events {
 }
 
 /// What the process does.
-pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<()> {
+pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
     let options = Options::parse_from(arguments);
     let mut log = open(&options)?;
     for number in 0..options.records {

@@ -1,0 +1,160 @@
+//! A device is filled to the last byte, and emptied again, under an open log.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use fastrand::Rng;
+use proglog_log::{Batch, ErrorKind, Log, Options, Outcome};
+
+use super::Row;
+use crate::job::Job;
+use crate::system::Need;
+use crate::system::disk::{Disk, Kind};
+use crate::system::values::value;
+
+pub(super) const ROW: Row = Row {
+    number: 9,
+    name: "full-disk",
+    figure: "a device filled under an open log (tmpfs of 64 KiB to 4 MiB, ext4 of 8 MiB), then trimmed or \
+             enlarged: a record lost, an append that does not work again without a restart",
+    tried_min: 40,
+    controls: &["full-disk-poisons"],
+    needs: &[Need::Mount, Need::LoopDevice, Need::Program("mkfs.ext4")],
+    run,
+};
+
+const CYCLES_PER_DISK: u64 = 6;
+
+fn run(job: &Job) -> anyhow::Result<()> {
+    let mut rng = Rng::with_seed(job.seed);
+    for kib in [64, 256, 1 << 10, 4 << 10] {
+        let size = rng.u64(kib / 2..=kib).max(64) << 10;
+        fill(job, &Disk::new(Kind::Tmpfs, size)?, Some(size), &mut rng);
+    }
+    for _ in 0..3 {
+        fill(job, &Disk::new(Kind::Ext4, 8 << 20)?, None, &mut rng);
+    }
+    Ok(())
+}
+
+/// Fills a disk again and again; one in memory has a size, and can be enlarged.
+fn fill(job: &Job, disk: &Disk, size: Option<u64>, rng: &mut Rng) {
+    job.one(|| {
+        let folder = disk.path().join("log");
+        let mut held = Held::open(&folder, rng)?;
+        for cycle in 0..CYCLES_PER_DISK {
+            held.fill().and_then(|()| held.read_all())?;
+            match size {
+                Some(size) if cycle == 2 => {
+                    disk.resize(2 * size)
+                        .map_err(|error| format!("{error:#}"))?;
+                }
+                _ => {
+                    held.trim(rng.u64(held.count() / 2..=held.count()))?;
+                    // It may all have been in the newest segment, which stays.
+                    if !held.append(1)? {
+                        held.trim(held.count())?;
+                    }
+                }
+            }
+            for _ in 0..10 {
+                if !held.append(1)? {
+                    return Err("an append does not work once there is room".to_owned());
+                }
+            }
+            held.read_all()?;
+        }
+        held.log.close().map_err(told)?;
+        held.log = open(&folder, &held.options)?;
+        held.read_all()?;
+        Ok(CYCLES_PER_DISK)
+    });
+}
+
+/// A log, and what it must hold.
+struct Held {
+    log: Log,
+    options: Options,
+    start: u64,
+    ids: VecDeque<u64>,
+    next: u64,
+}
+
+impl Held {
+    fn open(folder: &Path, rng: &mut Rng) -> Result<Self, String> {
+        let segment = rng.u64(4 << 10..24 << 10);
+        let options = Options::new().segment_bytes_max(segment);
+        Ok(Self {
+            log: open(folder, &options)?,
+            options,
+            start: 0,
+            ids: VecDeque::new(),
+            next: 0,
+        })
+    }
+
+    /// Appends until there is no room, not even for one.
+    fn fill(&mut self) -> Result<(), String> {
+        for records in [100, 10, 1] {
+            while self.append(records)? {}
+        }
+        Ok(())
+    }
+
+    /// Appends so many records; whether there was room.
+    fn append(&mut self, records: u64) -> Result<bool, String> {
+        let ids = self.next..self.next + records;
+        self.next = ids.end;
+        let batch: Batch = ids.clone().map(|id| value(id, 0)).collect();
+        match self.log.append_batch(batch) {
+            Ok(offsets) if offsets.start.get() == self.start + self.count() => {
+                self.ids.extend(ids);
+                Ok(true)
+            }
+            Ok(offsets) => Err(format!("records {ids:?} get offsets {offsets:?}")),
+            Err(error)
+                if error.kind() == ErrorKind::DiskFull
+                    && error.outcome() == Outcome::NotAppended =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(told(error)),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.ids.len() as u64
+    }
+
+    /// Drops so many of the oldest.
+    fn trim(&mut self, records: u64) -> Result<(), String> {
+        self.start += records;
+        self.ids
+            .drain(..usize::try_from(records).unwrap_or_default());
+        self.log.trim(self.start).map_err(told)
+    }
+
+    fn read_all(&self) -> Result<(), String> {
+        let mut records = self.log.records(self.start);
+        for (offset, id) in (self.start..).zip(&self.ids) {
+            let record = records.next().ok_or(format!("{offset} is lost"))?;
+            let record = record.map_err(told)?;
+            if record.offset != offset || record.value[..] != value(*id, 0) {
+                return Err(format!("offset {offset} is not {id}: {record:?}"));
+            }
+        }
+        match records.next() {
+            None => Ok(()),
+            more => Err(format!("there is more: {more:?}")),
+        }
+    }
+}
+
+fn open(folder: &Path, options: &Options) -> Result<Log, String> {
+    Log::open(folder, options).map_err(told)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
+fn told(error: proglog_log::Error) -> String {
+    format!("an operation failed: {error:?}")
+}

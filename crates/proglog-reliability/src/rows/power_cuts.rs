@@ -1,0 +1,132 @@
+//! A file system is shut down while a process appends to a log on it, and mounted again.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use anyhow::{Context, ensure};
+use fastrand::Rng;
+
+use super::Row;
+use crate::job::Job;
+use crate::system::Need;
+use crate::system::clock;
+use crate::system::disk::{Disk, Kind};
+use crate::system::known::Known;
+use crate::system::writer::{self, Events};
+
+pub(super) const ROW: Row = Row {
+    number: 3,
+    name: "power-cuts",
+    figure: "a file system shut down under a writer (300 of ext4, 100 of xfs): a record lost whose append \
+             came back before, an offset given two values",
+    tried_min: 400,
+    controls: &["sync-skipped", "acknowledged-in-memory"],
+    needs: &[
+        Need::Mount,
+        Need::LoopDevice,
+        Need::Program("mkfs.ext4"),
+        Need::Program("mkfs.xfs"),
+    ],
+    run,
+};
+
+/// How often a log is cut off; then another is begun.
+const CUTS_PER_LOG: u64 = 10;
+
+fn run(job: &Job) -> anyhow::Result<()> {
+    let mut rng = Rng::with_seed(job.seed);
+    for (kind, bytes, cuts) in [(Kind::Ext4, 32 << 20, 300), (Kind::Xfs, 320 << 20, 100)] {
+        let disk = Disk::new(kind, bytes)?;
+        for number in 0..cuts / CUTS_PER_LOG {
+            if job.is_over() {
+                return Ok(());
+            }
+            let folder = disk.path().join(format!("log {number}"));
+            let mut log = CutOff {
+                disk: &disk,
+                known: Known::default(),
+                unsure: 0,
+            };
+            for life in 0..CUTS_PER_LOG {
+                let options = writer::Options {
+                    life,
+                    records: 100_000,
+                    seed: job.seed,
+                    segment_bytes: 4 << 10,
+                    ..writer::Options::new(&folder)
+                };
+                let after = if rng.bool() {
+                    rng.u64(..8)
+                } else {
+                    rng.u64(..120)
+                };
+                let cut = log.cut(&options, after);
+                let cut = cut.with_context(|| format!("{}, life {life}", kind.name()))?;
+                job.tried(1);
+                if let Err(finding) = cut {
+                    job.bad(&format!(
+                        "{}, cut {life} after {after}: {finding}",
+                        kind.name()
+                    ));
+                    break;
+                }
+            }
+            job.count("acknowledged while the power was cut", log.unsure);
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+    }
+    Ok(())
+}
+
+/// A log on a file system that is cut off.
+struct CutOff<'a> {
+    disk: &'a Disk,
+    known: Known,
+    /// How many appends came back when the power was being cut: nobody can say which was first.
+    unsure: u64,
+}
+
+impl CutOff<'_> {
+    /// Cuts a writer off once it has told of so many records, and looks at what is left.
+    fn cut(&mut self, options: &writer::Options, after: u64) -> anyhow::Result<Result<(), String>> {
+        let mut child = writer::command(options)?
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot run the writer")?;
+        let mut output = BufReader::new(child.stdout.take().context("the output is piped")?);
+        let mut told = String::new();
+        for _ in 0..after {
+            output.read_line(&mut told)?;
+        }
+        let begun = clock::now();
+        self.disk.cut()?;
+        child.kill()?;
+        let events = writer::read(told.as_bytes().chain(output));
+        child.wait()?;
+        self.disk.restart()?;
+        let Events {
+            acknowledged,
+            unopened,
+            ..
+        } = events?;
+        ensure!(
+            unopened <= 1,
+            "the writer could not open the log before the cut"
+        );
+        let checked = (|| {
+            for (id, kept) in &acknowledged {
+                if kept.at < begun {
+                    self.known.note(kept.offset, *id)?;
+                } else {
+                    self.unsure += 1;
+                }
+            }
+            if options.directory.join("checkpoint").exists() || self.known.end() > 0 {
+                self.known.check(&options.directory)?;
+            }
+            Ok(())
+        })();
+        Ok(checked)
+    }
+}

@@ -1,0 +1,126 @@
+//! Small file systems that can be filled, enlarged, and cut off.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use tempfile::TempDir;
+
+/// A kind of file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ext4,
+    Xfs,
+    /// In memory; it cannot be cut off.
+    Tmpfs,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Tmpfs => "tmpfs",
+        }
+    }
+}
+
+/// A file system of its own, mounted. Dropping it unmounts it.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    kind: Kind,
+    folder: TempDir,
+}
+
+impl Disk {
+    /// A new file system of so many bytes.
+    pub(crate) fn new(kind: Kind, bytes: u64) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        Self::in_folder(kind, bytes, folder)
+    }
+
+    /// As [`Disk::new`], with its image, if it has one, in `folder`.
+    pub(crate) fn in_folder(kind: Kind, bytes: u64, folder: TempDir) -> anyhow::Result<Self> {
+        let disk = Self { kind, folder };
+        fs::create_dir(disk.path())?;
+        if kind == Kind::Tmpfs {
+            let size = format!("size={bytes}");
+            run(
+                "mount",
+                &["-t", "tmpfs", "-o", &size, "tmpfs"],
+                &[&disk.path()],
+            )?;
+            return Ok(disk);
+        }
+        File::create(disk.image())?.set_len(bytes)?;
+        let quiet: &[&str] = match kind {
+            Kind::Ext4 => &["-q", "-F"],
+            _ => &["-q", "-f"],
+        };
+        run(&format!("mkfs.{}", kind.name()), quiet, &[&disk.image()])?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    /// Where it is mounted.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("mounted")
+    }
+
+    fn image(&self) -> PathBuf {
+        self.folder.path().join("image")
+    }
+
+    fn mount(&self) -> anyhow::Result<()> {
+        run("mount", &["-o", "loop"], &[&self.image(), &self.path()])
+    }
+
+    /// Gives a file system in memory another size, in bytes.
+    pub(crate) fn resize(&self, bytes: u64) -> anyhow::Result<()> {
+        let size = format!("remount,size={bytes}");
+        run("mount", &["-o", &size], &[&self.path()])
+    }
+
+    /// From now on nothing gets to the device, not even what was written before and not synced.
+    pub(crate) fn cut(&self) -> anyhow::Result<()> {
+        let root = File::open(self.path())?;
+        shutdown(&root).context("cannot shut the file system down")
+    }
+
+    /// Mounts it again, as after the power came back. Nobody may have it open.
+    pub(crate) fn restart(&self) -> anyhow::Result<()> {
+        run("umount", &[], &[&self.path()])?;
+        self.mount()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // It may not be mounted.
+        let _ = run("umount", &["-l"], &[&self.path()]);
+    }
+}
+
+/// `FS_IOC_SHUTDOWN`, with `FS_SHUTDOWN_FLAGS_NOLOGFLUSH`.
+#[expect(unsafe_code, reason = "there is no other way to ask for this")]
+fn shutdown(root: &File) -> rustix::io::Result<()> {
+    use rustix::ioctl::{Setter, ioctl, opcode};
+    const NO_LOG_FLUSH: u32 = 2;
+    // SAFETY: the call reads a number of 32 bits, and nothing else of this process.
+    unsafe {
+        let call = Setter::<{ opcode::read::<u32>(b'X', 125) }, u32>::new(NO_LOG_FLUSH);
+        ioctl(root, call)
+    }
+}
+
+fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> anyhow::Result<()> {
+    let output = Command::new(program)
+        .args(arguments)
+        .args(paths)
+        .output()
+        .with_context(|| format!("cannot run {program}"))?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} {arguments:?}: {told}");
+    Ok(())
+}

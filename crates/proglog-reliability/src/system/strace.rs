@@ -1,0 +1,63 @@
+//! A writer whose system calls are told of, and made to fail.
+
+use std::process::Command;
+
+use anyhow::Context;
+
+use super::writer::{self, Events, Options};
+
+/// A system call on a file.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) name: String,
+    /// What it was called on, as far as strace tells.
+    pub(crate) path: String,
+    /// Whether it was made to fail.
+    pub(crate) failed: bool,
+}
+
+/// What strace wrote down.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    pub(crate) calls: Vec<Call>,
+}
+
+/// Runs a writer, with the calls of these names traced, and some of them failing as `inject` says in
+/// strace's own words.
+pub(crate) fn trace(
+    options: &Options,
+    names: &str,
+    inject: Option<&str>,
+) -> anyhow::Result<(Events, Trace)> {
+    let folder = tempfile::tempdir().context("cannot make a folder")?;
+    let output = folder.path().join("calls");
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-f", "-qq", "-y", "--seccomp-bpf", "-e", "signal=none"])
+        .arg("-e")
+        .arg(format!("trace={names}"));
+    if let Some(inject) = inject {
+        strace.arg("-e").arg(format!("inject={inject}"));
+    }
+    strace.arg("-o").arg(&output);
+    let writer = writer::command(options)?;
+    strace.arg(writer.get_program()).args(writer.get_args());
+    let events = writer::output(&mut strace)?;
+    let told = std::fs::read_to_string(&output).context("strace wrote nothing")?;
+    let calls = told.lines().filter_map(parse).collect();
+    Ok((events, Trace { calls }))
+}
+
+/// Takes `123 fsync(3</a/path>) = -1 EIO (..) (INJECTED)` apart.
+fn parse(line: &str) -> Option<Call> {
+    let (_, line) = line.split_once(' ')?;
+    let (name, rest) = line.trim_start().split_once('(')?;
+    let path = rest
+        .split_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'));
+    Some(Call {
+        name: name.to_owned(),
+        path: path.map_or(String::new(), |(path, _)| path.to_owned()),
+        failed: line.ends_with("(INJECTED)"),
+    })
+}
