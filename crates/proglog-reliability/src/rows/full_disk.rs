@@ -44,23 +44,22 @@ fn fill(job: &Job, disk: &Disk, size: Option<u64>, rng: &mut Rng) {
         let mut held = Held::open(&folder, rng)?;
         for cycle in 0..CYCLES_PER_DISK {
             held.fill().and_then(|()| held.read_all())?;
-            match size {
-                Some(size) if cycle == 2 => {
-                    disk.resize(2 * size)
-                        .map_err(|error| format!("{error:#}"))?;
-                }
-                _ => {
-                    held.trim(rng.u64(held.count() / 2..=held.count()))?;
-                    // It may all have been in the newest segment, which stays.
-                    if !held.append(1)? {
-                        held.trim(held.count())?;
-                    }
-                }
+            let enlarged = size.filter(|_| cycle == 2);
+            if let Some(size) = enlarged {
+                disk.resize(2 * size)
+                    .map_err(|error| format!("{error:#}"))?;
+            } else {
+                held.trim(rng.u64(held.count() / 2..=held.count()))?;
             }
-            for _ in 0..10 {
-                if !held.append(1)? {
-                    return Err("an append does not work once there is room".to_owned());
-                }
+            let mut works = held.append_ten()?;
+            if !works && enlarged.is_none() {
+                // The older half may have been in the newest segment, which stays.
+                held.trim(held.count())?;
+                works = held.append_ten()?;
+            }
+            if !works {
+                let files = files(&folder);
+                return Err(format!("no append works, with {files:?} on {disk:?}"));
             }
             held.read_all()?;
         }
@@ -122,6 +121,15 @@ impl Held {
         }
     }
 
+    fn append_ten(&mut self) -> Result<bool, String> {
+        for _ in 0..10 {
+            if !self.append(1)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn count(&self) -> u64 {
         self.ids.len() as u64
     }
@@ -157,4 +165,16 @@ fn open(folder: &Path, options: &Options) -> Result<Log, String> {
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 fn told(error: proglog_log::Error) -> String {
     format!("an operation failed: {error:?}")
+}
+
+/// The names of files, and what they take, in bytes.
+fn files(folder: &Path) -> Vec<(String, u64)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let len = entry.metadata().ok()?.len();
+            Some((entry.file_name().to_string_lossy().into_owned(), len))
+        })
+        .collect()
 }
