@@ -1,9 +1,12 @@
 //! The rows, each in a file of its own.
 
 mod bit_flips;
+mod call_faults;
 mod crash_points;
 mod double_crashes;
+mod failed_syncs;
 mod full_disk;
+mod history;
 mod hostile_lengths;
 mod kills;
 mod power_cuts;
@@ -37,11 +40,14 @@ pub(crate) const ROWS: &[Row] = &[
     double_crashes::ROW,
     power_cuts::ROW,
     kills::ROW,
+    failed_syncs::ROW,
+    call_faults::ROW,
     short_transfers::ROW,
     full_disk::ROW,
     bit_flips::ROW,
     splices::ROW,
     torn_ends::ROW,
     hostile_lengths::ROW,
+    history::ROW,
     syncs::ROW,
 ];

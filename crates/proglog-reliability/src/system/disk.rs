@@ -82,6 +82,23 @@ impl Disk {
         run("mount", &["-o", &size], &[&self.path()])
     }
 
+    /// Writes until the whole journal has room on the device: then a device without more room fails the
+    /// file system's files alone.
+    pub(crate) fn fill_journal(&self) -> anyhow::Result<()> {
+        let file = File::create(self.path().join("journal"))?;
+        for len in 0..600 {
+            file.set_len(len % 2)?;
+            file.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// How many bytes are used.
+    pub(crate) fn used(&self) -> anyhow::Result<u64> {
+        let stat = rustix::fs::statvfs(self.path()).context("cannot tell what is used")?;
+        Ok((stat.f_blocks - stat.f_bfree) * stat.f_frsize)
+    }
+
     /// From now on nothing gets to the device, not even what was written before and not synced.
     pub(crate) fn cut(&self) -> anyhow::Result<()> {
         let root = File::open(self.path())?;

@@ -1,0 +1,307 @@
+//! Threads append to a log and poll it while calls fail and the power is cut; what each of them was told
+//! is held against what the others were. The names of what may be wrong are Jepsen's.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use fastrand::Rng;
+use proglog_log::{Batch, ErrorKind, Log, Options, Outcome};
+use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
+
+use super::Row;
+use crate::job::Job;
+
+pub(super) const ROW: Row = Row {
+    number: 16,
+    name: "history",
+    figure: "operations of 4 threads over crashes and failed calls: lost-write, duplicate, \
+             inconsistent-offsets, aborted-read, poll-skip, nonmonotonic-poll, nonmonotonic-send",
+    tried_min: 1_000_000,
+    controls: &[
+        "shown-before-sync",
+        "acknowledged-before-sync",
+        "given-up-stays",
+    ],
+    needs: &[],
+    run,
+};
+
+const LOGS: u64 = 3_400;
+const LIVES: u64 = 4;
+const OPERATIONS_PER_THREAD: u64 = 40;
+
+fn run(job: &Job) -> anyhow::Result<()> {
+    let seeds: Vec<_> = (0..LOGS).map(|number| job.seed << 20 | number).collect();
+    job.each(&seeds, |seed| {
+        let mut rng = Rng::with_seed(*seed);
+        let mut disk = SimDisk::new();
+        let history = History::default();
+        for life in 0..LIVES {
+            disk = live(&history, &disk, &mut rng)
+                .map_err(|finding| format!("seed {seed}, life {life}: {finding}"))?;
+        }
+        // Nothing fails any more.
+        history.check_all(&open(&disk)?)?;
+        Ok(history.operations.into_inner())
+    });
+    Ok(())
+}
+
+/// One life of a log; returns the disk that is left.
+fn live(history: &History, disk: &SimDisk, rng: &mut Rng) -> Result<SimDisk, String> {
+    let log = open(disk)?;
+    history.check_all(&log)?;
+    plan(disk, rng);
+    let life = Life {
+        history,
+        disk,
+        log: &log,
+        acknowledged: AtomicU64::new(0),
+    };
+    let seeds = [rng.u64(..), rng.u64(..), rng.u64(..), rng.u64(..)];
+    let [one, other, poll, look] = seeds;
+    thread::scope(|scope| {
+        let life = &life;
+        let appending = [one, other].map(|seed| scope.spawn(move || life.append_all(seed)));
+        let reading = [
+            scope.spawn(move || life.poll_all(poll)),
+            scope.spawn(move || life.look(look)),
+        ];
+        let threads = appending.into_iter().chain(reading);
+        threads.fold(Ok(()), |all, thread| {
+            let one = thread.join().map_err(|_| "a panic".to_owned()).flatten();
+            all.and(one)
+        })
+    })?;
+    let survivors = match rng.u8(..4) {
+        0 => Survivors::KeepAll,
+        1 => Survivors::LoseAll,
+        2 => Survivors::Parts(rng.u64(..)),
+        _ => Survivors::Seeded(rng.u64(..)),
+    };
+    let left = disk.crash(survivors);
+    drop(log);
+    Ok(left)
+}
+
+fn open(disk: &SimDisk) -> Result<Log, String> {
+    let options = Options::new()
+        .segment_bytes_max(2 << 10)
+        .idle_after(std::time::Duration::MAX);
+    Log::open_in(disk.directory(), &options).map_err(|error| format!("cannot open: {error:?}"))
+}
+
+/// Plans what goes wrong.
+fn plan(disk: &SimDisk, rng: &mut Rng) {
+    let at = disk.calls() + rng.u64(..120);
+    match rng.u8(..8) {
+        0..4 => disk.inject(
+            When::Call(at),
+            Fault::crash().after_writing(rng.usize(..200)),
+        ),
+        4 => disk.inject(
+            When::Next(CallKind::Sync, rng.u64(..20)),
+            Fault::os_error(5),
+        ),
+        5 => {
+            let full = Fault::error(std::io::ErrorKind::StorageFull);
+            let write = When::Next(CallKind::Write, rng.u64(..20));
+            disk.inject(write, full.after_writing(rng.usize(..100)));
+        }
+        6 => disk.inject(When::Call(at), Fault::os_error(5)),
+        _ => {}
+    }
+}
+
+/// What all threads were told, over all lives.
+#[derive(Debug, Default)]
+struct History {
+    next: AtomicU64,
+    operations: AtomicU64,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Which record is at an offset.
+    records: BTreeMap<u64, u64>,
+    /// Where a record is.
+    offsets: HashMap<u64, u64>,
+    /// Records that are said to be nowhere.
+    nowhere: BTreeSet<u64>,
+}
+
+impl History {
+    fn note(&self, offset: u64, id: u64) -> Result<(), String> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *seen.records.entry(offset).or_insert(id);
+        if before != id {
+            return Err(format!(
+                "inconsistent-offsets: {offset} holds {before} and {id}"
+            ));
+        }
+        let other = *seen.offsets.entry(id).or_insert(offset);
+        if other != offset {
+            return Err(format!("duplicate: {id} is at {other} and at {offset}"));
+        }
+        if seen.nowhere.contains(&id) {
+            return Err(format!("aborted-read: {id} was refused and is at {offset}"));
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, ids: std::ops::Range<u64>) -> Result<(), String> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in ids {
+            if let Some(offset) = seen.offsets.get(&id) {
+                return Err(format!("aborted-read: {id} at {offset} is refused"));
+            }
+            seen.nowhere.insert(id);
+        }
+        Ok(())
+    }
+
+    /// All that anybody was ever told must be there.
+    fn check_all(&self, log: &Log) -> Result<(), String> {
+        let end = log.end_offset().get();
+        for (offset, record) in (0..).zip(log.records(0)) {
+            let record = record.map_err(|error| format!("a read fails: {error:?}"))?;
+            self.note(offset, parse(&record.value)?)?;
+        }
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.records.range(end..).next() {
+            Some((offset, id)) => Err(format!("lost-write: {id} at {offset}, the end is {end}")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn parse(value: &[u8]) -> Result<u64, String> {
+    let text = std::str::from_utf8(value).unwrap_or_default();
+    let number = text.trim_start_matches('.').parse();
+    number.map_err(|_| format!("nobody appended {value:?}"))
+}
+
+/// A log that is open, and what its threads know of each other.
+struct Life<'a> {
+    history: &'a History,
+    disk: &'a SimDisk,
+    log: &'a Log,
+    /// The end of what was acknowledged (exclusive).
+    acknowledged: AtomicU64,
+}
+
+impl Life<'_> {
+    /// Counts an operation; whether there is somebody to do it.
+    fn goes_on(&self) -> bool {
+        self.history.operations.fetch_add(1, Ordering::Relaxed);
+        !self.disk.has_crashed()
+    }
+
+    fn append_all(&self, seed: u64) -> Result<(), String> {
+        let mut rng = Rng::with_seed(seed);
+        for _ in 0..OPERATIONS_PER_THREAD {
+            if !self.goes_on() {
+                return Ok(());
+            }
+            let count = rng.u64(1..4);
+            let first = self.history.next.fetch_add(count, Ordering::Relaxed);
+            let ids = first..first + count;
+            let width = rng.usize(12..160);
+            let batch: Batch = ids.clone().map(|id| format!("{id:.>width$}")).collect();
+            let before = self.acknowledged.load(Ordering::SeqCst);
+            match self.log.append_batch(batch) {
+                Ok(offsets) => {
+                    let end = offsets.end.get();
+                    self.acknowledged.fetch_max(end, Ordering::SeqCst);
+                    if offsets.start.get() < before {
+                        return Err(format!("nonmonotonic-send: {offsets:?} begun at {before}"));
+                    }
+                    for (offset, id) in (offsets.start.get()..).zip(ids) {
+                        self.history.note(offset, id)?;
+                    }
+                }
+                // What a dead process was told, nobody knows.
+                Err(_) if self.disk.has_crashed() => return Ok(()),
+                Err(error) => {
+                    if error.outcome() == Outcome::NotAppended {
+                        self.history.refuse(ids)?;
+                    }
+                    if error.kind() == ErrorKind::Poisoned {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads on from where it was, and sometimes from the beginning.
+    fn poll_all(&self, seed: u64) -> Result<(), String> {
+        let mut rng = Rng::with_seed(seed);
+        let mut next = 0;
+        for _ in 0..OPERATIONS_PER_THREAD {
+            if !self.goes_on() {
+                return Ok(());
+            }
+            let from = if rng.u8(..8) == 0 { 0 } else { next };
+            let mut expected = from;
+            for record in self.log.records(from).take(20) {
+                let record = match record {
+                    Ok(record) => record,
+                    // It may be this call that fails.
+                    Err(error) if error.kind() == ErrorKind::Io => break,
+                    Err(error) => return Err(format!("a poll fails: {error:?}")),
+                };
+                let offset = record.offset;
+                match offset.cmp(&expected) {
+                    std::cmp::Ordering::Greater => {
+                        return Err(format!("poll-skip: {offset} after {expected}"));
+                    }
+                    std::cmp::Ordering::Less => {
+                        return Err(format!("nonmonotonic-poll: {offset} after {expected}"));
+                    }
+                    std::cmp::Ordering::Equal => expected += 1,
+                }
+                self.history.note(offset, parse(&record.value)?)?;
+            }
+            next = next.max(expected);
+        }
+        Ok(())
+    }
+
+    /// Asks for the end: all is there that was acknowledged before.
+    fn look(&self, seed: u64) -> Result<(), String> {
+        let mut rng = Rng::with_seed(seed);
+        let mut last = 0;
+        for _ in 0..OPERATIONS_PER_THREAD {
+            if !self.goes_on() {
+                return Ok(());
+            }
+            let acknowledged = self.acknowledged.load(Ordering::SeqCst);
+            let end = self.log.end_offset().get();
+            if end < acknowledged {
+                return Err(format!(
+                    "lost-write: the end is {end}, {acknowledged} was told"
+                ));
+            }
+            if end < last {
+                return Err(format!(
+                    "nonmonotonic-poll: the end is {end}, it was {last}"
+                ));
+            }
+            last = end;
+            if end > 0 {
+                let offset = rng.u64(..end);
+                match self.log.read(offset) {
+                    Ok(record) => self.history.note(offset, parse(&record.value)?)?,
+                    Err(error) if error.kind() == ErrorKind::Io => {}
+                    Err(error) => return Err(format!("lost-write: {offset}: {error:?}")),
+                }
+            }
+        }
+        Ok(())
+    }
+}
