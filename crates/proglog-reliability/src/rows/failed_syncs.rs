@@ -1,9 +1,8 @@
 //! Syncs fail: told to fail by strace, and by a device that has no room for what a file system wrote.
 
-use std::path::Path;
-
 use anyhow::{Context, ensure};
 use fastrand::Rng;
+use proglog_log::{ErrorKind, Log};
 
 use super::Row;
 use crate::job::Job;
@@ -110,17 +109,25 @@ fn out_of_room(rng: &mut Rng) -> anyhow::Result<Result<bool, String>> {
     if let Err(finding) = known.learn(&events) {
         return Ok(Err(finding));
     }
-    let reopened = reopen(&mut known, &log);
+    // Without a reboot: the file system still shows what never got to the device.
+    let reopened = match Log::open(&log, &proglog_log::Options::new()) {
+        Ok(reopened) => Some(reopened),
+        // The file system may have given up.
+        Err(error) if error.kind() == ErrorKind::Io => None,
+        Err(error) => return Ok(Err(format!("the log cannot be opened: {error:?}"))),
+    };
+    let shown = reopened.as_ref().map_or(Ok(0), |log| known.check_open(log));
     disk.cut()?;
-    disk.restart()?;
-    Ok(known.check(&log).and(reopened))
-}
-
-/// Opens the log again without a reboot, and reads; a file system that has given up cannot be helped.
-fn reopen(known: &mut Known, log: &Path) -> Result<bool, String> {
-    match proglog_log::Log::open(log, &proglog_log::Options::new()) {
-        Ok(open) => known.check_open(&open).map(|_| true),
-        Err(error) if error.kind() == proglog_log::ErrorKind::Io => Ok(false),
-        Err(error) => Err(format!("the log cannot be opened: {error:?}")),
+    let is_reopened = reopened.is_some();
+    if let Some(reopened) = reopened {
+        // It cannot be, but it lets go of the files.
+        drop(reopened.close());
     }
+    disk.restart()?;
+    let kept = known.check(&log);
+    let told = |finding| format!("{finding} ({events:?})");
+    Ok(shown
+        .map_err(|finding| told(format!("before the power cut: {finding}")))
+        .and(kept.map_err(|finding| told(format!("after the power cut: {finding}"))))
+        .map(|_| is_reopened))
 }
