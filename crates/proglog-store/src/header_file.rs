@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::again;
 use crate::error::{Error, Operation, Result};
 use crate::format::{HEADER_COPY_LEN, HEADER_LEN, Header, HeaderFault, VERSION};
 use crate::options::Options;
@@ -22,7 +23,7 @@ pub(crate) fn open_or_create(
 ) -> Result<Arc<dyn Storage>> {
     loop {
         if let Some(file) = open(directory, name)?
-            && (options.known_synced != Boundary::START || bare_header(&*file, name)?.is_none())
+            && (options.known_synced != Boundary::START || has_data(directory, &*file, name)?)
         {
             return Ok(file);
         }
@@ -41,6 +42,14 @@ pub(crate) fn open(directory: &dyn Directory, name: &Arc<str>) -> Result<Option<
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(Operation::Open, name, error)),
+    }
+}
+
+/// Whether the file holds more than a header; or recovery was about to write it again.
+fn has_data(directory: &dyn Directory, file: &dyn Storage, name: &Arc<str>) -> Result<bool> {
+    match bare_header(file, name)? {
+        Some(bare) => again::has_copy(directory, name, bare.salt),
+        None => Ok(true),
     }
 }
 

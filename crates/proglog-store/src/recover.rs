@@ -10,10 +10,10 @@
 //! Then, before the store is shown:
 //!
 //! 1. what is torn is copied to a file of its own, which is synced with its name;
-//! 2. what lies above the recovery point is written again, same bytes: an earlier process may have
-//!    seen its sync fail, after which the kernel shows pages that the device does not have
-//!    (Rebello et al., "Can Applications Recover from fsync Failures?", 2020);
-//! 3. what is torn is overwritten with zeros, all of that is synced, and the file is cut.
+//! 2. what is torn is overwritten with zeros, that is synced, and the file is cut;
+//! 3. what lies above the recovery point is written [again](crate::again), same bytes: an earlier process
+//!    may have seen its sync fail, after which the kernel shows pages that the device does not have
+//!    (Rebello et al., "Can Applications Recover from fsync Failures?", 2020).
 //!
 //! A crash at any point leaves a file on which this can run again.
 
@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
+use crate::again;
 use crate::error::{Error, Operation, Result};
 use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind, MARK_FRAME_LEN, MARK_TYPE_END};
 use crate::options::Options;
@@ -123,6 +124,7 @@ pub(crate) fn recover(
     verifier: Verifier,
     options: &Options,
 ) -> Result<Recovery> {
+    again::finish(directory, source, verifier.salt)?;
     let found = find_end(source, verifier, options.known_synced)?;
     let torn = torn(source, &found)?;
     let set_aside = mend(
@@ -130,6 +132,7 @@ pub(crate) fn recover(
         source,
         &found,
         &torn,
+        verifier.salt,
         options.set_aside_files_max,
     )?;
     Ok(Recovery {
@@ -336,6 +339,7 @@ fn mend(
     source: FileSource<'_>,
     found: &Found,
     torn: &Range<Position>,
+    salt: u64,
     set_aside_files_max: usize,
 ) -> Result<Option<SetAside>> {
     let FileSource { file, name } = source;
@@ -349,14 +353,12 @@ fn mend(
             set_aside_files_max,
         )?)
     };
-    let unsure = found.recovery_point.position..found.end.position;
-    rewrite(source, unsure.clone(), |block| Ok(block.to_vec()))?;
-    rewrite(source, torn.clone(), |block| Ok(vec![0; block.len()]))?;
+    clear(source, torn.clone())?;
     let sync_failed = |error| Error::SyncFailed {
         file: Arc::clone(name),
         source: Arc::new(error),
     };
-    if !unsure.is_empty() || !torn.is_empty() {
+    if !torn.is_empty() {
         file.sync_data().map_err(sync_failed)?;
     }
     if found.end.position < found.file_end {
@@ -364,19 +366,20 @@ fn mend(
             .map_err(|error| Error::io(Operation::SetLength, name, error))?;
         file.sync_all().map_err(sync_failed)?;
     }
+    let unsure = found.recovery_point.position..found.end.position;
+    if !unsure.is_empty() {
+        again::write_again(directory, source, &unsure, salt)?;
+    }
+    again::forget(directory, name)?;
     Ok(set_aside)
 }
 
-/// Writes over `range` what `change` makes of the bytes there.
-fn rewrite(
-    source: FileSource<'_>,
-    range: Range<Position>,
-    change: impl Fn(&[u8]) -> Result<Vec<u8>>,
-) -> Result<()> {
+/// Writes zeros over `range`.
+fn clear(source: FileSource<'_>, range: Range<Position>) -> Result<()> {
     for_each_block(source, range, |position, block| {
         source
             .file
-            .write_all_at(&change(block)?, HEADER_LEN + position.get())
+            .write_all_at(&vec![0; block.len()], HEADER_LEN + position.get())
             .map_err(|error| Error::io(Operation::Write, source.name, error))
     })
 }

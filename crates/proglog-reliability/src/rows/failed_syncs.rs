@@ -18,7 +18,7 @@ pub(super) const ROW: Row = Row {
     figure: "each sync of a writer fails by strace; and ext4 on a device that is out of room: a failed sync \
              that nobody is told of, a record shown after a reopening that a power cut then takes",
     tried_min: 195,
-    controls: &["failed-sync-retried", "recovered-not-written-again"],
+    controls: &["failed-sync-retried", "written-again-in-place"],
     needs: &[
         Need::Program("strace"),
         Need::Mount,
