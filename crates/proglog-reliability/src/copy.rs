@@ -44,13 +44,13 @@ impl Copy {
             .map_or_else(|| workspace().join("target"), PathBuf::from)
             .join("reliability");
         let path = target.join("copy");
-        let copy = Self {
+        let new = Self {
             path,
             target,
             applied: None,
         };
-        copy.refresh()?;
-        Ok(copy)
+        new.refresh()?;
+        Ok(new)
     }
 
     /// Makes the copy equal to the workspace. Files that are equal are left alone: they need not be built.
@@ -88,13 +88,13 @@ impl Copy {
         if let Some(applied) = self.applied.take() {
             self.apply(&applied, &["--reverse"])?;
         }
-        let path = PATCHES
+        let file = PATCHES
             .map(|folder| workspace().join(folder).join(format!("{patch}.patch")))
             .into_iter()
             .find(|path| path.exists())
             .with_context(|| format!("there is no patch {patch}"))?;
-        self.apply(&path, &[])?;
-        self.applied = Some(path);
+        self.apply(&file, &[])?;
+        self.applied = Some(file);
         self.build()?;
         Ok(Sabotaged { copy: self })
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -65,7 +66,7 @@ impl Report {
             bad: figures.bad,
             counts: counts.map(|(what, n)| ((*what).to_owned(), *n)).collect(),
             seconds: (elapsed.as_secs_f64() * 10.0).round() / 10.0,
-            commit: commit(),
+            commit: COMMIT.clone(),
         };
         Self {
             row,
@@ -111,25 +112,24 @@ impl Report {
 }
 
 /// What was checked, as a version control would say it.
-fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git")
-            .args(arguments)
-            .current_dir(workspace())
-            .output()
-            .ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        output.status.success().then(|| text.trim().to_owned())
-    };
-    git(&[
-        "describe",
-        "--always",
-        "--dirty=+changes",
-        "--abbrev=12",
-        "--exclude=*",
-    ])
-    .unwrap_or_else(|| "unknown".to_owned())
-}
+static COMMIT: LazyLock<String> = LazyLock::new(|| {
+    let output = Command::new("git")
+        .args([
+            "describe",
+            "--always",
+            "--dirty=+changes",
+            "--abbrev=12",
+            "--exclude=*",
+        ])
+        .current_dir(workspace())
+        .output();
+    match output {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        }
+        _ => "unknown".to_owned(),
+    }
+});
 
 const BEGIN: &str = "<!-- The table is written by the program: begin -->\n";
 const END: &str = "<!-- end -->\n";

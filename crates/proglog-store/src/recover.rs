@@ -11,7 +11,7 @@
 //!
 //! 1. what is torn is copied to a file of its own, which is synced with its name;
 //! 2. what is torn is overwritten with zeros, that is synced, and the file is cut;
-//! 3. what lies above the recovery point is written [again](crate::again), same bytes: an earlier process
+//! 3. what lies above the recovery point is written [again], same bytes: an earlier process
 //!    may have seen its sync fail, after which the kernel shows pages that the device does not have
 //!    (Rebello et al., "Can Applications Recover from fsync Failures?", 2020).
 //!

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use fastrand::Rng;
 use proglog_log::{Batch, ErrorKind, Log, Options, Outcome};
@@ -70,10 +70,11 @@ fn live(history: &History, disk: &SimDisk, rng: &mut Rng) -> Result<SimDisk, Str
             scope.spawn(move || life.look(look)),
         ];
         let threads = appending.into_iter().chain(reading);
-        threads.fold(Ok(()), |all, thread| {
-            let one = thread.join().map_err(|_| "a panic".to_owned()).flatten();
-            all.and(one)
-        })
+        let joined: Vec<_> = threads.map(ScopedJoinHandle::join).collect();
+        let told = joined
+            .into_iter()
+            .map(|joined| joined.map_err(|_| "a panic".to_owned()).flatten());
+        told.collect::<Result<(), _>>()
     })?;
     let survivors = match rng.u8(..4) {
         0 => Survivors::KeepAll,

@@ -29,7 +29,6 @@ impl Kind {
 /// A file system of its own, mounted. Dropping it unmounts it.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    kind: Kind,
     folder: TempDir,
 }
 
@@ -42,7 +41,7 @@ impl Disk {
 
     /// As [`Disk::new`], with its image, if it has one, in `folder`.
     pub(crate) fn in_folder(kind: Kind, bytes: u64, folder: TempDir) -> anyhow::Result<Self> {
-        let disk = Self { kind, folder };
+        let disk = Self { folder };
         fs::create_dir(disk.path())?;
         if kind == Kind::Tmpfs {
             let size = format!("size={bytes}");

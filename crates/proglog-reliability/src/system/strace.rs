@@ -9,7 +9,6 @@ use super::writer::{self, Events, Options};
 /// A system call on a file.
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub(crate) name: String,
     /// What it was called on, as far as strace tells.
     pub(crate) path: String,
     /// Whether it was made to fail.
@@ -51,12 +50,11 @@ pub(crate) fn trace(
 /// Takes `123 fsync(3</a/path>) = -1 EIO (..) (INJECTED)` apart.
 fn parse(line: &str) -> Option<Call> {
     let (_, line) = line.split_once(' ')?;
-    let (name, rest) = line.trim_start().split_once('(')?;
+    let (_, rest) = line.split_once('(')?;
     let path = rest
         .split_once('<')
         .and_then(|(_, rest)| rest.split_once('>'));
     Some(Call {
-        name: name.to_owned(),
         path: path.map_or(String::new(), |(path, _)| path.to_owned()),
         failed: line.ends_with("(INJECTED)"),
     })
