@@ -50,7 +50,7 @@ pub use proglog_store as store;
 pub use proglog_store::Outcome;
 pub use read_only::ReadOnlyLog;
 pub use reader::Reader;
-pub use record::{Batch, Header, Record};
+pub use record::{Batch, Header, Record, RecordRef};
 pub use recovery::Recovery;
 pub use retention::Retention;
 pub use runtime::{Job, Runtime, RuntimeInUse, install_runtime};
