@@ -99,7 +99,8 @@ impl Group {
         self.threads.notify_one();
     }
 
-    fn wait(&self, driver: &dyn Driver) -> Result<()> {
+    /// Waits for the outcome, or brings it about.
+    pub(crate) fn wait(&self, driver: &dyn Driver) -> Result<()> {
         if let Some(outcome) = self.outcome.get() {
             return outcome.clone();
         }
