@@ -14,3 +14,4 @@ mod headers;
 mod openings;
 mod pages;
 mod tails;
+mod zeros;
