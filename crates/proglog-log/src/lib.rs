@@ -24,6 +24,7 @@ mod read_only;
 mod reader;
 mod record;
 mod recovery;
+mod repair;
 mod rest;
 mod retention;
 mod runtime;

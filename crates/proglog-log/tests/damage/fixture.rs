@@ -368,8 +368,11 @@ pub(crate) fn named_file(error: &Error) -> Option<String> {
             | Store::Truncated { file, .. },
         ) => Some(file.to_string()),
         Error::MissingSegment { base_offset } => Some(store(base_offset.get())),
-        Error::CheckpointLost { .. } | Error::UnsupportedCheckpoint { .. } => {
-            Some(CHECKPOINT.to_owned())
+        Error::CheckpointLost { .. }
+        | Error::UnsupportedCheckpoint { .. }
+        | Error::StartPastEnd { .. } => Some(CHECKPOINT.to_owned()),
+        Error::RecoveryPointPastEnd { segment, .. } | Error::RecoveryPointMoved { segment, .. } => {
+            Some(segment.to_string())
         }
         _ => None,
     }
