@@ -41,7 +41,7 @@ mod visibility;
 
 pub use commit_log::{CommitLog, Records};
 pub use error::{Error, ErrorKind, Result, SegmentIdentity};
-pub use follow::{Follow, FollowStream, Signal};
+pub use follow::{Follow, FollowStream, NextTimeoutError, Signal};
 pub use log::Log;
 pub use memory::MemoryLog;
 pub use offset::Offset;

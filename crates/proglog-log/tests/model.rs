@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use proglog_log::{
-    Batch, CommitLog, Durability, Error, ErrorKind, Log, MemoryLog, Offset, Options, Record,
-    Ticket, Visibility,
+    Batch, CommitLog, Durability, Error, ErrorKind, Log, MemoryLog, NextTimeoutError, Offset,
+    Options, Record, Ticket, Visibility,
 };
 use proglog_store::testing::{SimDisk, Survivors};
 use proptest::collection::vec;
@@ -363,12 +363,13 @@ impl<'a> Model<'a> {
         let mut follower = self.log.follow(offset(from));
         for at in from..from + count {
             match follower.next_timeout(Duration::ZERO) {
-                Ok(Some(record)) => self.assert_right(at, &record),
-                Ok(None) => {
+                Ok(record) => self.assert_right(at, &record),
+                Err(NextTimeoutError::TimedOut) => {
                     assert!(at >= before);
                     return;
                 }
-                Err(error) => {
+                Err(NextTimeoutError::Closed) => panic!("the log is open"),
+                Err(NextTimeoutError::Failed(error)) => {
                     assert_eq!(at, from, "an error comes first");
                     self.assert_no_record(from, before + 1, &error);
                     return;
