@@ -210,6 +210,11 @@ pub enum Error {
         /// The failure of that append.
         source: Arc<Error>,
     },
+    /// Whoever was to bring the outcome of the append is gone, having said nothing: its
+    /// [`Completion`](crate::Completion) was dropped. What became of the append is unknown. Of a
+    /// [`Log`](crate::Log) no append ends so.
+    #[error("nobody is left to tell the outcome of the append")]
+    Abandoned,
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
@@ -255,6 +260,8 @@ pub enum ErrorKind {
     Io,
     /// A failure stopped the log; reopen it.
     Poisoned,
+    /// Nobody is left to tell the outcome.
+    Abandoned,
     /// The log was closed.
     Closed,
 }
@@ -286,6 +293,7 @@ impl Error {
             Self::OffsetsExhausted { .. } => ErrorKind::LimitReached,
             Self::Poisoned { .. } => ErrorKind::Poisoned,
             Self::GivenUp { source } => source.kind(),
+            Self::Abandoned => ErrorKind::Abandoned,
             Self::Closed => ErrorKind::Closed,
         }
     }
@@ -295,6 +303,7 @@ impl Error {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Store(error) => error.outcome(),
+            Self::Abandoned => Outcome::Unknown,
             _ => Outcome::NotAppended,
         }
     }

@@ -5,6 +5,7 @@ mod checkpoint;
 mod clock;
 mod commit;
 mod commit_log;
+mod completion;
 mod cut;
 mod decode;
 mod encode;
@@ -40,6 +41,7 @@ mod view;
 mod visibility;
 
 pub use commit_log::{CommitLog, Records};
+pub use completion::Completion;
 pub use error::{Error, ErrorKind, Result, SegmentIdentity};
 pub use follow::{Follow, FollowStream, NextTimeoutError, Signal};
 pub use log::Log;
