@@ -14,7 +14,7 @@ use std::error::Error;
 use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Follow, Log, Options};
+use proglog_log::{Follow, Log, NextTimeoutError, Options};
 
 /// The values of the next records, up to the one that ends the story.
 fn until_delivered(follower: Follow) -> Result<Vec<String>, proglog_log::Error> {
@@ -49,7 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut follower = log.follow(log.end_offset());
     let wait = Duration::from_millis(10);
-    assert_eq!(follower.next_timeout(wait)?, None);
+    let nothing = follower.next_timeout(wait);
+    assert!(matches!(nothing, Err(NextTimeoutError::TimedOut)));
     println!("nothing more came within 10 ms");
     log.close()?;
     Ok(())

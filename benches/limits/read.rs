@@ -180,8 +180,8 @@ fn verify_log(log: &Log, count: u64) -> Result<f64> {
 /// Every record, verified and decoded.
 fn scan_log(log: &Log, count: u64) -> Result<f64> {
     let begun = Instant::now();
-    let mut seen = 0;
-    for record in log.records(0) {
+    let (mut records, mut seen) = (log.records(0), 0);
+    while let Some(record) = records.next_ref() {
         black_box(record?.value);
         seen += 1;
     }

@@ -64,8 +64,9 @@ impl System for Proglog {
     fn scan(setup: &Setup<'_>, mut visit: impl FnMut(&[u8]) + Send + 'static) -> Result<Duration> {
         let log = Self::open(setup)?;
         let begun = Instant::now();
-        for record in log.0.records(0) {
-            visit(&record?.value);
+        let mut records = log.0.records(0);
+        while let Some(record) = records.next_ref() {
+            visit(record?.value);
         }
         let elapsed = begun.elapsed();
         log.close()?;
@@ -131,8 +132,9 @@ impl System for ProglogStore {
     fn scan(setup: &Setup<'_>, mut visit: impl FnMut(&[u8]) + Send + 'static) -> Result<Duration> {
         let store = Self::open(setup)?;
         let begun = Instant::now();
-        for frame in store.0.frames(..) {
-            visit(&frame?.payload);
+        let mut frames = store.0.frames(..);
+        while let Some(frame) = frames.next_ref() {
+            visit(frame?.payload);
         }
         let elapsed = begun.elapsed();
         store.close()?;

@@ -3,7 +3,6 @@
 //! Records are measured and encoded under the writer's lock, straight into the store's buffer, since the
 //! checksum of each covers its offset and place. What is appended waits for [`commit`](crate::commit).
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use proglog_store::{Boundary, FRAME_OVERHEAD, Position};
@@ -36,6 +35,10 @@ pub(crate) struct Writer {
     pub(crate) group: Arc<Group>,
     /// Where that group begins: the offset, and the place in the active segment.
     pub(crate) group_start: (Offset, Boundary),
+    /// Where the last append ended in the active segment.
+    end: Boundary,
+    /// Whether the index has a full page, which can be written once its records are sure to stay.
+    page_is_full: bool,
     /// Whether the active segment takes no more appends, though the next one could not be made yet.
     /// It may even be closed and its files removed.
     pub(crate) sealed: bool,
@@ -46,25 +49,40 @@ pub(crate) struct Writer {
     lens: Vec<usize>,
 }
 
-/// What became of records that were appended.
-struct Appended {
-    offsets: Range<Offset>,
-    /// The end of the active segment.
-    end: Boundary,
-    /// Whether the index has a page to be written.
-    page_is_full: bool,
-}
-
 impl Shared {
     /// Appends one record and waits for its outcome.
     pub(crate) fn append(&self, record: &Record) -> Result<Offset> {
-        let ticket = self.submit(std::slice::from_ref(record), None)?;
-        Ok(ticket.wait()?.start)
+        let mut offset = Offset::ZERO;
+        let group = self.take(std::slice::from_ref(record), None, &mut offset)?;
+        match group {
+            Some(group) => group.wait(self).map(|()| offset),
+            None => Ok(offset),
+        }
     }
 
     /// Appends `records` as a batch; if `expected` is given, only where that is the next offset to be
     /// assigned.
     pub(crate) fn submit(&self, records: &[Record], expected: Option<Offset>) -> Result<Ticket> {
+        let mut start = Offset::ZERO;
+        let group = self.take(records, expected, &mut start)?;
+        let offsets = start..start.plus(records.len() as u64);
+        Ok(match group {
+            Some(group) => {
+                let driver = self.this.upgrade().expect("whoever appends holds the log");
+                Ticket::pending(offsets, group, driver)
+            }
+            None => Ticket::ready(offsets),
+        })
+    }
+
+    /// Appends `records` as [`Shared::submit`] does, and tells the offset of the first. Returns the group
+    /// that their outcome is that of; `None` if they are acknowledged.
+    fn take(
+        &self,
+        records: &[Record],
+        expected: Option<Offset>,
+        start: &mut Offset,
+    ) -> Result<Option<Arc<Group>>> {
         record::validate(records, &self.options)?;
         let writer = &mut *self.writer.lock();
         self.check_appendable()?;
@@ -74,8 +92,9 @@ impl Shared {
             let end = writer.next;
             return Err(Error::EndMoved { expected, end });
         }
+        *start = writer.next;
         if records.is_empty() {
-            return Ok(Ticket::ready(writer.next..writer.next));
+            return Ok(None);
         }
         if u64::MAX - writer.next.get() < records.len() as u64 {
             return Err(Error::OffsetsExhausted {
@@ -83,33 +102,42 @@ impl Shared {
                 records: records.len(),
             });
         }
+        self.encode(writer, records)?;
+        let end = writer.end;
+        let place = place(&writer.active, (writer.next, end));
+        if self.options.durability != Durability::Buffered {
+            self.view.append(place);
+            self.rest_when_idle(end);
+            return Ok(Some(Arc::clone(&writer.group)));
+        }
+        self.view.acknowledge(place);
+        if writer.page_is_full {
+            writer.active.index.write_full_pages(end.frames);
+        }
+        if end.position.get() - writer.synced_soon >= SYNC_SOON_BYTES {
+            writer.synced_soon = end.position.get();
+            self.sync_soon();
+        }
+        self.rest_when_idle(end);
+        Ok(None)
+    }
+
+    /// Measures `records` and puts them into the active segment.
+    #[inline]
+    fn encode(&self, writer: &mut Writer, records: &[Record]) -> Result<()> {
         let time = Time::new(writer.clock.now());
+        if let [record] = records {
+            let record = Stored {
+                record,
+                offset: writer.next,
+                appended_at: &time,
+            };
+            return self.append_measured(writer, records, (&[record.len()], &time));
+        }
         let lens = writer.measure(records, &time);
         let appended = self.append_measured(writer, records, (&lens, &time));
         writer.keep(lens);
-        let Appended {
-            offsets,
-            end,
-            page_is_full,
-        } = appended?;
-        let active = &writer.active;
-        let place = place(active, (offsets.end, end));
-        if self.options.durability == Durability::Buffered {
-            self.view.acknowledge(place);
-            if page_is_full {
-                active.index.write_full_pages(end.frames);
-            }
-            if end.position.get() - writer.synced_soon >= SYNC_SOON_BYTES {
-                writer.synced_soon = end.position.get();
-                self.sync_soon();
-            }
-            self.rest_when_idle(end);
-            return Ok(Ticket::ready(offsets));
-        }
-        self.view.append(place);
-        self.rest_when_idle(end);
-        let driver = self.this.upgrade().expect("whoever appends holds the log");
-        Ok(Ticket::pending(offsets, Arc::clone(&writer.group), driver))
+        appended
     }
 
     /// Appends `records`, which were measured, to the active segment or, where they do not go into it
@@ -120,7 +148,7 @@ impl Shared {
         writer: &mut Writer,
         records: &[Record],
         measured: (&[usize], &Time),
-    ) -> Result<Appended> {
+    ) -> Result<()> {
         let (active, limit) = (&writer.active, self.options.segment_bytes_max);
         let payload_len_max = active.store.payload_len_max() as usize;
         let limit = if writer.next == active.base() {
@@ -130,21 +158,25 @@ impl Shared {
         } else {
             Some(limit)
         };
-        if let Some(limit) = limit.filter(|_| !writer.sealed)
-            && let Some(appended) = writer
-                .append(records, measured, limit)
-                .map_err(|error| self.refuse(error))?
-        {
-            return Ok(appended);
+        if let Some(limit) = limit.filter(|_| !writer.sealed) {
+            match writer.append(records, measured, limit) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => return Err(self.refuse(error)),
+            }
         }
         self.roll(writer)?;
-        let appended = writer
-            .append(records, measured, u64::MAX)
-            .map_err(|error| self.refuse(error))?;
-        Ok(appended.expect("a segment without a limit takes all"))
+        match writer.append(records, measured, u64::MAX) {
+            Ok(appended) => {
+                assert!(appended, "a segment without a limit takes all");
+                Ok(())
+            }
+            Err(error) => Err(self.refuse(error)),
+        }
     }
 
     /// Seals the active segment, unless it is sealed, and makes the next one.
+    #[cold]
     fn roll(&self, writer: &mut Writer) -> Result<()> {
         if !writer.sealed {
             self.seal(writer)?;
@@ -202,6 +234,7 @@ impl Shared {
 
     /// What to tell of an append that `error` has prevented. Stops the log if the store is stopped;
     /// what was appended before may have been affected then, but this append was not.
+    #[cold]
     fn refuse(&self, error: impl Into<Error>) -> Error {
         let error = error.into();
         if error.kind() != ErrorKind::Poisoned {
@@ -226,6 +259,8 @@ impl Writer {
             next,
             group: Group::new(),
             group_start: (next, boundary),
+            end: boundary,
+            page_is_full: false,
             sealed: false,
             clock,
             synced_soon: boundary.position.get(),
@@ -260,14 +295,15 @@ impl Writer {
         self.lens = Vec::new();
     }
 
-    /// Appends `records`, which were measured, unless the active segment would get longer than `limit`.
+    /// Appends `records`, which were measured, unless the active segment would get longer than `limit`:
+    /// then it returns `false`.
     #[inline]
     fn append(
         &mut self,
         records: &[Record],
         (lens, time): (&[usize], &Time),
         limit: u64,
-    ) -> Result<Option<Appended>> {
+    ) -> Result<bool> {
         let (start, active) = (self.next, &self.active);
         let mut stored = stored(records, start, time);
         let limit = Position::new(limit);
@@ -275,23 +311,20 @@ impl Writer {
             if let Some(record) = stored.next() {
                 record.encode(slot);
             }
-        })?;
-        let Some(appended) = appended else {
-            return Ok(None);
+        });
+        let appended = match appended {
+            Ok(Some(appended)) => appended,
+            Ok(None) => return Ok(false),
+            Err(error) => return Err(error.into()),
         };
-        let page_is_full = active
-            .index
-            .push_batch(appended.position, lens, FRAME_OVERHEAD);
         self.next = start.plus(records.len() as u64);
-        let end = Boundary {
+        self.end = Boundary {
             position: appended.position.plus(appended.bytes_written),
             frames: self.next.since(active.base()),
         };
-        Ok(Some(Appended {
-            offsets: start..self.next,
-            end,
-            page_is_full,
-        }))
+        let index = &active.index;
+        self.page_is_full = index.push_batch(appended.position, lens, FRAME_OVERHEAD);
+        Ok(true)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::follow::Follow;
 use crate::iter::Walk;
 use crate::offset::Offset;
-use crate::record::{Batch, Record};
+use crate::record::{Batch, Record, RecordRef};
 use crate::ticket::Ticket;
 
 /// An ordered, append-only sequence of records, each named by its offset.
@@ -124,6 +124,8 @@ enum Inner {
         records: Box<dyn Iterator<Item = Result<Record>> + Send>,
         /// Whether it has yielded an error, or `None`.
         ended: bool,
+        /// The record that was lent last.
+        held: Option<Record>,
     },
 }
 
@@ -131,9 +133,52 @@ impl Records {
     /// The records that `inner` yields, up to its first `None` or error.
     pub fn new(inner: impl Iterator<Item = Result<Record>> + Send + 'static) -> Self {
         let records = Box::new(inner);
-        let ended = false;
         Self {
-            inner: Inner::Other { records, ended },
+            inner: Inner::Other {
+                records,
+                ended: false,
+                held: None,
+            },
+        }
+    }
+
+    /// As the iterator yields it, but lent: for records that are looked at and not kept. Of a log on
+    /// disk this is faster, the more so the smaller they are: nothing has to be counted that refers to
+    /// the memory that was read into, and more is read at a time.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use proglog_log::{Batch, Log, Options};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// log.append_batch(Batch::from_iter(["one", "three"]))?;
+    /// let (mut records, mut bytes) = (log.records(0), 0);
+    /// while let Some(record) = records.next_ref() {
+    ///     bytes += record?.value.len();
+    /// }
+    /// assert_eq!(bytes, 8);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As the iterator yields.
+    #[inline]
+    pub fn next_ref(&mut self) -> Option<Result<RecordRef<'_>>> {
+        match &mut self.inner {
+            Inner::Walk(walk) => walk.next_ref(),
+            Inner::Other { ended: true, .. } => None,
+            Inner::Other {
+                records,
+                ended,
+                held,
+            } => {
+                let item = records.next();
+                *ended = !matches!(item, Some(Ok(_)));
+                Some(item?.map(|record| RecordRef::from(&*held.insert(record))))
+            }
         }
     }
 
@@ -152,7 +197,7 @@ impl Iterator for Records {
         match &mut self.inner {
             Inner::Walk(walk) => walk.next(),
             Inner::Other { ended: true, .. } => None,
-            Inner::Other { records, ended } => {
+            Inner::Other { records, ended, .. } => {
                 let item = records.next();
                 *ended = !matches!(item, Some(Ok(_)));
                 item

@@ -71,6 +71,33 @@ pub(crate) fn finish(
     Ok(bases)
 }
 
+/// Whether the log in `directory` can be cut as its checkpoint says, if it says so: the segment that is to
+/// be cut itself, if one is, is there and goes as far. To be asked before anything is changed.
+pub(crate) fn check_possible(
+    directory: &dyn Directory,
+    cut: &Checkpoint,
+    bases: &[Offset],
+) -> Result<()> {
+    let (base, to) = (cut.segment_base, cut.recovery_point.position);
+    if !cut.cut || cut.drops(base) {
+        return Ok(());
+    }
+    if !bases.contains(&base) {
+        return Err(Error::MissingSegment { base_offset: base });
+    }
+    let name = names::store(base);
+    let end = Store::open_sealed_in(directory, &name)?.end().position;
+    if end < to {
+        return Err(Error::RecoveryPointPastEnd {
+            file: CHECKPOINT.into(),
+            segment: name.into(),
+            recovery_point: to,
+            end,
+        });
+    }
+    Ok(())
+}
+
 /// Removes and cuts the files of segments as `cut` says; returns the base offsets of those left.
 fn drop_segments(
     directory: &dyn Directory,

@@ -108,12 +108,55 @@ pub enum Error {
         /// One of the things found there; `None` if it is empty.
         found: Option<String>,
     },
-    /// Both slots of the checkpoint are damaged, or its file is missing, or it cannot be the log's, so
+    /// Both slots of the checkpoint are damaged, or its file is missing, so
     /// where the log starts and what is durable is unknown. `Log::repair` makes it anew from the segments.
     #[error("the checkpoint of the log is lost: {problem}")]
     CheckpointLost {
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// The checkpoint is whole, and says that the log starts behind what its segments hold: it is of
+    /// another time than they are. No segment was removed. `Log::repair` makes it anew from the segments.
+    #[error("{file} says that the log starts at {start}, but its segments end at {end}")]
+    StartPastEnd {
+        /// The checkpoint's file name.
+        file: Arc<str>,
+        /// Where it says that the log starts.
+        start: Offset,
+        /// Where the segments end (exclusive).
+        end: Offset,
+    },
+    /// The checkpoint is whole, and says that more of the newest segment is on the device than the
+    /// segment's file holds: the file was cut, or one of the two is of another time. No segment was changed.
+    /// `Log::repair` makes the checkpoint anew from the segments.
+    #[error(
+        "{file} says that {segment} is durable up to {recovery_point}, but its data ends at {end}"
+    )]
+    RecoveryPointPastEnd {
+        /// The checkpoint's file name.
+        file: Arc<str>,
+        /// The segment's file name.
+        segment: Arc<str>,
+        /// What the checkpoint says.
+        recovery_point: Position,
+        /// Where the segment's file ends.
+        end: Position,
+    },
+    /// The checkpoint is whole, and the record at the place that it says to be durable has another offset
+    /// than follows from it: the segment or the checkpoint is of another time. No segment was changed.
+    /// `Log::repair` makes the checkpoint anew from the segments.
+    #[error("{file} says that offset {expected} is at {position} in {segment}, but {got} is")]
+    RecoveryPointMoved {
+        /// The checkpoint's file name.
+        file: Arc<str>,
+        /// The segment's file name.
+        segment: Arc<str>,
+        /// The place in the segment's store.
+        position: Position,
+        /// The offset that the checkpoint says to be there.
+        expected: Offset,
+        /// The offset of the record that is there.
+        got: Offset,
     },
     /// The checkpoint was written by a version that this code does not know. Nothing was changed.
     #[error("the checkpoint has format version {got}, only {known} is known")]
@@ -140,7 +183,8 @@ pub enum Error {
         /// The file's name.
         file: Arc<str>,
     },
-    /// A segment is missing. Nothing was changed.
+    /// A segment is missing that the checkpoint or a neighbour names. Nothing was changed. If it is gone
+    /// for good and was the oldest or the newest, `Log::repair` makes a log of the others.
     #[error("the segment with base offset {base_offset} is missing")]
     MissingSegment {
         /// The base offset of the missing segment.
@@ -166,6 +210,11 @@ pub enum Error {
         /// The failure of that append.
         source: Arc<Error>,
     },
+    /// Whoever was to bring the outcome of the append is gone, having said nothing: its
+    /// [`Completion`](crate::Completion) was dropped. What became of the append is unknown. Of a
+    /// [`Log`](crate::Log) no append ends so.
+    #[error("nobody is left to tell the outcome of the append")]
+    Abandoned,
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
@@ -211,6 +260,8 @@ pub enum ErrorKind {
     Io,
     /// A failure stopped the log; reopen it.
     Poisoned,
+    /// Nobody is left to tell the outcome.
+    Abandoned,
     /// The log was closed.
     Closed,
 }
@@ -224,6 +275,9 @@ impl Error {
             Self::Trimmed { .. } => ErrorKind::Trimmed,
             Self::Corrupt { .. }
             | Self::CheckpointLost { .. }
+            | Self::StartPastEnd { .. }
+            | Self::RecoveryPointPastEnd { .. }
+            | Self::RecoveryPointMoved { .. }
             | Self::WrongSegment { .. }
             | Self::NotASegment { .. }
             | Self::MissingSegment { .. } => ErrorKind::Corrupt,
@@ -239,6 +293,7 @@ impl Error {
             Self::OffsetsExhausted { .. } => ErrorKind::LimitReached,
             Self::Poisoned { .. } => ErrorKind::Poisoned,
             Self::GivenUp { source } => source.kind(),
+            Self::Abandoned => ErrorKind::Abandoned,
             Self::Closed => ErrorKind::Closed,
         }
     }
@@ -248,6 +303,7 @@ impl Error {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Store(error) => error.outcome(),
+            Self::Abandoned => Outcome::Unknown,
             _ => Outcome::NotAppended,
         }
     }

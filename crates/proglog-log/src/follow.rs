@@ -15,14 +15,23 @@ use futures_core::Stream;
 use crate::error::{Error, Result};
 use crate::record::{self, Record};
 use crate::runtime;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering, fence};
 
 /// Wakes those who follow a log. Clones wake the same followers.
 ///
 /// Whoever implements [`CommitLog`](crate::CommitLog) notifies it whenever a follower may find
 /// something new: a record, or an error.
 #[derive(Clone, Default)]
-pub struct Signal(Arc<Event>);
+pub struct Signal(Arc<Listeners>);
+
+/// Those who wait for a signal.
+#[derive(Default)]
+struct Listeners {
+    event: Event,
+    /// Whether anybody came to listen since all were woken last: an append that nobody waits for takes
+    /// none of the locks of the event.
+    came: AtomicBool,
+}
 
 impl Signal {
     /// A signal that nobody waits for.
@@ -32,12 +41,29 @@ impl Signal {
     }
 
     /// Wakes all who wait.
+    #[inline]
     pub fn notify(&self) {
-        self.0.notify(usize::MAX);
+        // Whoever came to listen before this saw no change yet, and is seen here; whoever comes
+        // after it sees the change.
+        fence(Ordering::SeqCst);
+        if self.0.came.load(Ordering::Relaxed) {
+            self.wake();
+        }
     }
 
+    #[cold]
+    fn wake(&self) {
+        // Before they are woken: whoever comes in between is woken for nothing at the worst.
+        self.0.came.swap(false, Ordering::AcqRel);
+        self.0.event.notify(usize::MAX);
+    }
+
+    /// Whatever changes from here on ends the listening.
     fn listen(&self) -> EventListener {
-        self.0.listen()
+        let listener = self.0.event.listen();
+        self.0.came.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        listener
     }
 }
 
@@ -60,21 +86,48 @@ type Next = Box<dyn FnMut() -> Result<Option<Record>> + Send>;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
 ///
-/// use proglog_log::{CommitLog, MemoryLog, Offset};
+/// use proglog_log::{CommitLog, MemoryLog, NextTimeoutError, Offset};
 ///
 /// let log = MemoryLog::new();
 /// let mut follower = log.follow(Offset::ZERO);
 /// let writer = std::thread::spawn(move || log.append("news".into()));
 /// assert_eq!(follower.next().unwrap()?.value, "news");
-/// assert_eq!(follower.next_timeout(Duration::ZERO)?, None);
 /// # writer.join().unwrap()?;
+/// let error = follower.next_timeout(Duration::ZERO).unwrap_err();
+/// assert!(matches!(error, NextTimeoutError::TimedOut));
 /// # Ok(())
 /// # }
 /// ```
 pub struct Follow {
     next: Next,
     signal: Signal,
-    failed: bool,
+    /// What has ended it.
+    failure: Option<Error>,
+}
+
+/// Why [`Follow::next_timeout`] returned no record.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NextTimeoutError {
+    /// None came until then. The follower goes on: the next call waits for the same record.
+    #[error("no record came in time")]
+    TimedOut,
+    /// The log was closed. No record comes any more; every further call says so at once.
+    #[error("the log is closed")]
+    Closed,
+    /// The next record cannot be read: [`Error::Corrupt`], [`Error::Trimmed`] if it was dropped before,
+    /// [`Error::OutOfRange`], [`Error::Store`]. The follower has ended, and every further call says so at
+    /// once; another one may begin behind the record.
+    #[error("the next record cannot be read")]
+    Failed(#[source] Error),
+}
+
+impl From<Error> for NextTimeoutError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Closed => Self::Closed,
+            error => Self::Failed(error),
+        }
+    }
 }
 
 impl Follow {
@@ -87,34 +140,65 @@ impl Follow {
         Self {
             next: Box::new(next),
             signal: signal.clone(),
-            failed: false,
+            failure: None,
         }
     }
 
-    /// The next record; waits for it at the end of the log, but no longer than `timeout`. `None` if
-    /// there was none until then, or after an error.
+    /// The next record; waits for it at the end of the log, but no longer than `timeout`: for a thread
+    /// that has to look now and then whether it is to go on. A record that is there is returned whatever
+    /// the timeout; a timeout of zero never blocks, and one that no clock can tell never comes. The append
+    /// wakes who waits. A call that timed out has taken nothing: no record is skipped.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use std::time::Duration;
+    ///
+    /// use proglog_log::{CommitLog, MemoryLog, NextTimeoutError, Offset};
+    ///
+    /// # let (log, stop) = (MemoryLog::new(), AtomicBool::new(false));
+    /// # log.append("news".into())?;
+    /// let mut follower = log.follow(Offset::ZERO);
+    /// # let mut seen = Vec::new();
+    /// while !stop.load(Ordering::Relaxed) {
+    ///     match follower.next_timeout(Duration::from_millis(100)) {
+    ///         Ok(record) => {
+    ///             println!("{record:?}");
+    /// #           seen.push(record.value);
+    /// #           log.close()?;
+    ///         }
+    ///         Err(NextTimeoutError::TimedOut) => {}
+    ///         Err(NextTimeoutError::Closed) => break,
+    ///         Err(NextTimeoutError::Failed(error)) => return Err(error.into()),
+    ///     }
+    /// }
+    /// # assert_eq!(seen, ["news"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As the iterator yields: [`Error::Closed`], [`Error::Corrupt`], and [`Error::Trimmed`] if the
-    /// next record was dropped before it was read.
-    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Record>> {
-        // A time that no clock can tell never comes.
-        self.wait(Instant::now().checked_add(timeout))
+    /// As [`NextTimeoutError`] tells them apart.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Record, NextTimeoutError> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone().into());
+        }
+        let record = self.wait(Instant::now().checked_add(timeout))?;
+        record.ok_or(NextTimeoutError::TimedOut)
     }
 
     /// The next record, if there is one now. `None` if there is none yet, or after an error.
     ///
     /// # Errors
     ///
-    /// As [`Follow::next_timeout`].
+    /// As the iterator yields: [`Error::Closed`], [`Error::Corrupt`], and [`Error::Trimmed`] if the
+    /// next record was dropped before it was read.
     pub fn try_next(&mut self) -> Result<Option<Record>> {
-        if self.failed {
+        if self.failure.is_some() {
             return Ok(None);
         }
-        let next = (self.next)();
-        self.failed = next.is_err();
-        next
+        (self.next)().inspect_err(|error| self.failure = Some(error.clone()))
     }
 
     fn wait(&mut self, deadline: Option<Instant>) -> Result<Option<Record>> {
@@ -127,7 +211,7 @@ impl Follow {
             if let Some(record) = self.try_next()? {
                 return Ok(Some(record));
             }
-            if self.failed {
+            if self.failure.is_some() {
                 return Ok(None);
             }
             match deadline {
@@ -163,7 +247,7 @@ impl FusedIterator for Follow {}
 impl fmt::Debug for Follow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Follow")
-            .field("failed", &self.failed)
+            .field("failure", &self.failure)
             .finish_non_exhaustive()
     }
 }
@@ -267,7 +351,7 @@ impl Stream for FollowStream {
             }
             match &this.state {
                 State::Ended => return Poll::Ready(None),
-                State::Idle(follow) if follow.failed => this.state = State::Ended,
+                State::Idle(follow) if follow.failure.is_some() => this.state = State::Ended,
                 State::Idle(_) => {
                     if let Some(listener) = &mut this.listener
                         && Pin::new(listener).poll(context).is_pending()

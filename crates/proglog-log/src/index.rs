@@ -51,6 +51,9 @@ pub(crate) struct Index {
     id: u64,
     salt: u64,
     tail: Mutex<Tail>,
+    /// Whether all pages are taken to be in the file, for ever: none is ever written, and who looks for
+    /// an entry takes no lock.
+    is_read_only: bool,
     /// Held by whoever writes pages.
     writing: Mutex<()>,
 }
@@ -152,6 +155,7 @@ impl Index {
                 first_page: in_file,
                 entries: Vec::new(),
             }),
+            is_read_only: in_file == u64::MAX,
             writing: Mutex::new(()),
         }
     }
@@ -159,7 +163,7 @@ impl Index {
     /// The entry of record `number` of the segment; `None` if its page is missing or damaged.
     pub(crate) fn entry(&self, number: u64) -> Option<Entry> {
         let (page, at) = place(number);
-        {
+        if !self.is_read_only {
             let tail = self.tail.lock();
             if page >= tail.first_page {
                 let skip = usize::try_from(page - tail.first_page).ok()?;
@@ -208,9 +212,7 @@ impl Index {
             return Some(entries);
         }
         let mut bytes = [0; PAGE_LEN];
-        // Where all pages are in the file none is ever written.
-        let is_read_only = self.tail.lock().first_page == u64::MAX;
-        let mode = if is_read_only {
+        let mode = if self.is_read_only {
             OpenMode::Read
         } else {
             OpenMode::Write

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use proglog_store::{Frame, Frames, Position};
+use bytes::Bytes;
+use proglog_store::Frames;
 
 use crate::decode::{self, Plain};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::offset::Offset;
 use crate::open_segment::OpenSegment;
 use crate::reader::Reader;
-use crate::record::{self, Record};
+use crate::record::{Record, RecordRef};
 use crate::view::Readable;
 
 /// A walk over a log's records in large blocks, up to what is visible.
@@ -23,6 +24,8 @@ pub(crate) struct Walk {
     run_bytes_max: Option<usize>,
     /// Whether there was an error, or no further record.
     ended: bool,
+    /// The record that was lent last, where it is not in the run.
+    held: Option<Record>,
 }
 
 /// Records that lie one behind the other in one segment.
@@ -43,6 +46,7 @@ impl Walk {
             run: None,
             run_bytes_max: None,
             ended: false,
+            held: None,
         }
     }
 
@@ -63,61 +67,43 @@ impl Walk {
         self.ended
     }
 
-    /// Verifies the next record, and returns its [size](record::size): for who does not want it.
+    /// As the iterator, but lends the record.
     #[inline]
-    pub(crate) fn verify_next(&mut self) -> Result<Option<usize>> {
-        let state = self.reader.view().state();
-        match self.try_verify_next() {
-            Err(_) if self.was_cut_since(state) => self.verify_next(),
-            verified => verified,
+    pub(crate) fn next_ref(&mut self) -> Option<Result<RecordRef<'_>>> {
+        if !self.is_in_run()
+            && let Err(error) = self.start_run()?
+        {
+            return Some(Err(error));
+        }
+        let plain = match self.run.as_mut()?.frames.next_ref() {
+            Some(Ok(frame)) => Plain::of(frame.payload),
+            _ => None,
+        };
+        match plain {
+            Some(plain) if plain.offset == self.next.get() => {
+                self.next = self.next.plus(1);
+                let payload = self.run.as_ref()?.frames.lent()?;
+                Some(Ok(RecordRef::plain(&plain, payload)))
+            }
+            _ => self.hold_next(),
         }
     }
 
-    #[inline]
-    fn try_verify_next(&mut self) -> Result<Option<usize>> {
-        if !self.is_in_run() {
-            self.start_run()?;
-        }
-        let (offset, run) = match &mut self.run {
-            Some(run) => (self.next, run),
-            None => return Ok(None),
+    /// As [`Walk::next_ref`], where the run did not lend the record in the common shape.
+    #[cold]
+    fn hold_next(&mut self) -> Option<Result<RecordRef<'_>>> {
+        let lent = self.run.as_ref()?.frames.lent();
+        let record = match lent.map(Bytes::copy_from_slice) {
+            Some(payload) => self.read_uncommon(payload),
+            None => self.read_otherwise(),
         };
-        let place = run.frames.position();
-        // Any but the one that is to come, as long as none is read.
-        let (mut found, mut size) = (!offset.get(), 0);
-        let looked = run.frames.next_ref().map(|frame| {
-            if let Ok(read) = decode::offset_and_size(frame?.payload) {
-                (found, size) = read;
-            }
-            Ok(())
-        });
-        match looked {
-            Some(Ok(())) if found == offset.get() => {
-                self.next = offset.plus(1);
-                Ok(Some(size))
-            }
-            other => {
-                let error = other.and_then(Result::err);
-                let record = self.read_otherwise(place, error)?;
-                Ok(Some(record::size(&record)))
-            }
-        }
+        Some(record?.map(|record| RecordRef::from(&*self.held.insert(record))))
     }
 
     /// The next record, if there is one now.
     pub(crate) fn next_now(&mut self) -> Result<Option<Record>> {
         self.ended = false;
         self.next().transpose()
-    }
-
-    /// Ends with `error`, or tries again if the log was cut since the view had this state.
-    #[cold]
-    fn fail_unless_cut(&mut self, error: Error, state: u64) -> Option<Result<Record>> {
-        if self.was_cut_since(state) {
-            return self.next();
-        }
-        self.ended = true;
-        Some(Err(error))
     }
 
     /// Whether the next record can be read where the last one was.
@@ -132,70 +118,62 @@ impl Walk {
 
     /// Whether the log was cut since the view had this state, and is open: then whatever failed may have
     /// failed because of that, and the next record is to be looked for anew.
-    #[cold]
-    fn was_cut_since(&mut self, state: u64) -> bool {
+    fn was_cut_since(&self, state: u64) -> bool {
         let view = self.reader.view();
-        let was_cut = view.state() != state && view.is_open();
-        if was_cut {
-            self.run = None;
-        }
-        was_cut
+        view.state() != state && view.is_open()
     }
 
-    /// Starts the run that begins with the next record, if there is one. Whatever ends the walk, it
-    /// keeps no file open then.
+    /// Starts the run that begins with the next record; `None` if there is none. Whatever ends the walk,
+    /// it keeps no file open then.
     #[cold]
-    fn start_run(&mut self) -> Result<()> {
+    fn start_run(&mut self) -> Option<Result<()>> {
         self.run = None;
-        self.run = self.find_run(self.next)?;
-        self.ended = self.run.is_none();
-        Ok(())
+        while !self.ended {
+            let state = self.reader.view().state();
+            match self.find_run(self.next) {
+                Ok(Some(run)) => {
+                    self.run = Some(run);
+                    return Some(Ok(()));
+                }
+                Ok(None) => self.ended = true,
+                Err(_) if self.was_cut_since(state) => {}
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
     }
 
-    /// The next record, which did not come in the common shape. `frame` is what lies at `place`, where
-    /// the run goes on.
+    /// The next record, which did not come in the common shape: this payload was found.
     #[cold]
-    fn read_uncommon(
-        &mut self,
-        place: Position,
-        frame: Option<proglog_store::Result<Frame>>,
-    ) -> Result<Record> {
-        let (run, offset) = (self.run.as_ref(), self.next);
-        match (frame, run) {
-            (
-                Some(Ok(Frame {
-                    payload, position, ..
-                })),
-                Some(run),
-            ) => match run.segment.decode(payload, offset, position) {
-                Ok(record) => {
-                    self.next = offset.plus(1);
-                    Ok(record)
-                }
-                Err(_) => self.read_otherwise(place, None),
-            },
-            (frame, _) => self.read_otherwise(place, frame.and_then(Result::err)),
+    fn read_uncommon(&mut self, payload: Bytes) -> Option<Result<Record>> {
+        match decode::record(payload) {
+            Ok(record) if record.offset == self.next.get() => {
+                self.next = self.next.plus(1);
+                Some(Ok(record))
+            }
+            _ => self.read_otherwise(),
         }
     }
 
-    /// The next record, where the run does not have it: there was this error, or something else. It is
-    /// damaged, or the index was wrong where the run began. A single read tells, and the run is over.
+    /// The next record, where the run does not have it: it is damaged, or cannot be read, or the index
+    /// was wrong where the run began. A single read tells, and the run is over.
     #[cold]
-    fn read_otherwise(
-        &mut self,
-        place: Position,
-        error: Option<proglog_store::Error>,
-    ) -> Result<Record> {
-        let offset = self.next;
-        let run = self.run.take().expect("something was read from it");
-        let error = error.map(|error| run.segment.corrupt_at(offset, place, error));
-        let read = match error {
-            None | Some(Error::Corrupt { .. }) => run.segment.read(offset),
-            Some(error) => Err(error),
-        };
-        let record = read.map_err(|error| self.reader.or_gone(error, offset))?;
-        self.next = offset.plus(1);
-        Ok(record)
+    fn read_otherwise(&mut self) -> Option<Result<Record>> {
+        let (run, offset) = (self.run.take()?, self.next);
+        match run.segment.read(offset) {
+            Ok(record) => {
+                self.next = offset.plus(1);
+                Some(Ok(record))
+            }
+            Err(_) if self.was_cut_since(run.state) => self.next(),
+            Err(error) => {
+                self.ended = true;
+                Some(Err(self.reader.or_gone(error, offset)))
+            }
+        }
     }
 
     fn find_run(&self, offset: Offset) -> Result<Option<Run>> {
@@ -233,31 +211,20 @@ impl Iterator for Walk {
     // The record is made here and nowhere else, so that it is not moved from one result to the next.
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let state = self.reader.view().state();
         if !self.is_in_run()
-            && let Err(error) = self.start_run()
+            && let Err(error) = self.start_run()?
         {
-            return self.fail_unless_cut(error, state);
+            return Some(Err(error));
         }
-        let run = self.run.as_mut()?;
-        let place = run.frames.position();
-        let frame = run.frames.next();
-        let frame = match frame {
+        match self.run.as_mut()?.frames.next() {
             Some(Ok(frame)) => match Plain::of(&frame.payload) {
                 Some(plain) if plain.offset == self.next.get() => {
                     self.next = self.next.plus(1);
-                    return Some(Ok(plain.record(frame.payload)));
+                    Some(Ok(plain.record(frame.payload)))
                 }
-                _ => Some(Ok(frame)),
+                _ => self.read_uncommon(frame.payload),
             },
-            other => other,
-        };
-        match self.read_uncommon(place, frame) {
-            Ok(record) => Some(Ok(record)),
-            Err(error) => self.fail_unless_cut(error, state),
+            _ => self.read_otherwise(),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::options::Options;
 use crate::reader::Reader;
 use crate::record::{Batch, Record};
 use crate::recovery::Recovery;
+use crate::repair;
 use crate::shared::Shared;
 use crate::ticket::Ticket;
 use crate::verify::Verification;
@@ -88,8 +89,9 @@ impl Log {
     /// # Errors
     ///
     /// [`Error::Locked`] at once if somebody has it open; [`Error::NotALog`] if the directory holds
-    /// other things; [`Error::CheckpointLost`], [`Error::WrongSegment`], [`Error::NotASegment`] or
-    /// [`Error::MissingSegment`] if files were damaged, taken away or exchanged;
+    /// other things; [`Error::CheckpointLost`], [`Error::WrongSegment`], [`Error::NotASegment`],
+    /// [`Error::MissingSegment`], [`Error::StartPastEnd`], [`Error::RecoveryPointPastEnd`] or
+    /// [`Error::RecoveryPointMoved`] if files were damaged, taken away or exchanged;
     /// [`Error::UnsupportedCheckpoint`]; [`Error::Options`]; [`Error::Store`] for what a segment's
     /// store says. After each of them no data was changed or lost.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
@@ -112,14 +114,22 @@ impl Log {
         })
     }
 
-    /// Makes the checkpoint of the log at `path` anew, from what its segments say of themselves,
-    /// after [`Log::open`] has failed with [`Error::CheckpointLost`]. Records that were trimmed, and
-    /// whose segment is still there, come back; the application's data is gone. A checkpoint that is
-    /// not lost is left as it is.
+    /// Makes the checkpoint of the log at `path` anew, from what its segments say of themselves, after
+    /// [`Log::open`] has failed because the checkpoint is lost ([`Error::CheckpointLost`]) or does not fit
+    /// the segments ([`Error::StartPastEnd`], [`Error::RecoveryPointPastEnd`],
+    /// [`Error::RecoveryPointMoved`], [`Error::MissingSegment`], [`Error::WrongSegment`]). What the old one
+    /// says and fits is kept: the start, say, and the application's data. A checkpoint that fits is left
+    /// as it is.
+    ///
+    /// No segment is changed, so no record that can be read is dropped. Records that were trimmed, and
+    /// whose segment is still there, come back if the start is not known. What the segments do not hold any
+    /// more is given up: if the newest records are gone, their offsets are assigned anew.
     ///
     /// # Errors
     ///
-    /// As [`Log::open`]; [`Error::CheckpointLost`] if there is no segment.
+    /// As [`Log::open`]: [`Error::MissingSegment`] if one is missing between two others or all are,
+    /// [`Error::WrongSegment`] if they are of several logs; [`Error::CheckpointLost`] if there is nothing to
+    /// make a checkpoint from. Nothing was changed then.
     pub fn repair(path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let directory = FsDirectory::open(path)
@@ -133,7 +143,7 @@ impl Log {
     ///
     /// As [`Log::repair`].
     pub fn repair_in(directory: Arc<dyn Directory>) -> Result<()> {
-        open::repair(directory)
+        repair::repair(directory)
     }
 
     /// What opening found and did.

@@ -9,6 +9,7 @@ use proglog_store::{Boundary, Directory, OpenMode, Operation, Storage, Store};
 
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::cut;
+use crate::decode;
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::label::Label;
 use crate::names::{self, CHECKPOINT, LOCK, TEMPORARY};
@@ -28,11 +29,13 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     let names = list(&*directory)?;
     let bases = segment_bases(&names);
     let mut checkpoint = open_checkpoint(&directory, &names, &bases)?;
+    cut::check_possible(&*directory, checkpoint.current(), &bases)?;
     checkpoint.settle()?;
     let bases = cut::finish(&directory, &mut checkpoint, bases, options)?;
-    let bases = remove_trimmed(&*directory, checkpoint.current(), bases)?;
+    let (bases, trimmed) = without_trimmed(checkpoint.current(), bases);
     let labels = read_labels(&*directory, bases, checkpoint.current().log_id)?;
     check_chain(&labels, checkpoint.current())?;
+    check_recovery_point(&*directory, &labels, checkpoint.current())?;
     // What may fail comes first: recovering the active segment changes it.
     let (mut segments, sealed_rebuilt) = open_sealed(&directory, &labels)?;
     let (label, known) = active_label(&labels, checkpoint.current());
@@ -44,6 +47,7 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     let base = open.base();
     let end = base.plus(found.end.frames);
     note_recovered(&mut checkpoint, base, found.end)?;
+    remove_trimmed(&*directory, checkpoint.current(), trimmed)?;
     let recovery = Recovery {
         clean: found.clean,
         records: checkpoint.current().start..end,
@@ -76,27 +80,26 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     Ok(shared)
 }
 
-/// Removes segments all of whose records were trimmed: whoever trimmed the log did not get to it.
-/// Returns the base offsets of the others.
+/// The base offsets of the segments without those all of whose records were trimmed, and of those.
+fn without_trimmed(checkpoint: &Checkpoint, bases: Vec<Offset>) -> (Vec<Offset>, Vec<Offset>) {
+    let started = bases.iter().filter(|base| **base <= checkpoint.start);
+    let first = started.max().copied().unwrap_or_default();
+    bases.into_iter().partition(|base| *base >= first)
+}
+
+/// Removes the segments `trimmed`: whoever trimmed the log did not get to it.
 fn remove_trimmed(
     directory: &dyn Directory,
     checkpoint: &Checkpoint,
-    bases: Vec<Offset>,
-) -> Result<Vec<Offset>> {
-    let started = bases.iter().filter(|base| **base <= checkpoint.start);
-    let Some(first) = started.max().copied() else {
-        return Ok(bases);
-    };
-    let (trimmed, left) = bases
-        .into_iter()
-        .partition::<Vec<_>, _>(|base| *base < first);
+    trimmed: Vec<Offset>,
+) -> Result<()> {
     for base in trimmed {
         // One that is not this log's is not this log's to remove.
         if read_label(directory, base)?.identity.log_id == checkpoint.log_id {
             segment::remove_files(directory, base)?;
         }
     }
-    Ok(left)
+    Ok(())
 }
 
 /// The segments before the active one, and how many of them needed a new index.
@@ -117,10 +120,7 @@ fn open_sealed(
 /// Notes in the checkpoint that the newest segment is durable up to `end`.
 fn note_recovered(checkpoint: &mut CheckpointFile, base: Offset, end: Boundary) -> Result<()> {
     let current = checkpoint.current();
-    if current.start > base.plus(end.frames) {
-        let problem = "it says that the log starts behind its end";
-        return Err(Error::CheckpointLost { problem });
-    }
+    check_start(current, base.plus(end.frames))?;
     let next = Checkpoint {
         segment_exists: true,
         segment_base: base,
@@ -134,36 +134,54 @@ fn note_recovered(checkpoint: &mut CheckpointFile, base: Offset, end: Boundary) 
     }
 }
 
-/// Makes the checkpoint of the log in `directory` anew, from what the segments say of themselves.
-pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
-    check_is_log(&list(&*directory)?)?;
-    let _lock = lock(&*directory)?;
-    let names = list(&*directory)?;
-    if names.iter().any(|name| name == CHECKPOINT) {
-        match CheckpointFile::open(Arc::clone(&directory)) {
-            Err(Error::CheckpointLost { .. }) => {}
-            other => return other.map(drop),
-        }
+/// The log, whose segments end at `end`, does not start behind that.
+pub(crate) fn check_start(checkpoint: &Checkpoint, end: Offset) -> Result<()> {
+    let start = checkpoint.start;
+    if start > end {
+        let file = CHECKPOINT.into();
+        return Err(Error::StartPastEnd { file, start, end });
     }
-    let bases = segment_bases(&names);
-    let Some(first) = bases.iter().min() else {
-        let problem = "there is no segment to make it from";
-        return Err(Error::CheckpointLost { problem });
-    };
-    let log_id = read_label(&*directory, *first)?.identity.log_id;
-    let labels = read_labels(&*directory, bases, log_id)?;
-    let checkpoint = Checkpoint {
-        log_id,
-        start: *labels.keys().next().expect("there is a segment"),
-        segment_exists: true,
-        cut: false,
-        segment_base: *labels.keys().next_back().expect("there is a segment"),
-        recovery_point: Boundary::START,
-        data: Vec::new(),
-    };
-    check_chain(&labels, &checkpoint)?;
-    CheckpointFile::create(directory, checkpoint)?;
     Ok(())
+}
+
+/// The newest segment, if the checkpoint tells its recovery point, goes as far, and the record there is
+/// the one that must be there.
+pub(crate) fn check_recovery_point(
+    directory: &dyn Directory,
+    labels: &BTreeMap<Offset, Label>,
+    checkpoint: &Checkpoint,
+) -> Result<()> {
+    let (base, known) = (checkpoint.segment_base, checkpoint.recovery_point);
+    let newest = labels.keys().next_back();
+    if known == Boundary::START || newest != Some(&base) {
+        return Ok(());
+    }
+    let name = names::store(base);
+    let store = Store::open_sealed_in(directory, &name)?;
+    let (end, position) = (store.end().position, known.position);
+    if end < position {
+        return Err(Error::RecoveryPointPastEnd {
+            file: CHECKPOINT.into(),
+            segment: name.into(),
+            recovery_point: position,
+            end,
+        });
+    }
+    let expected = base.plus(known.frames);
+    match store.frames(position..).next() {
+        Some(Ok(frame)) => match decode::offset_and_size(&frame.payload) {
+            Ok((got, _)) if got != expected.get() => Err(Error::RecoveryPointMoved {
+                file: CHECKPOINT.into(),
+                segment: name.into(),
+                position,
+                expected,
+                got: Offset::new(got),
+            }),
+            _ => Ok(()),
+        },
+        // What is damaged there, or torn, recovery tells.
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn list(directory: &dyn Directory) -> Result<Vec<String>> {
@@ -192,7 +210,7 @@ pub(crate) fn check_is_log(names: &[String]) -> Result<()> {
     }
 }
 
-fn lock(directory: &dyn Directory) -> Result<Arc<dyn Storage>> {
+pub(crate) fn lock(directory: &dyn Directory) -> Result<Arc<dyn Storage>> {
     let file = directory
         .open(LOCK, OpenMode::CreateIfMissing)
         .map_err(|error| Error::io(Operation::Open, LOCK, error))?;
@@ -239,7 +257,7 @@ fn open_checkpoint(
 }
 
 /// What the segments' headers say, by the base offset in their names, which must agree.
-fn read_labels(
+pub(crate) fn read_labels(
     directory: &dyn Directory,
     bases: Vec<Offset>,
     log_id: u128,
@@ -264,14 +282,14 @@ fn read_labels(
     Ok(labels)
 }
 
-fn read_label(directory: &dyn Directory, base: Offset) -> Result<Label> {
+pub(crate) fn read_label(directory: &dyn Directory, base: Offset) -> Result<Label> {
     let name = names::store(base);
     let store = Store::open_sealed_in(directory, &name)?;
     Label::decode(store.label()).ok_or(Error::NotASegment { file: name.into() })
 }
 
 /// Every segment from the one with the log's start to the newest known one must be there.
-fn check_chain(labels: &BTreeMap<Offset, Label>, checkpoint: &Checkpoint) -> Result<()> {
+pub(crate) fn check_chain(labels: &BTreeMap<Offset, Label>, checkpoint: &Checkpoint) -> Result<()> {
     let missing = |base_offset| Err(Error::MissingSegment { base_offset });
     if checkpoint.segment_exists && !labels.contains_key(&checkpoint.segment_base) {
         return missing(checkpoint.segment_base);

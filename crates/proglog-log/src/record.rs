@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 pub use proglog_api::v1::{Header, Record};
 
+use crate::decode::Plain;
 use crate::error::{Error, Result};
 use crate::options::{Options, RECORD_OVERHEAD_MAX};
 
@@ -44,6 +45,75 @@ impl Batch {
     #[must_use]
     pub fn into_records(self) -> Vec<Record> {
         self.records
+    }
+}
+
+/// A record that lies in the memory of the [`Records`](crate::Records) that lend it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordRef<'a> {
+    /// As [`Record::value`].
+    pub value: &'a [u8],
+    /// As [`Record::offset`].
+    pub offset: u64,
+    /// As [`Record::timestamp`].
+    pub timestamp: Option<i64>,
+    /// As [`Record::appended_at`].
+    pub appended_at: i64,
+    /// As [`Record::key`].
+    pub key: Option<&'a [u8]>,
+    /// As [`Record::headers`].
+    pub headers: &'a [Header],
+}
+
+impl<'a> RecordRef<'a> {
+    /// The record of which this was found in `payload`.
+    #[inline]
+    pub(crate) fn plain(plain: &Plain, payload: &'a [u8]) -> Self {
+        Self {
+            value: &payload[plain.value.clone()],
+            offset: plain.offset,
+            timestamp: plain.timestamp,
+            appended_at: plain.appended_at,
+            key: plain.key.clone().map(|key| &payload[key]),
+            headers: &[],
+        }
+    }
+
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        let headers = self
+            .headers
+            .iter()
+            .map(|header| header.name.len() + header.value.len() + 32);
+        self.value.len() + self.key.map_or(0, <[u8]>::len) + headers.sum::<usize>()
+    }
+
+    /// The record in memory of its own.
+    #[must_use]
+    pub fn to_owned(&self) -> Record {
+        Record {
+            value: Bytes::copy_from_slice(self.value),
+            offset: self.offset,
+            timestamp: self.timestamp,
+            appended_at: self.appended_at,
+            key: self.key.map(Bytes::copy_from_slice),
+            headers: self.headers.to_vec(),
+        }
+    }
+}
+
+impl<'a> From<&'a Record> for RecordRef<'a> {
+    #[inline]
+    fn from(record: &'a Record) -> Self {
+        Self {
+            value: &record.value,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            appended_at: record.appended_at,
+            key: record.key.as_deref(),
+            headers: &record.headers,
+        }
     }
 }
 
@@ -120,9 +190,5 @@ impl<const N: usize> From<&[u8; N]> for Batch {
 /// each header. Its encoding is at most [`RECORD_OVERHEAD_MAX`] bytes longer.
 #[inline]
 pub(crate) fn size(record: &Record) -> usize {
-    let headers = record
-        .headers
-        .iter()
-        .map(|header| header.name.len() + header.value.len() + 32);
-    record.value.len() + record.key.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
+    RecordRef::from(record).size()
 }

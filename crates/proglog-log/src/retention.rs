@@ -37,7 +37,9 @@ pub struct Retention {
 pub(crate) struct Held {
     /// Its records that are not trimmed.
     pub(crate) offsets: Range<Offset>,
-    /// How many bytes of frames it has.
+    /// How many of them are on the device: only they count as kept, whatever becomes of the others.
+    pub(crate) records: u64,
+    /// How many bytes of frames it has on the device.
     pub(crate) bytes: u64,
     /// When its newest record was appended, in microseconds since 1970, if that is known.
     pub(crate) newest: Option<i64>,
@@ -79,7 +81,7 @@ impl Retention {
     pub(crate) fn first_kept(self, segments: &[Held], now: i64) -> Option<&Held> {
         let mut left = Held::total(segments);
         segments.iter().find(|held| {
-            left.0 -= held.offsets.end.since(held.offsets.start);
+            left.0 -= held.records;
             left.1 -= held.bytes;
             let enough = self.records.is_some_and(|records| left.0 >= records)
                 || self.bytes.is_some_and(|bytes| left.1 >= bytes);
@@ -104,9 +106,9 @@ impl Retention {
 }
 
 impl Held {
-    /// How many records, and bytes, all have.
+    /// How many records, and bytes, all have on the device.
     fn total(segments: &[Self]) -> (u64, u64) {
-        let records = |held: &Self| held.offsets.end.since(held.offsets.start);
+        let records = |held: &Self| held.records;
         let bytes = |held: &Self| held.bytes;
         (
             segments.iter().map(records).sum(),
@@ -123,6 +125,7 @@ mod tests {
     fn segments() -> Vec<Held> {
         let held = |number: u64| Held {
             offsets: Offset::new(number * 10)..Offset::new(number * 10 + 10),
+            records: 10,
             bytes: 100,
             newest: Some(i64::try_from(number + 1).unwrap() * 1_000_000),
             is_active: number == 3,
@@ -147,6 +150,21 @@ mod tests {
             assert_eq!(kept_from(Retention::new().records(records), 0), Some(first));
             let bytes = Retention::new().bytes(records * 10);
             assert_eq!(kept_from(bytes, 0), Some(first));
+        }
+    }
+
+    #[test]
+    fn what_is_not_on_the_device_counts_for_nothing() {
+        let mut segments = segments();
+        (segments[3].records, segments[3].bytes) = (4, 40);
+        for (records, first) in [(25, 0), (24, 10), (15, 10), (14, 20), (5, 20), (4, 30)] {
+            let kept_from = |policy: Retention| {
+                let first = policy.first_kept(&segments, 0);
+                first.map(|held| held.offsets.start.get())
+            };
+            let policy = Retention::new();
+            assert_eq!(kept_from(policy.records(records)), Some(first));
+            assert_eq!(kept_from(policy.bytes(records * 10)), Some(first));
         }
     }
 

@@ -13,7 +13,7 @@ use crate::names;
 use crate::offset::Offset;
 use crate::open_segment::OpenSegment;
 use crate::options::{Durability, Options, RECORD_OVERHEAD_MAX};
-use crate::sync::{AtomicU64, Mutex, OnceLock, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 
 /// How many sealed segments of all logs of the process are kept open; each has two files.
 const OPEN_SEALED_MAX: usize = 64;
@@ -30,6 +30,8 @@ pub(crate) struct Segment {
     id: u64,
     /// The files while the segment is active.
     active: Mutex<Option<Arc<OpenSegment>>>,
+    /// Whether there may be any in `active`: who reads a sealed segment takes no lock of it.
+    is_active: AtomicBool,
     /// What is known of it once it is sealed.
     summary: OnceLock<Summary>,
 }
@@ -52,6 +54,7 @@ impl Segment {
             base,
             id,
             active: Mutex::new(None),
+            is_active: AtomicBool::new(false),
             summary: OnceLock::new(),
         }
     }
@@ -91,7 +94,7 @@ impl Segment {
         let count = store.end().frames;
         let mut open = OpenSegment::new(&segment, store, index::place(count).0);
         let index_rebuilt = open.recover_index(&segment, count)?;
-        *segment.active.lock() = Some(Arc::new(open));
+        segment.activate(|| Arc::new(open));
         Ok(OpenedActive {
             segment,
             index_rebuilt,
@@ -113,7 +116,9 @@ impl Segment {
 
     /// Its files, opened if they are not.
     pub(crate) fn open(&self) -> Result<Arc<OpenSegment>> {
-        if let Some(active) = &*self.active.lock() {
+        if self.is_active.load(Ordering::Acquire)
+            && let Some(active) = &*self.active.lock()
+        {
             return Ok(Arc::clone(active));
         }
         OPEN_SEALED.get_or_insert_with(&self.id, || {
@@ -124,20 +129,30 @@ impl Segment {
 
     /// Reads the segment in `store`, which follows another process that appends to it.
     pub(crate) fn follow(&self, store: &Store) {
-        let mut active = self.active.lock();
-        if active.is_none() {
-            *active = Some(Arc::new(OpenSegment::new(self, store.clone(), u64::MAX)));
-        }
+        self.activate(|| Arc::new(OpenSegment::new(self, store.clone(), u64::MAX)));
     }
 
     /// The segment is followed no more: it is sealed.
     pub(crate) fn unfollow(&self) {
-        self.active.lock().take();
+        self.deactivate();
+    }
+
+    /// Has these files read from here on, unless there are some already.
+    fn activate(&self, open: impl FnOnce() -> Arc<OpenSegment>) {
+        let mut active = self.active.lock();
+        active.get_or_insert_with(open);
+        self.is_active.store(true, Ordering::Release);
+    }
+
+    fn deactivate(&self) {
+        let mut active = self.active.lock();
+        self.is_active.store(false, Ordering::Release);
+        drop(active.take());
     }
 
     /// Lets the files go; the next one to read opens them again.
     pub(crate) fn release(&self) {
-        self.active.lock().take();
+        self.deactivate();
         OPEN_SEALED.remove(&self.id);
     }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use event_listener::{Event, EventListener};
 
+use crate::completion::{Completion, Nobody};
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::runtime;
@@ -99,7 +100,8 @@ impl Group {
         self.threads.notify_one();
     }
 
-    fn wait(&self, driver: &dyn Driver) -> Result<()> {
+    /// Waits for the outcome, or brings it about.
+    pub(crate) fn wait(&self, driver: &dyn Driver) -> Result<()> {
         if let Some(outcome) = self.outcome.get() {
             return outcome.clone();
         }
@@ -162,6 +164,57 @@ impl Ticket {
         }
     }
 
+    /// A ticket for an append whose outcome is open, and the half that brings it: for whoever implements
+    /// [`CommitLog`](crate::CommitLog) and knows only later what became of an append. The records are to
+    /// have these offsets, if it succeeds.
+    ///
+    /// Waiting for such a ticket, awaiting it or asking to be called back brings nothing about: all of it
+    /// is for whoever holds the [`Completion`]. Dropping the ticket does not matter to it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Mutex;
+    ///
+    /// use proglog_log::{Batch, CommitLog, Completion, Error, MemoryLog, Offset, Record, Ticket};
+    ///
+    /// /// Acknowledges an append once others have it too.
+    /// struct Replicated {
+    ///     local: MemoryLog,
+    ///     waiting: Mutex<Vec<Completion>>,
+    /// }
+    ///
+    /// impl Replicated {
+    ///     fn submit(&self, batch: Batch) -> Result<Ticket, Error> {
+    ///         let offsets = self.local.append_batch(batch)?;
+    ///         let (ticket, completion) = Ticket::with_completion(offsets);
+    ///         self.waiting.lock().expect("nobody panics").push(completion);
+    ///         Ok(ticket)
+    ///     }
+    ///
+    ///     fn others_have_all(&self) {
+    ///         for completion in self.waiting.lock().expect("nobody panics").drain(..) {
+    ///             completion.complete(Ok(()));
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let log = Replicated { local: MemoryLog::new(), waiting: Mutex::default() };
+    /// let ticket = log.submit(Record::new("hello").into())?;
+    /// log.others_have_all();
+    /// assert_eq!(ticket.wait()?.start, Offset::ZERO);
+    ///
+    /// let ticket = log.submit(Record::new("never replicated").into())?;
+    /// drop(log);
+    /// assert!(matches!(ticket.wait(), Err(Error::Abandoned)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_completion(offsets: Range<Offset>) -> (Self, Completion) {
+        let group = Group::new();
+        let ticket = Self::pending(offsets, Arc::clone(&group), Arc::new(Nobody));
+        (ticket, Completion::new(group))
+    }
+
     /// The offsets that the records have, if the append succeeds.
     #[must_use]
     pub fn offsets(&self) -> Range<Offset> {
@@ -182,8 +235,15 @@ impl Ticket {
     }
 
     /// Calls `callback` with the outcome, as [`Ticket::wait`] returns it: at once on this thread if
-    /// it is known already, otherwise on a background thread, of which there are few: it should not
-    /// take long, and must not wait for another append, which may need such a thread. It may use the log. A panic in it is caught and ends nothing else.
+    /// it is known already, otherwise on a background thread, of which there are few. So it should not
+    /// take long, and others may have to wait for it. A panic in it is caught and ends nothing else.
+    ///
+    /// It may use the log, and may append and wait for that, by [`Ticket::wait`] or
+    /// [`Log::append`](crate::Log::append): a thread that waits does the sync itself and needs no other,
+    /// even if all background threads are in callbacks that wait. But it must not block on what another
+    /// background thread has to do, or with all of them taken it waits for ever: on a ticket or a
+    /// [stream](crate::FollowStream) as a future (with a `block_on`, say), on another callback, or on a
+    /// ticket [with a completion](Ticket::with_completion) that comes from there.
     pub fn on_complete(self, callback: impl FnOnce(Result<Range<Offset>>) + Send + 'static) {
         let offsets = self.offsets;
         let Some(pending) = self.pending else {

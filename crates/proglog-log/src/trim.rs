@@ -11,6 +11,7 @@ use crate::checkpoint::Checkpoint;
 use crate::commit::Commit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
+use crate::open_segment::OpenSegment;
 use crate::retention::Held;
 use crate::runtime;
 use crate::shared::Shared;
@@ -74,8 +75,16 @@ impl Shared {
     /// Up to where readers see, as far as it is on the device.
     fn durable_end(&self) -> Offset {
         let active = Arc::clone(&self.writer.lock().active);
-        let synced = active.base().plus(active.store.recovery_point().frames);
-        synced.min(self.view.range(Visibility::Acknowledged).end)
+        self.durable_in(&active).0
+    }
+
+    /// Up to where readers see in the active segment, as far as it is on the device: the offset, and how
+    /// many bytes of that segment are there.
+    fn durable_in(&self, active: &OpenSegment) -> (Offset, u64) {
+        let point = active.store.recovery_point();
+        let synced = active.base().plus(point.frames);
+        let acknowledged = self.view.range(Visibility::Acknowledged).end;
+        (synced.min(acknowledged), point.position.get())
     }
 
     /// Drops all records, if `start` is the end of all: then the space of the active segment is given
@@ -162,17 +171,21 @@ impl Shared {
         let mut held = Vec::new();
         for (segment, next) in sealed {
             let summary = segment.summary(next.base())?;
+            let offsets = segment.base().max(start)..next.base().max(start);
             held.push(Held {
-                offsets: segment.base().max(start)..next.base().max(start),
+                records: offsets.end.since(offsets.start),
+                offsets,
                 bytes: summary.bytes,
                 newest: summary.newest,
                 is_active: false,
             });
         }
         let first = active.base().max(start);
+        let (durable, bytes) = self.durable_in(&active);
         held.push(Held {
             offsets: first..end.max(first),
-            bytes: active.store.len(),
+            records: durable.max(first).since(first),
+            bytes,
             // An empty segment is never too old.
             newest: newest.filter(|_| first < end),
             is_active: true,

@@ -62,8 +62,9 @@ impl Reader {
         let mut next = offsets.start;
         let mut walk = Walk::new(self.clone(), next);
         while next < offsets.end {
-            match walk.verify_next().map_err(|error| (next, error))? {
-                Some(size) => *bytes += size as u64,
+            match walk.next_ref() {
+                Some(Ok(record)) => *bytes += record.size() as u64,
+                Some(Err(error)) => return Err((next, error)),
                 None => break,
             }
             next = next.plus(1);

@@ -68,6 +68,7 @@ impl Edge {
         Offset::new(self.end.load(Ordering::Acquire))
     }
 
+    #[inline]
     fn set(&self, to: Place) {
         let mut place = self.place.lock();
         *place = to;
@@ -75,6 +76,7 @@ impl Edge {
     }
 
     /// Moves on to `to`, unless it is there already.
+    #[inline]
     fn raise(&self, to: Place) {
         let mut place = self.place.lock();
         if place.end < to.end {
@@ -181,12 +183,14 @@ impl View {
     }
 
     /// Lets readers see what is acknowledged up to `place`.
+    #[inline]
     pub(crate) fn acknowledge(&self, place: Place) {
         self.acknowledged.raise(place);
         self.changed.notify();
     }
 
     /// Lets those see who want to see what is appended that it goes up to `place`.
+    #[inline]
     pub(crate) fn append(&self, place: Place) {
         self.appended.set(place);
         self.changed.notify();

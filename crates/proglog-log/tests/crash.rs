@@ -1,6 +1,8 @@
 //! A log is stopped at every call that it makes, with whatever may survive of what was not synced,
 //! and every call fails once: acknowledged means kept.
 
+#[path = "crash/background.rs"]
+mod background;
 #[path = "crash/damage.rs"]
 mod damage;
 #[path = "crash/explore.rs"]
@@ -9,6 +11,8 @@ mod explore;
 mod faults;
 #[path = "crash/history.rs"]
 mod history;
+#[path = "crash/keeping.rs"]
+mod keeping;
 #[path = "crash/slots.rs"]
 mod slots;
 #[path = "crash/workload.rs"]

@@ -16,7 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use proglog_log::{
-    Durability, Error, ErrorKind, Log, Offset, Options, Reader, Record, Retention, Visibility,
+    Durability, Error, ErrorKind, Follow, Log, NextTimeoutError, Offset, Options, Reader, Record,
+    Retention, Signal, Visibility,
 };
 use proglog_store::testing::SimDisk;
 
@@ -164,6 +165,73 @@ fn see_in_all_ways<'scope>(
         let reader = reader.clone();
         scope.spawn(move || see(way, &reader))
     })
+}
+
+#[test]
+fn a_timeout_of_zero_never_waits_and_takes_nothing() {
+    let log = open(&SimDisk::new(), &options(Durability::Synced));
+    let mut follower = log.follow(0);
+    for number in 0..3 {
+        let nothing = follower.next_timeout(Duration::ZERO);
+        assert!(matches!(nothing, Err(NextTimeoutError::TimedOut)));
+        log.append(number.to_string()).unwrap();
+        let record = follower.next_timeout(Duration::ZERO).unwrap();
+        assert_eq!(record.value, number.to_string());
+    }
+}
+
+#[test]
+fn who_waits_with_a_timeout_is_woken_by_the_append() {
+    watched(|| {
+        let log = open(&SimDisk::new(), &options(Durability::Synced));
+        let mut records = log.follow(0);
+        let signal = Signal::new();
+        let (looked, has_looked) = channel();
+        let next = move || {
+            let next = records.try_next()?;
+            looked.send(()).unwrap();
+            Ok(next)
+        };
+        let mut follower = Follow::new(next, &signal);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(move || follower.next_timeout(Duration::MAX));
+            // The second look comes once it would be woken.
+            has_looked.recv().unwrap();
+            has_looked.recv().unwrap();
+            log.append("news").unwrap();
+            signal.notify();
+            assert_eq!(waiting.join().unwrap().unwrap().value, "news");
+        });
+        let mut follower = log.follow(1);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(move || follower.next_timeout(Duration::MAX));
+            log.append("more").unwrap();
+            assert_eq!(waiting.join().unwrap().unwrap().value, "more");
+        });
+    });
+}
+
+#[test]
+fn a_follower_with_a_timeout_says_why_it_has_ended_each_time() {
+    let log = open(&SimDisk::new(), &options(Durability::Synced));
+    log.append_batch(["a", "b"]).unwrap();
+    let mut failed = log.follow(0);
+    log.trim(1).unwrap();
+    let mut closed = log.follow(1);
+    assert_eq!(closed.next_timeout(Duration::MAX).unwrap().value, "b");
+    for _ in 0..2 {
+        let ended = failed.next_timeout(Duration::MAX);
+        assert!(matches!(
+            ended,
+            Err(NextTimeoutError::Failed(Error::Trimmed { .. }))
+        ));
+    }
+    log.close().unwrap();
+    for _ in 0..2 {
+        let ended = closed.next_timeout(Duration::MAX);
+        assert!(matches!(ended, Err(NextTimeoutError::Closed)));
+    }
+    assert!(closed.next().is_none(), "it is fused");
 }
 
 #[test]

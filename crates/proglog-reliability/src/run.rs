@@ -59,14 +59,16 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Row>> {
     if names == ["all"] {
         return Ok(ROWS.iter().collect());
     }
-    let find = |name: &String| {
-        let row = |row: &&Row| row.name == name || row.number.to_string() == *name;
-        let known = || ROWS.iter().map(|row| row.name).collect::<Vec<_>>();
-        ROWS.iter()
-            .find(row)
-            .with_context(|| format!("there is no row {name:?}, only all and {:?}", known()))
-    };
-    names.iter().map(find).collect()
+    let is = |row: &Row, name: &String| row.name == name || row.number.to_string() == *name;
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !ROWS.iter().any(|row| is(row, name)))
+    {
+        let known = ROWS.iter().map(|row| row.name).collect::<Vec<_>>();
+        anyhow::bail!("there is no row {unknown:?}, only all and {known:?}");
+    }
+    let wanted = |row: &&Row| names.iter().any(|name| is(row, name));
+    Ok(ROWS.iter().filter(wanted).collect())
 }
 
 fn run_row(row: &'static Row, args: &Args) -> Report {

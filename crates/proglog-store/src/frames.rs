@@ -45,7 +45,8 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// A data frame, verified, whose payload lies in the memory of the [`Frames`] that lend it.
+/// A data frame, verified, whose payload lies in the memory of the [`Frames`] that lend it: up to 1 MiB,
+/// or one frame, if that is longer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FrameRef<'a> {
     /// Where it starts.
@@ -151,6 +152,18 @@ impl Frames {
             ends_batch: kind == Kind::BatchEnd,
             payload: frame.payload(),
         }))
+    }
+
+    /// The payload of the frame that was yielded or [lent](Frames::next_ref) last, once more: for who
+    /// could not hold on to it. `None` where there was none yet, and after an error.
+    #[inline]
+    #[must_use]
+    pub fn lent(&self) -> Option<&[u8]> {
+        if self.failed {
+            None
+        } else {
+            self.scanner.passed()
+        }
     }
 
     #[inline]

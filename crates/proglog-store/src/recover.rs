@@ -231,10 +231,11 @@ pub(crate) fn verify_mark(
     bytes: &[u8],
     position: Position,
 ) -> Option<Boundary> {
-    let len = verifier.frame_len(bytes, bytes.len() as u64).ok()?;
-    let kind = verifier.verify(&bytes[..len], position).ok()?;
-    let payload = &bytes[FRAME_HEADER_LEN..len];
-    (kind == Kind::Control)
+    let header = verifier.header(bytes, bytes.len() as u64).ok()?;
+    let frame = &bytes[..header.len()];
+    verifier.verify(header, frame, position).ok()?;
+    let payload = &frame[FRAME_HEADER_LEN..];
+    (header.kind() == Kind::Control)
         .then(|| format::decode_mark(payload, position))
         .flatten()
 }

@@ -1,5 +1,6 @@
 //! Reading frames one after the other, each verified, from whatever holds their bytes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -8,8 +9,12 @@ use crate::error::{Error, Result};
 use crate::format::{self, FRAME_HEADER_LEN, Header, Kind, Word};
 use crate::position::{Boundary, Position};
 
-/// How many bytes a scan reads at a time.
+/// How many bytes a scan reads at a time, of which slices are handed out: as much as one of them may
+/// keep in memory.
 pub(crate) const BLOCK_LEN: usize = 256 << 10;
+
+/// How many bytes a scan reads at a time whose frames are lent.
+const LENT_BLOCK_LEN: usize = 1 << 20;
 
 /// Where the bytes of frames come from.
 pub(crate) trait Source {
@@ -74,6 +79,28 @@ pub(crate) struct Verifier {
     pub(crate) payload_len_max: u32,
 }
 
+/// What stands before a payload, with a length that is allowed and within bounds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameHeader {
+    word: Word,
+    /// The word as it stands there.
+    first: u32,
+    check: u32,
+}
+
+impl FrameHeader {
+    #[inline]
+    pub(crate) fn kind(self) -> Kind {
+        self.word.kind
+    }
+
+    /// How long the frame is.
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        self.word.frame_len()
+    }
+}
+
 /// A frame that matches its checksum.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Verified<'a> {
@@ -116,19 +143,19 @@ impl Verifier {
         }
     }
 
-    /// The length of the frame whose first bytes are `bytes`, checked against the limit and the
-    /// `left` bytes from its position to the end.
+    /// The header of the frame whose first bytes are `bytes`, with its length checked against the limit
+    /// and the `left` bytes from its position to the end.
     #[inline]
-    pub(crate) fn frame_len(&self, bytes: &[u8], left: u64) -> Result<usize, Fault> {
+    pub(crate) fn header(&self, bytes: &[u8], left: u64) -> Result<FrameHeader, Fault> {
         let Some(header) = bytes.first_chunk::<FRAME_HEADER_LEN>() else {
             return Err(Fault::Invalid { word: 0, left });
         };
-        let (first, _) = format::decode_frame_header(*header);
+        let (first, check) = format::decode_frame_header(*header);
         match Word::decode(first) {
             Some(word)
                 if word.len <= self.len_max(word.kind) && word.frame_len() as u64 <= left =>
             {
-                Ok(word.frame_len())
+                Ok(FrameHeader { word, first, check })
             }
             _ => Err(Fault::Invalid { word: first, left }),
         }
@@ -144,16 +171,28 @@ impl Verifier {
         }
     }
 
-    /// Verifies `frame`, which is as long as [`Verifier::frame_len`] told.
-    #[inline]
-    pub(crate) fn verify(&self, frame: &[u8], position: Position) -> Result<Kind, Fault> {
-        let (header, payload) = frame.split_first_chunk().expect("a frame has a header");
-        let (first, got) = format::decode_frame_header(*header);
-        let expected = format::check(self.salt, position, first, format::crc32c(payload));
-        if got != expected {
-            return Err(Fault::Checksum { expected, got });
+    /// Verifies the frame at `position` that has this header: `frame` is all of it.
+    #[expect(
+        clippy::inline_always,
+        reason = "a call costs a twentieth of a scan over small frames"
+    )]
+    #[inline(always)]
+    pub(crate) fn verify(
+        &self,
+        header: FrameHeader,
+        frame: &[u8],
+        position: Position,
+    ) -> Result<(), Fault> {
+        let FrameHeader {
+            first, check: got, ..
+        } = header;
+        let crc = format::crc32c(&frame[FRAME_HEADER_LEN..]);
+        let expected = format::check(self.salt, position, first, crc);
+        if got == expected {
+            Ok(())
+        } else {
+            Err(Fault::Checksum { expected, got })
         }
-        Ok(Word::decode(first).expect("a frame's length was told").kind)
     }
 
     /// Reads the frame at `position`, which is below `end`, with one read of `guess` bytes, and a
@@ -170,7 +209,8 @@ impl Verifier {
             .unwrap_or(usize::MAX)
             .min(guess.max(FRAME_HEADER_LEN));
         let mut block = source.block(position, want)?;
-        let len = self.frame_len(&block, left)?;
+        let header = self.header(&block, left)?;
+        let len = header.len();
         if block.len() < len {
             // Fresh memory is zero without being written to, and what was read is short.
             let (start, mut whole) = (block.len(), vec![0; len]);
@@ -184,11 +224,20 @@ impl Verifier {
             return Err(Fault::Invalid { word: 0, left });
         }
         block.truncate(len);
-        let kind = self.verify(&block, position)?;
+        self.verify(header, &block, position)?;
         let mut payload = Bytes::from(block);
         payload.advance(FRAME_HEADER_LEN);
-        Ok((kind, payload))
+        Ok((header.kind(), payload))
     }
+}
+
+/// What becomes of the frames of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Slices of it are handed out.
+    Kept,
+    /// All are done with when the next block is read.
+    Lent,
 }
 
 /// A walk from frame to frame up to an end.
@@ -198,6 +247,8 @@ pub(crate) struct Scanner {
     /// Memory for what was read ahead, used again for the next block unless a slice of it is still
     /// in use.
     block: Bytes,
+    /// What `block` was read for.
+    block_use: Use,
     /// How many bytes of `block` were read.
     filled: usize,
     /// Where in `block` the next frame is.
@@ -213,6 +264,7 @@ impl Scanner {
         Self {
             verifier,
             block: Bytes::new(),
+            block_use: Use::Kept,
             filled: 0,
             at: 0,
             next: from,
@@ -261,12 +313,23 @@ impl Scanner {
 
     #[inline]
     fn step_kept(&mut self, source: &impl Source) -> Result<(Position, Kind, Bytes), Fault> {
-        let len = self.frame_ahead(source)?;
+        let header = self.frame_ahead(source, Use::Kept)?;
+        let len = header.len();
         let position = self.next;
-        let payload = self.block.slice(self.at + FRAME_HEADER_LEN..self.at + len);
-        let kind = self.verifier.verify(&self.rest()[..len], position)?;
+        let payload = self.at + FRAME_HEADER_LEN..self.at + len;
+        let payload = match self.block_use {
+            Use::Kept => self.block.slice(payload),
+            Use::Lent => self.copied(payload),
+        };
+        self.verifier
+            .verify(header, &self.rest()[..len], position)?;
         self.pass(len);
-        Ok((position, kind, payload))
+        Ok((position, header.kind(), payload))
+    }
+
+    #[cold]
+    fn copied(&self, bytes: Range<usize>) -> Bytes {
+        Bytes::copy_from_slice(&self.block[bytes])
     }
 
     #[inline]
@@ -310,27 +373,36 @@ impl Scanner {
         }
     }
 
+    /// The payload of the frame that was passed last, as long as it is there.
+    #[inline]
+    pub(crate) fn passed(&self) -> Option<&[u8]> {
+        let start = self.at.checked_sub(self.frame_len)?;
+        self.block.get(start + FRAME_HEADER_LEN..self.at)
+    }
+
     /// Verifies the next frame, and stays where it is.
     #[inline]
     fn read(&mut self, source: &impl Source) -> Result<(Kind, usize), Fault> {
-        let len = self.frame_ahead(source)?;
-        let kind = self.verifier.verify(&self.rest()[..len], self.next)?;
-        Ok((kind, len))
+        let header = self.frame_ahead(source, Use::Lent)?;
+        let len = header.len();
+        self.verifier
+            .verify(header, &self.rest()[..len], self.next)?;
+        Ok((header.kind(), len))
     }
 
-    /// Reads the next frame ahead, all of it, and returns how long it is.
+    /// Reads the next frame ahead, all of it, and returns its header.
     #[inline]
-    fn frame_ahead(&mut self, source: &impl Source) -> Result<usize, Fault> {
+    fn frame_ahead(&mut self, source: &impl Source, block_use: Use) -> Result<FrameHeader, Fault> {
         let left = self.end.get() - self.next.get();
-        self.read_ahead(source, FRAME_HEADER_LEN)?;
-        let len = self.verifier.frame_len(self.rest(), left)?;
-        self.read_ahead(source, len)?;
+        self.read_ahead(source, FRAME_HEADER_LEN, block_use)?;
+        let header = self.verifier.header(self.rest(), left)?;
+        self.read_ahead(source, header.len(), block_use)?;
         let left = self.rest().len();
-        if left < len {
+        if left < header.len() {
             let left = left as u64;
             return Err(Fault::Invalid { word: 0, left });
         }
-        Ok(len)
+        Ok(header)
     }
 
     /// What was read ahead, from the next frame on.
@@ -341,23 +413,47 @@ impl Scanner {
 
     /// Makes sure that `need` bytes from the next frame on are read ahead, if there are that many.
     #[inline]
-    fn read_ahead(&mut self, source: &impl Source, need: usize) -> Result<(), Fault> {
+    fn read_ahead(
+        &mut self,
+        source: &impl Source,
+        need: usize,
+        block_use: Use,
+    ) -> Result<(), Fault> {
         if self.filled - self.at >= need {
             return Ok(());
         }
-        self.read_block(source, need)
+        self.read_block(source, need, block_use)
     }
 
     #[cold]
-    fn read_block(&mut self, source: &impl Source, need: usize) -> Result<(), Fault> {
+    fn read_block(
+        &mut self,
+        source: &impl Source,
+        need: usize,
+        block_use: Use,
+    ) -> Result<(), Fault> {
         let left = usize::try_from(self.end.get() - self.next.get()).unwrap_or(usize::MAX);
+        // The first block is small: it may be all that is asked for.
+        let block_use = if self.frame_len == 0 {
+            Use::Kept
+        } else {
+            block_use
+        };
+        let block_len = match block_use {
+            Use::Kept => BLOCK_LEN,
+            Use::Lent => LENT_BLOCK_LEN,
+        };
         // Of large frames the next one is read with the one behind it begun, to know its length.
-        let ahead = BLOCK_LEN.max(self.frame_len + FRAME_HEADER_LEN);
+        let ahead = block_len.max(self.frame_len + FRAME_HEADER_LEN);
         let want = left.min(need.max(ahead));
+        let is_used_again = |block: &BytesMut| match block_use {
+            Use::Lent => block.len() >= want,
+            Use::Kept => (want..=want.max(BLOCK_LEN)).contains(&block.len()),
+        };
         let tail = self.at..self.filled;
         let tail_len = tail.len();
         let mut block = match std::mem::take(&mut self.block).try_into_mut() {
-            Ok(mut block) if block.len() >= want => {
+            Ok(mut block) if is_used_again(&block) => {
                 block.copy_within(tail, 0);
                 block
             }
@@ -372,6 +468,7 @@ impl Scanner {
             _ => Ok(0),
         };
         self.block = block.freeze();
+        self.block_use = block_use;
         self.at = 0;
         self.filled = tail_len + read.as_ref().map_or(0, |read| *read);
         Ok(read.map(drop)?)
@@ -446,7 +543,7 @@ impl Scanner {
 
     /// Reads ahead as much as tells a frame's length.
     fn peek(&mut self, source: &impl Source) -> Result<()> {
-        match self.read_ahead(source, FRAME_HEADER_LEN) {
+        match self.read_ahead(source, FRAME_HEADER_LEN, Use::Kept) {
             Err(Fault::Read(error)) => Err(*error),
             _ => Ok(()),
         }
@@ -456,7 +553,11 @@ impl Scanner {
     fn candidate_len(&mut self, source: &impl Source) -> Result<Option<usize>> {
         self.peek(source)?;
         let left = self.end.get() - self.next.get();
-        Ok(self.verifier.frame_len(self.rest(), left).ok())
+        Ok(self
+            .verifier
+            .header(self.rest(), left)
+            .ok()
+            .map(FrameHeader::len))
     }
 
     /// Whether what lies `len` bytes further on looks like some frames in a row too, or is the end.
@@ -485,9 +586,17 @@ impl Scanner {
         let skip = usize::try_from(position.get() - self.next.get()).unwrap_or(usize::MAX);
         let header = skip..skip.saturating_add(FRAME_HEADER_LEN);
         if let Some(header) = self.rest().get(header) {
-            return Ok(self.verifier.frame_len(header, left).ok());
+            return Ok(self
+                .verifier
+                .header(header, left)
+                .ok()
+                .map(FrameHeader::len));
         }
         let header = source.block(position, FRAME_HEADER_LEN)?;
-        Ok(self.verifier.frame_len(&header, left).ok())
+        Ok(self
+            .verifier
+            .header(&header, left)
+            .ok()
+            .map(FrameHeader::len))
     }
 }

@@ -3,6 +3,7 @@
 use proglog_log::{ErrorKind, Log, Options};
 use proglog_store::testing::{SimDisk, Survivors};
 
+use super::background;
 use super::history::{Checked, Violation};
 
 const RECORDS: u64 = 9;
@@ -12,6 +13,7 @@ const HEADER_LEN: u64 = 2 * 4096;
 
 /// A log of which each record was synced alone, as its killed process left it.
 pub(crate) fn killed_log() -> Checked<SimDisk> {
+    background::stop();
     let disk = SimDisk::new();
     let log = open(&disk)?;
     for number in 0..RECORDS {

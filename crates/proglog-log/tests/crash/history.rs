@@ -240,9 +240,14 @@ impl History {
         self.starts.push(start);
     }
 
+    /// Whether the log was asked to start at `start`.
+    pub(crate) fn may_start(&self, start: u64) -> bool {
+        start == self.start || self.starts.contains(&start)
+    }
+
     /// The log starts at `start`, and says that this is durable.
     pub(crate) fn started(&mut self, start: u64) -> Checked {
-        if start != self.start && !self.starts.contains(&start) {
+        if !self.may_start(start) {
             let Self {
                 start: known,
                 starts,

@@ -5,7 +5,9 @@ use std::ops::Range;
 use proglog_log::{Durability, Error, ErrorKind, Log, Options, Ticket};
 use proglog_store::testing::SimDisk;
 
+use super::background;
 use super::history::{Checked, Cut, End, History, Shape};
+use super::keeping::Keeps;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
@@ -24,17 +26,21 @@ pub(crate) enum Step {
     Truncate(u64),
     /// Drop all records and leave out so many offsets.
     Reset(u64),
+    /// Put all on the device, and drop what the policy of retention lets go.
+    Retain,
     /// Close the log and open it again.
     Reopen,
 }
 
-use Step::{Append, Reopen, Reset, Submit, Sync, Trim, TrimAll, Truncate, Wait};
+use Step::{Append, Reopen, Reset, Retain, Submit, Sync, Trim, TrimAll, Truncate, Wait};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
     pub(crate) durability: Durability,
     pub(crate) segment_bytes_max: u64,
+    /// What the log is to keep when it drops records by itself.
+    pub(crate) keeps: Keeps,
     pub(crate) steps: &'static [Step],
     /// What is done once the log was opened again after a crash.
     pub(crate) afterwards: &'static [Step],
@@ -63,6 +69,7 @@ pub(crate) struct Run {
     pub(crate) disk: SimDisk,
     pub(crate) history: History,
     options: Options,
+    keeps: Keeps,
     log: Option<Log>,
     tickets: Vec<(usize, Ticket)>,
     /// How many operations failed.
@@ -74,14 +81,17 @@ pub(crate) struct Run {
 impl Run {
     /// A run on a disk whose log is not open, with what is known of it.
     pub(crate) fn new(workload: &Workload, disk: SimDisk, history: History) -> Self {
+        background::stop();
         let options = Options::new()
             .idle_after(std::time::Duration::MAX)
             .segment_bytes_max(workload.segment_bytes_max)
-            .durability(workload.durability);
+            .durability(workload.durability)
+            .retention(workload.keeps.policy());
         Self {
             disk,
             history,
             options,
+            keeps: workload.keeps,
             log: None,
             tickets: Vec::new(),
             failures: 0,
@@ -106,6 +116,7 @@ impl Run {
         match Log::open_in(self.disk.directory(), &self.options) {
             _ if self.disk.has_crashed() => {}
             Ok(log) => {
+                self.note_retained(&log)?;
                 self.history.reopened(&log, end)?;
                 self.check_files(&log)?;
                 self.log = Some(log);
@@ -113,6 +124,18 @@ impl Run {
             Err(error) => return Ok(Err(error)),
         }
         Ok(Ok(()))
+    }
+
+    /// Where the log starts later than it was told to, its policy must allow that.
+    fn note_retained(&mut self, log: &Log) -> Checked {
+        let (start, end) = (log.start_offset().get(), log.end_offset().get());
+        if self.keeps.is_all() || self.history.may_start(start) {
+            return Ok(());
+        }
+        let bases = self.bases();
+        self.keeps.check_start(&self.disk, &bases, (start, end))?;
+        self.history.trimming(start);
+        Ok(())
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -134,6 +157,9 @@ impl Run {
             if self.log.is_some() {
                 self.step(*step)?;
             }
+            if !self.disk.has_crashed() {
+                background::run();
+            }
             if self.disk.has_crashed() {
                 return Ok(());
             }
@@ -153,8 +179,9 @@ impl Run {
     }
 
     fn observe(&mut self) -> Checked {
-        if let Some(log) = &self.log {
-            self.history.observe(log)?;
+        if let Some(log) = self.log.clone() {
+            self.note_retained(&log)?;
+            self.history.observe(&log)?;
         }
         // A segment is made once all before it is on the device, or is dropped.
         if !self.history.is_being_cut() {
@@ -204,15 +231,7 @@ impl Run {
             }
             Submit(records, len) => self.submit(Shape { records, len }),
             Wait => self.wait(),
-            Sync => {
-                let synced = self.log.as_ref().map(Log::sync);
-                match synced {
-                    Some(Ok(())) => self.history.synced()?,
-                    Some(Err(error)) => self.fail(&error),
-                    None => {}
-                }
-                Ok(())
-            }
+            Sync => self.sync().map(drop),
             Trim(records) => self.trim(|log| log.start_offset().get() + records),
             TrimAll => self.trim(|log| log.end_offset().get()),
             Truncate(records) => {
@@ -238,8 +257,48 @@ impl Run {
                 );
                 Ok(())
             }
+            Retain => {
+                let synced = self.sync()?;
+                self.retain(synced)
+            }
             Reopen => self.reopen(),
         }
+    }
+
+    /// Returns whether all is on the device.
+    fn sync(&mut self) -> Checked<bool> {
+        let synced = self.log.as_ref().map(Log::sync);
+        match synced {
+            _ if self.disk.has_crashed() => {}
+            Some(Ok(())) => {
+                self.history.synced()?;
+                return Ok(true);
+            }
+            Some(Err(error)) => self.fail(&error),
+            None => {}
+        }
+        Ok(false)
+    }
+
+    fn retain(&mut self, synced: bool) -> Checked {
+        let Some(log) = self.log.clone() else {
+            return Ok(());
+        };
+        match log.retain() {
+            _ if self.disk.has_crashed() => {}
+            Ok(start) => {
+                self.note_retained(&log)?;
+                if start != log.start_offset() {
+                    return Err(format!("retention tells of a start at {start}"));
+                }
+                if synced {
+                    let (bases, shown) = (self.bases(), (start.get(), log.end_offset().get()));
+                    self.keeps.check_dropped(&self.disk, &bases, shown)?;
+                }
+            }
+            Err(error) => self.fail(&error),
+        }
+        Ok(())
     }
 
     fn trim(&mut self, start: impl Fn(&Log) -> u64) -> Checked {
@@ -316,8 +375,9 @@ impl Run {
     }
 
     fn open_poisoned(&mut self) -> Checked {
-        if let Some(log) = &self.log {
-            self.history.observe(log)?;
+        if let Some(log) = self.log.clone() {
+            self.note_retained(&log)?;
+            self.history.observe(&log)?;
         }
         self.wait()?;
         self.log = None;

@@ -2,8 +2,9 @@
 
 use proglog_log::Durability;
 
+use super::keeping::Keeps;
 use super::workload::Step::{
-    self, Append, Reopen, Reset, Submit, Sync, Trim, TrimAll, Truncate, Wait,
+    self, Append, Reopen, Reset, Retain, Submit, Sync, Trim, TrimAll, Truncate, Wait,
 };
 use super::workload::Workload;
 
@@ -16,6 +17,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "singles",
         durability: Durability::Synced,
         segment_bytes_max: 1 << 10,
+        keeps: Keeps::ALL,
         steps: SINGLES,
         afterwards: AFTERWARDS,
         seed: 0,
@@ -26,6 +28,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "batches",
         durability: Durability::Synced,
         segment_bytes_max: 2 << 10,
+        keeps: Keeps::ALL,
         steps: BATCHES,
         afterwards: AFTERWARDS,
         seed: 0,
@@ -36,6 +39,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "tickets",
         durability: Durability::Synced,
         segment_bytes_max: 1 << 10,
+        keeps: Keeps::ALL,
         steps: TICKETS,
         afterwards: AFTERWARDS,
         seed: 0,
@@ -46,6 +50,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "larger than the buffer",
         durability: Durability::Synced,
         segment_bytes_max: 400 << 10,
+        keeps: Keeps::ALL,
         steps: LARGE,
         afterwards: AFTERWARDS,
         seed: 0,
@@ -56,6 +61,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "interval",
         durability: INTERVAL,
         segment_bytes_max: 1 << 10,
+        keeps: Keeps::ALL,
         steps: WEAK,
         afterwards: AFTERWARDS,
         seed: 0,
@@ -66,6 +72,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "buffered",
         durability: Durability::Buffered,
         segment_bytes_max: 1 << 10,
+        keeps: Keeps::ALL,
         steps: WEAK,
         afterwards: AFTERWARDS,
         seed: 0,
@@ -76,6 +83,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "buffered, larger than the buffer",
         durability: Durability::Buffered,
         segment_bytes_max: 400 << 10,
+        keeps: Keeps::ALL,
         steps: WEAK_LARGE,
         afterwards: AFTERWARDS,
         seed: 0,
@@ -86,6 +94,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "trims",
         durability: Durability::Synced,
         segment_bytes_max: 1 << 10,
+        keeps: Keeps::ALL,
         steps: TRIMS,
         afterwards: AFTERWARDS_CUT,
         seed: 0,
@@ -96,6 +105,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "cuts",
         durability: Durability::Synced,
         segment_bytes_max: 1 << 10,
+        keeps: Keeps::ALL,
         steps: CUTS,
         afterwards: AFTERWARDS_CUT,
         seed: 0,
@@ -106,6 +116,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "interval, trimmed and cut",
         durability: INTERVAL,
         segment_bytes_max: 1 << 10,
+        keeps: Keeps::ALL,
         steps: WEAK_CUTS,
         afterwards: AFTERWARDS_CUT,
         seed: 0,
@@ -116,11 +127,68 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "buffered, trimmed and cut",
         durability: Durability::Buffered,
         segment_bytes_max: 1 << 10,
+        keeps: Keeps::ALL,
         steps: WEAK_CUTS,
         afterwards: AFTERWARDS_CUT,
         seed: 0,
         seeds: 200,
         recoveries: 5,
+    },
+    Workload {
+        name: "retention by records",
+        durability: Durability::Synced,
+        segment_bytes_max: 1 << 10,
+        keeps: Keeps {
+            records: Some(6),
+            ..Keeps::ALL
+        },
+        steps: RETAINED,
+        afterwards: AFTERWARDS_RETAINED,
+        seed: 0,
+        seeds: 120,
+        recoveries: 20,
+    },
+    Workload {
+        name: "retention by bytes",
+        durability: Durability::Synced,
+        segment_bytes_max: 1 << 10,
+        keeps: Keeps {
+            bytes: Some(1500),
+            ..Keeps::ALL
+        },
+        steps: RETAINED,
+        afterwards: AFTERWARDS_RETAINED,
+        seed: 0,
+        seeds: 120,
+        recoveries: 20,
+    },
+    Workload {
+        name: "interval, retention by records",
+        durability: INTERVAL,
+        segment_bytes_max: 1 << 10,
+        keeps: Keeps {
+            records: Some(5),
+            ..Keeps::ALL
+        },
+        steps: RETAINED,
+        afterwards: AFTERWARDS_RETAINED,
+        seed: 0,
+        seeds: 120,
+        recoveries: 20,
+    },
+    Workload {
+        name: "buffered, retention by records or bytes",
+        durability: Durability::Buffered,
+        segment_bytes_max: 1 << 10,
+        keeps: Keeps {
+            records: Some(9),
+            bytes: Some(1300),
+        },
+        steps: RETAINED,
+        afterwards: AFTERWARDS_RETAINED,
+        seed: 0,
+        seeds: 120,
+        recoveries: 20,
     },
 ];
 
@@ -139,6 +207,15 @@ const AFTERWARDS_CUT: &[Step] = &[
     Truncate(1),
     Append(1, 300),
     Reset(1),
+    Append(1, 30),
+];
+
+const AFTERWARDS_RETAINED: &[Step] = &[
+    Retain,
+    Append(1, 400),
+    Submit(1, 400),
+    Append(2, 300),
+    Append(1, 500),
     Append(1, 30),
 ];
 
@@ -315,5 +392,32 @@ const WEAK_CUTS: &[Step] = &[
     Append(3, 30),
     Reset(2),
     Append(2, 100),
+    Append(1, 20),
+];
+
+/// Many rolls, some with nothing on the device of what comes behind.
+const RETAINED: &[Step] = &[
+    Append(2, 300),
+    Append(1, 250),
+    Append(3, 100),
+    Submit(2, 200),
+    Submit(1, 400),
+    Submit(4, 100),
+    Wait,
+    Append(5, 180),
+    Retain,
+    Submit(1, 30),
+    Submit(6, 150),
+    Sync,
+    Append(1, 300),
+    Trim(1),
+    Append(2, 350),
+    Reopen,
+    Append(1, 600),
+    Submit(2, 300),
+    Append(9, 20),
+    Append(3, 200),
+    Append(1, 800),
+    Retain,
     Append(1, 20),
 ];

@@ -110,9 +110,11 @@ pub(crate) fn killed_and_closed(
     log.close().unwrap();
     let closed = disk.crash(Survivors::KeepAll);
     let all = values.len() as u64;
+    // Nothing of what the closed one says is elsewhere in the killed one.
+    let (places, bases) = (places(&closed, values), bases(&closed));
     [(closed, true, all), (killed, false, last_group)].map(|(disk, closed, sure)| Fixture {
-        places: places(&disk, values),
-        bases: bases(&disk),
+        places: places.clone(),
+        bases: bases.clone(),
         history: history.to_vec(),
         disk,
         closed,
@@ -368,8 +370,11 @@ pub(crate) fn named_file(error: &Error) -> Option<String> {
             | Store::Truncated { file, .. },
         ) => Some(file.to_string()),
         Error::MissingSegment { base_offset } => Some(store(base_offset.get())),
-        Error::CheckpointLost { .. } | Error::UnsupportedCheckpoint { .. } => {
-            Some(CHECKPOINT.to_owned())
+        Error::CheckpointLost { .. }
+        | Error::UnsupportedCheckpoint { .. }
+        | Error::StartPastEnd { .. } => Some(CHECKPOINT.to_owned()),
+        Error::RecoveryPointPastEnd { segment, .. } | Error::RecoveryPointMoved { segment, .. } => {
+            Some(segment.to_string())
         }
         _ => None,
     }

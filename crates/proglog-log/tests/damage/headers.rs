@@ -18,7 +18,7 @@ fn crc_at(file: &str) -> usize {
 }
 
 /// Changes bytes of these copies of a header or a checkpoint, and makes their checksums right.
-fn forge(disk: &SimDisk, file: &str, copies: &[usize], at: usize, value: &[u8]) {
+pub(crate) fn forge(disk: &SimDisk, file: &str, copies: &[usize], at: usize, value: &[u8]) {
     let mut bytes = disk.read_file(file);
     for number in copies {
         let copy = &mut bytes[number * COPY_LEN..];

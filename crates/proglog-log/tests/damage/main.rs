@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod checkpoints;
 mod cuts;
 mod files;
 mod fixture;
@@ -14,3 +15,4 @@ mod headers;
 mod openings;
 mod pages;
 mod tails;
+mod zeros;

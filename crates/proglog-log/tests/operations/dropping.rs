@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Durability, Error, ErrorKind, Offset, Outcome, Retention};
+use proglog_log::{Durability, Error, ErrorKind, NextTimeoutError, Offset, Outcome, Retention};
 use proglog_store::testing::SimDisk;
 
 use crate::support::{
@@ -292,8 +292,8 @@ fn rolling_carries_out_retention_in_the_background() {
     // It is woken when records are dropped.
     loop {
         match follower.next_timeout(Duration::from_mins(1)) {
-            Err(Error::Trimmed { .. }) => break,
-            record => _ = record.unwrap().expect("it is trimmed at some time"),
+            Err(NextTimeoutError::Failed(Error::Trimmed { .. })) => break,
+            record => _ = record.expect("it is trimmed at some time"),
         }
         if log.start_offset() > Offset::ZERO {
             break;

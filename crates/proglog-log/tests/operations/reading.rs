@@ -10,7 +10,9 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use futures::StreamExt;
-use proglog_log::{CommitLog, Error, ErrorKind, MemoryLog, Offset, Outcome, Visibility};
+use proglog_log::{
+    CommitLog, Error, ErrorKind, MemoryLog, Offset, Outcome, Record, RecordRef, Records, Visibility,
+};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use crate::support::{append, holds, open, open_with, options, value};
@@ -277,6 +279,21 @@ fn a_batch_read_returns_what_fits_and_at_least_one() {
     );
 }
 
+/// Flips a bit of the value that tells this offset.
+fn damage(disk: &SimDisk, offset: u64) {
+    let names = disk.file_names();
+    let damaged = names.iter().any(|name| {
+        let bytes = disk.read_file(name);
+        let value = value(offset).into_bytes();
+        let place = bytes.windows(100).position(|window| window == value);
+        if let Some(place) = place {
+            disk.flip(name, place as u64, 0);
+        }
+        place.is_some()
+    });
+    assert!(damaged);
+}
+
 #[test]
 fn verifying_tells_which_records_are_damaged() {
     let disk = SimDisk::new();
@@ -285,17 +302,7 @@ fn verifying_tells_which_records_are_damaged() {
     assert_eq!(log.verify().unwrap().bytes, 5000);
     log.close().unwrap();
     for offset in [0, 1, 2, 31] {
-        let names = disk.file_names();
-        let damaged = names.iter().any(|name| {
-            let bytes = disk.read_file(name);
-            let value = value(offset).into_bytes();
-            let place = bytes.windows(100).position(|window| window == value);
-            if let Some(place) = place {
-                disk.flip(name, place as u64, 0);
-            }
-            place.is_some()
-        });
-        assert!(damaged);
+        damage(&disk, offset);
     }
     let log = open(&disk);
     let found = log.verify().unwrap();
@@ -303,4 +310,59 @@ fn verifying_tells_which_records_are_damaged() {
     assert_eq!(found.records, range(0, 50));
     assert_eq!(found.damaged, [range(0, 3), range(31, 32)]);
     assert_eq!(found.bytes, 4600);
+}
+
+/// What `records` yields and what `lent` lends is the same, up to the end, or the first error.
+fn assert_lent(records: Records, mut lent: Records) -> usize {
+    let mut count = 0;
+    for record in records {
+        let other = lent.next_ref().unwrap();
+        match record {
+            Ok(record) => {
+                assert_eq!(other.as_ref().unwrap(), &RecordRef::from(&record));
+                assert_eq!(other.unwrap().to_owned(), record);
+                count += 1;
+            }
+            Err(error) => assert_eq!(other.unwrap_err().kind(), error.kind()),
+        }
+    }
+    assert!(lent.next_ref().is_none());
+    count
+}
+
+#[test]
+fn a_record_is_lent_as_it_is_yielded() {
+    let disk = SimDisk::new();
+    let (log, in_memory) = (open(&disk), MemoryLog::new());
+    for number in 0..200_u64 {
+        let mut record = Record::new("v".repeat(usize::try_from(number % 50).unwrap()));
+        if number % 3 == 0 {
+            record = record.with_key("k".repeat(usize::try_from(number % 7).unwrap()));
+        }
+        if number % 5 == 0 {
+            record = record.with_timestamp(i64::try_from(number).unwrap() - 100);
+        }
+        for header in 0..number % 11 / 9 {
+            record = record.with_header(format!("name {header}"), value(number));
+        }
+        log.append(record.clone()).unwrap();
+        in_memory.append(record).unwrap();
+    }
+    for from in [0, 1, 77, 199, 200] {
+        let count = assert_lent(log.records(from), log.records(from));
+        assert_eq!(count as u64, 200 - from);
+        let from = Offset::new(from);
+        assert_lent(in_memory.records(from), in_memory.records(from));
+    }
+    let mut mixed = log.records(0);
+    for number in (0..200).step_by(2) {
+        assert_eq!(mixed.next().unwrap().unwrap().offset, number);
+        assert_eq!(mixed.next_ref().unwrap().unwrap().offset, number + 1);
+    }
+    log.close().unwrap();
+    assert_lent(log.records(0), log.records(0));
+
+    damage(&disk, 20);
+    let log = open(&disk);
+    assert_eq!(assert_lent(log.records(0), log.records(0)), 20);
 }

@@ -15,6 +15,7 @@ use anyhow::anyhow;
 use fastrand::Rng;
 use proglog_log::Durability;
 
+use self::crash::keeping::Keeps;
 use self::crash::explore::{Tried, calls_of, stop_at};
 use self::crash::workload::{Step, Workload};
 use self::crash::workloads::WORKLOADS;
@@ -54,6 +55,7 @@ pub(crate) fn random_workload(seed: u64) -> Workload {
         name: format!("random {seed}").leak(),
         durability,
         segment_bytes_max: 1 << 10,
+        keeps: Keeps::ALL,
         steps: steps.leak(),
         afterwards,
         seed: 0,

@@ -1,0 +1,129 @@
+//! Making a checkpoint anew where it is lost, or does not fit the segments: asked for, never done by itself.
+//!
+//! The segments tell which log they are of and in which order they come. What a checkpoint that can be read
+//! says is kept as far as it fits them. No segment is touched.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proglog_store::{Boundary, Directory, Store};
+
+use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::cut;
+use crate::decode;
+use crate::error::{Error, Result};
+use crate::label::Label;
+use crate::names::{self, CHECKPOINT};
+use crate::offset::Offset;
+use crate::open;
+
+/// Makes the checkpoint of the log in `directory` anew, if it is lost or does not fit.
+pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
+    open::check_is_log(&open::list(&*directory)?)?;
+    let _lock = open::lock(&*directory)?;
+    let names = open::list(&*directory)?;
+    let old = old_checkpoint(&directory, &names)?;
+    let bases = open::segment_bases(&names);
+    let Some(first) = bases.iter().min() else {
+        return match old {
+            Some(old) if !old.segment_exists => Ok(()),
+            Some(old) => Err(Error::MissingSegment {
+                base_offset: old.segment_base,
+            }),
+            None => Err(Error::CheckpointLost {
+                problem: "there is no segment to make it from",
+            }),
+        };
+    };
+    let log_id = open::read_label(&*directory, *first)?.identity.log_id;
+    let labels = open::read_labels(&*directory, bases, log_id)?;
+    let old = old.filter(|old| old.log_id == log_id);
+    if let Some(old) = &old
+        && check(&*directory, &labels, old).is_ok()
+    {
+        return Ok(());
+    }
+    let next = fitting(&*directory, &labels, log_id, old)?;
+    open::check_chain(&labels, &next)?;
+    CheckpointFile::create(directory, next)?;
+    Ok(())
+}
+
+/// What the checkpoint says, if it can be read.
+fn old_checkpoint(directory: &Arc<dyn Directory>, names: &[String]) -> Result<Option<Checkpoint>> {
+    if !names.iter().any(|name| name == CHECKPOINT) {
+        return Ok(None);
+    }
+    match CheckpointFile::open(Arc::clone(directory)) {
+        Err(Error::CheckpointLost { .. }) => Ok(None),
+        file => Ok(Some(file?.current().clone())),
+    }
+}
+
+/// Whether a log opens with this checkpoint and these segments.
+fn check(
+    directory: &dyn Directory,
+    labels: &BTreeMap<Offset, Label>,
+    checkpoint: &Checkpoint,
+) -> Result<()> {
+    if checkpoint.cut {
+        // Opening it finishes the cut.
+        let bases = labels.keys().copied().collect::<Vec<_>>();
+        return cut::check_possible(directory, checkpoint, &bases);
+    }
+    open::check_start(checkpoint, end_of(directory, labels)?)?;
+    open::check_chain(labels, checkpoint)?;
+    open::check_recovery_point(directory, labels, checkpoint)
+}
+
+/// The checkpoint that fits the segments, with what `old` says that does.
+fn fitting(
+    directory: &dyn Directory,
+    labels: &BTreeMap<Offset, Label>,
+    log_id: u128,
+    old: Option<Checkpoint>,
+) -> Result<Checkpoint> {
+    let first = *labels.keys().next().expect("there is a segment");
+    let newest = *labels.keys().next_back().expect("there is a segment");
+    let end = end_of(directory, labels)?;
+    let old = old.filter(|old| !old.cut);
+    let start = old.as_ref().map(|old| old.start);
+    let recovery_point = old
+        .as_ref()
+        .filter(|old| open::check_recovery_point(directory, labels, old).is_ok())
+        .filter(|old| old.segment_base == newest)
+        .map_or(Boundary::START, |old| old.recovery_point);
+    Ok(Checkpoint {
+        log_id,
+        start: start
+            .filter(|start| (first..=end).contains(start))
+            .unwrap_or(first),
+        segment_exists: true,
+        cut: false,
+        segment_base: newest,
+        recovery_point,
+        data: old.map(|old| old.data).unwrap_or_default(),
+    })
+}
+
+/// Where the newest segment ends: behind its newest record that can be read, and behind what it says itself
+/// to have on the device.
+fn end_of(directory: &dyn Directory, labels: &BTreeMap<Offset, Label>) -> Result<Offset> {
+    let newest = *labels.keys().next_back().expect("there is a segment");
+    let name = names::store(newest);
+    let marked = Store::open_following_in(directory, &name, Boundary::START)?.refresh()?;
+    let mut end = newest.plus(marked.frames);
+    let mut frames = Store::open_sealed_in(directory, &name)?.frames(..);
+    loop {
+        match frames.next() {
+            Some(Ok(frame)) => {
+                if let Ok((offset, _)) = decode::offset_and_size(&frame.payload) {
+                    end = end.max(Offset::new(offset.saturating_add(1)));
+                }
+            }
+            Some(Err(error @ proglog_store::Error::Io { .. })) => return Err(error.into()),
+            Some(Err(_)) if frames.resume()?.is_some() => {}
+            _ => return Ok(end),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! A checkpoint is whole and does not fit the segments: opening tells, and repair mends it and drops nothing.
+
+use proglog_log::{Error, Log};
+use proglog_store::testing::SimDisk;
+
+use crate::fixture::{CHECKPOINT, Depth, Fixture, HEADER_LEN, both, index, options, store};
+use crate::headers::forge;
+
+/// Where these numbers stand in a slot.
+const FLAGS_AT: usize = 12;
+const LOG_ID_AT: usize = 24;
+const START_AT: usize = 40;
+const BASE_AT: usize = 48;
+const POSITION_AT: usize = 56;
+const FRAMES_AT: usize = 64;
+
+fn forge_number(disk: &SimDisk, at: usize, number: u64) {
+    forge(disk, CHECKPOINT, &[0, 1], at, &number.to_be_bytes());
+}
+
+/// Opening fails with an error like `expected`, and goes on to after a repair. Then all records are there.
+fn mended(
+    fixture: &Fixture,
+    what: &str,
+    change: impl Fn(&SimDisk),
+    expected: impl Fn(&Error) -> bool,
+) {
+    let segments = |disk: &SimDisk| {
+        fixture
+            .bases
+            .iter()
+            .map(|base| disk.read_file(&store(*base)))
+            .collect::<Vec<_>>()
+    };
+    let disk = fixture.disk.deep_clone();
+    change(&disk);
+    let before = segments(&disk);
+    for _ in 0..2 {
+        let error = Log::open_in(disk.directory(), &options()).unwrap_err();
+        assert!(expected(&error), "{what}: {error:?}");
+    }
+    Log::repair_in(disk.directory()).unwrap();
+    // Recovery may have closed the newest one with a mark.
+    let kept = segments(&disk);
+    let mut both = before.iter().zip(&kept);
+    assert!(
+        both.all(|(before, kept)| kept.starts_with(before)),
+        "{what}"
+    );
+    fixture.assert_whole(&disk, what);
+}
+
+#[test]
+fn a_start_behind_the_end_is_told_and_mended() {
+    for fixture in both("writer") {
+        let end = fixture.end();
+        for claim in [end + 1, end + 1000, u64::MAX] {
+            let change = |disk: &SimDisk| forge_number(disk, START_AT, claim);
+            mended(&fixture, &format!("a start at {claim}"), change, |error| {
+                let facts = match error {
+                    Error::StartPastEnd { file, start, end } => (&**file, start.get(), end.get()),
+                    _ => return false,
+                };
+                facts == (CHECKPOINT, claim, end)
+            });
+        }
+    }
+}
+
+#[test]
+fn a_recovery_point_behind_the_end_of_its_segment_is_told_and_mended() {
+    for fixture in both("writer") {
+        let active = fixture.active();
+        let len = fixture.disk.read_file(&store(active)).len() as u64 - HEADER_LEN;
+        for claim in [len + 1, len + 4096, u64::MAX] {
+            let change = |disk: &SimDisk| {
+                forge_number(disk, BASE_AT, active);
+                forge_number(disk, POSITION_AT, claim);
+            };
+            mended(
+                &fixture,
+                &format!("durable up to {claim}"),
+                change,
+                |error| {
+                    let Error::RecoveryPointPastEnd {
+                        file,
+                        segment,
+                        recovery_point,
+                        end,
+                    } = error
+                    else {
+                        return false;
+                    };
+                    (&**file, &**segment) == (CHECKPOINT, &*store(active))
+                        && (recovery_point.get(), end.get()) == (claim, len)
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn a_recovery_point_with_a_wrong_count_is_told_and_mended() {
+    for fixture in both("writer") {
+        let active = fixture.active();
+        // Before the second record of the newest segment.
+        let at = usize::try_from(active + 1).unwrap();
+        let position = fixture.places[at].bytes.start - HEADER_LEN;
+        for frames in [0, 2, 3] {
+            let change = |disk: &SimDisk| {
+                forge_number(disk, BASE_AT, active);
+                forge_number(disk, POSITION_AT, position);
+                forge_number(disk, FRAMES_AT, frames);
+            };
+            mended(&fixture, &format!("{frames} frames"), change, |error| {
+                let Error::RecoveryPointMoved { expected, got, .. } = error else {
+                    return false;
+                };
+                (expected.get(), got.get()) == (active + frames, active + 1)
+            });
+        }
+    }
+}
+
+#[test]
+fn a_newest_segment_that_is_not_there_is_told_and_mended() {
+    for fixture in both("writer") {
+        for base in [1, fixture.active() + 1, u64::MAX] {
+            let change = |disk: &SimDisk| forge_number(disk, BASE_AT, base);
+            mended(
+                &fixture,
+                &format!("the newest is {base}"),
+                change,
+                |error| matches!(error, Error::MissingSegment { base_offset } if base_offset.get() == base),
+            );
+            // It would be cut before the others go.
+            let change = |disk: &SimDisk| {
+                forge_number(disk, BASE_AT, base);
+                forge_number(disk, POSITION_AT, 100);
+                forge(disk, CHECKPOINT, &[0, 1], FLAGS_AT, &3_u32.to_be_bytes());
+            };
+            mended(
+                &fixture,
+                &format!("cut in {base}"),
+                change,
+                |error| matches!(error, Error::MissingSegment { base_offset } if base_offset.get() == base),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_cut_behind_the_end_of_its_segment_is_told_and_mended() {
+    for fixture in both("writer") {
+        let base = fixture.bases[1];
+        let change = |disk: &SimDisk| {
+            forge_number(disk, BASE_AT, base);
+            forge_number(disk, POSITION_AT, 1 << 20);
+            forge(disk, CHECKPOINT, &[0, 1], FLAGS_AT, &3_u32.to_be_bytes());
+        };
+        mended(
+            &fixture,
+            "a cut",
+            change,
+            |error| matches!(error, Error::RecoveryPointPastEnd { segment, .. } if **segment == *store(base)),
+        );
+    }
+}
+
+#[test]
+fn the_checkpoint_of_another_log_is_told_and_mended() {
+    for fixture in both("writer") {
+        let change = |disk: &SimDisk| forge_number(disk, LOG_ID_AT, 7);
+        mended(&fixture, "another log's", change, |error| {
+            matches!(error, Error::WrongSegment { .. })
+        });
+    }
+}
+
+#[test]
+fn repair_keeps_what_fits_of_a_checkpoint_that_does_not() {
+    let disk = SimDisk::new();
+    let log = Log::open_in(disk.directory(), &options()).unwrap();
+    for number in 0..20 {
+        log.append(format!("{number:90}")).unwrap();
+    }
+    log.trim(12).unwrap();
+    log.set_application_data(b"own").unwrap();
+    log.close().unwrap();
+    let fits = disk.read_file(CHECKPOINT);
+    Log::repair_in(disk.directory()).unwrap();
+    assert_eq!(disk.read_file(CHECKPOINT), fits, "it was left as it is");
+    forge_number(&disk, POSITION_AT, 1 << 30);
+    let error = Log::open_in(disk.directory(), &options()).unwrap_err();
+    assert!(
+        matches!(error, Error::RecoveryPointPastEnd { .. }),
+        "{error:?}"
+    );
+    Log::repair_in(disk.directory()).unwrap();
+    let log = Log::open_in(disk.directory(), &options()).unwrap();
+    assert_eq!(log.start_offset().get(), 12);
+    assert_eq!(log.records(12).count(), 8);
+    assert_eq!(log.application_data(), b"own");
+}
+
+#[test]
+fn a_log_whose_oldest_or_newest_segment_is_gone_is_one_of_the_others_after_a_repair() {
+    for fixture in both("writer") {
+        let [first, second, newest] = fixture.bases[..] else {
+            panic!("there are three segments");
+        };
+        for (gone, start, end) in [(first, second, fixture.end()), (newest, first, newest)] {
+            let disk = fixture.disk.deep_clone();
+            disk.remove_file(&store(gone));
+            if disk.file_names().contains(&index(gone)) {
+                disk.remove_file(&index(gone));
+            }
+            // What was killed may know the newest segment from nothing but its file.
+            if let Err(error) = Log::open_in(disk.directory(), &options()) {
+                assert!(matches!(error, Error::MissingSegment { .. }), "{error:?}");
+            }
+            Log::repair_in(disk.directory()).unwrap();
+            let log = Log::open_in(disk.directory(), &options()).unwrap();
+            assert_eq!(
+                (log.start_offset().get(), log.end_offset().get()),
+                (start, end)
+            );
+            let values = log.records(start).map(|record| record.unwrap().value);
+            let places = &fixture.places[usize::try_from(start).unwrap()..];
+            assert!(
+                values
+                    .zip(places)
+                    .all(|(value, place)| value == place.value)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_closed_log_whose_newest_segment_was_cut_is_mended_to_what_is_left() {
+    let [closed, _] = both("writer");
+    let name = store(closed.active());
+    let places = closed.places.iter().filter(|place| place.file == name);
+    for place in places {
+        let disk = closed.disk.deep_clone();
+        disk.truncate_file(&name, place.bytes.start + 5);
+        let error = closed.open(&disk, Depth::Read, "cut").unwrap_err();
+        assert!(
+            matches!(error, Error::RecoveryPointPastEnd { .. }),
+            "{error:?}"
+        );
+        Log::repair_in(disk.directory()).unwrap();
+        let seen = closed.opened(&disk, Depth::Append, "cut and mended");
+        assert_eq!(seen.unreadable, [0; 0]);
+        let whole = closed
+            .places
+            .iter()
+            .filter(|other| other.file != name || other.bytes.end <= place.bytes.start);
+        // Of a batch nothing is left.
+        let whole = whole.count() as u64;
+        assert!(
+            seen.end == whole || !closed.places[usize::try_from(whole).unwrap() - 1].ends_batch
+        );
+    }
+}

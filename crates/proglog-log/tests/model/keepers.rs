@@ -1,0 +1,64 @@
+//! Where the records of a log are kept.
+
+use proglog_log::{CommitLog, Log, MemoryLog, Options};
+use proglog_store::testing::{SimDisk, Survivors};
+use tempfile::TempDir;
+
+/// What keeps a log while nobody has it open.
+pub(crate) trait Keeper {
+    fn open(&self, options: &Options) -> Opened;
+
+    /// The process ends, if it can without closing the log. Returns whether it did.
+    fn kill(&mut self) -> bool;
+
+    /// Whether a log that was closed can be opened again.
+    fn reopens(&self) -> bool {
+        true
+    }
+}
+
+/// An open log, and once more if it is one on disk.
+pub(crate) type Opened = (Box<dyn CommitLog>, Option<Log>);
+
+fn opened(log: Log) -> Opened {
+    // Only whole writes were made, so nothing is torn, and nothing was damaged.
+    assert_eq!(log.recovery().set_aside, None);
+    assert_eq!(log.recovery().damaged, None);
+    assert_eq!(log.recovery().records.end, log.end_offset());
+    (Box::new(log.clone()), Some(log))
+}
+
+impl Keeper for TempDir {
+    fn open(&self, options: &Options) -> Opened {
+        opened(Log::open(self.path(), options).unwrap())
+    }
+
+    fn kill(&mut self) -> bool {
+        false
+    }
+}
+
+impl Keeper for SimDisk {
+    fn open(&self, options: &Options) -> Opened {
+        opened(Log::open_in(self.directory(), options).unwrap())
+    }
+
+    fn kill(&mut self) -> bool {
+        *self = self.crash(Survivors::KeepAll);
+        true
+    }
+}
+
+impl Keeper for MemoryLog {
+    fn open(&self, _: &Options) -> Opened {
+        (Box::new(self.clone()), None)
+    }
+
+    fn kill(&mut self) -> bool {
+        false
+    }
+
+    fn reopens(&self) -> bool {
+        false
+    }
+}
