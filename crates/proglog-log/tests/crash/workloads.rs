@@ -145,7 +145,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         steps: RETAINED,
         afterwards: AFTERWARDS_RETAINED,
         seed: 0,
-        seeds: 120,
+        seeds: 50,
         recoveries: 20,
     },
     Workload {
@@ -159,7 +159,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         steps: RETAINED,
         afterwards: AFTERWARDS_RETAINED,
         seed: 0,
-        seeds: 120,
+        seeds: 50,
         recoveries: 20,
     },
     Workload {
@@ -173,7 +173,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         steps: RETAINED,
         afterwards: AFTERWARDS_RETAINED,
         seed: 0,
-        seeds: 120,
+        seeds: 50,
         recoveries: 20,
     },
     Workload {
@@ -187,7 +187,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         steps: RETAINED,
         afterwards: AFTERWARDS_RETAINED,
         seed: 0,
-        seeds: 120,
+        seeds: 50,
         recoveries: 20,
     },
 ];

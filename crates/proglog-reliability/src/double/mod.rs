@@ -15,8 +15,8 @@ use anyhow::anyhow;
 use fastrand::Rng;
 use proglog_log::Durability;
 
-use self::crash::keeping::Keeps;
 use self::crash::explore::{Tried, calls_of, stop_at};
+use self::crash::keeping::Keeps;
 use self::crash::workload::{Step, Workload};
 use self::crash::workloads::WORKLOADS;
 use crate::job::Job;
