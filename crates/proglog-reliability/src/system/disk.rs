@@ -30,6 +30,8 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Disk {
     folder: TempDir,
+    /// What it lies in, if that is a file.
+    image: PathBuf,
 }
 
 impl Disk {
@@ -41,7 +43,8 @@ impl Disk {
 
     /// As [`Disk::new`], with its image, if it has one, in `folder`.
     pub(crate) fn in_folder(kind: Kind, bytes: u64, folder: TempDir) -> anyhow::Result<Self> {
-        let disk = Self { folder };
+        let image = folder.path().join("image");
+        let disk = Self { folder, image };
         fs::create_dir(disk.path())?;
         if kind == Kind::Tmpfs {
             let size = format!("size={bytes}");
@@ -52,14 +55,41 @@ impl Disk {
             )?;
             return Ok(disk);
         }
-        File::create(disk.image())?.set_len(bytes)?;
+        File::create(&disk.image)?.set_len(bytes)?;
         let quiet: &[&str] = match kind {
             Kind::Ext4 => &["-q", "-F"],
             _ => &["-q", "-f"],
         };
-        run(&format!("mkfs.{}", kind.name()), quiet, &[&disk.image()])?;
+        run(&format!("mkfs.{}", kind.name()), quiet, &[&disk.image])?;
         disk.mount()?;
         Ok(disk)
+    }
+
+    /// The file system in a file, mounted.
+    pub(crate) fn of_image(image: &Path) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let image = image.to_owned();
+        let disk = Self { folder, image };
+        fs::create_dir(disk.path())?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    /// As [`Disk::of_image`], of a file that has these bytes.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let image = folder.path().join("image");
+        fs::write(&image, bytes)?;
+        let disk = Self { folder, image };
+        fs::create_dir(disk.path())?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    /// Unmounts it, and returns the bytes of its file.
+    pub(crate) fn unmount_and_read(self) -> anyhow::Result<Vec<u8>> {
+        run("umount", &[], &[&self.path()])?;
+        fs::read(&self.image).context("cannot read the image")
     }
 
     /// Where it is mounted.
@@ -67,12 +97,8 @@ impl Disk {
         self.folder.path().join("mounted")
     }
 
-    fn image(&self) -> PathBuf {
-        self.folder.path().join("image")
-    }
-
     fn mount(&self) -> anyhow::Result<()> {
-        run("mount", &["-o", "loop"], &[&self.image(), &self.path()])
+        run("mount", &["-o", "loop"], &[&self.image, &self.path()])
     }
 
     /// Gives a file system in memory another size, in bytes.
