@@ -20,7 +20,7 @@ pub(super) const ROW: Row = Row {
     figure: "a subset, torn at 4096 bytes, of what ext4 wrote to its disk since a flush: a record lost whose \
              append came back before",
     tried_min: 300,
-    controls: &["sync-skipped", "header-not-synced"],
+    controls: &["sync-skipped", "acknowledged-in-memory"],
     needs: &[
         Need::Mount,
         Need::LoopDevice,
