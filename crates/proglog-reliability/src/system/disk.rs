@@ -3,9 +3,15 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
+
+/// How often unmounting is tried, and how long after each other.
+const UNMOUNT_TRIES_MAX: u32 = 100;
+const UNMOUNT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A kind of file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,13 +94,24 @@ impl Disk {
 
     /// Unmounts it, and returns the bytes of its file.
     pub(crate) fn unmount_and_read(self) -> anyhow::Result<Vec<u8>> {
-        run("umount", &[], &[&self.path()])?;
+        self.unmount()?;
         fs::read(&self.image).context("cannot read the image")
     }
 
     /// Where it is mounted.
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("mounted")
+    }
+
+    fn unmount(&self) -> anyhow::Result<()> {
+        let mut tries = 0;
+        // What a log does in the background may still have a file open.
+        while let Err(error) = run("umount", &[], &[&self.path()]) {
+            tries += 1;
+            ensure!(tries < UNMOUNT_TRIES_MAX, "{error:#}");
+            thread::sleep(UNMOUNT_PAUSE);
+        }
+        Ok(())
     }
 
     fn mount(&self) -> anyhow::Result<()> {
@@ -132,7 +149,7 @@ impl Disk {
 
     /// Mounts it again, as after the power came back. Nobody may have it open.
     pub(crate) fn restart(&self) -> anyhow::Result<()> {
-        run("umount", &[], &[&self.path()])?;
+        self.unmount()?;
         self.mount()
     }
 }
