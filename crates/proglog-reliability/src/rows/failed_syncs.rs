@@ -17,7 +17,7 @@ pub(super) const ROW: Row = Row {
     name: "failed-syncs",
     figure: "each sync of a writer fails by strace; and ext4 on a device that is out of room: a failed sync \
              that nobody is told of, a record shown after a reopening that a power cut then takes",
-    tried_min: 195,
+    tried_min: 290,
     controls: &["failed-sync-retried", "written-again-in-place"],
     needs: &[
         Need::Program("strace"),
@@ -29,8 +29,8 @@ pub(super) const ROW: Row = Row {
 };
 
 /// How many records a writer appends whose syncs fail, one in each run.
-const RECORDS: u64 = 150;
-const FULL_DEVICES: u64 = 60;
+const RECORDS: u64 = 200;
+const FULL_DEVICES: u64 = 120;
 
 fn run(job: &Job) -> anyhow::Result<()> {
     let runs: Vec<_> = (0..FULL_DEVICES)

@@ -1,6 +1,7 @@
 //! The rows, each in a file of its own.
 
 mod bit_flips;
+mod block_writes;
 mod call_faults;
 mod crash_points;
 mod double_crashes;
@@ -39,6 +40,7 @@ pub(crate) const ROWS: &[Row] = &[
     crash_points::ROW,
     double_crashes::ROW,
     power_cuts::ROW,
+    block_writes::ROW,
     kills::ROW,
     failed_syncs::ROW,
     call_faults::ROW,

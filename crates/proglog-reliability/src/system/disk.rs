@@ -3,9 +3,15 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
+
+/// How often unmounting is tried, and how long after each other.
+const UNMOUNT_TRIES_MAX: u32 = 100;
+const UNMOUNT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A kind of file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +36,8 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Disk {
     folder: TempDir,
+    /// What it lies in, if that is a file.
+    image: PathBuf,
 }
 
 impl Disk {
@@ -41,7 +49,8 @@ impl Disk {
 
     /// As [`Disk::new`], with its image, if it has one, in `folder`.
     pub(crate) fn in_folder(kind: Kind, bytes: u64, folder: TempDir) -> anyhow::Result<Self> {
-        let disk = Self { folder };
+        let image = folder.path().join("image");
+        let disk = Self { folder, image };
         fs::create_dir(disk.path())?;
         if kind == Kind::Tmpfs {
             let size = format!("size={bytes}");
@@ -52,14 +61,41 @@ impl Disk {
             )?;
             return Ok(disk);
         }
-        File::create(disk.image())?.set_len(bytes)?;
+        File::create(&disk.image)?.set_len(bytes)?;
         let quiet: &[&str] = match kind {
             Kind::Ext4 => &["-q", "-F"],
             _ => &["-q", "-f"],
         };
-        run(&format!("mkfs.{}", kind.name()), quiet, &[&disk.image()])?;
+        run(&format!("mkfs.{}", kind.name()), quiet, &[&disk.image])?;
         disk.mount()?;
         Ok(disk)
+    }
+
+    /// The file system in a file, mounted.
+    pub(crate) fn of_image(image: &Path) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let image = image.to_owned();
+        let disk = Self { folder, image };
+        fs::create_dir(disk.path())?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    /// As [`Disk::of_image`], of a file that has these bytes.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let image = folder.path().join("image");
+        fs::write(&image, bytes)?;
+        let disk = Self { folder, image };
+        fs::create_dir(disk.path())?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    /// Unmounts it, and returns the bytes of its file.
+    pub(crate) fn unmount_and_read(self) -> anyhow::Result<Vec<u8>> {
+        self.unmount()?;
+        fs::read(&self.image).context("cannot read the image")
     }
 
     /// Where it is mounted.
@@ -67,12 +103,19 @@ impl Disk {
         self.folder.path().join("mounted")
     }
 
-    fn image(&self) -> PathBuf {
-        self.folder.path().join("image")
+    fn unmount(&self) -> anyhow::Result<()> {
+        let mut tries = 0;
+        // What a log does in the background may still have a file open.
+        while let Err(error) = run("umount", &[], &[&self.path()]) {
+            tries += 1;
+            ensure!(tries < UNMOUNT_TRIES_MAX, "{error:#}");
+            thread::sleep(UNMOUNT_PAUSE);
+        }
+        Ok(())
     }
 
     fn mount(&self) -> anyhow::Result<()> {
-        run("mount", &["-o", "loop"], &[&self.image(), &self.path()])
+        run("mount", &["-o", "loop"], &[&self.image, &self.path()])
     }
 
     /// Gives a file system in memory another size, in bytes.
@@ -106,7 +149,7 @@ impl Disk {
 
     /// Mounts it again, as after the power came back. Nobody may have it open.
     pub(crate) fn restart(&self) -> anyhow::Result<()> {
-        run("umount", &[], &[&self.path()])?;
+        self.unmount()?;
         self.mount()
     }
 }

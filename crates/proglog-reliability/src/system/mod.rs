@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod disk;
 pub(crate) mod known;
+pub(crate) mod recorded;
 pub(crate) mod server;
 pub(crate) mod strace;
 pub(crate) mod values;
@@ -17,6 +18,8 @@ pub(crate) enum Need {
     Mount,
     /// Files in the place of disks.
     LoopDevice,
+    /// File systems of our own.
+    Fuse,
     /// A program.
     Program(&'static str),
 }
@@ -30,6 +33,9 @@ impl Need {
             }
             Self::LoopDevice if fs::metadata("/dev/loop-control").is_err() => {
                 Some("there is no /dev/loop-control".to_owned())
+            }
+            Self::Fuse if fs::metadata("/dev/fuse").is_err() => {
+                Some("there is no /dev/fuse".to_owned())
             }
             Self::Program(name) if !is_installed(name) => Some(format!("there is no {name}")),
             _ => None,

@@ -1,0 +1,148 @@
+//! What ext4 writes to its disk under a writer is recorded, and done again in part: as a disk may that is
+//! cut off between two flushes.
+
+use std::ops::Range;
+
+use anyhow::{Context, ensure};
+use fastrand::Rng;
+
+use super::Row;
+use crate::job::Job;
+use crate::system::Need;
+use crate::system::disk::{Disk, Kind};
+use crate::system::known::Known;
+use crate::system::recorded::{Call, Recorded};
+use crate::system::writer::{self, Events};
+
+pub(super) const ROW: Row = Row {
+    number: 4,
+    name: "block-writes",
+    figure: "a subset, torn at 4096 bytes, of what ext4 wrote to its disk since a flush: a record lost whose \
+             append came back before",
+    tried_min: 300,
+    controls: &["sync-skipped", "acknowledged-in-memory"],
+    needs: &[
+        Need::Mount,
+        Need::LoopDevice,
+        Need::Fuse,
+        Need::Program("mkfs.ext4"),
+    ],
+    run,
+};
+
+const DISK_BYTES: u64 = 16 << 20;
+/// Writers that are recorded, and how often what each of them did is done again.
+const WRITERS: u64 = 4;
+const CUTS_PER_WRITER: usize = 80;
+
+fn run(job: &Job) -> anyhow::Result<()> {
+    for number in 0..WRITERS {
+        if job.is_over() {
+            return Ok(());
+        }
+        let mut rng = Rng::with_seed(job.seed << 8 | number);
+        let recording = Recording::new(&mut rng)?;
+        let flushes = recording.flushes();
+        ensure!(!flushes.is_empty(), "nothing was ever flushed");
+        job.count("flushes", flushes.len() as u64);
+        let mut cuts: Vec<_> = (0..CUTS_PER_WRITER)
+            .map(|_| rng.usize(..flushes.len()))
+            .collect();
+        cuts.sort_unstable();
+        let mut disk = recording.before.clone();
+        let mut done = 0;
+        for cut in cuts {
+            let Range { start, end } = flushes[cut].clone();
+            recording.calls[done..start]
+                .iter()
+                .for_each(|(_, call)| apply(&mut disk, call));
+            done = start;
+            let seen = rng.usize(start..=end);
+            job.one(|| {
+                recording
+                    .cut(disk.clone(), start..seen, &mut rng)
+                    .map(|()| 1)
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What a writer was told, and what its file system told the disk.
+struct Recording {
+    before: Vec<u8>,
+    calls: Vec<(u64, Call)>,
+    events: Events,
+}
+
+impl Recording {
+    fn new(rng: &mut Rng) -> anyhow::Result<Self> {
+        let made = Disk::new(Kind::Ext4, DISK_BYTES)?;
+        let before = made.unmount_and_read()?;
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let recorded = Recorded::new(folder.path(), before.clone())?;
+        let disk = Disk::of_image(recorded.image())?;
+        let log = disk.path().join("log");
+        let options = writer::Options {
+            records: 150,
+            seed: rng.u64(..1 << 20),
+            segment_bytes: rng.u64(2 << 10..16 << 10),
+            leave_open: true,
+            ..writer::Options::new(&log)
+        };
+        let events = writer::output(&mut writer::command(&options)?)?;
+        ensure!(events.ended, "the writer did not end: {}", events.errors);
+        let calls = recorded.calls();
+        drop(disk);
+        Ok(Self {
+            before,
+            calls,
+            events,
+        })
+    }
+
+    /// From behind each flush to the next one, or to the end.
+    fn flushes(&self) -> Vec<Range<usize>> {
+        let calls = self.calls.iter().enumerate();
+        let behind = calls.filter(|(_, (_, call))| matches!(call, Call::Flush));
+        let mut starts: Vec<_> = behind.map(|(at, _)| at + 1).collect();
+        starts.push(self.calls.len());
+        starts.windows(2).map(|pair| pair[0]..pair[1]).collect()
+    }
+
+    /// `disk` is as it was after a flush; some of the calls `seen` since were done too. The file system
+    /// is mounted, and the log is looked at.
+    fn cut(&self, mut disk: Vec<u8>, seen: Range<usize>, rng: &mut Rng) -> Result<(), String> {
+        // Whatever came back before the disk was asked for the next thing came back before the cut.
+        let at = self.calls[seen.end.max(1) - 1].0;
+        let share = rng.u8(1..=4);
+        for (_, call) in &self.calls[seen] {
+            if let Call::Write(offset, bytes) = call {
+                for (number, sector) in bytes.chunks(4096).enumerate() {
+                    if rng.u8(..4) < share {
+                        let at = offset + number * 4096;
+                        disk[at..at + sector.len()].copy_from_slice(sector);
+                    }
+                }
+            }
+        }
+        let mut known = Known::default();
+        for (id, kept) in &self.events.acknowledged {
+            if kept.at < at {
+                known.note(kept.offset, *id)?;
+            }
+        }
+        let mounted = Disk::of_bytes(&disk).map_err(|error| format!("{error:#}"))?;
+        let log = mounted.path().join("log");
+        if log.join("checkpoint").exists() || known.end() > 0 {
+            known.check(&log)?;
+        }
+        Ok(())
+    }
+}
+
+fn apply(disk: &mut [u8], call: &Call) {
+    if let Call::Write(at, bytes) = call {
+        disk[*at..at + bytes.len()].copy_from_slice(bytes);
+    }
+}
