@@ -287,6 +287,8 @@ impl Scanner {
             Ok(at) if at <= self.filled => self.at = at,
             _ => (self.at, self.filled) = (0, 0),
         }
+        // What lies before it was not passed as a frame.
+        self.frame_len = 0;
         self.next = position;
     }
 

@@ -64,14 +64,19 @@ pub(crate) fn assert_lends_the_same(store: &Store) {
     let mut lent = store.frames(..);
     for frame in store.frames(..) {
         let other = lent.next_ref().unwrap();
-        let other = other.map(|other| (other.position, other.end, other.ends_batch, other.payload));
+        let other = other.map(|other| {
+            let payload = other.payload.to_vec();
+            (other.position, other.end, other.ends_batch, payload)
+        });
+        let again = lent.lent().map(<[u8]>::to_vec);
+        assert_eq!(again, other.as_ref().ok().map(|other| other.3.clone()));
         match (&frame, other) {
             (Ok(frame), Ok(other)) => {
                 let frame = (
                     frame.position,
                     frame.end,
                     frame.ends_batch,
-                    &frame.payload[..],
+                    frame.payload.to_vec(),
                 );
                 assert_eq!(frame, other);
             }

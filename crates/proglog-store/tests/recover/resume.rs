@@ -17,7 +17,9 @@ fn rest(store: &Store) -> (Vec<String>, usize) {
             Some(Err(_)) => {
                 errors += 1;
                 assert!(frames.next().is_none(), "it ends after an error");
-                if frames.resume().unwrap().is_none() {
+                let found = frames.resume().unwrap();
+                assert_eq!(frames.lent(), None, "nothing was passed since");
+                if found.is_none() {
                     return (payloads, errors);
                 }
             }
