@@ -1,91 +1,169 @@
-//! Each system call of a writer fails once, in each way.
+//! Each system call of a writer fails, in each way, once or from then on.
+
+use std::path::Path;
 
 use anyhow::Context;
+use fastrand::Rng;
 
 use super::Row;
 use crate::job::Job;
-use crate::system::Need;
 use crate::system::known::Known;
 use crate::system::strace::trace;
-use crate::system::writer;
+use crate::system::{Need, quick_folder, writer};
 
 pub(super) const ROW: Row = Row {
     number: 7,
     name: "call-faults",
-    figure: "a system call of a writer that fails, by strace: a panic, a record lost, doubled, or there \
-             though it was refused",
-    tried_min: 350,
+    figure: "a system call of a writer, or of the one after a writer that was killed, fails by strace, once \
+             or from then on: a panic, a record lost, doubled, there though it was refused, or back though \
+             it was trimmed",
+    tried_min: TRIED as u64,
     controls: &["given-up-stays", "panics-when-full"],
     needs: &[Need::Program("strace")],
     run,
 };
 
-/// System calls, and the errors that befall them.
-const FAULTS: &[(&str, &[&str])] = &[
-    ("pwrite64", &["EIO", "ENOSPC", "EDQUOT", "EROFS", "EINTR"]),
-    ("pread64", &["EIO", "EINTR"]),
-    ("ftruncate", &["EIO", "ENOSPC", "EINTR"]),
-    ("openat", &["EMFILE", "EROFS", "ENOSPC", "EINTR"]),
-    ("rename", &["EIO", "ENOSPC", "EROFS"]),
-    ("fsync", &["EIO", "ENOSPC", "EINTR"]),
-    ("fdatasync", &["EIO", "ENOSPC", "EDQUOT", "EINTR"]),
+/// How many faults are tried: those of each system call get the same chance.
+const TRIED: usize = 2_000;
+
+/// The system calls with which a log changes or opens files, and locks them.
+const CALLS: &[&str] = &[
+    "pwrite64",
+    "pread64",
+    "ftruncate",
+    "openat",
+    "rename",
+    "unlink",
+    "fsync",
+    "fdatasync",
+    "flock",
 ];
 
-/// How many calls of each name fail; they are spread over all that are made.
-const CALLS: u64 = 24;
+const ERRORS: &[&str] = &["EIO", "ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EINTR"];
+
+/// The first files that are opened are libraries.
+const LIBRARIES: u64 = 6;
+
+/// A call that fails.
+#[derive(Debug)]
+struct Fault {
+    call: &'static str,
+    error: &'static str,
+    /// Which call of this name it is, counted from 1.
+    at: u64,
+    /// Whether all later ones fail too.
+    stays: bool,
+    /// Which writer it befalls: the first one, or the one that opens what a killed one left.
+    life: u64,
+}
 
 fn run(job: &Job) -> anyhow::Result<()> {
-    let mut faults = Vec::new();
-    for (call, errors) in FAULTS {
-        let folder = tempfile::tempdir().context("cannot make a folder")?;
-        let (_, whole) = trace(&options(folder.path(), 0, job.seed), call, None)?;
-        // The first ones that are opened are libraries; strace counts each thread's calls alone.
-        let made = whole.calls.len() as u64;
-        let first = if *call == "openat" { 6 } else { 1 };
-        let step = made.saturating_sub(first).div_ceil(CALLS).max(1);
-        let at = (first + job.seed % step..=made).step_by(usize::try_from(step)?);
-        let at: Vec<_> = at.collect();
-        faults.extend(errors.iter().flat_map(|error| {
-            let inject = |at: &u64| format!("{call}:error={error}:when={at}");
-            at.iter().map(inject).collect::<Vec<_>>()
-        }));
-    }
-    job.each(&faults, |inject| {
-        fail(inject, job.seed)
+    let faults = chosen(&mut Rng::with_seed(job.seed), job.seed)?;
+    job.each(&faults, |fault| {
+        fail(fault, job.seed)
             .map_err(|error| format!("{error:#}"))
             .and_then(|found| found)
-            .map_err(|finding| format!("{inject}: {finding}"))
+            .map_err(|finding| format!("{fault:?}: {finding}"))
     });
     Ok(())
 }
 
-fn options(folder: &std::path::Path, life: u64, seed: u64) -> writer::Options {
+/// Takes turns among the calls, with each of which all its faults come once in any order.
+fn chosen(rng: &mut Rng, seed: u64) -> anyhow::Result<Vec<Fault>> {
+    let mut left = CALLS
+        .iter()
+        .map(|call| {
+            let mut faults = all(call, seed)?;
+            rng.shuffle(&mut faults);
+            Ok(faults)
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let mut chosen = Vec::new();
+    while chosen.len() < TRIED && left.iter().any(|faults| !faults.is_empty()) {
+        chosen.extend(left.iter_mut().filter_map(Vec::pop));
+    }
+    Ok(chosen)
+}
+
+/// All faults of one system call.
+fn all(call: &'static str, seed: u64) -> anyhow::Result<Vec<Fault>> {
+    let mut faults = Vec::new();
+    let folder = quick_folder().context("cannot make a folder")?;
+    for life in 0..2 {
+        let (_, whole) = trace(&options(folder.path(), life, seed), call, None)?;
+        // strace counts each thread's calls alone.
+        let made = whole.calls.len() as u64;
+        let first = if call == "openat" { LIBRARIES } else { 1 };
+        for at in first..=made {
+            for error in ERRORS {
+                // A call that is interrupted for ever is made for ever.
+                let stays: &[bool] = if *error == "EINTR" {
+                    &[false]
+                } else {
+                    &[false, true]
+                };
+                faults.extend(stays.iter().map(|stays| Fault {
+                    call,
+                    error,
+                    at,
+                    stays: *stays,
+                    life,
+                }));
+            }
+        }
+    }
+    Ok(faults)
+}
+
+/// The first writer is killed, or as good as that.
+fn options(folder: &Path, life: u64, seed: u64) -> writer::Options {
     writer::Options {
         life,
-        records: 40,
+        records: 25,
         segment_bytes: 2 << 10,
         seed,
+        trim_every: 8,
+        leave_open: life == 0,
         ..writer::Options::new(&folder.join("log"))
     }
 }
 
 /// A writer's call fails, and another writer goes on after it.
-fn fail(inject: &str, seed: u64) -> anyhow::Result<Result<u64, String>> {
-    let folder = tempfile::tempdir().context("cannot make a folder")?;
-    let name = inject.split(':').next().unwrap_or_default();
+fn fail(fault: &Fault, seed: u64) -> anyhow::Result<Result<u64, String>> {
+    let folder = quick_folder().context("cannot make a folder")?;
     let mut known = Known::default();
-    for (life, inject) in [(0, Some(inject)), (1, None)] {
+    for life in 0..fault.life + 2 {
         let options = options(folder.path(), life, seed);
-        let (events, _) = trace(&options, name, inject)?;
+        let is_whole = life != fault.life;
+        let events = if is_whole {
+            writer::output(&mut writer::command(&options)?)?
+        } else {
+            trace(&options, fault.call, Some(&fault.inject()))?.0
+        };
         if events.errors.contains("panicked") {
             return Ok(Err(events.errors));
         }
         if let Err(finding) = known.learn(&events) {
             return Ok(Err(finding));
         }
-        if inject.is_none() && !(events.ended && events.failed.is_empty()) {
+        if is_whole && !(events.ended && events.failed.is_empty()) {
             return Ok(Err(format!("it does not recover: {}", events.errors)));
         }
     }
     Ok(known.check(&folder.path().join("log")).map(|_| 1))
+}
+
+impl Fault {
+    /// In strace's words.
+    fn inject(&self) -> String {
+        let Self {
+            call,
+            error,
+            at,
+            stays,
+            ..
+        } = self;
+        let stays = if *stays { "+" } else { "" };
+        format!("{call}:error={error}:when={at}{stays}")
+    }
 }

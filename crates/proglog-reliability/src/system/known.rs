@@ -1,6 +1,7 @@
 //! What is known of a log over all lives of its writers, and so what it must show.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use proglog_log::Log;
@@ -15,6 +16,9 @@ pub(crate) struct Known {
     records: BTreeMap<u64, u64>,
     /// Numbers of records that are said to be nowhere.
     nowhere: BTreeSet<u64>,
+    /// What the log was last trimmed to, and the highest that was asked for.
+    trimmed: u64,
+    trim_asked: u64,
 }
 
 impl Known {
@@ -24,6 +28,8 @@ impl Known {
             self.note(kept.offset, *id)?;
         }
         self.refuse(events);
+        self.trimmed = self.trimmed.max(events.trimmed);
+        self.trim_asked = self.trim_asked.max(events.trim_asked);
         Ok(())
     }
 
@@ -51,6 +57,11 @@ impl Known {
             .map_or(0, |(offset, _)| offset + 1)
     }
 
+    /// Where the log may begin: a trim that failed may have been done.
+    fn starts(&self) -> RangeInclusive<u64> {
+        self.trimmed..=self.trim_asked
+    }
+
     /// Opens the log and looks at all of it; what it shows is known from then on. Returns how many
     /// records it has.
     pub(crate) fn check(&mut self, directory: &Path) -> Result<u64, String> {
@@ -66,6 +77,12 @@ impl Known {
     pub(crate) fn check_open(&mut self, log: &Log) -> Result<u64, String> {
         let mut offsets = HashMap::new();
         let start = log.start_offset().get();
+        if !self.starts().contains(&start) {
+            return Err(format!(
+                "the log begins at {start}, not in {:?}",
+                self.starts()
+            ));
+        }
         let mut end = start;
         for record in log.records(start) {
             let record = record.map_err(|error| format!("offset {end}: {error:?}"))?;

@@ -10,6 +10,19 @@ pub(crate) mod values;
 pub(crate) mod writer;
 
 use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+/// A new folder, in memory if the machine has a place for that: no sync takes time there.
+pub(crate) fn quick_folder() -> std::io::Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        TempDir::new_in(memory)
+    } else {
+        TempDir::new()
+    }
+}
 
 /// Something that a machine may not have.
 #[derive(Debug, Clone, Copy)]

@@ -28,7 +28,7 @@ pub(crate) fn trace(
     names: &str,
     inject: Option<&str>,
 ) -> anyhow::Result<(Events, Trace)> {
-    let folder = tempfile::tempdir().context("cannot make a folder")?;
+    let folder = super::quick_folder().context("cannot make a folder")?;
     let output = folder.path().join("calls");
     let mut strace = Command::new("strace");
     strace

@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// Chooses how long values are.
     #[arg(long)]
     pub(crate) seed: u64,
+    /// After so many records all but the last few are dropped; 0 means never.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) trim_every: u64,
     /// Whether what comes before the end of the process is left out: closing the log.
     #[arg(long)]
     pub(crate) leave_open: bool,
@@ -47,6 +50,7 @@ impl Options {
             records: 100,
             segment_bytes: 8 << 10,
             seed: 0,
+            trim_every: 0,
             leave_open: false,
         }
     }
@@ -54,6 +58,9 @@ impl Options {
 
 /// How many records one life can write: the numbers of the next one begin behind them.
 const RECORDS_PER_LIFE: u64 = 1_000_000;
+
+/// How many records a trim leaves.
+const RECORDS_LEFT: u64 = 5;
 
 /// A command that starts the process.
 pub(crate) fn command(options: &Options) -> anyhow::Result<Command> {
@@ -65,6 +72,7 @@ pub(crate) fn command(options: &Options) -> anyhow::Result<Command> {
         ("--records", options.records),
         ("--segment-bytes", options.segment_bytes),
         ("--seed", options.seed),
+        ("--trim-every", options.trim_every),
     ];
     for (name, number) in numbers {
         command.args([name, &number.to_string()]);
@@ -90,6 +98,9 @@ pub(crate) struct Events {
     pub(crate) acknowledged: BTreeMap<u64, Acknowledged>,
     /// Records whose append failed, and whether it is said that they are nowhere.
     pub(crate) failed: BTreeMap<u64, bool>,
+    /// The start that the log was last given by a trim that succeeded, and the highest that was asked for.
+    pub(crate) trimmed: u64,
+    pub(crate) trim_asked: u64,
     /// Whether all was done.
     pub(crate) ended: bool,
     /// What it wrote to standard error.
@@ -133,6 +144,8 @@ impl Events {
                 self.acknowledged.insert(number(id)?, kept);
             }
             ["failed", id, nowhere] => _ = self.failed.insert(number(id)?, nowhere == "nowhere"),
+            ["trim", start] => self.trim_asked = number(start)?,
+            ["trimmed"] => self.trimmed = self.trim_asked,
             ["unopened"] => self.unopened += 1,
             ["ended"] => self.ended = true,
             // A process that is killed may have written a part of its last line.
@@ -148,17 +161,12 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<
     let mut log = open(&options)?;
     for number in 0..options.records {
         let id = options.life * RECORDS_PER_LIFE + number;
-        let error = match log.append(value(id, options.seed)) {
-            Ok(offset) => {
-                tell(&format_args!("kept {id} {offset} {}", clock::now()));
-                continue;
-            }
-            Err(error) => error,
-        };
-        let nowhere = error.outcome() == Outcome::NotAppended;
-        let outcome = if nowhere { "nowhere" } else { "unknown" };
-        tell(&format_args!("failed {id} {outcome}"));
-        if error.kind() == ErrorKind::Poisoned {
+        let appended = append(&log, id, options.seed);
+        let done = appended.and_then(|offset| {
+            let is_due = options.trim_every > 0 && (number + 1).is_multiple_of(options.trim_every);
+            if is_due { trim(&log, offset) } else { Ok(()) }
+        });
+        if done.is_err_and(|error| error.kind() == ErrorKind::Poisoned) {
             drop(log);
             log = open(&options)?;
         }
@@ -169,6 +177,31 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<
     tell(&"ended");
     // Dropping a log closes it.
     std::process::exit(0);
+}
+
+/// Appends a record, and tells what became of it.
+fn append(log: &Log, id: u64, seed: u64) -> proglog_log::Result<u64> {
+    match log.append(value(id, seed)) {
+        Ok(offset) => {
+            tell(&format_args!("kept {id} {offset} {}", clock::now()));
+            Ok(offset.get())
+        }
+        Err(error) => {
+            let nowhere = error.outcome() == Outcome::NotAppended;
+            let outcome = if nowhere { "nowhere" } else { "unknown" };
+            tell(&format_args!("failed {id} {outcome}"));
+            Err(error)
+        }
+    }
+}
+
+/// Drops all but a few records up to the one at `offset`, and tells whether that succeeded.
+fn trim(log: &Log, offset: u64) -> proglog_log::Result<()> {
+    let start = (offset + 1).saturating_sub(RECORDS_LEFT);
+    tell(&format_args!("trim {start}"));
+    log.trim(start)?;
+    tell(&"trimmed");
+    Ok(())
 }
 
 /// Opens the log, also where a call fails once.
