@@ -11,7 +11,9 @@
 //! 3. the copy is made void, and removed.
 //!
 //! Opening a store that has such a copy, and not the bytes, begins at 2. A copy is void before anything is
-//! appended behind the bytes.
+//! appended behind the bytes, and before they are dropped: it is never put back into a file that is longer.
+//! A file of that name that is no copy is somebody else's: it is neither read further, nor replaced, nor
+//! removed.
 //!
 //! ```text
 //!  0       8       16         24       28    32
@@ -31,7 +33,7 @@ use std::sync::Arc;
 use byteorder::{BigEndian, ByteOrder};
 use crc_fast::{CrcAlgorithm, Digest};
 
-use crate::error::{Error, Operation, Result};
+use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::format::HEADER_LEN;
 use crate::position::Position;
 use crate::recover::{FileSource, for_each_block};
@@ -61,17 +63,48 @@ pub(crate) fn has_copy(directory: &dyn Directory, store: &str, salt: u64) -> Res
 
 /// Puts the bytes of an interrupted recovery back, if they are not in the file.
 pub(crate) fn finish(directory: &dyn Directory, source: FileSource<'_>, salt: u64) -> Result<()> {
+    match interrupted(directory, source, salt)? {
+        // The name of a copy of what is in the file need not be durable; of one that was used, it is.
+        Some((copy, range)) if !copy.is_in(source, &range)? => copy.put_back(source, &range),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the bytes of an interrupted recovery durable in the file, so that no copy is needed any more, or
+/// put back later: for who is about to drop some of them.
+pub(crate) fn settle(directory: &dyn Directory, source: FileSource<'_>, salt: u64) -> Result<()> {
+    if let Some((copy, range)) = interrupted(directory, source, salt)? {
+        copy.put_back(source, &range)?;
+    }
+    forget(directory, source.name)
+}
+
+/// The copy that a recovery made which was interrupted before it was done with it, and what it holds.
+fn interrupted(
+    directory: &dyn Directory,
+    source: FileSource<'_>,
+    salt: u64,
+) -> Result<Option<(Copy, Range<Position>)>> {
     let Some(copy) = Copy::open(directory, source.name)? else {
-        return Ok(());
+        return Ok(None);
     };
     let Some(range) = copy.range(salt)? else {
-        return Ok(());
+        return Ok(None);
     };
-    // The name of a copy of what is in the file need not be durable; of one that was used, it is.
-    if copy.is_in(source, &range)? {
-        return Ok(());
+    let FileSource { file, name } = source;
+    let len = file
+        .len()
+        .map_err(|error| Error::io(Operation::Length, name, error))?;
+    let end = Position::new(len.saturating_sub(HEADER_LEN));
+    if end < range.start {
+        return Err(Error::Truncated {
+            file: Arc::clone(name),
+            end,
+            expected: range.start,
+        });
     }
-    copy.put_back(source, &range)
+    // The file ended with these bytes before it was cut, so a longer one is not as that recovery left it.
+    Ok((end <= range.end).then_some((copy, range)))
 }
 
 /// Writes `range`, up to the end of the data, once more, and cuts what lies behind it; durable on return.
@@ -84,7 +117,7 @@ pub(crate) fn write_again(
 ) -> Result<()> {
     match Copy::create(directory, source, range, salt) {
         Ok(copy) => copy.put_back(source, range),
-        Err(Error::Io { source: error, .. }) if error.kind() == io::ErrorKind::StorageFull => {
+        Err(error) if error.kind() == ErrorKind::DiskFull => {
             let FileSource { file, name } = source;
             for_each_block(source, range.clone(), |position, block| {
                 file.write_all_at(block, HEADER_LEN + position.get())
@@ -99,15 +132,20 @@ pub(crate) fn write_again(
 
 /// Makes a copy void, if there is one, and removes it: what it holds is durable in the store's file.
 pub(crate) fn forget(directory: &dyn Directory, store: &Arc<str>) -> Result<()> {
-    let name: Arc<str> = name_of(store).into();
+    let Some(copy) = Copy::open(directory, store)? else {
+        return Ok(());
+    };
+    if !copy.is_one()? {
+        return Ok(());
+    }
+    let name = copy.name;
     let fail = |operation| {
         let name = &name;
         move |error| Error::io(operation, name, error)
     };
-    let file = match directory.open(&name, OpenMode::Write) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        file => file.map_err(fail(Operation::Open))?,
-    };
+    let file = directory
+        .open(&name, OpenMode::Write)
+        .map_err(fail(Operation::Open))?;
     file.write_all_at(&[0; COPY_HEADER_LEN], 0)
         .map_err(fail(Operation::Write))?;
     file.sync_data()
@@ -126,6 +164,22 @@ impl Copy {
         }
     }
 
+    /// Whether the file is a copy of this kind, of whatever store, or a void one.
+    fn is_one(&self) -> Result<bool> {
+        let header = self.header()?;
+        Ok(header.is_some_and(|header| {
+            BigEndian::read_u64(&header) == MAGIC || header == [0; COPY_HEADER_LEN]
+        }))
+    }
+
+    /// What the file begins with, if it is not shorter than that.
+    fn header(&self) -> Result<Option<[u8; COPY_HEADER_LEN]>> {
+        let mut header = [0; COPY_HEADER_LEN];
+        let read = self.file.read_full_at(&mut header, 0);
+        let read = read.map_err(|error| Error::io(Operation::Read, &self.name, error))?;
+        Ok((read == COPY_HEADER_LEN).then_some(header))
+    }
+
     /// A copy of `range`, durable with its name. It takes the place of an earlier one in one step.
     fn create(
         directory: &dyn Directory,
@@ -133,14 +187,29 @@ impl Copy {
         range: &Range<Position>,
         salt: u64,
     ) -> Result<Self> {
+        if let Some(earlier) = Self::open(directory, source.name)?
+            && !earlier.is_one()?
+        {
+            let error = io::ErrorKind::AlreadyExists.into();
+            return Err(Error::io(Operation::Rename, &earlier.name, error));
+        }
         let name: Arc<str> = name_of(source.name).into();
         let temporary = format!("{name}.tmp");
-        let fail = |operation| {
-            let name = &name;
-            move |error| Error::io(operation, name, error)
-        };
+        Self::write(directory, source, range, (salt, &name, &temporary)).inspect_err(|_| {
+            // It takes room that may be needed.
+            drop(directory.remove(&temporary));
+        })
+    }
+
+    fn write(
+        directory: &dyn Directory,
+        source: FileSource<'_>,
+        range: &Range<Position>,
+        (salt, name, temporary): (u64, &Arc<str>, &str),
+    ) -> Result<Self> {
+        let fail = |operation| move |error| Error::io(operation, name, error);
         let file = directory
-            .open(&temporary, OpenMode::CreateIfMissing)
+            .open(temporary, OpenMode::CreateIfMissing)
             .map_err(fail(Operation::Open))?;
         file.set_len(0).map_err(fail(Operation::SetLength))?;
         let mut header = [0; COPY_HEADER_LEN];
@@ -157,24 +226,22 @@ impl Copy {
         BigEndian::write_u32(&mut header[FIELDS_LEN..], finished(&digest));
         file.write_all_at(&header, 0)
             .map_err(fail(Operation::Write))?;
-        file.sync_all()
-            .map_err(|error| Error::sync_failed(&name, error))?;
+        // Some file systems tell only here that there is no room.
+        file.sync_all().map_err(fail(Operation::Sync))?;
         directory
-            .rename(&temporary, &name)
+            .rename(temporary, name)
             .map_err(fail(Operation::Rename))?;
         directory.sync().map_err(fail(Operation::SyncDirectory))?;
+        let name = Arc::clone(name);
         Ok(Self { name, file })
     }
 
     /// Which bytes of the store with this salt it holds; `None` if it is void, damaged, or of another.
     fn range(&self, salt: u64) -> Result<Option<Range<Position>>> {
-        let mut header = [0; COPY_HEADER_LEN];
-        let read = self.file.read_full_at(&mut header, 0);
-        let read = read.map_err(|error| Error::io(Operation::Read, &self.name, error))?;
-        if read < COPY_HEADER_LEN
-            || BigEndian::read_u64(&header) != MAGIC
-            || BigEndian::read_u64(&header[8..]) != salt
-        {
+        let Some(header) = self.header()? else {
+            return Ok(None);
+        };
+        if BigEndian::read_u64(&header) != MAGIC || BigEndian::read_u64(&header[8..]) != salt {
             return Ok(None);
         }
         let start = Position::new(BigEndian::read_u64(&header[16..]));

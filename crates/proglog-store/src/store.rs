@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::again;
 use crate::batch::{Filled, Slices};
 use crate::error::{Error, Operation, Result};
 use crate::fill::Fill;
@@ -67,7 +68,8 @@ pub struct Appended {
 
 impl Store {
     /// Opens the store at `path`, whose file name is Unicode, or makes one where there is none, and recovers it: on return what
-    /// it shows is on the device. [`Store::recovery`] tells what was found.
+    /// it shows is on the device. [`Store::recovery`] tells what was found. Opening uses names of files beside the store
+    /// that begin with its own: with `.tmp`, `.again` or `.torn-` behind it.
     ///
     /// # Errors
     ///
@@ -191,7 +193,12 @@ impl Store {
         let Some(file) = header_file::open(directory, &name)? else {
             return Err(fail(Operation::Open)(io::ErrorKind::NotFound.into()));
         };
-        header_file::read(&*file, &name)?;
+        let salt = header_file::read(&*file, &name)?.header.salt;
+        let source = FileSource {
+            file: &*file,
+            name: &name,
+        };
+        again::settle(directory, source, salt)?;
         let len = file.len().map_err(fail(Operation::Length))?;
         if len - HEADER_LEN < to.position.get() {
             return Err(Error::Truncated {

@@ -3,18 +3,24 @@
 //! It once was written in its place. Where an earlier sync had failed, ext4 took it, said that it was
 //! synced, and gave zeros back after a power cut.
 
-use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
+use std::io;
 
-use crate::fixture::{HEADER_LEN, NAME, THREE, killed, open, payloads};
+use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
+use proglog_store::{Boundary, Error, Options, Store};
+
+use crate::fixture::{HEADER_LEN, NAME, THREE, at, frames, killed, open, payloads};
 
 const ALL: [&str; 3] = ["first", "second", "third"];
 
 /// The store as a recovery left it that was stopped when it had cut the file.
 fn cut_off() -> SimDisk {
-    let disk = killed(&THREE);
+    cut_off_on(&killed(&THREE))
+}
+
+fn cut_off_on(disk: &SimDisk) -> SimDisk {
     // From the store's being cut on, nothing is done any more.
     disk.inject(When::Next(CallKind::SetLen, 1), Fault::crash());
-    open(&disk).unwrap_err();
+    open(disk).unwrap_err();
     let left = disk.crash(Survivors::KeepAll);
     let copy = format!("{NAME}.again");
     assert!(left.file_names().contains(&copy), "{left:?}");
@@ -71,4 +77,98 @@ fn without_room_for_a_copy_a_store_opens_all_the_same() {
     disk.set_capacity(Some(disk.read_file(NAME).len() as u64));
     let store = open(&disk).unwrap();
     assert_eq!(payloads(&store), ALL);
+    assert_eq!(disk.file_names(), [NAME], "what was copied takes no room");
+}
+
+#[test]
+fn a_device_that_is_found_full_by_a_sync_is_full() {
+    for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+        let disk = killed(&THREE);
+        disk.inject(When::Next(CallKind::Sync, 0), Fault::error(kind));
+        let store = open(&disk).unwrap();
+        assert_eq!(payloads(&store), ALL);
+        assert_eq!(disk.file_names(), [NAME]);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_copy_is_left_alone() {
+    let disk = killed(&THREE);
+    let name = &format!("{NAME}.again");
+    let other = Store::open_in(&*disk.directory(), name, &Options::new()).unwrap();
+    other.append(b"somebody else's").unwrap();
+    other.close().unwrap();
+    let bytes = disk.read_file(name);
+    let error = open(&disk).unwrap_err();
+    let Error::Io { file, source, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(
+        (&**file, source.kind()),
+        (&**name, io::ErrorKind::AlreadyExists)
+    );
+    assert!(disk.read_file(name) == bytes);
+    disk.remove_file(name);
+    assert_eq!(payloads(&open(&disk).unwrap()), ALL);
+}
+
+#[test]
+fn what_is_cut_stays_cut_wherever_a_recovery_was_stopped_before() {
+    let whole = killed(&THREE);
+    let end = frames(&whole)[1].end;
+    for call in 0.. {
+        let disk = whole.deep_clone();
+        disk.inject(When::Call(call), Fault::crash());
+        let is_over = open(&disk).is_ok();
+        let disk = disk.crash(Survivors::KeepAll);
+        let to = Boundary {
+            position: end,
+            frames: 2,
+        };
+        Store::cut_in(&*disk.directory(), NAME, to).unwrap();
+        let disk = disk.crash(Survivors::LoseAll);
+        assert_eq!(
+            payloads(&open(&disk).unwrap()),
+            ALL[..2],
+            "stopped at {call}"
+        );
+        if is_over {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_copy_is_not_put_back_into_a_file_that_goes_on_behind_it() {
+    let disk = killed(&THREE);
+    let copy = cut_off_on(&disk.deep_clone()).read_file(&format!("{NAME}.again"));
+    let store = open(&disk).unwrap();
+    for payload in ["fourth", "fifth"] {
+        store.append(payload.as_bytes()).unwrap();
+        store.sync().unwrap();
+    }
+    let disk = disk.crash(Survivors::KeepAll);
+    disk.flip(NAME, at(&frames(&disk)[2]) as u64 + 8, 0);
+    disk.write_file(&format!("{NAME}.again"), &copy);
+    let store = open(&disk).unwrap();
+    assert_eq!(store.end().frames, 5);
+    let mut frames = store.frames(..);
+    assert!(frames.by_ref().any(|frame| frame.is_err()));
+    frames.resume().unwrap().unwrap();
+    assert_eq!(
+        frames.map(|frame| frame.unwrap().payload).last().unwrap(),
+        "fifth"
+    );
+}
+
+#[test]
+fn a_file_that_ends_before_what_was_copied_is_left_as_it_is() {
+    let disk = cut_off();
+    let copy = disk.read_file(&format!("{NAME}.again"));
+    let from = u64::from_be_bytes(copy[16..24].try_into().unwrap());
+    disk.truncate_file(NAME, HEADER_LEN as u64 + from - 1);
+    let (names, bytes) = (disk.file_names(), disk.read_file(NAME));
+    let error = open(&disk).unwrap_err();
+    assert!(matches!(error, Error::Truncated { .. }), "{error:?}");
+    assert!(disk.file_names() == names && disk.read_file(NAME) == bytes);
 }
