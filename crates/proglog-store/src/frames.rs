@@ -21,8 +21,8 @@ pub struct Frame {
     pub end: Position,
     /// Whether it is the last frame of its batch.
     pub ends_batch: bool,
-    /// What was appended. A slice of a block of at most 256 KiB (or of one frame, if that is
-    /// longer), which it keeps in memory; [`detach`](Frame::detach) copies it out.
+    /// What was appended. A slice of a block of at most 256 KiB (or as much as a longer frame takes, this
+    /// one or one before it), which it keeps in memory; [`detach`](Frame::detach) copies it out.
     pub payload: Bytes,
 }
 
@@ -155,7 +155,7 @@ impl Frames {
     }
 
     /// The payload of the frame that was yielded or [lent](Frames::next_ref) last, once more: for who
-    /// could not hold on to it. `None` where there was none yet, and after an error.
+    /// could not hold on to it. `None` where there was none yet, at the end, and after an error.
     #[inline]
     #[must_use]
     pub fn lent(&self) -> Option<&[u8]> {

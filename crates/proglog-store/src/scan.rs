@@ -257,7 +257,7 @@ pub(crate) struct Scanner {
     at: usize,
     next: Position,
     end: Position,
-    /// How long the newest frame was.
+    /// How long the frame was that was passed last; 0 where none was, and once the end was told.
     frame_len: usize,
 }
 
@@ -310,6 +310,7 @@ impl Scanner {
         source: &impl Source,
     ) -> Option<Result<(Position, Kind, Bytes), Fault>> {
         if self.next >= self.end {
+            self.frame_len = 0;
             return None;
         }
         Some(self.step_kept(source))
@@ -356,6 +357,7 @@ impl Scanner {
                 found => return Some(found),
             }
         }
+        self.frame_len = 0;
         None
     }
 

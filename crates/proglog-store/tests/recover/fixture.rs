@@ -89,6 +89,7 @@ pub(crate) fn assert_lends_the_same(store: &Store) {
         );
     }
     assert!(lent.next_ref().is_none());
+    assert_eq!(lent.lent(), None, "there is none at the end");
 }
 
 /// Writes over bytes of the store's file.
