@@ -132,9 +132,12 @@ impl Segment {
         self.activate(|| Arc::new(OpenSegment::new(self, store.clone(), u64::MAX)));
     }
 
-    /// The segment is followed no more: it is sealed.
+    /// The segment is followed no more: it is sealed, or to be followed anew.
     pub(crate) fn unfollow(&self) {
-        self.deactivate();
+        if self.deactivate() {
+            // Who read it when it could not be followed has seen an end that was not its last.
+            OPEN_SEALED.remove(&self.id);
+        }
     }
 
     /// Has these files read from here on, unless there are some already.
@@ -144,10 +147,11 @@ impl Segment {
         self.is_active.store(true, Ordering::Release);
     }
 
-    fn deactivate(&self) {
+    /// Returns whether there were any files to be let go.
+    fn deactivate(&self) -> bool {
         let mut active = self.active.lock();
         self.is_active.store(false, Ordering::Release);
-        drop(active.take());
+        active.take().is_some()
     }
 
     /// Lets the files go; the next one to read opens them again.

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use proglog_log::{ErrorKind, Log, Offset, ReadOnlyLog, Visibility};
-use proglog_store::testing::{SimDisk, Survivors};
+use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
-use crate::support::{append, holds, open, options, value};
+use crate::support::{append, holds, open, open_with, options, segments, value};
 
 fn read(disk: &SimDisk) -> ReadOnlyLog {
     ReadOnlyLog::open_in(disk.directory()).unwrap()
@@ -52,6 +52,24 @@ fn reading_changes_no_file_and_hinders_no_writer() {
     append(&log, 30..40);
     log.close().unwrap();
     drop(open(&disk));
+}
+
+#[test]
+fn a_segment_that_could_not_be_followed_for_a_while_is_read_to_its_end_all_the_same() {
+    let disk = SimDisk::new();
+    let log = open_with(&disk, &options().fill_ahead_max(0));
+    append(&log, 0..3);
+    let reader = read(&disk);
+    // First it is not known how long the file is, and then the file, that can be read, cannot be followed.
+    for (kind, skip) in [(CallKind::Len, 2), (CallKind::Open, 2)] {
+        disk.inject(When::Next(kind, skip), Fault::os_error(24));
+        reader.refresh().unwrap_err();
+        assert_eq!(reader.reader().read(0).unwrap().value, value(0));
+    }
+    reader.refresh().unwrap();
+    append(&log, 3..30);
+    assert!(segments(&disk).len() > 2, "it was rolled");
+    holds(&reader, 0..reader.refresh().unwrap().get());
 }
 
 #[test]
