@@ -187,6 +187,8 @@ impl Shared {
             // Nobody waits: these appends are acknowledged, and stay in the buffer.
             return Err(error);
         } else {
+            // First of all nobody looks for them any more.
+            self.view.take_back(place(&segment, start));
             segment
                 .store
                 .rewind(start.1)
@@ -198,7 +200,6 @@ impl Shared {
                 segment.index.truncate(start.1.frames);
                 writer.next = start.0;
                 writer.group_start = start;
-                self.view.take_back(place(&segment, start));
                 group.settle(Err(error.clone()));
                 behind.settle(Err(Error::GivenUp {
                     source: Arc::new(error.clone()),

@@ -116,8 +116,8 @@ impl Walk {
             && !view.is_trimmed(self.next)
     }
 
-    /// Whether the log was cut since the view had this state, and is open: then whatever failed may have
-    /// failed because of that, and the next record is to be looked for anew.
+    /// Whether the log was cut since the view had this state, or appends were taken back, and it is open: then
+    /// whatever failed may have failed because of that, and the next record is to be looked for anew.
     fn was_cut_since(&self, state: u64) -> bool {
         let view = self.reader.view();
         view.state() != state && view.is_open()

@@ -27,13 +27,13 @@ pub(crate) struct View {
     /// Ahead of `acknowledged`, or behind it where an append is acknowledged at once.
     appended: Edge,
     published: AtomicU64,
-    /// Whether it is closed (bit 0), and how often the log was cut (the others).
+    /// Whether it is closed (bit 0), and how often the log was cut or appends were taken back (the others).
     state: AtomicU64,
     /// Tells those who wait at the end that something changed.
     changed: Signal,
 }
 
-/// The bit of a view's state that says that it is closed, and what is added each time it is cut.
+/// The bit of a view's state that says that it is closed, and what is added each time something of it goes.
 const CLOSED: u64 = 1;
 const CUT: u64 = 2;
 
@@ -118,7 +118,8 @@ impl View {
         self.state() & CLOSED == 0
     }
 
-    /// Changes when the log is closed or cut: then what was found before is to be looked for anew.
+    /// Changes when the log is closed or cut, or appends are taken back: then what was found before is to be
+    /// looked for anew.
     #[inline]
     pub(crate) fn state(&self) -> u64 {
         self.state.load(Ordering::Acquire)
@@ -200,7 +201,9 @@ impl View {
     /// and if it was published it is so no more.
     pub(crate) fn take_back(&self, place: Place) {
         self.published.fetch_min(place.end.get(), Ordering::AcqRel);
-        self.append(place);
+        self.appended.set(place);
+        self.state.fetch_add(CUT, Ordering::AcqRel);
+        self.changed.notify();
     }
 
     /// Lets those see who see what is published that it goes up to `end`; it never goes back.

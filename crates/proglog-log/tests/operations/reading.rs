@@ -214,6 +214,29 @@ fn what_a_failed_write_takes_back_goes_from_the_view_of_the_appended() {
 }
 
 #[test]
+fn a_walk_over_the_appended_yields_nothing_that_was_taken_back_before() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..1);
+    let refused = (1..5).map(|_| log.submit("refused").unwrap());
+    let refused = refused.collect::<Vec<_>>();
+    let mut records = log.reader(Visibility::Appended).records(1);
+    assert_eq!(records.next().unwrap().unwrap().value, "refused");
+    let full = Fault::error(Io::StorageFull);
+    disk.inject(When::Next(CallKind::Write, 0), full);
+    for ticket in refused {
+        ticket.wait().unwrap_err();
+    }
+    append(&log, 1..4);
+    assert_eq!(records.next().unwrap().unwrap().value, value(2));
+    assert_eq!(
+        records.next_ref().unwrap().unwrap().value,
+        value(3).as_bytes()
+    );
+    assert!(records.next().is_none());
+}
+
+#[test]
 fn a_conditional_append_succeeds_only_at_the_end_that_is_assigned() {
     let disk = SimDisk::new();
     let logs: [Arc<dyn CommitLog>; 2] = [Arc::new(open(&disk)), Arc::new(MemoryLog::new())];
