@@ -6,3 +6,4 @@ mod dropping;
 mod read_only;
 mod reading;
 mod support;
+mod walks;
