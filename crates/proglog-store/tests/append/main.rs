@@ -4,6 +4,7 @@
 mod buffers;
 mod follow;
 mod gate;
+mod scans;
 
 use proglog_store::{Boundary, Error, ErrorKind, FsDirectory, Options, Outcome, Position, Store};
 use tempfile::TempDir;
