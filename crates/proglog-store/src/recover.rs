@@ -368,7 +368,10 @@ fn mend(
         file.sync_all().map_err(sync_failed)?;
     }
     let unsure = found.recovery_point.position..found.end.position;
-    if !unsure.is_empty() {
+    let is_mark = found.closed && unsure.end == unsure.start.plus(MARK_FRAME_LEN as u64);
+    if is_mark {
+        again::write_mark_again(source, &unsure)?;
+    } else if !unsure.is_empty() {
         again::write_again(directory, source, &unsure, salt)?;
     }
     again::forget(directory, name)?;

@@ -8,7 +8,7 @@ use std::io;
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 use proglog_store::{Boundary, Error, Options, Store};
 
-use crate::fixture::{HEADER_LEN, NAME, THREE, at, frames, killed, open, payloads};
+use crate::fixture::{HEADER_LEN, MARK_LEN, NAME, THREE, at, frames, killed, open, payloads};
 
 const ALL: [&str; 3] = ["first", "second", "third"];
 
@@ -171,4 +171,27 @@ fn a_file_that_ends_before_what_was_copied_is_left_as_it_is() {
     let error = open(&disk).unwrap_err();
     assert!(matches!(error, Error::Truncated { .. }), "{error:?}");
     assert!(disk.file_names() == names && disk.read_file(NAME) == bytes);
+}
+
+#[test]
+fn a_mark_that_closed_the_store_is_written_again_without_a_copy() {
+    let disk = killed(&THREE);
+    drop(open(&disk).unwrap());
+    let mark_at = (disk.read_file(NAME).len() - MARK_LEN) as u64;
+    disk.start_trace();
+    drop(open(&disk).unwrap());
+    let changes = disk
+        .trace()
+        .into_iter()
+        .filter(|call| call.kind.is_change());
+    let expected = [
+        (CallKind::SetLen, 0, mark_at),
+        (CallKind::Write, mark_at, MARK_LEN as u64),
+        (CallKind::Sync, 0, 0),
+    ];
+    let changes: Vec<_> = changes
+        .map(|call| (call.kind, call.offset, call.len))
+        .collect();
+    assert_eq!(changes, expected);
+    assert_eq!(payloads(&open(&disk).unwrap()), ALL);
 }
