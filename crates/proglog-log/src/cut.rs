@@ -24,6 +24,7 @@ use crate::error::{Error, Result, SegmentIdentity};
 use crate::label::Label;
 use crate::names::{self, CHECKPOINT};
 use crate::offset::Offset;
+use crate::open;
 use crate::options::Options;
 use crate::segment::{self, Segment};
 use crate::shared::Shared;
@@ -71,15 +72,20 @@ pub(crate) fn finish(
     Ok(bases)
 }
 
-/// Whether the log in `directory` can be cut as its checkpoint says, if it says so: the segment that is to
-/// be cut itself, if one is, is there and goes as far. To be asked before anything is changed.
+/// Whether the log in `directory` can be cut as its checkpoint says, if it says so: it is this log's, and the
+/// segment that is to be cut itself, if one is, is there and goes as far. To be asked before anything is
+/// changed.
 pub(crate) fn check_possible(
     directory: &dyn Directory,
     cut: &Checkpoint,
     bases: &[Offset],
 ) -> Result<()> {
     let (base, to) = (cut.segment_base, cut.recovery_point.position);
-    if !cut.cut || cut.drops(base) {
+    if !cut.cut {
+        return Ok(());
+    }
+    check_own(directory, cut, bases)?;
+    if cut.drops(base) {
         return Ok(());
     }
     if !bases.contains(&base) {
@@ -94,6 +100,26 @@ pub(crate) fn check_possible(
             recovery_point: to,
             end,
         });
+    }
+    Ok(())
+}
+
+/// No segment says that it is of another log than the checkpoint: what another log was to lose stays here.
+/// One that was to go may be damaged, or empty ([`sync_removed`]), and say nothing.
+fn check_own(directory: &dyn Directory, cut: &Checkpoint, bases: &[Offset]) -> Result<()> {
+    for base in bases {
+        if let Ok(label) = open::read_label(directory, *base)
+            && label.identity.log_id != cut.log_id
+        {
+            return Err(Error::WrongSegment {
+                file: names::store(*base).into(),
+                expected: SegmentIdentity {
+                    log_id: cut.log_id,
+                    base_offset: *base,
+                },
+                got: label.identity,
+            });
+        }
     }
     Ok(())
 }

@@ -178,6 +178,28 @@ fn the_checkpoint_of_another_log_is_told_and_mended() {
 }
 
 #[test]
+fn the_checkpoint_of_another_log_that_was_being_cut_is_told_and_mended() {
+    for fixture in both("writer") {
+        // In a segment that is there, all that is behind one, and all.
+        for (base, position, start) in
+            [(fixture.bases[1], 50, 0), (1, 0, 0), (0, 0, 0), (99, 0, 99)]
+        {
+            let change = |disk: &SimDisk| {
+                forge_number(disk, LOG_ID_AT, 7);
+                forge_number(disk, START_AT, start);
+                forge_number(disk, BASE_AT, base);
+                forge_number(disk, POSITION_AT, position);
+                forge_number(disk, FRAMES_AT, 0);
+                forge(disk, CHECKPOINT, &[0, 1], FLAGS_AT, &3_u32.to_be_bytes());
+            };
+            mended(&fixture, "another log's", change, |error| {
+                matches!(error, Error::WrongSegment { .. })
+            });
+        }
+    }
+}
+
+#[test]
 fn repair_keeps_what_fits_of_a_checkpoint_that_does_not() {
     let disk = SimDisk::new();
     let log = Log::open_in(disk.directory(), &options()).unwrap();
