@@ -16,6 +16,9 @@ use crate::report::Line;
 /// No row takes so long; one that does because of a sabotage has not caught it.
 const RUN_MAX: Duration = Duration::from_mins(10);
 
+/// The folder of what this program builds.
+const NAME: &str = "reliability";
+
 /// Where patches are: those of the log's own tests are good for more than these.
 const PATCHES: [&str; 2] = [
     "crates/proglog-reliability/sabotage",
@@ -26,6 +29,17 @@ const PATCHES: [&str; 2] = [
 pub(crate) fn workspace() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().nth(2).unwrap_or(package)
+}
+
+/// Where everything is built that this program builds. A copy builds in the same folder as the workspace, so
+/// that what neither of them changes is built once.
+pub(crate) fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace().join("target"), PathBuf::from);
+    if target.ends_with(NAME) {
+        return target;
+    }
+    target.join(NAME)
 }
 
 /// A copy of the workspace. It stays in the same place, so that what a sabotage does not touch is built
@@ -40,9 +54,7 @@ pub(crate) struct Copy {
 
 impl Copy {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| workspace().join("target"), PathBuf::from)
-            .join("reliability");
+        let target = target();
         let path = target.join("copy");
         let new = Self {
             path,

@@ -7,6 +7,7 @@ mod crash_points;
 mod double_crashes;
 mod failed_syncs;
 mod full_disk;
+mod fuzz;
 mod history;
 mod hostile_lengths;
 mod kills;
@@ -49,6 +50,7 @@ pub(crate) const ROWS: &[Row] = &[
     bit_flips::ROW,
     splices::ROW,
     torn_ends::ROW,
+    fuzz::ROW,
     hostile_lengths::ROW,
     history::ROW,
     syncs::ROW,

@@ -1,0 +1,195 @@
+//! A store whose file is damaged, or something else.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use proglog_store::testing::SimDisk;
+use proglog_store::{Boundary, Frames, Options, Position, Store};
+
+use crate::edits::{Damage, edit};
+use crate::files::{self, HEADER_LEN, STORE_HOT, mend_store};
+use crate::format::{HEADER_COPY_LEN, Header};
+use crate::input::Input;
+use crate::memory;
+
+/// What to do, in the first byte.
+const KILLED: u8 = 1;
+const ANY: u8 = 2;
+const MEND: u8 = 4;
+/// The rest is not a script, but what lies behind the header.
+const FRAMES: u8 = 8;
+/// The rest is the file.
+const FILE: u8 = 16;
+
+const NAME: &str = "store";
+
+/// The frames of a store, and the errors between them, by their places.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Walk {
+    frames: BTreeMap<Position, (Position, bool, Bytes)>,
+    errors: Vec<(Position, String)>,
+}
+
+/// A store as it was written.
+struct Original {
+    bytes: Vec<u8>,
+    frames: BTreeMap<Position, (Position, bool, Bytes)>,
+}
+
+static ORIGINALS: LazyLock<[Original; 2]> = LazyLock::new(|| {
+    ["closed", "killed"].map(|name| {
+        let bytes = files::read(&format!("proglog-store/tests/data/v1/{name}.store"));
+        let disk = SimDisk::new();
+        disk.write_file(NAME, &bytes);
+        let walk = walk(&sealed(&disk).expect("the store is whole"));
+        assert!(walk.errors.is_empty());
+        Original {
+            bytes,
+            frames: walk.frames,
+        }
+    })
+});
+
+/// Runs the target.
+pub fn run(data: &[u8]) {
+    memory::bounded(|| damage(data));
+}
+
+fn damage(data: &[u8]) {
+    let mut input = Input::new(data);
+    let plan = input.byte();
+    let spared = input.byte();
+    let original = &ORIGINALS[usize::from(plan & KILLED)];
+    let mut bytes = original.bytes.clone();
+    let blind = plan & (ANY | MEND | FRAMES | FILE) == 0;
+    if plan & FILE != 0 {
+        bytes = input.rest().to_vec();
+    } else if plan & FRAMES != 0 {
+        bytes.truncate(HEADER_LEN);
+        bytes.extend_from_slice(input.rest());
+    } else {
+        let damage = if blind { Damage::Blind } else { Damage::Any };
+        edit(&mut bytes, &STORE_HOT, damage, &mut input);
+    }
+    if plan & MEND != 0 {
+        mend_store(&mut bytes, spared);
+    }
+    check_header(&bytes);
+    let disk = SimDisk::new();
+    disk.write_file(NAME, &bytes);
+    let walks = [sealed(&disk), following(&disk)];
+    for walk in walks.into_iter().flatten().map(|store| walk(&store)) {
+        assert!(!blind || is_part_of(&walk, original), "{walk:?}");
+    }
+    assert!(disk.read_file(NAME) == bytes, "a reader changed the file");
+    if let Some(walk) = recover(&disk) {
+        assert!(!blind || is_part_of(&walk, original), "{walk:?}");
+    } else {
+        assert!(
+            disk.read_file(NAME) == bytes,
+            "opening failed, and changed the file"
+        );
+    }
+}
+
+/// What a header says is what it would be written as.
+fn check_header(bytes: &[u8]) {
+    for copy in bytes.chunks(HEADER_COPY_LEN).take(2) {
+        if let Ok(header) = Header::decode_copy(copy) {
+            assert_eq!(Header::decode_copy(&header.encode_copy()), Ok(header));
+        }
+    }
+}
+
+fn sealed(disk: &SimDisk) -> Option<Store> {
+    Store::open_sealed_in(&*disk.directory(), NAME).ok()
+}
+
+fn following(disk: &SimDisk) -> Option<Store> {
+    let store = Store::open_following_in(&*disk.directory(), NAME, Boundary::START).ok()?;
+    let end = store.end();
+    assert_eq!(store.refresh().expect("the disk works"), end);
+    Some(store)
+}
+
+fn is_part_of(walk: &Walk, original: &Original) -> bool {
+    let mut frames = walk.frames.iter();
+    frames.all(|(position, frame)| original.frames.get(position) == Some(frame))
+}
+
+/// Opens the store, appends to it, and opens it again; returns what was there before.
+fn recover(disk: &SimDisk) -> Option<Walk> {
+    let options = Options::new();
+    let open = || Store::open_in(&*disk.directory(), NAME, &options);
+    let store = open().ok()?;
+    let before = walk(&store);
+    let whole = store.end();
+    assert!(before.frames.len() as u64 <= whole.frames || !before.errors.is_empty());
+    let payload = vec![7; 3.min(store.payload_len_max() as usize)];
+    let appended = store.append(&payload).expect("the disk works").position;
+    assert!(appended >= whole.position);
+    assert_eq!(store.read(appended).expect("it was appended"), payload);
+    store.close().expect("the disk works");
+    drop(store);
+    let store = open().unwrap_or_else(|error| panic!("opened again: {error}"));
+    assert!(store.recovery().clean && store.recovery().set_aside.is_none());
+    assert_eq!(store.end().frames, whole.frames + 1);
+    let mut again = walk(&store);
+    let last = again.frames.remove(&appended).expect("it is there");
+    assert_eq!(last.2, payload);
+    assert_eq!(again.frames, before.frames, "opened again");
+    store.close().expect("the disk works");
+    Some(before)
+}
+
+/// Reads all frames in all ways, which have to agree.
+fn walk(store: &Store) -> Walk {
+    let walked = walk_by(store, |frames| {
+        let frame = frames.next()?;
+        Some(frame.map(|frame| (frame.position, frame.end, frame.ends_batch, frame.payload)))
+    });
+    let lent = walk_by(store, |frames| {
+        let frame = frames.next_ref()?;
+        let owned = |frame: proglog_store::FrameRef<'_>| {
+            let payload = Bytes::copy_from_slice(frame.payload);
+            (frame.position, frame.end, frame.ends_batch, payload)
+        };
+        Some(frame.map(owned))
+    });
+    assert_eq!(walked, lent, "kept and lent");
+    for (position, (end, _, payload)) in &walked.frames {
+        assert_eq!(&store.read(*position).expect("it is whole"), payload);
+        let len = usize::try_from(end.get() - position.get()).expect("a frame fits");
+        for guess in [0, 8, len, len + 1] {
+            let read = store.read_guessing(*position, guess);
+            assert_eq!(&read.expect("it is whole"), payload);
+        }
+    }
+    for (position, _) in &walked.errors {
+        assert!(store.read(*position).is_err(), "{position}");
+    }
+    walked
+}
+
+type Found = proglog_store::Result<(Position, Position, bool, Bytes)>;
+
+fn walk_by(store: &Store, next: impl Fn(&mut Frames) -> Option<Found>) -> Walk {
+    let mut walk = Walk::default();
+    let mut frames = store.frames(..);
+    loop {
+        match next(&mut frames) {
+            Some(Ok((position, end, ends_batch, payload))) => {
+                walk.frames.insert(position, (end, ends_batch, payload));
+            }
+            Some(Err(error)) => {
+                walk.errors.push((frames.position(), error.to_string()));
+                assert!(next(&mut frames).is_none(), "it ends after an error");
+                if frames.resume().expect("the disk works").is_none() {
+                    return walk;
+                }
+            }
+            None => return walk,
+        }
+    }
+}

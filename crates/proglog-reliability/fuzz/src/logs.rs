@@ -1,0 +1,290 @@
+//! A log of three segments whose files were damaged, and what must hold of it.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use proglog_api::v1::Record;
+use proglog_log::{Error, Log, Offset, Options, ReadOnlyLog};
+use proglog_store::testing::SimDisk;
+
+use crate::files;
+
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+/// The base offsets of the segments.
+pub(crate) const BASES: [u64; 3] = [0, 8, 17];
+/// More records than any damaged log can have.
+const READ_MAX: u64 = 1000;
+
+/// A log as it was written.
+pub(crate) struct Original {
+    pub(crate) disk: SimDisk,
+    /// Whether it was closed; otherwise its process was killed.
+    pub(crate) closed: bool,
+    pub(crate) records: Vec<Record>,
+}
+
+static CLOSED: LazyLock<Original> = LazyLock::new(|| Original::new("closed"));
+static KILLED: LazyLock<Original> = LazyLock::new(|| Original::new("killed"));
+
+pub(crate) fn store(base: u64) -> String {
+    format!("{base:020}.log")
+}
+
+pub(crate) fn index(base: u64) -> String {
+    format!("{base:020}.index")
+}
+
+fn options() -> Options {
+    // Nothing is written but what is asked for.
+    Options::new()
+        .segment_bytes_max(1 << 10)
+        .idle_after(Duration::MAX)
+        .fill_ahead_max(0)
+}
+
+fn open(disk: &SimDisk) -> Result<Log, Error> {
+    Log::open_in(disk.directory(), &options())
+}
+
+/// What can be seen of a log: of each record the bytes, or that it is damaged.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) start: u64,
+    pub(crate) records: Vec<Option<Record>>,
+}
+
+impl Seen {
+    /// The end of the log.
+    pub(crate) fn end(&self) -> u64 {
+        self.start + self.records.len() as u64
+    }
+
+    pub(crate) fn is_whole(&self, original: &Original) -> bool {
+        self.start == 0 && self.records.iter().flatten().eq(&original.records)
+    }
+}
+
+impl Original {
+    pub(crate) fn closed(closed: bool) -> &'static Self {
+        if closed { &CLOSED } else { &KILLED }
+    }
+
+    fn new(name: &str) -> Self {
+        let disk = SimDisk::new();
+        let mut names = BASES.map(store).to_vec();
+        names.extend(BASES.map(index));
+        names.push(CHECKPOINT.to_owned());
+        let closed = name == "closed";
+        if !closed {
+            names.retain(|name| *name != index(BASES[2]));
+        }
+        for name in names {
+            let path = format!(
+                "proglog-log/tests/data/v1/{}/{name}",
+                if closed { "closed" } else { "killed" }
+            );
+            disk.write_file(&name, &files::read(&path));
+        }
+        let log = open(&disk.deep_clone()).expect("the log is whole");
+        let records = log.records(0).collect::<Result<_, _>>();
+        Self {
+            disk,
+            closed,
+            records: records.expect("all records are whole"),
+        }
+    }
+
+    /// Looks at the log on `disk`, a damaged copy of this one, and goes on with it. If it does not open, it
+    /// is repaired.
+    ///
+    /// `true_values` says that no checksum was made right behind damage to a record: then each is what it
+    /// was, or an error.
+    pub(crate) fn check(&self, disk: &SimDisk, true_values: bool) -> Option<Seen> {
+        let before = contents(disk);
+        let read_only = read_only(disk);
+        assert!(before == contents(disk), "a reader changed files");
+        let log = match open(disk) {
+            Ok(log) => log,
+            Err(error) => {
+                assert_kept(&before, disk, &error);
+                let again = open(disk).err();
+                assert_eq!(
+                    again.map(|again| again.to_string()),
+                    Some(error.to_string())
+                );
+                self.repair(disk, true_values);
+                return None;
+            }
+        };
+        let seen = see(&log);
+        if true_values {
+            self.assert_true(&seen);
+            if let Some(seen) = &read_only {
+                self.assert_true(seen);
+            }
+        }
+        go_on(disk, log, &seen);
+        Some(seen)
+    }
+
+    fn assert_true(&self, seen: &Seen) {
+        for (offset, record) in (seen.start..).zip(&seen.records) {
+            let Some(record) = record else { continue };
+            let written = usize::try_from(offset)
+                .ok()
+                .and_then(|at| self.records.get(at));
+            assert_eq!(written, Some(record), "record {offset}");
+        }
+    }
+
+    /// A log that does not open is repaired, if it can be, and opens then, unless a store is past help.
+    fn repair(&self, disk: &SimDisk, true_values: bool) {
+        let before = contents(disk);
+        if Log::repair_in(disk.directory()).is_err() {
+            assert!(
+                before == contents(disk),
+                "a repair failed, and changed files"
+            );
+            return;
+        }
+        let stores = |mut files: BTreeMap<String, Vec<u8>>| {
+            files.remove(CHECKPOINT);
+            files
+        };
+        assert!(
+            stores(before) == stores(contents(disk)),
+            "a repair changed a store"
+        );
+        if let Ok(log) = open(disk) {
+            let seen = see(&log);
+            if true_values {
+                self.assert_true(&seen);
+            }
+            go_on(disk, log, &seen);
+        }
+    }
+}
+
+/// An opening that failed changes nothing; but where a checkpoint is whole and does not fit the segments, that
+/// may show only once the newest one was recovered.
+fn assert_kept(before: &BTreeMap<String, Vec<u8>>, disk: &SimDisk, error: &Error) {
+    let after = contents(disk);
+    if matches!(error, Error::StartPastEnd { .. }) {
+        let is_kept = |(name, old): (&String, &Vec<u8>)| {
+            let new = after.get(name);
+            name == CHECKPOINT || new.is_some_and(|new| new.starts_with(old))
+        };
+        assert!(before.iter().all(is_kept), "{error}: files were changed");
+    } else {
+        assert!(*before == after, "{error}: files were changed");
+    }
+}
+
+/// All files but the lock's.
+fn contents(disk: &SimDisk) -> BTreeMap<String, Vec<u8>> {
+    let mut names = disk.file_names();
+    names.retain(|name| name != "LOCK");
+    let bytes = |name: String| (name.clone(), disk.read_file(&name));
+    names.into_iter().map(bytes).collect()
+}
+
+/// What a reader beside a writer sees, who recovers nothing.
+fn read_only(disk: &SimDisk) -> Option<Seen> {
+    let log = ReadOnlyLog::open_in(disk.directory()).ok()?;
+    let (start, end) = (log.start_offset().get(), log.end_offset().get());
+    let offsets = start..end.min(start.saturating_add(READ_MAX));
+    let records = offsets
+        .map(|offset| kept(offset, log.read(offset)))
+        .collect();
+    Some(Seen { start, records })
+}
+
+/// A record, or that it is damaged: nothing else can keep it from being read.
+fn kept(offset: u64, read: Result<Record, Error>) -> Option<Record> {
+    match read {
+        Ok(record) => {
+            assert_eq!(record.offset, offset);
+            Some(record)
+        }
+        Err(Error::Corrupt { offset: named, .. }) => {
+            assert_eq!(named.get(), offset, "the error names the record");
+            None
+        }
+        Err(error) => panic!("record {offset}: {error:?}"),
+    }
+}
+
+/// Reads all records in all ways, which have to agree.
+fn see(log: &Log) -> Seen {
+    let (start, end) = (log.start_offset().get(), log.end_offset().get());
+    assert!(start <= end && end - start <= READ_MAX, "{start}..{end}");
+    let recovered = &log.recovery().records;
+    assert_eq!((recovered.start.get(), recovered.end.get()), (start, end));
+    let records = (start..end).map(|offset| kept(offset, log.read(offset)));
+    let records = records.collect::<Vec<_>>();
+    assert_eq!(
+        iterate(log, start, end),
+        records,
+        "one by one, and in a row"
+    );
+    assert_eq!(borrow(log, start, end), records, "one by one, and lent");
+    let verified = log.verify().expect("the disk works");
+    let damaged = verified.damaged.iter();
+    let damaged = damaged.flat_map(|range| range.start.get()..range.end.get());
+    let unread = (start..end).zip(&records);
+    let unread = unread.filter_map(|(offset, record)| record.is_none().then_some(offset));
+    assert!(damaged.eq(unread), "{:?}", verified.damaged);
+    for behind in [end, end + 1, u64::MAX] {
+        assert!(matches!(log.read(behind), Err(Error::OutOfRange { .. })));
+    }
+    Seen { start, records }
+}
+
+fn iterate(log: &Log, start: u64, end: u64) -> Vec<Option<Record>> {
+    let mut all = Vec::new();
+    let mut next = start;
+    while next < end {
+        let mut records = log.records(next);
+        while let Some(record) = records.next() {
+            all.push(kept(next, record));
+            next += 1;
+            if all.last() == Some(&None) {
+                assert!(records.next().is_none(), "it ends after an error");
+                break;
+            }
+        }
+    }
+    all
+}
+
+fn borrow(log: &Log, start: u64, end: u64) -> Vec<Option<Record>> {
+    let mut all = Vec::new();
+    let mut next = start;
+    while next < end {
+        let mut records = log.records(next);
+        while let Some(record) = records.next_ref() {
+            all.push(kept(next, record.map(|record| record.to_owned())));
+            next += 1;
+            if all.last() == Some(&None) {
+                break;
+            }
+        }
+    }
+    all
+}
+
+/// A record is appended, the log is closed and opened again, and all is as it was.
+fn go_on(disk: &SimDisk, log: Log, seen: &Seen) {
+    let end = seen.end();
+    let appended = log.append("more").expect("the disk works");
+    assert_eq!(appended, Offset::new(end));
+    log.close().expect("the disk works");
+    drop(log);
+    let log = open(disk).unwrap_or_else(|error| panic!("opened again: {error}"));
+    assert!(log.recovery().clean && log.recovery().set_aside.is_none());
+    let mut again = see(&log);
+    let more = again.records.pop().flatten();
+    assert_eq!(more.map(|record| record.value), Some("more".into()));
+    assert_eq!(&again, seen, "opened again");
+}

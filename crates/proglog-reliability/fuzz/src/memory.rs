@@ -1,0 +1,10 @@
+//! How much memory an input may take.
+
+/// In bytes. An input has a few thousand.
+const MAX: u64 = 64 << 20;
+
+/// Does `action`, which may take no more.
+pub(crate) fn bounded(action: impl FnOnce()) {
+    let used = allocation_counter::measure(action).bytes_max;
+    assert!(used <= MAX, "{used} bytes of memory");
+}
