@@ -83,7 +83,7 @@ fn damage(data: &[u8]) {
         assert!(!blind || is_part_of(&walk, original), "{walk:?}");
     }
     assert!(disk.read_file(NAME) == bytes, "a reader changed the file");
-    if let Some(walk) = recover(&disk) {
+    if let Some(walk) = recover(&disk, blind) {
         assert!(!blind || is_part_of(&walk, original), "{walk:?}");
     } else {
         assert!(
@@ -119,13 +119,14 @@ fn is_part_of(walk: &Walk, original: &Original) -> bool {
 }
 
 /// Opens the store, appends to it, and opens it again; returns what was there before.
-fn recover(disk: &SimDisk) -> Option<Walk> {
+fn recover(disk: &SimDisk, blind: bool) -> Option<Walk> {
     let options = Options::new();
     let open = || Store::open_in(&*disk.directory(), NAME, &options);
     let store = open().ok()?;
     let before = walk(&store);
     let whole = store.end();
-    assert!(before.frames.len() as u64 <= whole.frames || !before.errors.is_empty());
+    // A mark whose checksum was made right may tell any number.
+    assert!(!blind || before.frames.len() as u64 <= whole.frames);
     let payload = vec![7; 3.min(store.payload_len_max() as usize)];
     let appended = store.append(&payload).expect("the disk works").position;
     assert!(appended >= whole.position);
