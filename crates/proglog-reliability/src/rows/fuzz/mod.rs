@@ -30,7 +30,7 @@ pub(super) const ROW: Row = Row {
 const TARGETS: [&str; 6] = ["segment", "frame", "checkpoint", "index", "record", "http"];
 
 /// How long each is run.
-const SECONDS: Duration = Duration::from_secs(60);
+const SECONDS: Duration = Duration::from_mins(1);
 
 const PACKAGE: &str = "crates/proglog-reliability/fuzz";
 
