@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::args::Args;
 use crate::copy::workspace;
 use crate::job::Figures;
 use crate::rows::Row;
@@ -43,6 +44,8 @@ impl Line {
 pub(crate) struct Report {
     pub(crate) row: &'static Row,
     pub(crate) line: Line,
+    /// Whether it was repeated with seed after seed.
+    is_soak: bool,
     /// The sabotages that it caught.
     pub(crate) caught: Vec<&'static str>,
     /// What is wrong with the row itself.
@@ -52,7 +55,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new(
         row: &'static Row,
-        seed: u64,
+        args: &Args,
         figures: &Figures,
         elapsed: Duration,
         failure: Option<String>,
@@ -61,7 +64,7 @@ impl Report {
         let line = Line {
             name: row.name.to_owned(),
             control: None,
-            seed,
+            seed: args.seed,
             tried: figures.tried,
             bad: figures.bad,
             counts: counts.map(|(what, n)| ((*what).to_owned(), *n)).collect(),
@@ -71,6 +74,7 @@ impl Report {
         Self {
             row,
             line,
+            is_soak: args.soak,
             caught: Vec::new(),
             failure,
         }
@@ -105,8 +109,10 @@ impl Report {
         let failure = self.failure.as_deref();
         let failure = failure.map_or(String::new(), |why| format!(" **failed: {why}**"));
         format!(
-            "| {} | `{}` | {figure} | {tried} | {bad}{failure} | {caught} | {seconds} | {seed} | {commit} |",
-            row.number, row.name
+            "| {} | `{}{}` | {figure} | {tried} | {bad}{failure} | {caught} | {seconds} | {seed} | {commit} |",
+            row.number,
+            row.name,
+            if self.is_soak { SOAK } else { "" },
         )
     }
 }
@@ -131,6 +137,9 @@ static COMMIT: LazyLock<String> = LazyLock::new(|| {
     }
 });
 
+/// What a repeated row has behind its name: it has a row of the table of its own.
+const SOAK: &str = " --soak";
+
 const BEGIN: &str = "<!-- The table is written by the program: begin -->\n";
 const END: &str = "<!-- end -->\n";
 
@@ -141,15 +150,17 @@ pub(crate) fn write(reports: &[Report]) -> anyhow::Result<()> {
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let (before, rest) = text.split_once(BEGIN).context("the table has no begin")?;
     let (table, after) = rest.split_once(END).context("the table has no end")?;
-    let mut rows: BTreeMap<u8, String> = table
+    let mut rows: BTreeMap<(u8, bool), String> = table
         .lines()
         .filter_map(|line| {
-            let number = line.split('|').nth(1)?.trim().parse().ok()?;
-            Some((number, line.to_owned()))
+            let mut cells = line.split('|').skip(1);
+            let number = cells.next()?.trim().parse().ok()?;
+            let is_soak = cells.next()?.contains(SOAK);
+            Some(((number, is_soak), line.to_owned()))
         })
         .collect();
     for report in reports {
-        rows.insert(report.row.number, report.table_row());
+        rows.insert((report.row.number, report.is_soak), report.table_row());
     }
     let mut written = format!("{before}{BEGIN}");
     written.push_str("| # | row | tried, and what is bad | tried | bad | sabotages caught | seconds | seed | commit |\n");

@@ -96,7 +96,7 @@ fn run_row(row: &'static Row, args: &Args) -> Report {
         );
         broken = Some("too few were tried".to_owned());
     }
-    let report = Report::new(row, args.seed, &figures, begun.elapsed(), broken);
+    let report = Report::new(row, args, &figures, begun.elapsed(), broken);
     report.line.print();
     report
 }
