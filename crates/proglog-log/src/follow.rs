@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use event_listener::{Event, EventListener, Listener};
 use futures_core::Stream;
 
 use crate::error::{Error, Result};
 use crate::record::{self, Record};
 use crate::runtime;
-use crate::sync::{AtomicBool, Mutex, Ordering, fence};
+use crate::sync::{AtomicBool, Event, EventListener, Listener, Mutex, Ordering, fence};
 
 /// Wakes those who follow a log. Clones wake the same followers.
 ///

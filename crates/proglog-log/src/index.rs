@@ -22,9 +22,8 @@ use std::sync::{Arc, LazyLock};
 
 use byteorder::{BigEndian, ByteOrder};
 use proglog_store::{Directory, OpenMode, Position, Storage};
-use quick_cache::sync::Cache;
 
-use crate::sync::{Mutex, OnceLock};
+use crate::sync::{Cache, Mutex, OnceLock};
 
 /// How many entries a page has.
 pub(crate) const PAGE_ENTRIES: usize = 1022;

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 
 use proglog_store::{Boundary, Directory, OpenMode, Operation, Position, Store};
-use quick_cache::sync::Cache;
 
 use crate::error::{Error, Result};
 use crate::index;
@@ -13,7 +12,7 @@ use crate::names;
 use crate::offset::Offset;
 use crate::open_segment::OpenSegment;
 use crate::options::{Durability, Options, RECORD_OVERHEAD_MAX};
-use crate::sync::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Cache, Mutex, OnceLock, Ordering};
 
 /// How many sealed segments of all logs of the process are kept open; each has two files.
 const OPEN_SEALED_MAX: usize = 64;

@@ -1,6 +1,10 @@
-//! The locks and atomics of this crate, in one place, so that a model checker can take theirs.
+//! The locks and atomics of this crate, and whatever else a thread may wait for, in one place, so that a
+//! model checker can take theirs.
 
+pub(crate) use event_listener::{Event, EventListener, Listener};
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+/// Has one thread load what several ask for, and the others wait for it.
+pub(crate) use quick_cache::sync::Cache;
 pub(crate) use std::sync::OnceLock;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 

@@ -7,13 +7,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use event_listener::{Event, EventListener};
-
 use crate::completion::{Completion, Nobody};
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::runtime;
-use crate::sync::{Mutex, OnceLock, crowd};
+use crate::sync::{Event, EventListener, Mutex, OnceLock, crowd};
 
 /// Appends that were submitted and whose outcome may be open.
 ///
