@@ -85,12 +85,8 @@ impl Copy {
             let (from, to) = (workspace().join(name), self.path.join(name));
             // Listed, and removed since.
             let Ok(bytes) = fs::read(&from) else { continue };
-            wanted.insert(to.clone());
-            if fs::read(&to).ok().as_ref() != Some(&bytes) {
-                let folder = to.parent().context("a file is in a folder")?;
-                fs::create_dir_all(folder)?;
-                fs::write(&to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
-            }
+            put(&to, &bytes)?;
+            wanted.insert(to);
         }
         remove_others(&self.path, &wanted)
     }
@@ -127,25 +123,46 @@ impl Copy {
     }
 
     fn build(&self) -> anyhow::Result<()> {
-        let output = self.cargo("build").output().context("cannot run cargo")?;
-        let told = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "it does not compile: {told}");
-        Ok(())
+        build(&mut self.cargo("build"))
     }
 
     fn cargo(&self, command: &str) -> Command {
-        let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
-        cargo
-            .args([command, "--quiet", "--package", "proglog-reliability"])
-            .current_dir(&self.path)
-            .env("CARGO_TARGET_DIR", &self.target)
-            // Building takes most of the time.
-            .env("CARGO_PROFILE_DEV_DEBUG", "0");
-        cargo
+        cargo(command, "proglog-reliability", &self.path, &self.target)
     }
 }
 
-fn remove_others(folder: &Path, wanted: &HashSet<PathBuf>) -> anyhow::Result<()> {
+/// Has cargo do something with a package of the workspace in `folder`.
+pub(crate) fn cargo(command: &str, package: &str, folder: &Path, target: &Path) -> Command {
+    let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    cargo
+        .args([command, "--quiet", "--package", package])
+        .current_dir(folder)
+        .env("CARGO_TARGET_DIR", target)
+        // Building takes most of the time.
+        .env("CARGO_PROFILE_DEV_DEBUG", "0");
+    cargo
+}
+
+pub(crate) fn build(cargo: &mut Command) -> anyhow::Result<()> {
+    let output = cargo.output().context("cannot run cargo")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "it does not compile: {told}");
+    Ok(())
+}
+
+/// Sees to it that the file at `path` has these bytes. One that has them is left alone: what is made of it need
+/// not be made anew.
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if fs::read(path).is_ok_and(|found| found == bytes) {
+        return Ok(());
+    }
+    let folder = path.parent().context("a file is in a folder")?;
+    fs::create_dir_all(folder)?;
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes all files in `folder` but those that are wanted.
+pub(crate) fn remove_others(folder: &Path, wanted: &HashSet<PathBuf>) -> anyhow::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() && !path.is_symlink() {

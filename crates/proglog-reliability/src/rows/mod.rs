@@ -10,6 +10,7 @@ mod full_disk;
 mod fuzz;
 mod history;
 mod hostile_lengths;
+mod interleavings;
 mod kills;
 mod power_cuts;
 mod short_transfers;
@@ -52,6 +53,7 @@ pub(crate) const ROWS: &[Row] = &[
     torn_ends::ROW,
     fuzz::ROW,
     hostile_lengths::ROW,
+    interleavings::ROW,
     history::ROW,
     syncs::ROW,
 ];

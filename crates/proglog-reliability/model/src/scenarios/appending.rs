@@ -1,0 +1,134 @@
+//! Writers and readers of a log on which nothing goes wrong.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proglog_log::{Durability, Record, Ticket};
+use proglog_model_sync::{Condvar, Mutex};
+use shuttle::future::block_on;
+use shuttle::thread::spawn;
+
+use crate::tasks::{choose, join};
+use crate::world::{World, long, options};
+
+/// Two writers that wait for each append, one that has submitted two before it waits, in one of three ways, and
+/// a reader: nobody is told of anything that is not on the device.
+pub(crate) fn group_commit() -> String {
+    let world = World::open(options().segment_bytes_max(64 << 10));
+    let mut threads: Vec<_> = ["a", "b"]
+        .into_iter()
+        .map(|name| {
+            let world = Arc::clone(&world);
+            spawn(move || append(&world, [format!("{name}0."), format!("{name}1.")]))
+        })
+        .collect();
+    let submitting = Arc::clone(&world);
+    threads.push(spawn(move || submit(&submitting)));
+    let reading = Arc::clone(&world);
+    threads.push(spawn(move || {
+        reading.read_all();
+        reading.walk_all();
+    }));
+    join(threads);
+    world.end()
+}
+
+fn append(world: &World, values: impl IntoIterator<Item = String>) {
+    for value in values {
+        world.append(&value).expect("nothing fails");
+    }
+}
+
+fn submit(world: &World) {
+    let values = ["c0.", "c1."];
+    let tickets = values.map(|value| {
+        let record = Record::new(value.to_owned());
+        world.log.submit(record).expect("nothing fails")
+    });
+    for (value, ticket) in values.into_iter().zip(tickets) {
+        let offsets = wait(ticket).expect("nothing fails");
+        world
+            .outcome(value, Ok(offsets.start.get()))
+            .expect("so it is");
+    }
+}
+
+/// Waits as a thread, as a future, or for a callback.
+pub(crate) fn wait(ticket: Ticket) -> proglog_log::Result<std::ops::Range<proglog_log::Offset>> {
+    match choose(3) {
+        0 => ticket.wait(),
+        1 => block_on(ticket),
+        _ => {
+            let outcome = Arc::new((Mutex::new(None), Condvar::new()));
+            let told = Arc::clone(&outcome);
+            ticket.on_complete(move |outcome| {
+                *told.0.lock() = Some(outcome);
+                told.1.notify_one();
+            });
+            let mut guard = outcome.0.lock();
+            loop {
+                if let Some(outcome) = guard.take() {
+                    return outcome;
+                }
+                outcome.1.wait(&mut guard);
+            }
+        }
+    }
+}
+
+/// Two writers that fill segments, and two readers that go from one to the next.
+pub(crate) fn roll() -> String {
+    let world = World::open(options());
+    let mut threads: Vec<_> = ["a", "b"]
+        .into_iter()
+        .map(|name| {
+            let world = Arc::clone(&world);
+            let values = ["0.", "1.", "2."].map(|number| long(&format!("{name}{number}")));
+            spawn(move || append(&world, values))
+        })
+        .collect();
+    for read in [World::read_all, World::walk_all] {
+        let world = Arc::clone(&world);
+        threads.push(spawn(move || {
+            read(&world);
+            read(&world);
+        }));
+    }
+    join(threads);
+    world.end()
+}
+
+/// Appends that are acknowledged before they are synced, while syncs in the background, and coming to rest, come
+/// at any time, and somebody trims.
+pub(crate) fn background() -> String {
+    let some_time = Duration::from_secs(1);
+    let durability = match choose(2) {
+        0 => Durability::Interval(some_time),
+        _ => Durability::Buffered,
+    };
+    let world = World::open(options().durability(durability).idle_after(some_time));
+    let mut threads = Vec::new();
+    for name in ["a", "b"] {
+        let world = Arc::clone(&world);
+        threads.push(spawn(move || {
+            for number in ["0.", "1."] {
+                let value = long(&format!("{name}{number}"));
+                let offset = world
+                    .log
+                    .append(Record::new(value.clone()))
+                    .expect("nothing fails");
+                world.saw_in_memory(offset.get(), &value);
+            }
+        }));
+    }
+    let trimming = Arc::clone(&world);
+    threads.push(spawn(move || {
+        let end = trimming.log.end_offset();
+        trimming.trims(end.get());
+        trimming.log.trim(end).expect("nothing fails");
+    }));
+    join(threads);
+    world.log.close().expect("nothing fails");
+    world.all_is_acknowledged();
+    world.end()
+}

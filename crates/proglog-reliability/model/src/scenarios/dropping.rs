@@ -1,0 +1,116 @@
+//! Dropping the oldest records, or the newest, of a log that is in use.
+
+use std::sync::Arc;
+
+use proglog_log::{ErrorKind, Log, Record, Visibility};
+use shuttle::thread::spawn;
+
+use super::following::{end, take};
+use crate::tasks::{choose, join};
+use crate::world::{World, long, options, text};
+
+/// A writer that fills segments, two that trim down to any record that they see, and readers.
+pub(crate) fn trim() -> String {
+    let world = World::open(options());
+    for value in ["b0.", "b1."].map(long) {
+        world.append(&value).expect("nothing fails");
+    }
+    let writing = Arc::clone(&world);
+    let mut threads = vec![spawn(move || {
+        for number in 0..3 {
+            writing
+                .append(&long(&format!("a{number}.")))
+                .expect("nothing fails");
+        }
+    })];
+    for _ in 0..2 {
+        let world = Arc::clone(&world);
+        threads.push(spawn(move || {
+            for _ in 0..2 {
+                let end = world.log.end_offset().get();
+                let start = end - choose(3).min(end);
+                world.trims(start);
+                world.log.trim(start).expect("nothing fails");
+                assert!(world.log.start_offset().get() >= start, "it is trimmed");
+            }
+        }));
+    }
+    let reading = Arc::clone(&world);
+    threads.push(spawn(move || {
+        reading.walk_all();
+        reading.read_all();
+    }));
+    join(threads);
+    world.end()
+}
+
+/// Some records are published, those behind them dropped while others are appended, and more published: who sees
+/// what is published sees each offset once, and what is there in the end.
+pub(crate) fn truncate() -> String {
+    let world = World::open(options());
+    let log = &world.log;
+    let append = |value: &str| {
+        let offset = log
+            .append(Record::new(value.to_owned()))
+            .expect("nothing fails");
+        (offset.get(), value.to_owned())
+    };
+    let following = take(log.reader(Visibility::Published).follow(0), 2);
+    let other = {
+        let log = log.clone();
+        spawn(move || {
+            ["b0.", "b1."].map(|name| {
+                let value = long(name);
+                let offset = log
+                    .append(Record::new(value.clone()))
+                    .expect("nothing fails");
+                (offset.get(), value)
+            })
+        })
+    };
+    let reading = {
+        let log = log.clone();
+        spawn(move || glance(&log))
+    };
+    let mut appended = vec![append(&long("a0.")), append(&long("a1."))];
+    log.publish(1).expect("there is one");
+    log.truncate(1).expect("nothing fails");
+    appended.push(append(&long("a2.")));
+    log.publish(2).expect("there are two");
+    appended.extend(join([other]).concat());
+    for glance in join([reading]).concat() {
+        assert!(appended.contains(&glance), "{glance:?} was never there");
+    }
+    let (follower, seen) = join([following]).remove(0);
+    for (offset, record) in (0..).zip(log.records(0)) {
+        world.saw(offset, text(&record.expect("nothing fails")));
+    }
+    for (offset, value) in (0..).zip(&seen) {
+        world.saw(offset, value);
+    }
+    let ending = end(follower);
+    log.close().expect("nothing fails");
+    join([ending]);
+    world.end()
+}
+
+/// What a reader sees of a log that is cut meanwhile.
+fn glance(log: &Log) -> Vec<(u64, String)> {
+    let mut seen = Vec::new();
+    for offset in 0..2 {
+        match log.read(offset) {
+            Ok(record) => {
+                assert_eq!(record.offset, offset);
+                seen.push((offset, text(&record).to_owned()));
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error:?}"),
+        }
+    }
+    for record in log.records(0) {
+        match record {
+            Ok(record) => seen.push((record.offset, text(&record).to_owned())),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error:?}"),
+        }
+    }
+    seen
+}

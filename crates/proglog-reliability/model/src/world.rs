@@ -1,0 +1,231 @@
+//! A log that threads use, and what they were told of it, which is held against what all others were told and
+//! what the device has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use proglog_log::{Error, ErrorKind, Log, Options, Outcome, Record};
+use proglog_store::testing::{SimDisk, Survivors};
+
+use crate::disk;
+use crate::tasks::NEVER;
+
+/// The disk of a log that nothing was appended to, made by the first execution: all of them begin with it.
+static EMPTY: LazyLock<SimDisk> = LazyLock::new(|| {
+    let disk = SimDisk::new();
+    let log = Log::open_in(disk.directory(), &options()).expect("an empty disk is a log");
+    log.close().expect("nothing fails");
+    disk
+});
+
+/// Small segments, so that a few records fill them, and no work that waits for a time.
+pub(crate) fn options() -> Options {
+    Options::new().segment_bytes_max(1 << 10).idle_after(NEVER)
+}
+
+/// A log, and what is known of it.
+pub(crate) struct World {
+    pub(crate) disk: SimDisk,
+    pub(crate) log: Log,
+    options: Options,
+    told: Mutex<Told>,
+}
+
+/// What threads were told.
+#[derive(Default)]
+struct Told {
+    /// Which value is at an offset.
+    values: BTreeMap<u64, String>,
+    /// What is there for good, or until it is trimmed.
+    acknowledged: BTreeSet<u64>,
+    /// Values that are nowhere.
+    nowhere: BTreeSet<String>,
+    /// Below this offset all may be gone.
+    trimmed: u64,
+    /// How much readers found.
+    found: Vec<u64>,
+}
+
+impl World {
+    pub(crate) fn open(options: Options) -> Arc<Self> {
+        let disk = EMPTY.deep_clone();
+        let log = open(&disk, &options);
+        Arc::new(Self {
+            disk,
+            log,
+            options,
+            told: Mutex::default(),
+        })
+    }
+
+    /// No thread is stopped while it holds it.
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a value, and checks what comes of it.
+    pub(crate) fn append(&self, value: &str) -> Result<u64, Error> {
+        let appended = self.log.append(Record::new(value.to_owned()));
+        self.outcome(value, appended.map(|offset| offset.get()))
+    }
+
+    /// Checks what became of an append.
+    pub(crate) fn outcome(&self, value: &str, appended: Result<u64, Error>) -> Result<u64, Error> {
+        match &appended {
+            Ok(offset) => self.acknowledged(*offset, value),
+            Err(error) if error.outcome() == Outcome::NotAppended => {
+                let mut told = self.told();
+                assert!(
+                    told.values.values().all(|other| other != value),
+                    "{value} was refused and is there"
+                );
+                told.nowhere.insert(value.to_owned());
+            }
+            Err(_) => {}
+        }
+        appended
+    }
+
+    /// An append came back: readers see it, and the device has it.
+    fn acknowledged(&self, offset: u64, value: &str) {
+        let end = self.log.end_offset().get();
+        assert!(
+            offset < end,
+            "{value} at {offset} came back, the end is {end}"
+        );
+        self.saw(offset, value);
+        self.told().acknowledged.insert(offset);
+    }
+
+    /// Somebody was told that `value` is at `offset`: it always is, and the device has it.
+    pub(crate) fn saw(&self, offset: u64, value: &str) {
+        self.saw_in_memory(offset, value);
+        if offset >= self.told().trimmed {
+            assert!(
+                self.is_on_device(value),
+                "{value} at {offset} is not synced"
+            );
+        }
+    }
+
+    /// As [`World::saw`], where the device need not have it yet.
+    pub(crate) fn saw_in_memory(&self, offset: u64, value: &str) {
+        let mut told = self.told();
+        let known = told
+            .values
+            .entry(offset)
+            .or_insert_with(|| value.to_owned());
+        assert_eq!(known, value, "two values at {offset}");
+        let places = told.values.values().filter(|other| *other == value);
+        assert_eq!(places.count(), 1, "{value} is there twice");
+        assert!(
+            !told.nowhere.contains(value),
+            "{value} was refused and is there"
+        );
+    }
+
+    /// Records below `start` are about to be dropped.
+    pub(crate) fn trims(&self, start: u64) {
+        let mut told = self.told();
+        told.trimmed = told.trimmed.max(start);
+    }
+
+    /// All that anybody was told of is there for good.
+    pub(crate) fn all_is_acknowledged(&self) {
+        let told = &mut *self.told();
+        told.acknowledged.extend(told.values.keys());
+    }
+
+    fn is_on_device(&self, value: &str) -> bool {
+        let left = self.disk.crash(Survivors::LoseAll);
+        let segments = left.file_names().into_iter();
+        segments
+            .filter(|name| name.ends_with(".log"))
+            .any(|name| contains(&left.read_file(&name), value.as_bytes()))
+    }
+
+    /// Reads all there is now, one record after the other; others may trim meanwhile.
+    pub(crate) fn read_all(&self) {
+        let (start, end) = (self.log.start_offset().get(), self.log.end_offset().get());
+        self.told().found.extend([start, end]);
+        for offset in start..end {
+            match self.log.read(offset) {
+                Ok(record) => self.saw(offset, text(&record)),
+                Err(error) if error.kind() == ErrorKind::Trimmed => {
+                    assert!(offset < self.told().trimmed, "{offset} was not trimmed");
+                }
+                Err(error) => panic!("the record at {offset} is below the end {end}: {error:?}"),
+            }
+        }
+    }
+
+    /// Reads all there is as one run; others may trim meanwhile.
+    pub(crate) fn walk_all(&self) {
+        let start = self.log.start_offset().get();
+        let mut next = start;
+        for (offset, record) in (start..).zip(self.log.records(start)) {
+            match record {
+                Ok(record) => {
+                    assert_eq!(record.offset, offset, "a record is missing, or doubled");
+                    self.saw(offset, text(&record));
+                    next += 1;
+                }
+                Err(error) if error.kind() == ErrorKind::Trimmed => {
+                    assert!(offset < self.told().trimmed, "{offset} was not trimmed");
+                }
+                Err(error) => panic!("the records from {start} on: {error:?}"),
+            }
+        }
+        self.told().found.extend([start, next]);
+    }
+
+    /// Closes the log, and opens what is left of it when the power fails; returns what there is.
+    pub(crate) fn end(&self) -> String {
+        // If the log was stopped there is an error, which was told of before.
+        drop(self.log.close());
+        let left = self.disk.crash(Survivors::LoseAll);
+        let log = open(&left, &self.options);
+        let mut values = BTreeMap::new();
+        for record in log.records(log.start_offset()) {
+            let record = record.expect("all can be read");
+            values.insert(record.offset, text(&record).to_owned());
+        }
+        let told = self.told();
+        assert!(
+            log.start_offset().get() <= told.trimmed,
+            "too much was trimmed"
+        );
+        for (offset, value) in &values {
+            let known = told.values.get(offset).unwrap_or(value);
+            assert_eq!(known, value, "{offset} has another value after all");
+            assert!(
+                !told.nowhere.contains(value),
+                "{value} was refused and is there"
+            );
+        }
+        for offset in told.acknowledged.range(log.start_offset().get()..) {
+            assert!(values.contains_key(offset), "{offset} is lost");
+        }
+        let end = format!("{} {values:?} {:?}", log.start_offset(), told.found);
+        drop(told);
+        drop(log.close());
+        end
+    }
+}
+
+fn open(disk: &SimDisk, options: &Options) -> Log {
+    Log::open_in(disk::directory(disk), options).expect("it can be opened")
+}
+
+pub(crate) fn text(record: &Record) -> &str {
+    std::str::from_utf8(&record.value).expect("what was appended is text")
+}
+
+/// A value that no other is part of, of about a third of a segment.
+pub(crate) fn long(name: &str) -> String {
+    format!("{name:.<300}")
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
