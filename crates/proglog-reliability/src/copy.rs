@@ -133,7 +133,7 @@ impl Copy {
 
 /// Has cargo do something with a package of the workspace in `folder`.
 pub(crate) fn cargo(command: &str, package: &str, folder: &Path, target: &Path) -> Command {
-    let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args([command, "--quiet", "--package", package])
         .current_dir(folder)

@@ -38,6 +38,7 @@ where
         serde_json::from_slice::<T>(&written).ok().as_ref(),
         Some(&read)
     );
-    let value = serde_json::from_slice(bytes).expect("it is JSON");
+    // What is in members that no message has is passed over: it need not be Unicode.
+    let value = serde_json::from_slice(bytes).ok()?;
     Some((read, value))
 }
