@@ -61,34 +61,8 @@ impl Copy {
             target,
             applied: None,
         };
-        new.refresh()?;
+        mirror(&new.path)?;
         Ok(new)
-    }
-
-    /// Makes the copy equal to the workspace. Files that are equal are left alone: they need not be built.
-    fn refresh(&self) -> anyhow::Result<()> {
-        let listed = Command::new("git")
-            .args([
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-            ])
-            .current_dir(workspace())
-            .output()
-            .context("cannot run git")?;
-        ensure!(listed.status.success(), "git cannot list the files");
-        let names = String::from_utf8(listed.stdout).context("a file's name is not Unicode")?;
-        let mut wanted = HashSet::new();
-        for name in names.split('\0').filter(|name| !name.is_empty()) {
-            let (from, to) = (workspace().join(name), self.path.join(name));
-            // Listed, and removed since.
-            let Ok(bytes) = fs::read(&from) else { continue };
-            put(&to, &bytes)?;
-            wanted.insert(to);
-        }
-        remove_others(&self.path, &wanted)
     }
 
     /// Damages the copy by this patch alone.
@@ -129,6 +103,56 @@ impl Copy {
     fn cargo(&self, command: &str) -> Command {
         cargo(command, "proglog-reliability", &self.path, &self.target)
     }
+}
+
+/// Makes `folder` equal to the workspace. Files that are equal are left alone: they need not be built.
+pub(crate) fn mirror(folder: &Path) -> anyhow::Result<()> {
+    let mut wanted = HashSet::new();
+    for name in names()? {
+        let (from, to) = (workspace().join(&name), folder.join(name));
+        // Listed, and removed since.
+        let Ok(bytes) = fs::read(&from) else { continue };
+        put(&to, &bytes)?;
+        wanted.insert(to);
+    }
+    remove_others(folder, &wanted)
+}
+
+/// The files of the workspace. A copy has no others.
+fn names() -> anyhow::Result<Vec<PathBuf>> {
+    if workspace().starts_with(target()) {
+        let mut names = Vec::new();
+        walk(workspace(), &mut names)?;
+        return Ok(names);
+    }
+    let listed = Command::new("git")
+        .args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ])
+        .current_dir(workspace())
+        .output()
+        .context("cannot run git")?;
+    ensure!(listed.status.success(), "git cannot list the files");
+    let names = String::from_utf8(listed.stdout).context("a file's name is not Unicode")?;
+    let names = names.split('\0').filter(|name| !name.is_empty());
+    Ok(names.map(PathBuf::from).collect())
+}
+
+/// Adds the files in `folder`, which is in the workspace.
+fn walk(folder: &Path, names: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() && !path.is_symlink() {
+            walk(&path, names)?;
+        } else {
+            names.push(path.strip_prefix(workspace())?.to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// Has cargo do something with a package of the workspace in `folder`.

@@ -12,6 +12,7 @@ mod history;
 mod hostile_lengths;
 mod interleavings;
 mod kills;
+mod mutants;
 mod power_cuts;
 mod short_transfers;
 mod splices;
@@ -55,5 +56,6 @@ pub(crate) const ROWS: &[Row] = &[
     hostile_lengths::ROW,
     interleavings::ROW,
     history::ROW,
+    mutants::ROW,
     syncs::ROW,
 ];

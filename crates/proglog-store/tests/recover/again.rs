@@ -72,6 +72,21 @@ fn a_copy_of_another_store_is_left_out_of_account() {
 }
 
 #[test]
+fn a_copy_that_was_damaged_is_left_out_of_account() {
+    let disk = killed(&THREE);
+    let name = &format!("{NAME}.again");
+    let stopped = disk.deep_clone();
+    stopped.inject(When::Next(CallKind::SetLen, 1), Fault::crash());
+    open(&stopped).unwrap_err();
+    let mut copy = stopped.crash(Survivors::KeepAll).read_file(name);
+    *copy.last_mut().unwrap() ^= 1;
+    disk.write_file(name, &copy);
+    let store = open(&disk).unwrap();
+    assert_eq!(payloads(&store), ALL);
+    assert!(!disk.file_names().contains(name));
+}
+
+#[test]
 fn without_room_for_a_copy_a_store_opens_all_the_same() {
     let disk = killed(&THREE);
     disk.set_capacity(Some(disk.read_file(NAME).len() as u64));

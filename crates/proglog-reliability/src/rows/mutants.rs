@@ -1,0 +1,172 @@
+//! Mutants of the store and the log, of which the tests have to catch all that are not known to survive.
+
+use std::collections::HashSet;
+use std::fs;
+
+use anyhow::{Context, ensure};
+
+use super::Row;
+use crate::job::Job;
+use crate::mutants::lab::{Fate, Lab, Mutant, PACKAGES, Package, Trial, diff};
+use crate::mutants::survivors::Survivors;
+use crate::system::Need;
+
+/// How many mutants one seed tries, beside [`FIRST`].
+const SHARD_LEN: usize = 8;
+
+/// The mutants of this file are always tried, and first. It is small, and the sabotage takes away the one test
+/// that catches one of them.
+const FIRST: &str = "crates/proglog-store/src/position.rs";
+
+/// Of so many mutants, at most one may be listed as a survivor: the others, 95 %, are caught.
+const LISTED_ONE_OF: usize = 20;
+
+pub(super) const ROW: Row = Row {
+    number: 17,
+    name: "mutants",
+    figure: "mutants of the store and the log by cargo-mutants, those of changed lines first, that compile: \
+             one that the tests of its package do not catch, and that is not in `survivors.txt` with the \
+             reason",
+    tried_min: 5,
+    controls: &["test-taken-away"],
+    needs: &[Need::Program("cargo-mutants")],
+    run,
+};
+
+fn run(job: &Job) -> anyhow::Result<()> {
+    let lab = Lab::new()?;
+    let all = lab.list(None)?;
+    let known = Survivors::read()?;
+    for gone in known.gone(&all) {
+        eprintln!("is listed as a survivor, and is no mutant any more: {gone}");
+        job.count("listed as survivors, and gone", 1);
+    }
+    ensure!(
+        known.len() * LISTED_ONE_OF <= all.len(),
+        "{} of {} mutants are listed as survivors",
+        known.len(),
+        all.len()
+    );
+    let (first, others) = all
+        .iter()
+        .partition::<Vec<_>, _>(|mutant| mutant.name.starts_with(FIRST));
+    let mut trials = Trials {
+        job,
+        lab: &lab,
+        known: &known,
+        passed: HashSet::new(),
+    };
+    trials.run(&first)?;
+    if job.is_over() {
+        return Ok(());
+    }
+    trials.run(&shard(job.seed, &lab, others)?)
+}
+
+/// What this seed tries: seeds go through all mutants, shard after shard, in an order by chance, those of
+/// changed lines first.
+fn shard<'a>(seed: u64, lab: &Lab, others: Vec<&'a Mutant>) -> anyhow::Result<Vec<&'a Mutant>> {
+    let changed = changed(lab)?;
+    let (mut order, mut rest) = others
+        .into_iter()
+        .partition::<Vec<_>, _>(|mutant| changed.contains(&mutant.name));
+    let mut rng = fastrand::Rng::with_seed(17);
+    rng.shuffle(&mut order);
+    rng.shuffle(&mut rest);
+    order.append(&mut rest);
+    let shards = order.len().div_ceil(SHARD_LEN) as u64;
+    let shard = order
+        .chunks(SHARD_LEN)
+        .nth(usize::try_from(seed.wrapping_sub(1) % shards)?);
+    Ok(shard.unwrap_or_default().to_vec())
+}
+
+/// The names of the mutants of lines that changed.
+fn changed(lab: &Lab) -> anyhow::Result<HashSet<String>> {
+    let Some(bytes) = diff()? else {
+        return Ok(HashSet::new());
+    };
+    let file = tempfile::NamedTempFile::new().context("cannot make a file")?;
+    fs::write(file.path(), bytes)?;
+    let mutants = lab.list(Some(file.path()))?;
+    Ok(mutants.into_iter().map(|mutant| mutant.name).collect())
+}
+
+struct Trials<'a> {
+    job: &'a Job,
+    lab: &'a Lab,
+    known: &'a Survivors,
+    /// The packages whose tests pass on the unchanged code.
+    passed: HashSet<&'static str>,
+}
+
+impl Trials<'_> {
+    fn run(&mut self, mutants: &[&Mutant]) -> anyhow::Result<()> {
+        for package in &PACKAGES {
+            let of_package: Vec<_> = mutants
+                .iter()
+                .filter(|mutant| mutant.package == package.name)
+                .copied()
+                .collect();
+            if !of_package.is_empty() {
+                self.run_package(package, &of_package)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn run_package(
+        &mut self,
+        package: &'static Package,
+        mutants: &[&Mutant],
+    ) -> anyhow::Result<()> {
+        let trial = Trial {
+            package,
+            slow: false,
+            baseline: self.passed.insert(package.name),
+        };
+        let mut unknown = Vec::new();
+        for (mutant, fate) in self.lab.try_all(mutants, trial)? {
+            match (fate, self.known.is_known(mutant)) {
+                (Fate::Survived, false) => unknown.push(mutant),
+                (Fate::Survived, true) => {
+                    self.job.count("known survivors", 1);
+                    self.job.tried(1);
+                }
+                (_, is_known) => self.caught(mutant, fate, is_known),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let trial = Trial {
+            slow: true,
+            baseline: true,
+            ..trial
+        };
+        for (mutant, fate) in self.lab.try_all(&unknown, trial)? {
+            if fate == Fate::Survived {
+                self.job.tried(1);
+                self.job.bad(&format!("no test catches {}", mutant.what));
+            } else {
+                self.caught(mutant, fate, false);
+            }
+        }
+        Ok(())
+    }
+
+    fn caught(&self, mutant: &Mutant, fate: Fate, is_known: bool) {
+        if fate == Fate::Unviable {
+            self.job.count("that do not compile", 1);
+            return;
+        }
+        self.job.tried(1);
+        if fate == Fate::TimedOut {
+            self.job.count("caught as the tests did not end", 1);
+        }
+        if is_known {
+            eprintln!("is listed as a survivor, and is caught: {}", mutant.what);
+            self.job.count("listed as survivors, and caught", 1);
+        }
+    }
+}
