@@ -129,7 +129,8 @@ impl Lab {
     /// All mutants; or those of the lines that a diff changes.
     pub(crate) fn list(&self, diff: Option<&Path>) -> anyhow::Result<Vec<Mutant>> {
         let mut command = self.cargo();
-        command.args(["--list", "--json"]);
+        // What it tells by the way would stand in the list.
+        command.args(["--list", "--json", "--level", "error"]);
         for package in &PACKAGES {
             command.args(["--package", package.name]);
         }
@@ -246,8 +247,9 @@ pub(crate) fn diff() -> anyhow::Result<Option<Vec<u8>>> {
     let Some(base) = base()? else {
         return Ok(None);
     };
-    let mut arguments = vec!["diff".to_owned(), "--no-ext-diff".to_owned(), base];
-    arguments.push("--".to_owned());
+    let mut arguments = ["diff", "--no-ext-diff", "--no-color", &base, "--"]
+        .map(str::to_owned)
+        .to_vec();
     arguments.extend(sources());
     let output = git(&arguments)?;
     Ok(output.status.success().then_some(output.stdout))

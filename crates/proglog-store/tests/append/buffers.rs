@@ -59,6 +59,18 @@ fn a_reader_right_behind_the_writer_is_served_from_memory() {
 }
 
 #[test]
+fn the_first_read_of_a_short_frame_is_one_call() {
+    let disk = SimDisk::new();
+    let store = open(&disk, 1000);
+    let position = store.append(&payload(1, 2000)).unwrap().position;
+    store.close().unwrap();
+    let store = open(&disk, 1000);
+    disk.start_trace();
+    assert_eq!(store.read(position).unwrap(), payload(1, 2000));
+    assert_eq!(reads(&disk), 1);
+}
+
+#[test]
 fn a_payload_that_is_longer_than_the_buffer_is_written_from_where_it_lies() {
     let disk = SimDisk::new();
     let store = open(&disk, 1000);
