@@ -282,6 +282,27 @@ fn a_store_that_nobody_has_open_can_be_cut() {
 }
 
 #[test]
+fn a_store_that_was_released_can_be_cut_under_its_readers_and_writes_nothing_more() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    store.append(b"one").unwrap();
+    store.sync().unwrap();
+    let to = store.end();
+    store.append(b"two").unwrap();
+    store.flush().unwrap();
+    store.append(b"three").unwrap();
+    store.release().unwrap();
+    let error = store.append(b"four").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    Store::cut_in(&*disk.directory(), NAME, to).unwrap();
+    assert_eq!(store.read(Position::ZERO).unwrap(), "one");
+    drop(store);
+    let len = disk.read_file(NAME).len() as u64;
+    assert_eq!(len, HEADER_LEN + to.position.get());
+    assert_eq!(shown(&open(&disk)), ["one"]);
+}
+
+#[test]
 fn a_cut_that_fails_or_is_interrupted_can_be_made_again() {
     let whole = {
         let disk = SimDisk::new();
