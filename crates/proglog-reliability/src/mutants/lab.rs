@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, bail, ensure};
-use serde::Deserialize;
 
 use crate::copy::{mirror, target, workspace};
 
@@ -58,28 +57,9 @@ const BUILD_SECONDS_MAX: &str = "600";
 pub(crate) struct Mutant {
     /// As cargo-mutants names it, with the line and the column.
     pub(crate) name: String,
-    pub(crate) package: String,
+    pub(crate) package: &'static str,
     /// What changes, and the line that it is in: this stays the same when lines above it change.
     pub(crate) what: String,
-}
-
-/// A mutant as it is listed.
-#[derive(Debug, Deserialize)]
-struct Listed {
-    name: String,
-    package: String,
-    file: PathBuf,
-    span: Span,
-}
-
-#[derive(Debug, Deserialize)]
-struct Span {
-    start: Start,
-}
-
-#[derive(Debug, Deserialize)]
-struct Start {
-    line: usize,
 }
 
 /// What became of a mutant.
@@ -130,7 +110,7 @@ impl Lab {
     pub(crate) fn list(&self, diff: Option<&Path>) -> anyhow::Result<Vec<Mutant>> {
         let mut command = self.cargo();
         // What it tells by the way would stand in the list.
-        command.args(["--list", "--json", "--level", "error"]);
+        command.args(["--list", "--level", "error"]);
         for package in &PACKAGES {
             command.args(["--package", package.name]);
         }
@@ -142,38 +122,33 @@ impl Lab {
         }
         let output = command.output().context("cannot run cargo-mutants")?;
         ensure!(output.status.success(), "{}", told(&output));
-        // Nothing is told of a diff that changes no code.
-        if output.stdout.is_empty() {
-            return Ok(Vec::new());
-        }
-        let listed: Vec<Listed> =
-            serde_json::from_slice(&output.stdout).context("the list is not understood")?;
+        let listed = String::from_utf8(output.stdout).context("the list is not Unicode")?;
         let mut texts = HashMap::new();
         listed
-            .into_iter()
-            .map(|listed| self.mutant(listed, &mut texts))
+            .lines()
+            .map(|name| self.mutant(name, &mut texts))
             .collect()
     }
 
-    fn mutant(
-        &self,
-        listed: Listed,
-        texts: &mut HashMap<PathBuf, String>,
-    ) -> anyhow::Result<Mutant> {
-        let file = listed.file;
-        if !texts.contains_key(&file) {
-            texts.insert(file.clone(), fs::read_to_string(self.path.join(&file))?);
+    /// The mutant of this name, which begins with a file, a line and a column.
+    fn mutant(&self, name: &str, texts: &mut HashMap<String, String>) -> anyhow::Result<Mutant> {
+        let parts: Vec<_> = name.splitn(4, ':').collect();
+        let [file, line, _, change] = parts[..] else {
+            bail!("it is not told where this mutant is: {name}");
+        };
+        let package = PACKAGES
+            .iter()
+            .find(|package| file.split('/').nth(1) == Some(package.name));
+        let package = package.with_context(|| format!("of no package: {name}"))?;
+        if !texts.contains_key(file) {
+            texts.insert(file.to_owned(), fs::read_to_string(self.path.join(file))?);
         }
-        let line = texts[&file].lines().nth(listed.span.start.line - 1);
-        // Behind the file come the line and the column.
-        let change = listed.name.splitn(4, ':').nth(3);
-        let change = change.with_context(|| format!("{} has no place", listed.name))?;
-        let line = line.unwrap_or_default().trim();
-        let what = format!("{}:{change} | {line}", file.display());
+        let code = texts[file].lines().nth(line.parse::<usize>()? - 1);
+        let code = code.unwrap_or_default().trim();
         Ok(Mutant {
-            name: listed.name,
-            package: listed.package,
-            what,
+            name: name.to_owned(),
+            package: package.name,
+            what: format!("{file}:{change} | {code}"),
         })
     }
 

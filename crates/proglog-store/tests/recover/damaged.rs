@@ -47,6 +47,16 @@ fn a_damaged_frame_below_a_mark_is_reported_and_takes_no_other() {
 }
 
 #[test]
+fn a_mark_is_found_however_far_behind_the_damage_it_is() {
+    let payload = vec![7; 100_000];
+    let pristine = killed(&[&[&payload[..]; 12], &[b"last"]]);
+    let first = &frames(&pristine)[0];
+    let disk = pristine.deep_clone();
+    disk.flip(NAME, at(first) as u64 + 8, 0);
+    opens_but_for(&disk, &pristine, first.position);
+}
+
+#[test]
 fn a_damaged_frame_of_a_batch_below_a_mark_takes_no_other_of_the_batch() {
     let pristine = killed(&[&[b"one", b"two", b"three"], &[b"four"]]);
     for frame in &frames(&pristine)[..3] {
