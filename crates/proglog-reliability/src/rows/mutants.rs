@@ -67,18 +67,24 @@ fn run(job: &Job) -> anyhow::Result<()> {
 /// changed lines first.
 fn shard<'a>(seed: u64, lab: &Lab, others: Vec<&'a Mutant>) -> anyhow::Result<Vec<&'a Mutant>> {
     let changed = changed(lab)?;
-    let (mut order, mut rest) = others
-        .into_iter()
-        .partition::<Vec<_>, _>(|mutant| changed.contains(&mutant.name));
-    let mut rng = fastrand::Rng::with_seed(17);
-    rng.shuffle(&mut order);
-    rng.shuffle(&mut rest);
-    order.append(&mut rest);
+    let mut order = others;
+    order.sort_by_cached_key(|mutant| {
+        let is_old = !changed.contains(&mutant.name);
+        (is_old, lot(&mutant.what), mutant.name.clone())
+    });
     let shards = order.len().div_ceil(SHARD_LEN) as u64;
     let shard = order
         .chunks(SHARD_LEN)
         .nth(usize::try_from(seed.wrapping_sub(1) % shards)?);
     Ok(shard.unwrap_or_default().to_vec())
+}
+
+/// A number by chance, always the same for the same mutant: others that come and go do not change the order.
+fn lot(what: &str) -> u64 {
+    let hash = what.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    fastrand::Rng::with_seed(hash).u64(..)
 }
 
 /// The names of the mutants of lines that changed.
