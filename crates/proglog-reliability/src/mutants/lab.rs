@@ -171,6 +171,9 @@ impl Lab {
             .arg("--output")
             .arg(&told_in);
         for mutant in mutants {
+            // Mutants that leave a field out are tried whatever the names asked for, if their file is.
+            let file = mutant.name.split(':').next().unwrap_or_default();
+            command.args(["--file", file]);
             command.args(["--re", &format!("^{}$", escaped(&mutant.name))]);
         }
         if !slow {
@@ -204,8 +207,10 @@ fn fates<'a>(mutants: &[&'a Mutant], told_in: &Path) -> anyhow::Result<Vec<(&'a 
         let text = fs::read_to_string(told_in.join(file))
             .with_context(|| format!("cannot read {file}"))?;
         for name in text.lines() {
-            let mutant = mutants.iter().find(|mutant| mutant.name == name);
-            fates.push((*mutant.with_context(|| format!("{name} is new"))?, fate));
+            // Others may have been tried by the way.
+            if let Some(mutant) = mutants.iter().find(|mutant| mutant.name == name) {
+                fates.push((*mutant, fate));
+            }
         }
     }
     ensure!(
