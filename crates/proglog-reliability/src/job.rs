@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use crate::args::Args;
+
 /// Two cores are what a run can count on.
 const THREADS: usize = 2;
 
@@ -18,6 +20,8 @@ const TOLD_MAX: u64 = 5;
 pub(crate) struct Job {
     /// Chooses what is tried.
     pub(crate) seed: u64,
+    /// Whether it is one of many, with seed after seed.
+    pub(crate) is_soak: bool,
     until_bad: bool,
     tried: AtomicU64,
     bad: AtomicU64,
@@ -25,10 +29,12 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(seed: u64, until_bad: bool) -> Self {
+    /// One of the runs that `args` ask for.
+    pub(crate) fn new(seed: u64, args: &Args) -> Self {
         Self {
             seed,
-            until_bad,
+            is_soak: args.soak,
+            until_bad: args.until_bad,
             tried: AtomicU64::new(0),
             bad: AtomicU64::new(0),
             counts: Mutex::default(),

@@ -82,7 +82,7 @@ impl Model {
         let mut lines = told.lines();
         let counts = lines.next().unwrap_or_default().split(' ');
         let counts: Result<Vec<u64>, _> = counts.map(str::parse).collect();
-        let Ok([tried, schedules, ends]) = counts.as_deref() else {
+        let Ok([tried, distinct, ends]) = counts.as_deref() else {
             let (status, error) = (output.status, String::from_utf8_lossy(&output.stderr));
             anyhow::bail!("{scenario} by {scheduler}, seed {seed}, ends with {status}: {error}");
         };
@@ -98,7 +98,7 @@ impl Model {
         };
         Ok(Ran {
             executions: *tried,
-            schedules: *schedules,
+            schedules: *distinct,
             ends: *ends,
             finding,
         })

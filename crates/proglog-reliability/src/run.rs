@@ -77,7 +77,7 @@ fn run_row(row: &'static Row, args: &Args) -> Report {
     let mut broken = None;
     let minutes = if args.soak { args.minutes } else { 0 };
     for seed in args.seed.. {
-        let job = Job::new(seed, args.until_bad);
+        let job = Job::new(seed, args);
         let ran = caught(|| (row.run)(&job)).and_then(|ran| ran.map_err(|e| format!("{e:#}")));
         figures.add(job.into_figures());
         if let Err(error) = ran {

@@ -191,7 +191,7 @@ impl Lab {
     }
 
     fn cargo(&self) -> Command {
-        let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
             .args(["mutants", "--colors", "never"])
             .current_dir(&self.path)

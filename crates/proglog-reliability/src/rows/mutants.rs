@@ -11,7 +11,7 @@ use crate::mutants::lab::{Fate, Lab, Mutant, PACKAGES, Package, Trial, diff};
 use crate::mutants::survivors::Survivors;
 use crate::system::Need;
 
-/// How many mutants one seed tries, beside [`FIRST`].
+/// How many mutants one seed tries at the most, beside those of [`FIRST`].
 const SHARD_LEN: usize = 8;
 
 /// The mutants of this file are always tried, and first. It is small, and the sabotage takes away the one test
@@ -24,8 +24,8 @@ const LISTED_ONE_OF: usize = 20;
 pub(super) const ROW: Row = Row {
     number: 17,
     name: "mutants",
-    figure: "mutants of the store and the log by cargo-mutants, those of changed lines first, that compile: \
-             one that the tests of its package do not catch, and that is not in `survivors.txt` with the \
+    figure: "mutants of the store and the log by cargo-mutants that compile, of lines that changed since the \
+             commit that stands here, or in a soak of all: one that the tests of its package do not catch, and that is not in `survivors.txt` with the \
              reason",
     tried_min: 5,
     controls: &["test-taken-away"],
@@ -60,19 +60,23 @@ fn run(job: &Job) -> anyhow::Result<()> {
     if job.is_over() {
         return Ok(());
     }
-    trials.run(&shard(job.seed, &lab, others)?)
+    if job.is_soak {
+        trials.run(&shard(job.seed, others)?)
+    } else {
+        let changed = changed(&lab)?;
+        let is_changed = |mutant: &&Mutant| changed.contains(&mutant.name);
+        trials.run(&shard(job.seed, others.into_iter().filter(is_changed))?)
+    }
 }
 
-/// What this seed tries: seeds go through all mutants, shard after shard, in an order by chance, those of
-/// changed lines first.
-fn shard<'a>(seed: u64, lab: &Lab, others: Vec<&'a Mutant>) -> anyhow::Result<Vec<&'a Mutant>> {
-    let changed = changed(lab)?;
-    let mut order = others;
-    order.sort_by_cached_key(|mutant| {
-        let is_old = !changed.contains(&mutant.name);
-        (is_old, lot(&mutant.what), mutant.name.clone())
-    });
-    let shards = order.len().div_ceil(SHARD_LEN) as u64;
+/// What this seed tries of `mutants`: seeds go through all of them, shard after shard, in an order by chance.
+fn shard<'a>(
+    seed: u64,
+    mutants: impl IntoIterator<Item = &'a Mutant>,
+) -> anyhow::Result<Vec<&'a Mutant>> {
+    let mut order: Vec<_> = mutants.into_iter().collect();
+    order.sort_by_cached_key(|mutant| (lot(&mutant.what), mutant.name.clone()));
+    let shards = order.len().div_ceil(SHARD_LEN).max(1) as u64;
     let shard = order
         .chunks(SHARD_LEN)
         .nth(usize::try_from(seed.wrapping_sub(1) % shards)?);
