@@ -235,8 +235,8 @@ impl Log {
 
     /// The records from `from` on, up to the end as it is when the iterator gets there. Starting at
     /// the end yields nothing; starting past it, or below the start, yields the error that
-    /// [`Log::read`] returns. A record may be a slice of a block of 256 KiB, which it then keeps in
-    /// memory: [`Record::detach`] copies it out. The iterator is independent of this handle: once the
+    /// [`Log::read`] returns. A record may be a slice of a block of 256 KiB, or of as much as a longer
+    /// record takes, which it then keeps in memory: [`Record::detach`] copies it out. The iterator is independent of this handle: once the
     /// log is closed it yields [`Error::Closed`], and once the next record is trimmed,
     /// [`Error::Trimmed`].
     pub fn records(&self, from: impl Into<Offset>) -> Records {
