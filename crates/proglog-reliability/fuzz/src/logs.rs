@@ -128,6 +128,22 @@ impl Original {
         Some(seen)
     }
 
+    /// Uses the log on `disk` in all ways. Its files may hold anything with checksums that are right, so what it
+    /// shows is not asked for: an offset may be there twice, say, and each way of reading find another one.
+    pub(crate) fn survive(disk: &SimDisk) {
+        _ = ReadOnlyLog::open_in(disk.directory()).map(|log| {
+            let start = log.start_offset().get();
+            (start..log.end_offset().get().min(start.saturating_add(READ_MAX)))
+                .for_each(|offset| _ = log.read(offset));
+        });
+        for _ in 0..2 {
+            match open(disk) {
+                Ok(log) => use_up(&log),
+                Err(_) => _ = Log::repair_in(disk.directory()),
+            }
+        }
+    }
+
     fn assert_true(&self, seen: &Seen) {
         for (offset, record) in (seen.start..).zip(&seen.records) {
             let Some(record) = record else { continue };
@@ -214,6 +230,20 @@ fn kept(offset: u64, read: Result<Record, Error>) -> Option<Record> {
         }
         Err(error) => panic!("record {offset}: {error:?}"),
     }
+}
+
+/// Reads, appends to, drops from and closes a log, whatever comes of it.
+fn use_up(log: &Log) {
+    let start = log.start_offset().get();
+    let end = log.end_offset().get().min(start.saturating_add(READ_MAX));
+    (start..end).for_each(|offset| _ = log.read(offset));
+    log.records(start).take(1000).for_each(drop);
+    let mut lent = log.records(start);
+    while let Some(Ok(_)) = lent.next_ref() {}
+    _ = log.verify();
+    _ = log.append("more");
+    _ = log.trim(start + (end - start) / 2);
+    _ = log.close();
 }
 
 /// Reads all records in all ways, which have to agree.

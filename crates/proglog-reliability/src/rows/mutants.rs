@@ -27,7 +27,7 @@ pub(super) const ROW: Row = Row {
     figure: "mutants of the store and the log by cargo-mutants that compile, of lines that changed since the \
              commit that stands here, or in a soak of all: one that the tests of its package do not catch, and that is not in `survivors.txt` with the \
              reason",
-    tried_min: 5,
+    tried_min: 3,
     controls: &["test-taken-away"],
     needs: &[Need::Program("cargo-mutants")],
     run,
