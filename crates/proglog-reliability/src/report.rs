@@ -117,8 +117,8 @@ impl Report {
     }
 }
 
-/// What was checked, as a version control would say it.
-static COMMIT: LazyLock<String> = LazyLock::new(|| {
+/// What was checked, as a version control would say it. To be asked first before anything is written.
+pub(crate) static COMMIT: LazyLock<String> = LazyLock::new(|| {
     let output = Command::new("git")
         .args([
             "describe",
