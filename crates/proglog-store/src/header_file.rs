@@ -22,10 +22,14 @@ pub(crate) fn open_or_create(
     options: &Options,
 ) -> Result<Arc<dyn Storage>> {
     loop {
-        if let Some(file) = open(directory, name)?
-            && (options.known_synced != Boundary::START || has_data(directory, &*file, name)?)
-        {
-            return Ok(file);
+        if let Some(file) = open(directory, name)? {
+            if options.known_synced != Boundary::START || has_data(directory, &*file, name)? {
+                return Ok(file);
+            }
+            // It is about to be locked again, and dropping the handle may not be enough: a process that
+            // another thread is starting has a copy of it for a moment.
+            file.unlock()
+                .map_err(|error| Error::io(Operation::Lock, name, error))?;
         }
         if let Some(file) = create(directory, name, options)? {
             return Ok(file);
