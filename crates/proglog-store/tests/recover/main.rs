@@ -8,6 +8,7 @@ mod filled;
 mod fixture;
 mod forged;
 mod headers;
+mod locks;
 mod resume;
 mod set_aside;
 mod torn;
