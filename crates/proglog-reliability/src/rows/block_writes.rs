@@ -21,12 +21,7 @@ pub(super) const ROW: Row = Row {
              append came back before",
     tried_min: 300,
     controls: &["sync-skipped", "acknowledged-in-memory"],
-    needs: &[
-        Need::Mount,
-        Need::LoopDevice,
-        Need::Fuse,
-        Need::Program("mkfs.ext4"),
-    ],
+    needs: &[Need::Fuse, Need::Disk(Kind::Ext4)],
     run,
 };
 

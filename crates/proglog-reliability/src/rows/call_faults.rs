@@ -19,7 +19,7 @@ pub(super) const ROW: Row = Row {
              it was trimmed",
     tried_min: TRIED as u64,
     controls: &["given-up-stays", "panics-when-full"],
-    needs: &[Need::Program("strace")],
+    needs: &[Need::Strace],
     run,
 };
 

@@ -20,10 +20,9 @@ pub(super) const ROW: Row = Row {
     tried_min: 290,
     controls: &["failed-sync-retried", "written-again-in-place"],
     needs: &[
-        Need::Program("strace"),
-        Need::Mount,
-        Need::LoopDevice,
-        Need::Program("mkfs.ext4"),
+        Need::Strace,
+        Need::Disk(Kind::Tmpfs),
+        Need::Disk(Kind::Ext4),
     ],
     run,
 };

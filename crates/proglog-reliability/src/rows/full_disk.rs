@@ -19,7 +19,7 @@ pub(super) const ROW: Row = Row {
              enlarged: a record lost, an append that does not work again without a restart",
     tried_min: 40,
     controls: &["full-disk-poisons"],
-    needs: &[Need::Mount, Need::LoopDevice, Need::Program("mkfs.ext4")],
+    needs: &[Need::Disk(Kind::Tmpfs), Need::Disk(Kind::Ext4)],
     run,
 };
 

@@ -21,12 +21,7 @@ pub(super) const ROW: Row = Row {
              came back before, an offset given two values",
     tried_min: 400,
     controls: &["sync-skipped", "acknowledged-in-memory"],
-    needs: &[
-        Need::Mount,
-        Need::LoopDevice,
-        Need::Program("mkfs.ext4"),
-        Need::Program("mkfs.xfs"),
-    ],
+    needs: &[Need::Disk(Kind::Ext4), Need::Disk(Kind::Xfs)],
     run,
 };
 

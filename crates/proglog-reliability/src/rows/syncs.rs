@@ -15,7 +15,7 @@ pub(super) const ROW: Row = Row {
              syncs of the directory than segments",
     tried_min: 1,
     controls: &["sync-skipped", "directory-sync-skipped"],
-    needs: &[Need::Program("strace")],
+    needs: &[Need::Strace],
     run,
 };
 

@@ -30,6 +30,15 @@ impl Kind {
             Self::Tmpfs => "tmpfs",
         }
     }
+
+    /// A small size that its tools make, in bytes.
+    pub(crate) fn len_min(self) -> u64 {
+        match self {
+            Self::Xfs => 320 << 20,
+            Self::Ext4 => 8 << 20,
+            Self::Tmpfs => 64 << 10,
+        }
+    }
 }
 
 /// A file system of its own, mounted. Dropping it unmounts it.

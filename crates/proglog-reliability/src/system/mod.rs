@@ -9,10 +9,13 @@ pub(crate) mod strace;
 pub(crate) mod values;
 pub(crate) mod writer;
 
-use std::fs;
+use std::fs::File;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
+
+use disk::{Disk, Kind};
 
 /// A new folder, in memory if the machine has a place for that: no sync takes time there.
 pub(crate) fn quick_folder() -> std::io::Result<TempDir> {
@@ -24,34 +27,42 @@ pub(crate) fn quick_folder() -> std::io::Result<TempDir> {
     }
 }
 
-/// Something that a machine may not have.
+/// Something that a machine may not have, or not allow.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Need {
-    /// The right to mount file systems.
-    Mount,
-    /// Files in the place of disks.
-    LoopDevice,
+    /// File systems of this kind, in files that take the place of disks.
+    Disk(Kind),
     /// File systems of our own.
     Fuse,
+    /// Following the system calls of another process.
+    Strace,
     /// A program.
     Program(&'static str),
 }
 
 impl Need {
-    /// What is missing, if it is.
+    /// What is missing, if it is: what can be tried is tried.
     pub(crate) fn missing(self) -> Option<String> {
         match self {
-            Self::Mount if !rustix::process::geteuid().is_root() => {
-                Some("mounting takes root".to_owned())
+            Self::Disk(kind) => {
+                let made = Disk::new(kind, kind.len_min());
+                let name = kind.name();
+                made.err()
+                    .map(|error| format!("there is no {name}: {error:#}"))
             }
-            Self::LoopDevice if fs::metadata("/dev/loop-control").is_err() => {
-                Some("there is no /dev/loop-control".to_owned())
+            Self::Fuse => {
+                let device = File::options().read(true).write(true).open("/dev/fuse");
+                device.err().map(|error| format!("/dev/fuse: {error}"))
             }
-            Self::Fuse if fs::metadata("/dev/fuse").is_err() => {
-                Some("there is no /dev/fuse".to_owned())
+            Self::Strace => {
+                let traced = Command::new("strace")
+                    .args(["-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "true"])
+                    .stderr(Stdio::null())
+                    .status();
+                let works = traced.is_ok_and(|status| status.success());
+                (!works).then(|| "there is no strace that works".to_owned())
             }
-            Self::Program(name) if !is_installed(name) => Some(format!("there is no {name}")),
-            _ => None,
+            Self::Program(name) => (!is_installed(name)).then(|| format!("there is no {name}")),
         }
     }
 }
