@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use fastrand::Rng;
+
 use crate::args::Args;
 
 /// Two cores are what a run can count on.
@@ -65,15 +67,17 @@ impl Job {
     }
 
     /// Does `work`, which returns how many things it tried, on each of `tasks`; what it tells of, and a
-    /// panic, is bad.
+    /// panic, is bad. It takes them in any order: what only a few of them show is found sooner.
     pub(crate) fn each<T: Sync>(
         &self,
         tasks: &[T],
         work: impl Fn(&T) -> Result<u64, String> + Sync,
     ) {
+        let mut order: Vec<_> = tasks.iter().collect();
+        Rng::with_seed(self.seed).shuffle(&mut order);
         let next = AtomicUsize::new(0);
         let run = || {
-            while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some(task) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if self.is_over() {
                     return;
                 }

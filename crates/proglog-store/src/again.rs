@@ -208,22 +208,34 @@ impl Copy {
             return Err(Error::io(Operation::Rename, &earlier.name, error));
         }
         let name: Arc<str> = name_of(source.name).into();
-        let temporary = format!("{name}.tmp");
-        Self::write(directory, source, range, (salt, &name, &temporary)).inspect_err(|_| {
+        let temporary: Arc<str> = format!("{name}.tmp").into();
+        let written = Self::write(directory, &temporary, source, range, salt).and_then(|file| {
+            directory
+                .rename(&temporary, &name)
+                .map_err(|error| Error::io(Operation::Rename, &name, error))?;
+            Ok(file)
+        });
+        let file = written.inspect_err(|_| {
             // It takes room that may be needed.
             drop(directory.remove(&temporary));
-        })
+        })?;
+        directory
+            .sync()
+            .map_err(|error| Error::io(Operation::SyncDirectory, &name, error))?;
+        Ok(Self { name, file })
     }
 
+    /// Writes a copy of `range` to the file `name`, and syncs it.
     fn write(
         directory: &dyn Directory,
+        name: &Arc<str>,
         source: FileSource<'_>,
         range: &Range<Position>,
-        (salt, name, temporary): (u64, &Arc<str>, &str),
-    ) -> Result<Self> {
+        salt: u64,
+    ) -> Result<Arc<dyn Storage>> {
         let fail = |operation| move |error| Error::io(operation, name, error);
         let file = directory
-            .open(temporary, OpenMode::CreateIfMissing)
+            .open(name, OpenMode::CreateIfMissing)
             .map_err(fail(Operation::Open))?;
         file.set_len(0).map_err(fail(Operation::SetLength))?;
         let mut header = [0; COPY_HEADER_LEN];
@@ -242,12 +254,7 @@ impl Copy {
             .map_err(fail(Operation::Write))?;
         // Some file systems tell only here that there is no room.
         file.sync_all().map_err(fail(Operation::Sync))?;
-        directory
-            .rename(temporary, name)
-            .map_err(fail(Operation::Rename))?;
-        directory.sync().map_err(fail(Operation::SyncDirectory))?;
-        let name = Arc::clone(name);
-        Ok(Self { name, file })
+        Ok(file)
     }
 
     /// Which bytes of the store with this salt it holds; `None` if it is void, damaged, or of another.

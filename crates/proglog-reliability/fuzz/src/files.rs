@@ -12,9 +12,9 @@ use crate::position::Position;
 /// Where a store's first frame is in its file.
 pub(crate) const HEADER_LEN: usize = 8192;
 /// The distance of the two copies of a header, and of the two slots of a checkpoint.
-const COPY_LEN: usize = 4096;
+pub(crate) const COPY_LEN: usize = 4096;
 /// How long a page of an index is.
-const PAGE_LEN: usize = 4096;
+pub(crate) const PAGE_LEN: usize = 4096;
 const HEADER_CRC_AT: usize = 92;
 const SLOT_CRC_AT: usize = 1096;
 const SALT: Range<usize> = 16..24;

@@ -7,20 +7,11 @@ use bytes::Bytes;
 use proglog_store::testing::SimDisk;
 use proglog_store::{Boundary, Frames, Options, Position, Store};
 
-use crate::edits::{Damage, edit};
 use crate::files::{self, HEADER_LEN, STORE_HOT, mend_store};
 use crate::format::{HEADER_COPY_LEN, Header};
 use crate::input::Input;
 use crate::memory;
-
-/// What to do, in the first byte.
-const KILLED: u8 = 1;
-const ANY: u8 = 2;
-const MEND: u8 = 4;
-/// The rest is not a script, but what lies behind the header.
-const FRAMES: u8 = 8;
-/// The rest is the file.
-const FILE: u8 = 16;
+use crate::plan::Plan;
 
 const NAME: &str = "store";
 
@@ -58,29 +49,21 @@ pub fn run(data: &[u8]) {
 
 fn damage(data: &[u8]) {
     let mut input = Input::new(data);
-    let plan = input.byte();
+    let plan = Plan::read(&mut input);
     let spared = input.byte();
-    let original = &ORIGINALS[usize::from(plan & KILLED)];
+    let original = &ORIGINALS[usize::from(plan.is_of_killed())];
     let mut bytes = original.bytes.clone();
-    let blind = plan & (ANY | MEND | FRAMES | FILE) == 0;
-    if plan & FILE != 0 {
-        bytes = input.rest().to_vec();
-    } else if plan & FRAMES != 0 {
-        bytes.truncate(HEADER_LEN);
-        bytes.extend_from_slice(input.rest());
-    } else {
-        let damage = if blind { Damage::Blind } else { Damage::Any };
-        edit(&mut bytes, &STORE_HOT, damage, &mut input);
-    }
-    if plan & MEND != 0 {
+    plan.damage(&mut bytes, HEADER_LEN, &STORE_HOT, &mut input);
+    if plan.mends() {
         mend_store(&mut bytes, spared);
     }
     check_header(&bytes);
     let disk = SimDisk::new();
     disk.write_file(NAME, &bytes);
-    if plan & MEND != 0 {
+    if plan.mends() {
         return survive(&disk);
     }
+    let blind = plan.is_blind();
     let walks = [sealed(&disk), following(&disk)];
     for walk in walks.into_iter().flatten().map(|store| walk(&store)) {
         assert!(!blind || is_part_of(&walk, original), "{walk:?}");

@@ -1,17 +1,11 @@
 //! A log of which one segment's index is damaged, or something else. It is a cache: no record is wrong or
 //! missing, whatever it says.
 
-use crate::edits::{Damage, edit};
-use crate::files::{INDEX_HOT, mend_index};
+use crate::files::{INDEX_HOT, PAGE_LEN, mend_index};
 use crate::input::Input;
 use crate::logs::{BASES, Original, index, store};
 use crate::memory;
-
-/// What to do, in the first byte.
-const KILLED: u8 = 1;
-const MEND: u8 = 2;
-/// The rest is not a script, but the file.
-const FILE: u8 = 4;
+use crate::plan::Plan;
 
 /// Runs the target.
 pub fn run(data: &[u8]) {
@@ -20,21 +14,16 @@ pub fn run(data: &[u8]) {
 
 fn damage(data: &[u8]) {
     let mut input = Input::new(data);
-    let plan = input.byte();
-    let original = Original::closed(plan & KILLED == 0);
+    let plan = Plan::read(&mut input);
+    let original = Original::of(plan);
     let base = BASES[usize::from(input.byte()) % BASES.len()];
     let name = index(base);
-    let mut bytes = if plan & FILE != 0 {
-        let mut bytes = input.rest().to_vec();
+    // A killed log has none of its newest segment.
+    let mut bytes = Original::closed().disk.read_file(&name);
+    plan.damage(&mut bytes, PAGE_LEN, &INDEX_HOT, &mut input);
+    if plan.mends() {
         // So that a short input makes a page.
-        bytes.resize(bytes.len().next_multiple_of(4096), 0);
-        bytes
-    } else {
-        let mut bytes = Original::closed(true).disk.read_file(&name);
-        edit(&mut bytes, &INDEX_HOT, Damage::Any, &mut input);
-        bytes
-    };
-    if plan & MEND != 0 {
+        bytes.resize(bytes.len().next_multiple_of(PAGE_LEN), 0);
         mend_index(&mut bytes, &original.disk.read_file(&store(base)));
     }
     let disk = original.disk.deep_clone();

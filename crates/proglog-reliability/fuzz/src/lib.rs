@@ -14,6 +14,7 @@ mod files;
 mod input;
 mod logs;
 mod memory;
+mod plan;
 
 pub mod checkpoint;
 pub mod frame;

@@ -9,6 +9,7 @@ use proglog_log::{Error, Log, Offset, Options, ReadOnlyLog};
 use proglog_store::testing::SimDisk;
 
 use crate::files;
+use crate::plan::Plan;
 
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 /// The base offsets of the segments.
@@ -66,8 +67,17 @@ impl Seen {
 }
 
 impl Original {
-    pub(crate) fn closed(closed: bool) -> &'static Self {
-        if closed { &CLOSED } else { &KILLED }
+    pub(crate) fn closed() -> &'static Self {
+        &CLOSED
+    }
+
+    /// The log that the plan damages.
+    pub(crate) fn of(plan: Plan) -> &'static Self {
+        if plan.is_of_killed() {
+            &KILLED
+        } else {
+            &CLOSED
+        }
     }
 
     fn new(name: &str) -> Self {

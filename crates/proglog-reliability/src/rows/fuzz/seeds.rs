@@ -75,12 +75,12 @@ fn segment<E>(read: impl Fn(&str) -> Result<Vec<u8>, E>) -> Result<Vec<Vec<u8>>,
 }
 
 fn index<E>(read: impl Fn(&str) -> Result<Vec<u8>, E>) -> Result<Vec<Vec<u8>>, E> {
-    let mut seeds = with_plans(&[&[0, 0], &[1, 2], &[2, 1], &[3, 2]], &scripts());
+    let mut seeds = with_plans(&[&[2, 0], &[3, 2], &[6, 1], &[7, 2]], &scripts());
     for (segment, base) in (0..).zip([0, 8, 17]) {
         let file = read(&format!(
             "proglog-log/tests/data/v1/closed/{base:020}.index"
         ))?;
-        seeds.push([&[4 | 2, segment], &file[..64]].concat());
+        seeds.push([&[4 | 16, segment], &file[..64]].concat());
     }
     Ok(seeds)
 }
@@ -89,7 +89,7 @@ fn checkpoint<E>(read: impl Fn(&str) -> Result<Vec<u8>, E>) -> Result<Vec<Vec<u8
     let mut seeds = with_plans(&[&[0], &[1], &[6], &[7]], &scripts());
     for (number, name) in (0..).zip(["closed", "killed"]) {
         let file = read(&format!("proglog-log/tests/data/v1/{name}/checkpoint"))?;
-        seeds.push([&[number | 8 | 2], &file[..]].concat());
+        seeds.push([&[number | 4 | 16], &file[..]].concat());
     }
     Ok(seeds)
 }
