@@ -19,11 +19,26 @@ const RUN_MAX: Duration = Duration::from_mins(10);
 /// The folder of what this program builds.
 const NAME: &str = "reliability";
 
+/// What this program is called.
+const PROGRAM: &str = "proglog-reliability";
+
 /// Where patches are: those of the log's own tests are good for more than these.
 const PATCHES: [&str; 2] = [
     "crates/proglog-reliability/sabotage",
     "crates/proglog-log/tests/sabotage",
 ];
+
+/// How a copy is built, whoever builds there: it is built again and again, and rarely runs for long. What runs on
+/// every byte is optimised all the same.
+const CONFIG: &str = "\
+[profile.dev]
+opt-level = 0
+debug = false
+
+[profile.dev.package]
+crc-fast.opt-level = 3
+memchr.opt-level = 3
+";
 
 /// The top of the workspace that this program was built in.
 pub(crate) fn workspace() -> &'static Path {
@@ -62,6 +77,7 @@ impl Copy {
             applied: None,
         };
         mirror(&new.path)?;
+        put(&new.path.join(".cargo/config.toml"), CONFIG.as_bytes())?;
         Ok(new)
     }
 
@@ -77,8 +93,11 @@ impl Copy {
             .with_context(|| format!("there is no patch {patch}"))?;
         self.apply(&file, &[])?;
         self.applied = Some(file);
-        self.build()?;
-        Ok(Sabotaged { copy: self })
+        let program = build(PROGRAM, &self.path, &self.target)?;
+        Ok(Sabotaged {
+            copy: self,
+            program,
+        })
     }
 
     fn apply(&self, patch: &Path, arguments: &[&str]) -> anyhow::Result<()> {
@@ -94,18 +113,6 @@ impl Copy {
         let told = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "the patch does not apply: {told}");
         Ok(())
-    }
-
-    fn build(&self) -> anyhow::Result<()> {
-        build(&mut self.cargo("build"))
-    }
-
-    fn cargo(&self, command: &str) -> Command {
-        let mut cargo = cargo(command, "proglog-reliability", &self.path, &self.target);
-        // What is damaged is built again and again, and rarely runs for long.
-        cargo.args(["--config", "profile.dev.opt-level = 0"]);
-        cargo.args(["--config", "profile.dev.package.'*'.opt-level = 2"]);
-        cargo
     }
 }
 
@@ -159,23 +166,18 @@ fn walk(folder: &Path, names: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has cargo do something with a package of the workspace in `folder`.
-pub(crate) fn cargo(command: &str, package: &str, folder: &Path, target: &Path) -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .args([command, "--quiet", "--package", package])
+/// Builds a program of the workspace in `folder`, and returns where it is. The whole workspace tells which features
+/// its dependencies have, so that all of its programs, and its tests, share them.
+pub(crate) fn build(program: &str, folder: &Path, target: &Path) -> anyhow::Result<PathBuf> {
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--quiet", "--workspace", "--bin", program])
         .current_dir(folder)
         .env("CARGO_TARGET_DIR", target)
-        // Building takes most of the time.
-        .env("CARGO_PROFILE_DEV_DEBUG", "0");
-    cargo
-}
-
-pub(crate) fn build(cargo: &mut Command) -> anyhow::Result<()> {
-    let output = cargo.output().context("cannot run cargo")?;
+        .output()
+        .context("cannot run cargo")?;
     let told = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "it does not compile: {told}");
-    Ok(())
+    Ok(target.join("debug").join(program))
 }
 
 /// Sees to it that the file at `path` has these bytes. One that has them is left alone: what is made of it need
@@ -206,20 +208,21 @@ pub(crate) fn remove_others(folder: &Path, wanted: &HashSet<PathBuf>) -> anyhow:
 #[derive(Debug)]
 pub(crate) struct Sabotaged<'a> {
     copy: &'a Copy,
+    program: PathBuf,
 }
 
 impl Sabotaged<'_> {
     /// Runs a row there, until it tells of something bad.
     pub(crate) fn run(&self, row: &str, seed: u64) -> anyhow::Result<Line> {
-        let mut child = self
-            .copy
-            .cargo("run")
-            .args(["--", row, "--until-bad", "--seed", &seed.to_string()])
+        let mut child = Command::new(&self.program)
+            .args([row, "--until-bad", "--seed", &seed.to_string()])
+            .current_dir(&self.copy.path)
+            .env("CARGO_TARGET_DIR", &self.copy.target)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()
-            .context("cannot run cargo")?;
+            .with_context(|| format!("cannot run {}", self.program.display()))?;
         wait(&mut child)?;
         let mut output = String::new();
         let stdout = child.stdout.take().context("the output is piped")?;

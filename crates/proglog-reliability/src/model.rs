@@ -8,9 +8,9 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use crate::copy::{build, cargo, put, remove_others, target, workspace};
+use crate::copy::{build, put, remove_others, target, workspace};
 
-const PACKAGE: &str = "proglog-model";
+const PROGRAM: &str = "proglog-model";
 
 /// Where its sources are.
 const SOURCES: &str = "crates/proglog-reliability/model";
@@ -47,9 +47,8 @@ impl Model {
         let target = target();
         let folder = target.join("model");
         refresh(&folder)?;
-        build(&mut cargo("build", PACKAGE, &folder, &target))?;
         Ok(Self {
-            program: target.join("debug").join(PACKAGE),
+            program: build(PROGRAM, &folder, &target)?,
             failures: target.join("schedules"),
         })
     }

@@ -22,7 +22,7 @@ const RANDOM_WORKLOADS: u64 = 3;
 fn run(job: &Job) -> anyhow::Result<()> {
     let twice = |workload: Workload| Workload {
         seed: job.seed << 20,
-        seeds: workload.seeds.div_ceil(10),
+        seeds: workload.seeds.div_ceil(20),
         ..workload
     };
     let workloads = WORKLOADS.iter().copied();

@@ -24,7 +24,7 @@ pub(super) const ROW: Row = Row {
 };
 
 /// How often a scenario is run by a scheduler before the next one is.
-const EXECUTIONS: u64 = 920;
+const EXECUTIONS: u64 = 850;
 const ROUNDS: u64 = 6;
 
 const SCHEDULERS: [&str; 2] = ["pct", "random"];

@@ -12,11 +12,12 @@ use proglog_api::json;
 /// Longer than any answer takes.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// Builds the server as this program was built, and returns where it is.
+/// Builds the server as this program was built, and returns where it is. The whole workspace tells which features its
+/// dependencies have: it was built for the tests, as a rule.
 pub(crate) fn build() -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args(["build", "--quiet", "--package", "proglog-server"])
+        .args(["build", "--quiet", "--workspace", "--bin", "proglog-server"])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
