@@ -121,7 +121,8 @@ impl Log {
     /// says and fits is kept: the start, say, and the application's data. A checkpoint that fits is left
     /// as it is.
     ///
-    /// No segment is changed, so no record that can be read is dropped. Records that were trimmed, and
+    /// No segment is changed, but that a recovery of the newest one which was stopped is finished, as opening
+    /// would, so no record that can be read is dropped. Records that were trimmed, and
     /// whose segment is still there, come back if the start is not known. What the segments do not hold any
     /// more is given up: if the newest records are gone, their offsets are assigned anew.
     ///

@@ -1,7 +1,8 @@
 //! Making a checkpoint anew where it is lost, or does not fit the segments: asked for, never done by itself.
 //!
 //! The segments tell which log they are of and in which order they come. What a checkpoint that can be read
-//! says is kept as far as it fits them. No segment is touched.
+//! says is kept as far as it fits them. No segment is touched, but for the newest one where a recovery was stopped
+//! on its way: what that is about to write again is not in its file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
     let log_id = open::read_label(&*directory, *first)?.identity.log_id;
     let labels = open::read_labels(&*directory, bases, log_id)?;
     let old = old.filter(|old| old.log_id == log_id);
+    Store::finish_recovery_in(&*directory, &names::store(newest(&labels)))?;
     if let Some(old) = &old
         && check(&*directory, &labels, old).is_ok()
     {
@@ -84,7 +86,7 @@ fn fitting(
     old: Option<Checkpoint>,
 ) -> Result<Checkpoint> {
     let first = *labels.keys().next().expect("there is a segment");
-    let newest = *labels.keys().next_back().expect("there is a segment");
+    let newest = newest(labels);
     let end = end_of(directory, labels)?;
     let old = old.filter(|old| !old.cut);
     let start = old.as_ref().map(|old| old.start);
@@ -106,10 +108,15 @@ fn fitting(
     })
 }
 
+/// The base offset of the newest segment.
+fn newest(labels: &BTreeMap<Offset, Label>) -> Offset {
+    *labels.keys().next_back().expect("there is a segment")
+}
+
 /// Where the newest segment ends: behind its newest record that can be read, and behind what it says itself
 /// to have on the device.
 fn end_of(directory: &dyn Directory, labels: &BTreeMap<Offset, Label>) -> Result<Offset> {
-    let newest = *labels.keys().next_back().expect("there is a segment");
+    let newest = newest(labels);
     let name = names::store(newest);
     let marked = Store::open_following_in(directory, &name, Boundary::START)?.refresh()?;
     let mut end = newest.plus(marked.frames);

@@ -186,17 +186,14 @@ impl Store {
     /// others if there is no such file; and those of [`Store::open`] for a file that is something else.
     pub fn cut_in(directory: &dyn Directory, name: &str, to: Boundary) -> Result<()> {
         let name: Arc<str> = name.into();
-        let fail = |operation| {
-            let name = &name;
-            move |error| Error::io(operation, name, error)
-        };
-        let Some(file) = header_file::open(directory, &name)? else {
-            return Err(fail(Operation::Open)(io::ErrorKind::NotFound.into()));
-        };
-        let salt = header_file::read(&*file, &name)?.header.salt;
+        let (file, salt) = Self::lock_existing(directory, &name)?;
         let source = FileSource {
             file: &*file,
             name: &name,
+        };
+        let fail = |operation| {
+            let name = &name;
+            move |error| Error::io(operation, name, error)
         };
         again::settle(directory, source, salt)?;
         let len = file.len().map_err(fail(Operation::Length))?;
@@ -212,6 +209,39 @@ impl Store {
         file.sync_all()
             .map_err(|error| Error::sync_failed(&name, error))?;
         file.unlock().map_err(fail(Operation::Lock))
+    }
+
+    /// Finishes a recovery of an existing store that was stopped on its way, as [`Store::open_in`] does first,
+    /// and nothing else: for who then reads what is in the file without recovering it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] if somebody has it open; [`Error::Truncated`] if it ends before what that recovery was
+    /// about to write again; [`Error::SyncFailed`] and [`Error::Io`], among others if there is no such file, after
+    /// which it can be called again; and those of [`Store::open`] for a file that is something else.
+    pub fn finish_recovery_in(directory: &dyn Directory, name: &str) -> Result<()> {
+        let name: Arc<str> = name.into();
+        let (file, salt) = Self::lock_existing(directory, &name)?;
+        let source = FileSource {
+            file: &*file,
+            name: &name,
+        };
+        again::finish(directory, source, salt)?;
+        file.unlock()
+            .map_err(|error| Error::io(Operation::Lock, &name, error))
+    }
+
+    /// The file of a store that is there, locked, and the store's salt.
+    fn lock_existing(
+        directory: &dyn Directory,
+        name: &Arc<str>,
+    ) -> Result<(Arc<dyn Storage>, u64)> {
+        let Some(file) = header_file::open(directory, name)? else {
+            let error = io::ErrorKind::NotFound.into();
+            return Err(Error::io(Operation::Open, name, error));
+        };
+        let salt = header_file::read(&*file, name)?.header.salt;
+        Ok((file, salt))
     }
 
     /// What opening found and did: nothing, if it was only to read.

@@ -1,7 +1,7 @@
 //! A checkpoint is whole and does not fit the segments: opening tells, and repair mends it and drops nothing.
 
-use proglog_log::{Error, Log};
-use proglog_store::testing::SimDisk;
+use proglog_log::{Durability, Error, Log};
+use proglog_store::testing::{Fault, SimDisk, Survivors, When};
 
 use crate::fixture::{CHECKPOINT, Depth, Fixture, HEADER_LEN, both, index, options, store};
 use crate::headers::forge;
@@ -223,6 +223,38 @@ fn repair_keeps_what_fits_of_a_checkpoint_that_does_not() {
     assert_eq!(log.start_offset().get(), 12);
     assert_eq!(log.records(12).count(), 8);
     assert_eq!(log.application_data(), b"own");
+}
+
+#[test]
+fn repair_leaves_a_checkpoint_as_it_is_wherever_opening_was_stopped_before() {
+    let whole = SimDisk::new();
+    let options = options().durability(Durability::Buffered);
+    let log = Log::open_in(whole.directory(), &options).unwrap();
+    for number in 0..4 {
+        log.append(format!("{number:90}")).unwrap();
+    }
+    // They are synced, and no mark says so yet: opening cuts the file below the start, and writes them again.
+    log.trim(3).unwrap();
+    let whole = whole.crash(Survivors::KeepAll);
+    for call in 0.. {
+        let disk = whole.deep_clone();
+        disk.inject(When::Call(call), Fault::crash());
+        let is_over = Log::open_in(disk.directory(), &options).is_ok();
+        let disk = disk.crash(Survivors::KeepAll);
+        let checkpoint = disk.read_file(CHECKPOINT);
+        Log::repair_in(disk.directory()).unwrap();
+        assert!(
+            disk.read_file(CHECKPOINT) == checkpoint,
+            "stopped at {call}"
+        );
+        let log = Log::open_in(disk.directory(), &options).unwrap();
+        let range = (log.start_offset().get(), log.end_offset().get());
+        assert_eq!(range, (3, 4), "stopped at {call}");
+        if is_over {
+            assert!(call > 10, "{call}");
+            return;
+        }
+    }
 }
 
 #[test]
