@@ -121,16 +121,16 @@ impl Log {
     /// says and fits is kept: the start, say, and the application's data. A checkpoint that fits is left
     /// as it is.
     ///
-    /// No segment is changed, but that a recovery of the newest one which was stopped is finished, as opening
-    /// would, so no record that can be read is dropped. Records that were trimmed, and
-    /// whose segment is still there, come back if the start is not known. What the segments do not hold any
-    /// more is given up: if the newest records are gone, their offsets are assigned anew.
+    /// No segment is changed, except that a recovery of the newest one that was stopped is finished, as opening
+    /// would, so no record that can be read is dropped. Records that were trimmed, and whose segment is
+    /// still there, come back if the start is not known. What the segments do not hold any more is given up:
+    /// if the newest records are gone, their offsets are assigned anew.
     ///
     /// # Errors
     ///
     /// As [`Log::open`]: [`Error::MissingSegment`] if one is missing between two others or all are,
     /// [`Error::WrongSegment`] if they are of several logs; [`Error::CheckpointLost`] if there is nothing to
-    /// make a checkpoint from. Nothing was changed then.
+    /// make a checkpoint from. The checkpoint was not changed then.
     pub fn repair(path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let directory = FsDirectory::open(path)

@@ -28,9 +28,9 @@ const PATCHES: [&str; 2] = [
     "crates/proglog-log/tests/sabotage",
 ];
 
-/// How a copy is built, whoever builds there: it is built again and again, and rarely runs for long. What runs on
-/// every byte is optimised all the same.
-const CONFIG: &str = "\
+/// How whatever is in a copy is built: again and again, and it rarely runs for long. What runs on every byte is
+/// optimised all the same.
+const CONFIG: &str = "
 [profile.dev]
 opt-level = 0
 debug = false
@@ -77,7 +77,9 @@ impl Copy {
             applied: None,
         };
         mirror(&new.path)?;
-        put(&new.path.join(".cargo/config.toml"), CONFIG.as_bytes())?;
+        let config = ".cargo/config.toml";
+        let of_workspace = fs::read_to_string(workspace().join(config)).unwrap_or_default();
+        put(&new.path.join(config), (of_workspace + CONFIG).as_bytes())?;
         Ok(new)
     }
 
@@ -167,12 +169,14 @@ fn walk(folder: &Path, names: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 }
 
 /// Builds a program of the workspace in `folder`, and returns where it is. The whole workspace tells which features
-/// its dependencies have, so that all of its programs, and its tests, share them.
+/// its dependencies have, so that its programs share them.
 pub(crate) fn build(program: &str, folder: &Path, target: &Path) -> anyhow::Result<PathBuf> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--workspace", "--bin", program])
         .current_dir(folder)
         .env("CARGO_TARGET_DIR", target)
+        // It would be built elsewhere.
+        .env_remove("CARGO_BUILD_TARGET")
         .output()
         .context("cannot run cargo")?;
     let told = String::from_utf8_lossy(&output.stderr);

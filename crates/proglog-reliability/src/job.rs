@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use fastrand::Rng;
@@ -17,6 +17,9 @@ const THREADS: usize = 2;
 /// How many findings are told in full.
 const TOLD_MAX: u64 = 5;
 
+/// How many things were tried, or what is bad.
+pub(crate) type Found = Result<u64, String>;
+
 /// One run of a row.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -28,6 +31,7 @@ pub(crate) struct Job {
     tried: AtomicU64,
     bad: AtomicU64,
     counts: Mutex<BTreeMap<&'static str, u64>>,
+    finding: OnceLock<String>,
 }
 
 impl Job {
@@ -40,6 +44,7 @@ impl Job {
             tried: AtomicU64::new(0),
             bad: AtomicU64::new(0),
             counts: Mutex::default(),
+            finding: OnceLock::new(),
         }
     }
 
@@ -53,6 +58,7 @@ impl Job {
         if self.bad.fetch_add(1, Ordering::Relaxed) < TOLD_MAX {
             eprintln!("BAD: {finding}");
         }
+        _ = self.finding.set(finding.to_owned());
     }
 
     /// Counts what is neither good nor bad, and is told beside the figures.
@@ -67,12 +73,8 @@ impl Job {
     }
 
     /// Does `work`, which returns how many things it tried, on each of `tasks`; what it tells of, and a
-    /// panic, is bad. It takes them in any order: what only a few of them show is found sooner.
-    pub(crate) fn each<T: Sync>(
-        &self,
-        tasks: &[T],
-        work: impl Fn(&T) -> Result<u64, String> + Sync,
-    ) {
+    /// panic, is bad. It takes them in an order by the seed: what only a few of them show is found sooner.
+    pub(crate) fn each<T: Sync>(&self, tasks: &[T], work: impl Fn(&T) -> Found + Sync) {
         let mut order: Vec<_> = tasks.iter().collect();
         Rng::with_seed(self.seed).shuffle(&mut order);
         let next = AtomicUsize::new(0);
@@ -91,8 +93,32 @@ impl Job {
         });
     }
 
+    /// As [`Job::each`], for work that may not be possible: that says nothing of the log. The first such error is
+    /// returned, and no task is begun after it.
+    pub(crate) fn try_each<T: Sync>(
+        &self,
+        tasks: &[T],
+        work: impl Fn(&T) -> anyhow::Result<Found> + Sync,
+    ) -> anyhow::Result<()> {
+        let broken = Mutex::new(None);
+        let lock = || broken.lock().unwrap_or_else(PoisonError::into_inner);
+        self.each(tasks, |task| {
+            if lock().is_some() {
+                return Ok(0);
+            }
+            work(task).unwrap_or_else(|error| {
+                lock().get_or_insert(error);
+                Ok(0)
+            })
+        });
+        broken
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .map_or(Ok(()), Err)
+    }
+
     /// As [`Job::each`], for a single task.
-    pub(crate) fn one(&self, work: impl FnOnce() -> Result<u64, String>) {
+    pub(crate) fn one(&self, work: impl FnOnce() -> Found) {
         match caught(work).and_then(|result| result) {
             Ok(tried) => self.tried(tried),
             Err(finding) => {
@@ -110,6 +136,7 @@ impl Job {
                 .counts
                 .into_inner()
                 .unwrap_or_else(PoisonError::into_inner),
+            finding: self.finding.into_inner(),
         }
     }
 }
@@ -120,12 +147,15 @@ pub(crate) struct Figures {
     pub(crate) tried: u64,
     pub(crate) bad: u64,
     pub(crate) counts: BTreeMap<&'static str, u64>,
+    /// What was bad first.
+    pub(crate) finding: Option<String>,
 }
 
 impl Figures {
     pub(crate) fn add(&mut self, other: Self) {
         self.tried += other.tried;
         self.bad += other.bad;
+        self.finding = self.finding.take().or(other.finding);
         for (what, number) in other.counts {
             *self.counts.entry(what).or_default() += number;
         }

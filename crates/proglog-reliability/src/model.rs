@@ -173,12 +173,12 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         for entry in fs::read_dir(folder.join(&inner))? {
             let entry = entry?;
             let path = inner.join(entry.file_name());
-            let is_built = ["target", "fuzz"]
+            let is_left_out = ["target", "fuzz"]
                 .iter()
                 .any(|name| *name == entry.file_name());
             if !entry.file_type()?.is_dir() {
                 found.push(path);
-            } else if !is_built {
+            } else if !is_left_out {
                 folders.push(path);
             }
         }

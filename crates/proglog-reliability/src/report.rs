@@ -15,6 +15,9 @@ use crate::copy::workspace;
 use crate::job::Figures;
 use crate::rows::Row;
 
+/// How many characters of a finding stand in a line.
+const FINDING_LEN_MAX: usize = 240;
+
 /// A line of JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Line {
@@ -25,6 +28,12 @@ pub(crate) struct Line {
     pub(crate) seed: u64,
     pub(crate) tried: u64,
     pub(crate) bad: u64,
+    /// What was bad first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) finding: Option<String>,
+    /// Why the row was not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) skipped: Option<String>,
     /// Counted besides.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) counts: BTreeMap<String, u64>,
@@ -33,10 +42,39 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// Of a row that was not run.
+    pub(crate) fn skipped(row: &Row, args: &Args, why: String) -> Self {
+        Self {
+            skipped: Some(why),
+            ..Self::new(row, args, &Figures::default(), Duration::ZERO)
+        }
+    }
+
+    fn new(row: &Row, args: &Args, figures: &Figures, elapsed: Duration) -> Self {
+        let counts = figures.counts.iter();
+        Self {
+            name: row.name.to_owned(),
+            control: None,
+            seed: args.seed,
+            tried: figures.tried,
+            bad: figures.bad,
+            finding: figures.finding.as_deref().map(shortened),
+            skipped: None,
+            counts: counts.map(|(what, n)| ((*what).to_owned(), *n)).collect(),
+            seconds: (elapsed.as_secs_f64() * 10.0).round() / 10.0,
+            commit: COMMIT.clone(),
+        }
+    }
+
     pub(crate) fn print(&self) {
         // It has no keys that JSON could not hold.
         println!("{}", serde_json::to_string(self).unwrap_or_default());
     }
+}
+
+/// As much of a finding as tells what it is.
+fn shortened(finding: &str) -> String {
+    finding.chars().take(FINDING_LEN_MAX).collect()
 }
 
 /// What is known of a row that was run.
@@ -60,20 +98,9 @@ impl Report {
         elapsed: Duration,
         failure: Option<String>,
     ) -> Self {
-        let counts = figures.counts.iter();
-        let line = Line {
-            name: row.name.to_owned(),
-            control: None,
-            seed: args.seed,
-            tried: figures.tried,
-            bad: figures.bad,
-            counts: counts.map(|(what, n)| ((*what).to_owned(), *n)).collect(),
-            seconds: (elapsed.as_secs_f64() * 10.0).round() / 10.0,
-            commit: COMMIT.clone(),
-        };
         Self {
             row,
-            line,
+            line: Line::new(row, args, figures, elapsed),
             is_soak: args.soak,
             caught: Vec::new(),
             failure,

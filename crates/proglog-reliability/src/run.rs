@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut results = Results::default();
     for row in chosen(&args.rows)? {
         if let Some(missing) = row.needs.iter().find_map(|need| need.missing()) {
-            eprintln!("{} is skipped: {missing}", row.name);
+            Line::skipped(row, args, missing.clone()).print();
             results.skipped += 1;
         } else {
             results.reports.push(run_row(row, args));

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use fastrand::Rng;
 
 use super::Row;
-use crate::job::Job;
+use crate::job::{Found, Job};
 use crate::system::Need;
 use crate::system::disk::{Disk, Kind};
 use crate::system::known::Known;
@@ -40,9 +40,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
         let flushes = recording.flushes();
         ensure!(!flushes.is_empty(), "nothing was ever flushed");
         job.count("flushes", flushes.len() as u64);
-        let mut cuts: Vec<_> = (0..CUTS_PER_WRITER)
-            .map(|_| rng.usize(..flushes.len()))
-            .collect();
+        let mut cuts = rng.choose_multiple(0..flushes.len(), CUTS_PER_WRITER);
         cuts.sort_unstable();
         let mut disk = recording.before.clone();
         let mut done = 0;
@@ -52,12 +50,9 @@ fn run(job: &Job) -> anyhow::Result<()> {
                 .iter()
                 .for_each(|(_, call)| apply(&mut disk, call));
             done = start;
-            let seen = rng.usize(start..=end);
-            job.one(|| {
-                recording
-                    .cut(disk.clone(), start..seen, &mut rng)
-                    .map(|()| 1)
-            });
+            let seen = rng.usize(start + 1..=end);
+            let found = recording.cut(disk.clone(), start..seen, &mut rng)?;
+            job.one(|| found);
         }
     }
     Ok(())
@@ -96,18 +91,24 @@ impl Recording {
         })
     }
 
-    /// From behind each flush to the next one, or to the end.
+    /// From behind each flush to the next one, or to the end, where anything was written.
     fn flushes(&self) -> Vec<Range<usize>> {
         let calls = self.calls.iter().enumerate();
         let behind = calls.filter(|(_, (_, call))| matches!(call, Call::Flush));
         let mut starts: Vec<_> = behind.map(|(at, _)| at + 1).collect();
         starts.push(self.calls.len());
-        starts.windows(2).map(|pair| pair[0]..pair[1]).collect()
+        let between = starts.windows(2).map(|pair| pair[0]..pair[1]);
+        between
+            .filter(|range| {
+                let mut calls = self.calls[range.clone()].iter();
+                calls.any(|(_, call)| matches!(call, Call::Write(..)))
+            })
+            .collect()
     }
 
     /// `disk` is as it was after a flush; some of the calls `seen` since were done too. The file system
     /// is mounted, and the log is looked at.
-    fn cut(&self, mut disk: Vec<u8>, seen: Range<usize>, rng: &mut Rng) -> Result<(), String> {
+    fn cut(&self, mut disk: Vec<u8>, seen: Range<usize>, rng: &mut Rng) -> anyhow::Result<Found> {
         // Whatever came back before the disk was asked for the next thing came back before the cut.
         let at = self.calls[seen.end.max(1) - 1].0;
         let share = rng.u8(1..=4);
@@ -123,16 +124,18 @@ impl Recording {
         }
         let mut known = Known::default();
         for (id, kept) in &self.events.acknowledged {
-            if kept.at < at {
-                known.note(kept.offset, *id)?;
+            if kept.at < at
+                && let Err(finding) = known.note(kept.offset, *id)
+            {
+                return Ok(Err(finding));
             }
         }
-        let mounted = Disk::of_bytes(&disk).map_err(|error| format!("{error:#}"))?;
+        let mounted = Disk::of_bytes(&disk)?;
         let log = mounted.path().join("log");
         if log.join("checkpoint").exists() || known.end() > 0 {
-            known.check(&log)?;
+            return Ok(known.check(&log).map(|_| 1));
         }
-        Ok(())
+        Ok(Ok(1))
     }
 }
 

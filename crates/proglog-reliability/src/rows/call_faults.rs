@@ -6,7 +6,7 @@ use anyhow::Context;
 use fastrand::Rng;
 
 use super::Row;
-use crate::job::Job;
+use crate::job::{Found, Job};
 use crate::system::known::Known;
 use crate::system::strace::trace;
 use crate::system::{Need, quick_folder, writer};
@@ -59,13 +59,10 @@ struct Fault {
 
 fn run(job: &Job) -> anyhow::Result<()> {
     let faults = chosen(&mut Rng::with_seed(job.seed), job.seed)?;
-    job.each(&faults, |fault| {
-        fail(fault, job.seed)
-            .map_err(|error| format!("{error:#}"))
-            .and_then(|found| found)
-            .map_err(|finding| format!("{fault:?}: {finding}"))
-    });
-    Ok(())
+    job.try_each(&faults, |fault| {
+        let found = fail(fault, job.seed)?;
+        Ok(found.map_err(|finding| format!("{fault:?}: {finding}")))
+    })
 }
 
 /// Takes turns among the calls, with each of which all its faults come once in any order.
@@ -91,8 +88,7 @@ fn all(call: &'static str, seed: u64) -> anyhow::Result<Vec<Fault>> {
     let folder = quick_folder().context("cannot make a folder")?;
     for life in 0..2 {
         let (_, whole) = trace(&options(folder.path(), life, seed), call, None)?;
-        // strace counts each thread's calls alone.
-        let made = whole.calls.len() as u64;
+        let made = whole.most_of_a_thread();
         let first = if call == "openat" { LIBRARIES } else { 1 };
         for at in first..=made {
             for error in ERRORS {
@@ -129,16 +125,19 @@ fn options(folder: &Path, life: u64, seed: u64) -> writer::Options {
 }
 
 /// A writer's call fails, and another writer goes on after it.
-fn fail(fault: &Fault, seed: u64) -> anyhow::Result<Result<u64, String>> {
+fn fail(fault: &Fault, seed: u64) -> anyhow::Result<Found> {
     let folder = quick_folder().context("cannot make a folder")?;
     let mut known = Known::default();
+    let mut has_failed = false;
     for life in 0..fault.life + 2 {
         let options = options(folder.path(), life, seed);
         let is_whole = life != fault.life;
         let events = if is_whole {
             writer::output(&mut writer::command(&options)?)?
         } else {
-            trace(&options, fault.call, Some(&fault.inject()))?.0
+            let (events, trace) = trace(&options, fault.call, Some(&fault.inject()))?;
+            has_failed = trace.has_failed("");
+            events
         };
         if events.errors.contains("panicked") {
             return Ok(Err(events.errors));
@@ -157,7 +156,7 @@ fn fail(fault: &Fault, seed: u64) -> anyhow::Result<Result<u64, String>> {
             return Ok(Err(finding));
         }
     }
-    Ok(Ok(1))
+    Ok(Ok(u64::from(has_failed)))
 }
 
 impl Fault {

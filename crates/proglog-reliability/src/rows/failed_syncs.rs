@@ -1,11 +1,13 @@
 //! Syncs fail: told to fail by strace, and by a device that has no room for what a file system wrote.
 
+use std::path::Path;
+
 use anyhow::{Context, ensure};
 use fastrand::Rng;
 use proglog_log::{ErrorKind, Log};
 
 use super::Row;
-use crate::job::Job;
+use crate::job::{Found, Job};
 use crate::system::Need;
 use crate::system::disk::{Disk, Kind};
 use crate::system::known::Known;
@@ -17,7 +19,7 @@ pub(super) const ROW: Row = Row {
     name: "failed-syncs",
     figure: "each sync of a writer fails by strace; and ext4 on a device that is out of room: a failed sync \
              that nobody is told of, a record shown after a reopening that a power cut then takes",
-    tried_min: 290,
+    tried_min: 300,
     controls: &["failed-sync-retried", "written-again-in-place"],
     needs: &[
         Need::Strace,
@@ -29,47 +31,52 @@ pub(super) const ROW: Row = Row {
 
 /// How many records a writer appends whose syncs fail, one in each run.
 const RECORDS: u64 = 200;
+/// The system calls that sync.
+const SYNCS: [&str; 2] = ["fdatasync", "fsync"];
 const FULL_DEVICES: u64 = 120;
 
 fn run(job: &Job) -> anyhow::Result<()> {
     let runs: Vec<_> = (0..FULL_DEVICES)
         .map(|number| job.seed << 16 | number)
         .collect();
-    job.each(&runs, |seed| {
-        let left = out_of_room(&mut Rng::with_seed(*seed)).map_err(|error| format!("{error:#}"))?;
+    job.try_each(&runs, |seed| {
+        let left = out_of_room(&mut Rng::with_seed(*seed))?;
         let (reopened, finding) =
             left.map_or_else(|finding| (true, Err(finding)), |reopened| (reopened, Ok(1)));
         job.count(
             "failed syncs after which the file system took no more writes",
             u64::from(!reopened),
         );
-        finding
-    });
-    let syncs: Vec<_> = (1..=RECORDS).collect();
-    job.each(&syncs, |at| {
-        let found = told_to_fail(*at, job.seed).map_err(|error| format!("{error:#}"))?;
-        found.map_err(|finding| format!("sync {at}: {finding}"))
-    });
-    Ok(())
+        Ok(finding)
+    })?;
+    let mut syncs = Vec::new();
+    for call in SYNCS {
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let (_, whole) = trace(&options(folder.path(), job.seed), call, None)?;
+        syncs.extend((1..=whole.most_of_a_thread()).map(|at| (call, at)));
+    }
+    job.try_each(&syncs, |(call, at)| {
+        let found = told_to_fail(call, *at, job.seed)?;
+        Ok(found.map_err(|finding| format!("{call} {at}: {finding}")))
+    })
+}
+
+fn options(folder: &Path, seed: u64) -> writer::Options {
+    writer::Options {
+        records: RECORDS,
+        seed,
+        ..writer::Options::new(&folder.join("log"))
+    }
 }
 
 /// A writer's sync fails, once.
-fn told_to_fail(at: u64, seed: u64) -> anyhow::Result<Result<u64, String>> {
+fn told_to_fail(call: &str, at: u64, seed: u64) -> anyhow::Result<Found> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
-    let log = folder.path().join("log");
-    let options = writer::Options {
-        records: RECORDS,
-        seed,
-        ..writer::Options::new(&log)
-    };
-    let inject = format!("fdatasync:error=EIO:when={at}");
-    let (events, trace) = trace(&options, "fdatasync", Some(&inject))?;
-    let has_failed = trace
-        .calls
-        .iter()
-        .any(|call| call.failed && call.path.ends_with(".log"));
+    let options = options(folder.path(), seed);
+    let inject = format!("{call}:error=EIO:when={at}");
+    let (events, trace) = trace(&options, call, Some(&inject))?;
     let is_told = !events.ended || events.unopened > 0 || !events.failed.is_empty();
-    if has_failed && !is_told {
+    if trace.has_failed(".log") && !is_told {
         return Ok(Err(
             "all was acknowledged, also what was not synced".to_owned()
         ));
@@ -77,8 +84,8 @@ fn told_to_fail(at: u64, seed: u64) -> anyhow::Result<Result<u64, String>> {
     let mut known = Known::default();
     Ok(known
         .learn(&events)
-        .and_then(|()| known.check(&log))
-        .map(|_| u64::from(has_failed)))
+        .and_then(|()| known.check(&options.directory))
+        .map(|_| u64::from(trace.has_failed(""))))
 }
 
 /// The device has no room for what the file system has accepted: a sync fails, and the next one would
@@ -98,10 +105,7 @@ fn out_of_room(rng: &mut Rng) -> anyhow::Result<Result<bool, String>> {
         ..writer::Options::new(&log)
     };
     let events = writer::output(&mut writer::command(&options)?)?;
-    ensure!(
-        !events.ended || !events.failed.is_empty(),
-        "the device was not full"
-    );
+    let is_told = !events.ended || !events.failed.is_empty();
     let mut known = Known::default();
     known.refuse(&events);
     device.resize(64 << 20)?;
@@ -124,9 +128,12 @@ fn out_of_room(rng: &mut Rng) -> anyhow::Result<Result<bool, String>> {
     }
     disk.restart()?;
     let kept = known.check(&log);
-    let told = |finding| format!("{finding} ({events:?})");
-    Ok(shown
-        .map_err(|finding| told(format!("before the power cut: {finding}")))
-        .and(kept.map_err(|finding| told(format!("after the power cut: {finding}"))))
-        .map(|_| is_reopened))
+    if let Err(finding) = shown {
+        return Ok(Err(format!("before the power cut: {finding}")));
+    }
+    if let Err(finding) = kept {
+        return Ok(Err(format!("after the power cut: {finding}")));
+    }
+    ensure!(is_told, "the device was not full");
+    Ok(Ok(is_reopened))
 }

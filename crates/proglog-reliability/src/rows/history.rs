@@ -167,9 +167,19 @@ impl History {
     /// All that anybody was ever told must be there.
     fn check_all(&self, log: &Log) -> Result<(), String> {
         let end = log.end_offset().get();
-        for (offset, record) in (0..).zip(log.records(0)) {
+        let mut walked = 0;
+        for record in log.records(0) {
             let record = record.map_err(|error| format!("a read fails: {error:?}"))?;
-            self.note(offset, parse(&record.value)?)?;
+            if record.offset != walked {
+                return Err(format!("poll-skip: {} for {walked}", record.offset));
+            }
+            self.note(walked, parse(&record.value)?)?;
+            walked += 1;
+        }
+        if walked != end {
+            return Err(format!(
+                "poll-skip: a walk ends at {walked}, the end is {end}"
+            ));
         }
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match seen.records.range(end..).next() {
@@ -197,8 +207,10 @@ struct Life<'a> {
 impl Life<'_> {
     /// Counts an operation; whether there is somebody to do it.
     fn goes_on(&self) -> bool {
-        self.history.operations.fetch_add(1, Ordering::Relaxed);
-        !self.disk.has_crashed()
+        let goes_on = !self.disk.has_crashed();
+        let operations = &self.history.operations;
+        operations.fetch_add(u64::from(goes_on), Ordering::Relaxed);
+        goes_on
     }
 
     fn append_all(&self, seed: u64) -> Result<(), String> {

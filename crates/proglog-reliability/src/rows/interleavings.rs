@@ -3,6 +3,8 @@
 //! The scenarios are in `model/`. They run on a copy of the crates whose `sync.rs` names other locks; nothing
 //! else of the product differs.
 
+use anyhow::ensure;
+
 use super::Row;
 use crate::job::Job;
 use crate::model::Model;
@@ -11,7 +13,7 @@ pub(super) const ROW: Row = Row {
     number: 15,
     name: "interleavings",
     figure: "schedules of threads that append, commit, roll, trim, truncate, follow, close, and are failed by the \
-             device, no two alike, random ones and by priorities: a deadlock, a panic, a lost wake-up, a wrong \
+             device, random ones and by priorities, no two of a scenario's run alike: a deadlock, a panic, a lost wake-up, a wrong \
              record, an append or a read told of before it is synced, an acknowledged record lost",
     tried_min: 100_000,
     controls: &[
@@ -24,7 +26,7 @@ pub(super) const ROW: Row = Row {
 };
 
 /// How often a scenario is run by a scheduler before the next one is.
-const EXECUTIONS: u64 = 850;
+const EXECUTIONS: u64 = 920;
 const ROUNDS: u64 = 6;
 
 const SCHEDULERS: [&str; 2] = ["pct", "random"];
@@ -38,17 +40,15 @@ fn run(job: &Job) -> anyhow::Result<()> {
             tasks.extend(SCHEDULERS.map(|scheduler| (scenario, scheduler, job.seed << 8 | round)));
         }
     }
-    job.each(&tasks, |(scenario, scheduler, seed)| {
-        let ran = model.run(scenario, scheduler, *seed, EXECUTIONS);
-        let ran = ran.map_err(|error| format!("{error:#}"))?;
-        match ran.finding {
-            Some(finding) => Err(format!(
-                "{scenario} by {scheduler}, seed {seed}, execution {}: {finding}",
-                ran.executions
-            )),
-            None if ran.ends < 2 => Err(format!("{scenario} by {scheduler} always ends alike")),
-            None => Ok(ran.schedules),
+    job.try_each(&tasks, |(scenario, scheduler, seed)| {
+        let ran = model.run(scenario, scheduler, *seed, EXECUTIONS)?;
+        let executions = ran.executions;
+        if let Some(finding) = ran.finding {
+            return Ok(Err(format!(
+                "{scenario} by {scheduler}, seed {seed}, execution {executions}: {finding}"
+            )));
         }
-    });
-    Ok(())
+        ensure!(ran.ends > 1, "{scenario} by {scheduler} always ends alike");
+        Ok(Ok(ran.schedules))
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use fastrand::Rng;
 
 use super::Row;
@@ -118,7 +118,13 @@ impl Clients {
                 scope.spawn(move || run(number, connection));
             }
         });
-        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+        found.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        let acknowledged = acknowledged.into_inner();
+        ensure!(
+            acknowledged >= kill_at,
+            "the server was gone before it was killed, after {acknowledged} of {kill_at} appends"
+        );
+        Ok(())
     }
 
     /// Appends until the server is gone.

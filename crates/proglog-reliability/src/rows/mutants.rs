@@ -62,9 +62,17 @@ fn run(job: &Job) -> anyhow::Result<()> {
     if job.is_soak {
         trials.run(&shard(job.seed, others)?)
     } else {
-        let changed = changed(&lab)?;
-        let is_changed = |mutant: &&Mutant| changed.contains(&mutant.name);
-        trials.run(&shard(job.seed, others.into_iter().filter(is_changed))?)
+        let changed = changed(&lab, job)?;
+        let others = others.into_iter();
+        let changed: Vec<_> = others
+            .filter(|mutant| changed.contains(&mutant.name))
+            .collect();
+        let shard = shard(job.seed, changed.iter().copied())?;
+        job.count(
+            "of changed lines that are left to other seeds",
+            (changed.len() - shard.len()) as u64,
+        );
+        trials.run(&shard)
     }
 }
 
@@ -91,8 +99,9 @@ fn lot(what: &str) -> u64 {
 }
 
 /// The names of the mutants of lines that changed.
-fn changed(lab: &Lab) -> anyhow::Result<HashSet<String>> {
+fn changed(lab: &Lab, job: &Job) -> anyhow::Result<HashSet<String>> {
     let Some(bytes) = diff()? else {
+        job.count("runs without a history that tells which lines changed", 1);
         return Ok(HashSet::new());
     };
     let file = tempfile::NamedTempFile::new().context("cannot make a file")?;

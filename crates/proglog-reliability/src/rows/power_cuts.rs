@@ -109,7 +109,11 @@ impl CutOff<'_> {
             unopened <= 1,
             "the writer could not open the log before the cut"
         );
+        let lines = told.lines().count() as u64;
         let checked = (|| {
+            if lines < after {
+                return Err(format!("the writer ended by itself, after {lines} lines"));
+            }
             for (id, kept) in &acknowledged {
                 if kept.at < begun {
                     self.known.note(kept.offset, *id)?;

@@ -1,5 +1,6 @@
 //! Reads and writes move fewer bytes than asked for, or are interrupted.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,11 +38,18 @@ fn run(job: &Job) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let library = build(folder.path())?;
     let lives: Vec<_> = (0..8).map(|number| job.seed << 8 | number).collect();
-    job.each(&lives, |seed| {
-        let log = tempfile::tempdir().map_err(|error| error.to_string())?;
-        on_files(&library, log.path(), *seed).map_err(|error| format!("{error:#}"))
-    });
-    Ok(())
+    job.try_each(&lives, |seed| {
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let changed = folder.path().join("changed");
+        let found = on_files(&library, &folder.path().join("log"), &changed, *seed);
+        let changed: u64 = fs::read_to_string(changed)
+            .context("the library told nothing")?
+            .trim()
+            .parse()?;
+        ensure!(changed > 0, "the library changed no call");
+        job.count("calls on files that were short or interrupted", changed);
+        Ok(found.map_err(|error| format!("{error:#}")))
+    })
 }
 
 /// Does a workload, cuts the power, and looks at what is left; returns how many calls were made.
@@ -59,7 +67,7 @@ fn on_double(seed: u64) -> Result<u64, String> {
 
 fn build(folder: &Path) -> anyhow::Result<PathBuf> {
     let (source, library) = (folder.join("preload.c"), folder.join("preload.so"));
-    std::fs::write(&source, PRELOAD)?;
+    fs::write(&source, PRELOAD)?;
     let built = Command::new("cc")
         .args(["-O1", "-shared", "-fPIC", "-o"])
         .arg(&library)
@@ -72,7 +80,7 @@ fn build(folder: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Two lives of a log on real files, then a look without the library; returns how many records it has.
-fn on_files(library: &Path, log: &Path, seed: u64) -> anyhow::Result<u64> {
+fn on_files(library: &Path, log: &Path, changed: &Path, seed: u64) -> anyhow::Result<u64> {
     let mut known = Known::default();
     for life in 0..2 {
         let options = writer::Options {
@@ -84,6 +92,7 @@ fn on_files(library: &Path, log: &Path, seed: u64) -> anyhow::Result<u64> {
         let mut command = writer::command(&options)?;
         command.env("LD_PRELOAD", library);
         command.env("SHORT_TRANSFERS_SEED", seed.to_string());
+        command.env("SHORT_TRANSFERS_CHANGED", changed);
         let events = writer::output(&mut command)?;
         ensure!(
             events.failed.is_empty(),

@@ -13,7 +13,7 @@ use proglog_api::json;
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Builds the server as this program was built, and returns where it is. The whole workspace tells which features its
-/// dependencies have: it was built for the tests, as a rule.
+/// dependencies have, as it does for this program in a copy.
 pub(crate) fn build() -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo

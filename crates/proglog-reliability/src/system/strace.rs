@@ -1,5 +1,6 @@
 //! A writer whose system calls are told of, and made to fail.
 
+use std::collections::HashMap;
 use std::process::Command;
 
 use anyhow::Context;
@@ -9,16 +10,35 @@ use super::writer::{self, Events, Options};
 /// A system call on a file.
 #[derive(Debug)]
 pub(crate) struct Call {
+    /// Which thread made it.
+    thread: String,
     /// What it was called on, as far as strace tells.
     pub(crate) path: String,
     /// Whether it was made to fail.
-    pub(crate) failed: bool,
+    failed: bool,
 }
 
 /// What strace wrote down.
 #[derive(Debug)]
 pub(crate) struct Trace {
     pub(crate) calls: Vec<Call>,
+}
+
+impl Trace {
+    /// How many calls the thread made that made the most: strace counts those of each thread alone.
+    pub(crate) fn most_of_a_thread(&self) -> u64 {
+        let mut made = HashMap::<_, u64>::new();
+        for call in &self.calls {
+            *made.entry(&call.thread).or_default() += 1;
+        }
+        made.into_values().max().unwrap_or_default()
+    }
+
+    /// Whether a call was made to fail, on a file whose path ends so.
+    pub(crate) fn has_failed(&self, suffix: &str) -> bool {
+        let mut calls = self.calls.iter();
+        calls.any(|call| call.failed && call.path.ends_with(suffix))
+    }
 }
 
 /// Runs a writer, with the calls of these names traced, and some of them failing as `inject` says in
@@ -49,12 +69,13 @@ pub(crate) fn trace(
 
 /// Takes `123 fsync(3</a/path>) = -1 EIO (..) (INJECTED)` apart.
 fn parse(line: &str) -> Option<Call> {
-    let (_, line) = line.split_once(' ')?;
+    let (thread, line) = line.split_once(' ')?;
     let (_, rest) = line.split_once('(')?;
     let path = rest
         .split_once('<')
         .and_then(|(_, rest)| rest.split_once('>'));
     Some(Call {
+        thread: thread.to_owned(),
         path: path.map_or(String::new(), |(path, _)| path.to_owned()),
         failed: line.ends_with("(INJECTED)"),
     })

@@ -154,6 +154,32 @@ fn what_is_cut_stays_cut_wherever_a_recovery_was_stopped_before() {
 }
 
 #[test]
+fn a_recovery_that_was_stopped_is_finished_without_opening_the_store() {
+    let disk = cut_off();
+    let copy = disk.read_file(&format!("{NAME}.again"));
+    let from = u64::from_be_bytes(copy[16..24].try_into().unwrap());
+    disk.truncate_file(NAME, HEADER_LEN as u64 + from);
+    let in_file =
+        |disk: &SimDisk| payloads(&Store::open_sealed_in(&*disk.directory(), NAME).unwrap());
+    assert_ne!(in_file(&disk), ALL);
+    Store::finish_recovery_in(&*disk.directory(), NAME).unwrap();
+    let disk = disk.crash(Survivors::LoseAll);
+    assert_eq!(in_file(&disk), ALL);
+    let bytes = disk.read_file(NAME);
+    Store::finish_recovery_in(&*disk.directory(), NAME).unwrap();
+    assert!(disk.read_file(NAME) == bytes, "there is nothing to do");
+    let store = open(&disk).unwrap();
+    let error = Store::finish_recovery_in(&*disk.directory(), NAME).unwrap_err();
+    assert!(matches!(error, Error::Locked { .. }), "{error:?}");
+    assert_eq!(payloads(&store), ALL);
+    let error = Store::finish_recovery_in(&*disk.directory(), "another").unwrap_err();
+    assert!(
+        matches!(&error, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn a_copy_is_not_put_back_into_a_file_that_goes_on_behind_it() {
     let disk = killed(&THREE);
     let copy = cut_off_on(&disk.deep_clone()).read_file(&format!("{NAME}.again"));

@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 
 use super::Row;
 use crate::copy::{target, workspace};
-use crate::job::Job;
+use crate::job::{Found, Job};
 use crate::system::Need;
 
 pub(super) const ROW: Row = Row {
@@ -46,9 +46,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
         for target in targets {
             build(&built, target)?;
         }
-        job.each(targets, |target| {
-            fuzz(&built, target, job).unwrap_or_else(|error| Err(format!("{error:#}")))
-        });
+        job.try_each(targets, |target| fuzz(&built, target, job))?;
     }
     Ok(())
 }
@@ -67,7 +65,7 @@ fn build(built: &Path, target: &str) -> anyhow::Result<()> {
 }
 
 /// Runs a target; returns how many inputs it was given.
-fn fuzz(built: &Path, target: &str, job: &Job) -> anyhow::Result<Result<u64, String>> {
+fn fuzz(built: &Path, target: &str, job: &Job) -> anyhow::Result<Found> {
     let corpus = built.join("corpus").join(target);
     sow(&corpus, target)?;
     let artifacts = built.join("artifacts").join(target).join("");
