@@ -27,6 +27,12 @@ fn cut_off_on(disk: &SimDisk) -> SimDisk {
     left
 }
 
+/// Where the recovery that left the copy was about to cut the file.
+fn cut_at(disk: &SimDisk) -> u64 {
+    let copy = disk.read_file(&format!("{NAME}.again"));
+    HEADER_LEN as u64 + u64::from_be_bytes(copy[16..24].try_into().unwrap())
+}
+
 #[test]
 fn the_file_is_cut_before_it_is_written_again_and_synced() {
     let disk = killed(&THREE);
@@ -156,9 +162,7 @@ fn what_is_cut_stays_cut_wherever_a_recovery_was_stopped_before() {
 #[test]
 fn a_recovery_that_was_stopped_is_finished_without_opening_the_store() {
     let disk = cut_off();
-    let copy = disk.read_file(&format!("{NAME}.again"));
-    let from = u64::from_be_bytes(copy[16..24].try_into().unwrap());
-    disk.truncate_file(NAME, HEADER_LEN as u64 + from);
+    disk.truncate_file(NAME, cut_at(&disk));
     let in_file =
         |disk: &SimDisk| payloads(&Store::open_sealed_in(&*disk.directory(), NAME).unwrap());
     assert_ne!(in_file(&disk), ALL);
@@ -205,9 +209,7 @@ fn a_copy_is_not_put_back_into_a_file_that_goes_on_behind_it() {
 #[test]
 fn a_file_that_ends_before_what_was_copied_is_left_as_it_is() {
     let disk = cut_off();
-    let copy = disk.read_file(&format!("{NAME}.again"));
-    let from = u64::from_be_bytes(copy[16..24].try_into().unwrap());
-    disk.truncate_file(NAME, HEADER_LEN as u64 + from - 1);
+    disk.truncate_file(NAME, cut_at(&disk) - 1);
     let (names, bytes) = (disk.file_names(), disk.read_file(NAME));
     let error = open(&disk).unwrap_err();
     assert!(matches!(error, Error::Truncated { .. }), "{error:?}");
