@@ -161,3 +161,16 @@ impl Storage for FsFile {
         self.0.unlock()
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_asks_the_system_which_refuses_what_it_cannot_sync() {
+        let device = FsFile(File::open("/dev/null").unwrap());
+        for refused in [device.sync_data(), device.sync_all()] {
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What the traits of files and directories promise, of the file system's and of the double's.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use proglog_store::testing::SimDisk;
+use proglog_store::{Directory, FsDirectory, OpenMode, Storage};
+
+/// Does `check` on an empty directory of each kind.
+fn on_each(check: impl Fn(&dyn Directory)) {
+    let folder = tempfile::tempdir().unwrap();
+    check(&FsDirectory::open(&folder).unwrap());
+    check(&*SimDisk::new().directory());
+}
+
+fn names(directory: &dyn Directory) -> BTreeSet<String> {
+    directory.list().unwrap().into_iter().collect()
+}
+
+fn bytes(file: &dyn Storage) -> Vec<u8> {
+    let mut bytes = vec![0xee; usize::try_from(file.len().unwrap()).unwrap() + 10];
+    let read = file.read_full_at(&mut bytes, 0).unwrap();
+    bytes.truncate(read);
+    bytes
+}
+
+#[test]
+fn files_are_made_found_and_listed_by_their_names() {
+    on_each(|directory| {
+        let failing = |name, mode| directory.open(name, mode).unwrap_err().kind();
+        assert_eq!(failing("a", OpenMode::Read), ErrorKind::NotFound);
+        assert_eq!(failing("a", OpenMode::Write), ErrorKind::NotFound);
+        assert!(names(directory).is_empty());
+        let a = directory.open("a", OpenMode::CreateNew).unwrap();
+        a.write_all_at(b"1", 0).unwrap();
+        directory.open("b", OpenMode::CreateIfMissing).unwrap();
+        assert_eq!(failing("a", OpenMode::CreateNew), ErrorKind::AlreadyExists);
+        for mode in [OpenMode::CreateIfMissing, OpenMode::Write, OpenMode::Read] {
+            let again = directory.open("a", mode).unwrap();
+            assert_eq!(bytes(&*again), b"1");
+        }
+        assert_eq!(names(directory), ["a", "b"].map(str::to_owned).into());
+    });
+}
+
+#[test]
+fn a_file_that_is_opened_to_be_read_is_not_written() {
+    on_each(|directory| {
+        directory.open("a", OpenMode::CreateNew).unwrap();
+        let file = directory.open("a", OpenMode::Read).unwrap();
+        file.write_at(b"1", 0).unwrap_err();
+        assert_eq!(bytes(&*file), b"");
+    });
+}
+
+#[test]
+fn a_renamed_file_replaces_another_and_a_removed_one_is_still_read_by_its_handle() {
+    on_each(|directory| {
+        let a = directory.open("a", OpenMode::CreateNew).unwrap();
+        a.write_all_at(b"1", 0).unwrap();
+        directory.open("b", OpenMode::CreateNew).unwrap();
+        directory.rename("a", "b").unwrap();
+        assert_eq!(names(directory), [String::from("b")].into());
+        let b = directory.open("b", OpenMode::Write).unwrap();
+        assert_eq!(bytes(&*b), b"1");
+        directory.remove("b").unwrap();
+        assert!(names(directory).is_empty());
+        assert_eq!(bytes(&*b), b"1");
+        let kind = directory.remove("b").unwrap_err().kind();
+        assert_eq!(kind, ErrorKind::NotFound);
+        let kind = directory.rename("b", "c").unwrap_err().kind();
+        assert_eq!(kind, ErrorKind::NotFound);
+        directory.sync().unwrap();
+    });
+}
+
+#[test]
+fn bytes_are_written_anywhere_and_what_lies_between_is_zero() {
+    on_each(|directory| {
+        let file = directory.open("a", OpenMode::CreateNew).unwrap();
+        assert!(file.is_empty().unwrap());
+        file.write_all_at(b"abcdef", 2).unwrap();
+        assert!(!file.is_empty().unwrap());
+        assert_eq!(file.len().unwrap(), 8);
+        let other = directory.open("a", OpenMode::Read).unwrap();
+        assert_eq!(bytes(&*other), b"\0\0abcdef");
+        let mut two = [0; 2];
+        assert_eq!(file.read_full_at(&mut two, 3).unwrap(), 2);
+        assert_eq!(two, *b"bc");
+        assert_eq!(file.read_at(&mut two, 8).unwrap(), 0);
+        assert_eq!(file.read_full_at(&mut two, 9).unwrap(), 0);
+        file.set_len(4).unwrap();
+        file.set_len(6).unwrap();
+        file.sync_data().unwrap();
+        file.sync_all().unwrap();
+        assert_eq!(bytes(&*other), b"\0\0ab\0\0");
+    });
+}
+
+#[test]
+fn space_that_is_allocated_is_zero_and_what_was_there_stays() {
+    on_each(|directory| {
+        let file = directory.open("a", OpenMode::CreateNew).unwrap();
+        file.write_all_at(b"abc", 0).unwrap();
+        for (len, expected) in [(2, 3), (3, 3), (200_000, 200_000), (5, 200_000)] {
+            file.allocate(len).unwrap();
+            assert_eq!(file.len().unwrap(), expected, "{len} asked for");
+        }
+        let bytes = bytes(&*file);
+        assert!(bytes.starts_with(b"abc"));
+        assert!(bytes[3..].iter().all(|byte| *byte == 0));
+    });
+}
+
+#[test]
+fn a_lock_is_held_by_one_handle_until_it_is_given_up_or_dropped() {
+    on_each(|directory| {
+        let first = directory.open("a", OpenMode::CreateNew).unwrap();
+        let second = directory.open("a", OpenMode::Write).unwrap();
+        assert!(first.try_lock().unwrap());
+        assert!(!second.try_lock().unwrap());
+        first.unlock().unwrap();
+        assert!(second.try_lock().unwrap());
+        assert!(!first.try_lock().unwrap());
+        drop(second);
+        assert!(first.try_lock().unwrap());
+    });
+}
+
+#[test]
+fn only_a_regular_file_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("a")).unwrap();
+    let directory = FsDirectory::open(&folder).unwrap();
+    for mode in [OpenMode::Read, OpenMode::Write, OpenMode::CreateIfMissing] {
+        let kind = directory.open("a", mode).unwrap_err().kind();
+        assert_eq!(kind, ErrorKind::InvalidInput, "{mode:?}");
+    }
+    let kind = directory.open("a", OpenMode::CreateNew).unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::AlreadyExists);
+}
+
+#[test]
+fn only_a_directory_is_opened_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    File::create(&file).unwrap();
+    let failing = |path: &Path| FsDirectory::open(path).unwrap_err().kind();
+    assert_eq!(failing(&folder.path().join("none")), ErrorKind::NotFound);
+    assert_eq!(failing(&file), ErrorKind::NotADirectory);
+    assert_eq!(FsDirectory::open(&folder).unwrap().path(), folder.path());
+    // The one that the process is in.
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(FsDirectory::open("").unwrap().path(), here);
+    FsDirectory::create(file.join("in a file")).unwrap_err();
+}
+
+#[test]
+fn a_directory_that_is_gone_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = FsDirectory::create(folder.path().join("a")).unwrap();
+    std::fs::remove_dir(directory.path()).unwrap();
+    let kinds = [directory.list().unwrap_err(), directory.sync().unwrap_err()];
+    assert_eq!(kinds.map(|error| error.kind()), [ErrorKind::NotFound; 2]);
+}
+
+#[test]
+fn a_directory_is_made_with_those_above_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path().to_owned(), relative(folder.path())] {
+        let path = path.join("a/b/c");
+        for _ in 0..2 {
+            let made = FsDirectory::create(&path).unwrap();
+            assert_eq!(made.path(), std::path::absolute(&path).unwrap());
+            assert!(made.list().unwrap().is_empty());
+        }
+        std::fs::remove_dir_all(folder.path().join("a")).unwrap();
+    }
+}
+
+/// The way from where the process is to an absolute path.
+fn relative(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap();
+    let up = here.ancestors().skip(1).map(|_| "..").collect::<PathBuf>();
+    up.join(path.strip_prefix("/").unwrap())
+}
+
+#[test]
+fn a_directory_may_be_made_by_many_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..100 {
+        let path = folder.path().join(format!("{round}/a/b"));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| FsDirectory::create(&path).unwrap());
+            }
+        });
+    }
+}
