@@ -4,58 +4,55 @@ use proglog_log::{Error, Offset};
 use proglog_store::testing::SimDisk;
 
 use super::fixture::{
-    CHECKPOINT, Depth, Fixture, HEADER_LEN, both, index, is_index, is_store, named_file, options,
-    store,
+    CHECKPOINT, Depth, Fixture, HEADER_LEN, both, is_store, named_file, options, store,
 };
 
 #[test]
-fn a_missing_segment_is_named() {
+fn a_missing_segment_or_checkpoint_is_named_and_any_other_missing_file_is_made_again() {
     for fixture in both("writer") {
-        for base in &fixture.bases {
-            let disk = fixture.disk.deep_clone();
-            disk.remove_file(&store(*base));
-            let error = fixture.open(&disk, Depth::Read, "missing").unwrap_err();
-            match error {
-                Error::MissingSegment { base_offset } => assert_eq!(base_offset.get(), *base),
-                other => panic!("segment {base}: {other:?}"),
-            }
+        for name in fixture.file_names() {
+            missing(&fixture, &name);
         }
+    }
+}
+
+/// Whether the log needs this file: it makes the others again.
+fn is_vital(name: &str) -> bool {
+    is_store(name) || name == CHECKPOINT
+}
+
+/// Removes the file `name`, and checks what the log shows then.
+pub(crate) fn missing(fixture: &Fixture, name: &str) {
+    let what = &format!("{name} missing");
+    let disk = fixture.disk.deep_clone();
+    disk.remove_file(name);
+    if !is_vital(name) {
+        fixture.assert_whole(&disk, what);
+        return;
+    }
+    let error = fixture.open(&disk, Depth::Read, what).unwrap_err();
+    let is_told = match &error {
+        Error::MissingSegment { base_offset } => store(base_offset.get()) == name,
+        Error::CheckpointLost { .. } => name == CHECKPOINT,
+        _ => false,
+    };
+    assert!(is_told, "{what}: {error:?}");
+}
+
+#[test]
+fn a_directory_without_segments_is_no_log() {
+    for fixture in both("writer") {
         let disk = fixture.disk.deep_clone();
         for base in &fixture.bases {
             disk.remove_file(&store(*base));
         }
         let error = fixture.open(&disk, Depth::Read, "all missing").unwrap_err();
         assert!(matches!(error, Error::MissingSegment { .. }), "{error:?}");
-    }
-}
-
-#[test]
-fn a_missing_checkpoint_is_an_error_and_a_directory_without_segments_is_no_log() {
-    for fixture in both("writer") {
-        let disk = fixture.disk.deep_clone();
         disk.remove_file(CHECKPOINT);
-        let error = fixture.open(&disk, Depth::Read, "missing").unwrap_err();
-        assert!(matches!(error, Error::CheckpointLost { .. }), "{error:?}");
-        for base in &fixture.bases {
-            disk.remove_file(&store(*base));
-        }
         let error = fixture
             .open(&disk, Depth::Read, "only indexes")
             .unwrap_err();
         assert!(matches!(error, Error::NotALog { .. }), "{error:?}");
-    }
-}
-
-#[test]
-fn a_missing_index_is_made_again_and_a_missing_lock_too() {
-    for fixture in both("writer") {
-        for name in fixture.file_names() {
-            if is_index(&name) || name == "LOCK" {
-                let disk = fixture.disk.deep_clone();
-                disk.remove_file(&name);
-                fixture.assert_whole(&disk, &format!("{name} missing"));
-            }
-        }
     }
 }
 
@@ -88,7 +85,7 @@ pub(crate) fn replace(fixture: &Fixture, to: &str, source: &SimDisk, from: &str)
 /// another log is known by the segments that it does not fit).
 fn replaced(fixture: &Fixture, disk: &SimDisk, to: &str, what: &str) {
     let is_same = disk.read_file(to) == fixture.disk.read_file(to);
-    if is_same || !(is_store(to) || to == CHECKPOINT) {
+    if is_same || !is_vital(to) {
         fixture.assert_whole(disk, what);
         return;
     }
@@ -106,48 +103,60 @@ fn replaced(fixture: &Fixture, disk: &SimDisk, to: &str, what: &str) {
 #[test]
 fn two_files_that_were_swapped_are_named_or_do_no_harm() {
     for fixture in both("writer") {
-        for (first, second) in [(0, 1), (0, 2), (1, 2)] {
-            let [first, second] = [first, second].map(|at: usize| fixture.bases[at]);
-            let disk = fixture.disk.deep_clone();
-            swap(&disk, &store(first), &store(second));
-            let error = fixture.open(&disk, Depth::Read, "swapped").unwrap_err();
-            assert!(matches!(error, Error::WrongSegment { .. }), "{error:?}");
+        let names = fixture.file_names();
+        for (at, first) in names.iter().enumerate() {
+            for second in &names[at + 1..] {
+                swapped(&fixture, first, second);
+            }
         }
-        let disk = fixture.disk.deep_clone();
-        swap(&disk, &index(fixture.bases[0]), &index(fixture.bases[1]));
-        fixture.assert_whole(&disk, "swapped indexes");
     }
 }
 
-fn swap(disk: &SimDisk, first: &str, second: &str) {
-    let bytes = disk.read_file(first);
+/// Puts two files in each other's place, and checks what the log shows then.
+pub(crate) fn swapped(fixture: &Fixture, first: &str, second: &str) {
+    let what = &format!("{first} and {second} swapped");
+    let disk = fixture.disk.deep_clone();
     disk.copy_file(second, first);
-    disk.write_file(second, &bytes);
+    disk.write_file(second, &fixture.disk.read_file(first));
+    if ![first, second].map(is_vital).contains(&true) {
+        fixture.assert_whole(&disk, what);
+        return;
+    }
+    let error = fixture.open(&disk, Depth::Read, what).unwrap_err();
+    let named = named_file(&error);
+    let is_named = [first, second].contains(&named.as_deref().unwrap_or_default());
+    assert!(is_named, "{what}: {error:?}");
 }
 
 #[test]
-fn a_segment_that_was_renamed_or_duplicated_is_named() {
+fn a_segment_that_was_doubled_or_moved_is_named() {
     for fixture in both("writer") {
         for base in &fixture.bases {
             for other in [base + 1, 1 << 40, u64::MAX] {
-                let disk = fixture.disk.deep_clone();
-                disk.copy_file(&store(*base), &store(other));
-                for _ in 0..2 {
-                    let error = fixture.open(&disk, Depth::Read, "duplicate").unwrap_err();
-                    match error {
-                        Error::WrongSegment { file, got, .. } => {
-                            assert_eq!(*file, *store(other));
-                            assert_eq!(got.base_offset, Offset::new(*base));
-                        }
-                        error => panic!("segment {base} as {other}: {error:?}"),
-                    }
-                    // And now renamed.
-                    if disk.file_names().contains(&store(*base)) {
-                        disk.remove_file(&store(*base));
-                    }
-                }
+                doubled_and_moved(&fixture, *base, other);
             }
         }
+    }
+}
+
+/// Gives a segment a second name, as if it began at `other`, and then that one alone; checks what the log shows.
+pub(crate) fn doubled_and_moved(fixture: &Fixture, base: u64, other: u64) {
+    let disk = fixture.disk.deep_clone();
+    disk.copy_file(&store(base), &store(other));
+    told_of(fixture, &disk, base, other);
+    disk.remove_file(&store(base));
+    told_of(fixture, &disk, base, other);
+}
+
+/// An error says that the segment which is called `other` is the one of `base`.
+fn told_of(fixture: &Fixture, disk: &SimDisk, base: u64, other: u64) {
+    let what = &format!("segment {base} as {other}");
+    match fixture.open(disk, Depth::Read, what).unwrap_err() {
+        Error::WrongSegment { file, got, .. } => {
+            assert_eq!(*file, *store(other), "{what}");
+            assert_eq!(got.base_offset, Offset::new(base), "{what}");
+        }
+        error => panic!("{what}: {error:?}"),
     }
 }
 

@@ -1,9 +1,9 @@
-//! Files are cut at every length, lengthened, exchanged, swapped for older ones and for those of other
-//! logs; frames are copied over each other.
+//! Files are cut at every length, lengthened, removed, exchanged, doubled, moved, swapped for older ones and for those
+//! of other logs; frames are copied over each other.
 
 use super::Row;
 use crate::double::damage::cuts::cut;
-use crate::double::damage::files::{older_segments, replace};
+use crate::double::damage::files::{doubled_and_moved, missing, older_segments, replace, swapped};
 use crate::double::damage::fixture::{Fixture, both};
 use crate::double::damage::tails::{copy_over, lengthen};
 use crate::job::Job;
@@ -11,8 +11,8 @@ use crate::job::Job;
 pub(super) const ROW: Row = Row {
     number: 11,
     name: "splices",
-    figure: "files cut at each length, lengthened, exchanged, stale or foreign, frames moved: unnoticed, a \
-             wrong record, or another record unreadable",
+    figure: "files cut at each length, lengthened, missing, doubled, moved, exchanged, stale or foreign, frames moved: \
+             unnoticed, a wrong record, or another record unreadable",
     tried_min: 20_000,
     controls: &["position-not-checked", "label-not-checked"],
     needs: &[],
@@ -24,6 +24,18 @@ fn run(job: &Job) -> anyhow::Result<()> {
     for (fixture, other) in both(&format!("writer {}", job.seed)).iter().zip(&foreign) {
         let files = fixture.file_names();
         exchange(job, fixture, &foreign);
+        job.each(&files, |file| {
+            missing(fixture, file);
+            Ok(1)
+        });
+        job.each(&pairs(&files), |(first, second)| {
+            swapped(fixture, first, second);
+            Ok(1)
+        });
+        job.each(&moves(fixture), |(base, other)| {
+            doubled_and_moved(fixture, *base, *other);
+            Ok(2)
+        });
         let offsets: Vec<_> = (0..fixture.end()).collect();
         job.each(&offsets, |offset| {
             Ok((copy_over(fixture, fixture, *offset) + copy_over(fixture, other, *offset)) as u64)
@@ -42,6 +54,26 @@ fn run(job: &Job) -> anyhow::Result<()> {
         });
     }
     Ok(())
+}
+
+/// Each file with each that comes after it.
+fn pairs(files: &[String]) -> Vec<(&String, &String)> {
+    let mut pairs = Vec::new();
+    for (at, first) in files.iter().enumerate() {
+        pairs.extend(files[at + 1..].iter().map(|second| (first, second)));
+    }
+    pairs
+}
+
+/// Each segment, and where it may seem to begin: within each segment, and behind all of them.
+fn moves(fixture: &Fixture) -> Vec<(u64, u64)> {
+    let mut moves = Vec::new();
+    for base in &fixture.bases {
+        let others = (1..=fixture.end()).chain([1 << 40, u64::MAX]);
+        let others = others.filter(|other| !fixture.bases.contains(other));
+        moves.extend(others.map(|other| (*base, other)));
+    }
+    moves
 }
 
 /// Puts each file of this log and of the others in the place of each.
