@@ -33,11 +33,12 @@ mod system;
 /// is done harm to.
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
-    let is_writer = std::env::args_os()
-        .nth(1)
-        .is_some_and(|name| name == system::writer::NAME);
-    let done = if is_writer {
-        system::writer::main(std::env::args_os().skip(1))
+    let arguments = std::env::args_os().skip(1);
+    let name = std::env::args_os().nth(1).unwrap_or_default();
+    let done = if name == system::writer::NAME {
+        system::writer::main(arguments)
+    } else if name == double::opener::NAME {
+        double::opener::main(arguments)
     } else {
         run::run(&clap::Parser::parse())
     };

@@ -10,6 +10,7 @@ pub(crate) mod crash;
     reason = "it is made for tests, which use the rest; a panic is a finding"
 )]
 pub(crate) mod damage;
+pub(crate) mod opener;
 
 use anyhow::anyhow;
 use fastrand::Rng;

@@ -1,0 +1,162 @@
+//! A process that damages a log, opens and reads it, and may take only so much memory for that: it ends where more
+//! is asked for.
+
+use std::ffi::OsString;
+use std::fs;
+use std::process::{Command, ExitCode, Output};
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use proglog_log::Log;
+use proglog_store::testing::SimDisk;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::damage::fixture::{CHECKPOINT, Fixture, HEADER_LEN, both, is_store, options};
+use crate::job::Found;
+
+/// The first argument of the process.
+pub(crate) const NAME: &str = "opener";
+
+/// By how much the memory of the process may grow, all that it maps, in bytes; the log's files take 100 KiB.
+const MEMORY_MAX: u64 = 64 << 20;
+
+/// How many bytes the numbers have that are written.
+const WIDTHS: [usize; 2] = [4, 8];
+
+/// How many numbers of each width are written at a place.
+const NUMBERS_LEN: usize = 6;
+
+/// How a process ends that could not do what it was asked for.
+const COULD_NOT: i32 = 1;
+
+/// Where the process damages a log: one place after the other.
+#[derive(Debug, Clone, Parser)]
+pub(crate) struct Places {
+    /// Chooses the log's records.
+    #[arg(long)]
+    pub(crate) seed: u64,
+    /// Which of [`logs`] it is.
+    #[arg(long)]
+    pub(crate) log: usize,
+    #[arg(long)]
+    pub(crate) file: String,
+    /// The first byte of the file.
+    #[arg(long)]
+    pub(crate) from: usize,
+    /// The byte behind the last.
+    #[arg(long)]
+    pub(crate) to: usize,
+}
+
+/// The logs that can be damaged.
+pub(crate) fn logs(seed: u64) -> [Fixture; 2] {
+    both(&format!("writer {seed}"))
+}
+
+/// Runs the process; returns how many numbers it wrote.
+pub(crate) fn run(places: &Places) -> anyhow::Result<Found> {
+    let program = std::env::current_exe().context("cannot tell which program this is")?;
+    let numbers = [
+        ("--seed", places.seed),
+        ("--log", places.log as u64),
+        ("--from", places.from as u64),
+        ("--to", places.to as u64),
+    ];
+    let mut command = Command::new(program);
+    command.args([NAME, "--file", &places.file]);
+    for (name, number) in numbers {
+        command.args([name, &number.to_string()]);
+    }
+    let output = command
+        .env_remove("RUST_BACKTRACE")
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let could_begin = output.status.code() != Some(COULD_NOT);
+    ensure!(could_begin, "{errors}");
+    Ok(found(places, &output, &errors))
+}
+
+fn found(places: &Places, output: &Output, errors: &str) -> Found {
+    let told = String::from_utf8_lossy(&output.stdout);
+    if output.status.success() {
+        let places = told.lines().count();
+        return Ok((places * WIDTHS.len() * NUMBERS_LEN) as u64);
+    }
+    let at = told.lines().next_back().unwrap_or_default();
+    let (file, why) = (&places.file, errors.trim());
+    Err(format!("number {at} of {file}: {why} ({})", output.status))
+}
+
+/// What the process does. It tells each place before it damages it.
+pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
+    let places = Places::parse_from(arguments);
+    let logs = logs(places.seed);
+    let log = logs.get(places.log).context("there is no such log")?;
+    let (file, range) = (&places.file, places.from..places.to);
+    limit_memory()?;
+    for at in range.filter(|at| is_tried(file, *at)) {
+        println!("{at}");
+        try_at(log, file, at);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// From here on the process may map [`MEMORY_MAX`] more than it has mapped, as `prlimit --as` would see to it.
+fn limit_memory() -> anyhow::Result<()> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let mapped = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kibibytes = mapped.and_then(|mapped| mapped.trim().strip_suffix(" kB"));
+    let kibibytes: u64 = kibibytes
+        .context("/proc/self/status has no size")?
+        .parse()?;
+    let limits = Rlimit {
+        current: Some((kibibytes << 10) + MEMORY_MAX),
+        ..getrlimit(Resource::As)
+    };
+    setrlimit(Resource::As, limits).context("cannot limit the memory")
+}
+
+/// Every place that means something is tried; of the padding, few.
+fn is_tried(file: &str, at: usize) -> bool {
+    let in_page = at % 4096;
+    let is_padding = if file == CHECKPOINT {
+        in_page >= 1100
+    } else {
+        is_store(file) && (at as u64) < HEADER_LEN && in_page >= 96
+    };
+    !is_padding || at.is_multiple_of(512)
+}
+
+/// Writes each number at `at` of the file, and opens and reads the log that has it.
+fn try_at(log: &Fixture, file: &str, at: usize) {
+    let bytes = log.disk.read_file(file);
+    for width in WIDTHS {
+        for number in numbers(width, bytes.len() as u64) {
+            let number = &number.to_be_bytes()[8 - width..];
+            let mut damaged = bytes.clone();
+            let place = damaged[at..].iter_mut().zip(number);
+            place.for_each(|(byte, new)| *byte = *new);
+            let disk = log.disk.deep_clone();
+            disk.write_file(file, &damaged);
+            open_and_read(&disk);
+        }
+    }
+}
+
+/// What may be taken for a length, in a file of `size` bytes.
+fn numbers(width: usize, size: u64) -> [u64; NUMBERS_LEN] {
+    let signed_max = u64::MAX >> (65 - 8 * width);
+    [u64::MAX, signed_max, 0, size - 1, size, size + 1]
+}
+
+/// Whatever it says, it says without a panic.
+fn open_and_read(disk: &SimDisk) {
+    if let Ok(log) = Log::open_in(disk.directory(), &options()) {
+        let (start, end) = (log.start_offset().get(), log.end_offset().get());
+        for offset in (start..end).take(100) {
+            drop(log.read(offset));
+        }
+        log.records(start).take(100).for_each(drop);
+    }
+}
