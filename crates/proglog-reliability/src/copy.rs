@@ -95,7 +95,7 @@ impl Copy {
             .with_context(|| format!("there is no patch {patch}"))?;
         self.apply(&file, &[])?;
         self.applied = Some(file);
-        let program = build(PROGRAM, &self.path, &self.target)?;
+        let program = build(PROGRAM, &self.path, &self.target.join("debug"))?;
         Ok(Sabotaged {
             copy: self,
             program,
@@ -168,20 +168,29 @@ fn walk(folder: &Path, names: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds a program of the workspace in `folder`, and returns where it is. The whole workspace tells which features
-/// its dependencies have, so that its programs share them.
-pub(crate) fn build(program: &str, folder: &Path, target: &Path) -> anyhow::Result<PathBuf> {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+/// Builds a program of the workspace in `folder`, and returns where it is: in `built`, a target's folder for one
+/// profile. The whole workspace tells which features its dependencies have, so that its programs share them.
+pub(crate) fn build(program: &str, folder: &Path, built: &Path) -> anyhow::Result<PathBuf> {
+    let target = built
+        .parent()
+        .context("a target has a folder for each profile")?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
         .args(["build", "--quiet", "--workspace", "--bin", program])
         .current_dir(folder)
         .env("CARGO_TARGET_DIR", target)
         // It would be built elsewhere.
-        .env_remove("CARGO_BUILD_TARGET")
-        .output()
-        .context("cannot run cargo")?;
+        .env_remove("CARGO_BUILD_TARGET");
+    if built.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let output = cargo.output().context("cannot run cargo")?;
     let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "it does not compile: {told}");
-    Ok(target.join("debug").join(program))
+    ensure!(
+        output.status.success(),
+        "{program} does not compile: {told}"
+    );
+    Ok(built.join(program))
 }
 
 /// Sees to it that the file at `path` has these bytes. One that has them is left alone: what is made of it need

@@ -48,7 +48,7 @@ impl Model {
         let folder = target.join("model");
         refresh(&folder)?;
         Ok(Self {
-            program: build(PROGRAM, &folder, &target)?,
+            program: build(PROGRAM, &folder, &target.join("debug"))?,
             failures: target.join("schedules"),
         })
     }

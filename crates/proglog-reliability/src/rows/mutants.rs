@@ -11,10 +11,13 @@ use crate::mutants::lab::{Fate, Lab, Mutant, PACKAGES, Package, Trial, diff};
 use crate::mutants::survivors::Survivors;
 use crate::system::Need;
 
-/// How many mutants one seed tries at the most, beside those of [`FIRST`].
-const SHARD_LEN: usize = 8;
+/// How many mutants of changed lines one seed tries at the most.
+const CHANGED_LEN: usize = 8;
 
-/// The mutants of this file are always tried, and first: it is small, and the sabotage adds to it.
+/// How many of all mutants one seed of a soak tries.
+const SOAK_LEN: usize = 32;
+
+/// The mutants of this file are tried first, but in a soak: it is small, and the sabotage adds to it.
 const FIRST: &str = "crates/proglog-store/src/position.rs";
 
 /// Of so many mutants, at most one may be listed as a survivor: the others, 95 %, are caught.
@@ -46,46 +49,52 @@ fn run(job: &Job) -> anyhow::Result<()> {
         known.len(),
         all.len()
     );
-    let (first, others) = all
-        .iter()
-        .partition::<Vec<_>, _>(|mutant| mutant.name.starts_with(FIRST));
     let mut trials = Trials {
         job,
         lab: &lab,
         known: &known,
         passed: HashSet::new(),
     };
+    if job.is_soak {
+        trials.run(&shard(job.seed, SOAK_LEN, &all)?)
+    } else {
+        try_first_and_changed(&mut trials, &all)
+    }
+}
+
+fn try_first_and_changed(trials: &mut Trials<'_>, all: &[Mutant]) -> anyhow::Result<()> {
+    let Trials { job, lab, .. } = *trials;
+    let (first, others) = all
+        .iter()
+        .partition::<Vec<_>, _>(|mutant| mutant.name.starts_with(FIRST));
     trials.run(&first)?;
     if job.is_over() {
         return Ok(());
     }
-    if job.is_soak {
-        trials.run(&shard(job.seed, others)?)
-    } else {
-        let changed = changed(&lab, job)?;
-        let others = others.into_iter();
-        let changed: Vec<_> = others
-            .filter(|mutant| changed.contains(&mutant.name))
-            .collect();
-        let shard = shard(job.seed, changed.iter().copied())?;
-        job.count(
-            "of changed lines that are left to other seeds",
-            (changed.len() - shard.len()) as u64,
-        );
-        trials.run(&shard)
-    }
+    let names = changed(lab, job)?;
+    let others = others.into_iter();
+    let changed: Vec<_> = others
+        .filter(|mutant| names.contains(&mutant.name))
+        .collect();
+    let shard = shard(job.seed, CHANGED_LEN, changed.iter().copied())?;
+    job.count(
+        "of changed lines that are left to other seeds",
+        (changed.len() - shard.len()) as u64,
+    );
+    trials.run(&shard)
 }
 
-/// What this seed tries of `mutants`: seeds go through all of them, shard after shard, in an order by chance.
+/// The `len` mutants that this seed tries: seeds go through all of them, shard after shard, in an order by chance.
 fn shard<'a>(
     seed: u64,
+    len: usize,
     mutants: impl IntoIterator<Item = &'a Mutant>,
 ) -> anyhow::Result<Vec<&'a Mutant>> {
     let mut order: Vec<_> = mutants.into_iter().collect();
     order.sort_by_cached_key(|mutant| (lot(&mutant.what), mutant.name.clone()));
-    let shards = order.len().div_ceil(SHARD_LEN).max(1) as u64;
+    let shards = order.len().div_ceil(len).max(1) as u64;
     let shard = order
-        .chunks(SHARD_LEN)
+        .chunks(len)
         .nth(usize::try_from(seed.wrapping_sub(1) % shards)?);
     Ok(shard.unwrap_or_default().to_vec())
 }

@@ -5,27 +5,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use bytes::Bytes;
 use proglog_api::json;
+
+use crate::copy;
 
 /// Longer than any answer takes.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// Builds the server as this program was built, and returns where it is. The whole workspace tells which features its
-/// dependencies have, as it does for this program in a copy.
+/// Builds the server as this program was built, and returns where it is: beside it.
 pub(crate) fn build() -> anyhow::Result<PathBuf> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .args(["build", "--quiet", "--workspace", "--bin", "proglog-server"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"));
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    let built = cargo.status().context("cannot run cargo")?;
-    ensure!(built.success(), "the server does not compile");
     let this = std::env::current_exe().context("cannot tell which program this is")?;
-    Ok(this.with_file_name("proglog-server"))
+    let built = this.parent().context("a program is in a folder")?;
+    copy::build("proglog-server", copy::workspace(), built)
 }
 
 /// A server that is running. Dropping it kills it.
