@@ -343,3 +343,71 @@ fn kind_of_store(kind: proglog_store::ErrorKind) -> ErrorKind {
         _ => ErrorKind::Io,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proglog_store::{Error as Store, Position};
+
+    use super::*;
+
+    #[test]
+    fn a_stores_error_is_of_the_kind_of_that_name() {
+        let file = || Arc::<str>::from("a.store");
+        let io = |kind: io::ErrorKind| Error::io(Operation::Write, "a.store", kind.into());
+        let errors = [
+            (io(io::ErrorKind::StorageFull), ErrorKind::DiskFull),
+            (io(io::ErrorKind::PermissionDenied), ErrorKind::Io),
+            // Which segments there are the log knows: one that is gone is not what was asked for.
+            (io(io::ErrorKind::NotFound), ErrorKind::Io),
+            (Store::Locked { file: file() }.into(), ErrorKind::Locked),
+            (
+                Store::HeadersDiffer { file: file() }.into(),
+                ErrorKind::Corrupt,
+            ),
+            (
+                Store::UnsupportedFeatures {
+                    file: file(),
+                    bits: 1,
+                }
+                .into(),
+                ErrorKind::Unsupported,
+            ),
+            (
+                Store::PayloadTooLarge { len: 9, max: 8 }.into(),
+                ErrorKind::InvalidInput,
+            ),
+            (
+                Store::OutOfRange {
+                    file: file(),
+                    position: Position::ZERO,
+                    end: Position::ZERO,
+                }
+                .into(),
+                ErrorKind::Corrupt,
+            ),
+            (
+                Store::SetAsideFull {
+                    file: file(),
+                    got: 4,
+                    max: 4,
+                }
+                .into(),
+                ErrorKind::LimitReached,
+            ),
+            (
+                Store::SyncFailed {
+                    file: file(),
+                    source: Arc::new(io::Error::other("no")),
+                }
+                .into(),
+                ErrorKind::Poisoned,
+            ),
+            (Store::Closed { file: file() }.into(), ErrorKind::Closed),
+        ];
+        for (error, kind) in errors {
+            assert_eq!(error.kind(), kind, "{error:?}");
+        }
+    }
+}

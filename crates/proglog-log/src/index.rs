@@ -323,7 +323,105 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
+    use proglog_store::testing::{CallKind, Fault, SimDisk, When};
+
     use super::*;
+
+    const PAGE: u64 = PAGE_ENTRIES as u64;
+
+    /// The index of a segment of this number, which no other test has: pages are kept by it.
+    fn index(disk: &SimDisk, id: u64, in_file: u64) -> Index {
+        Index::new(disk.directory(), "an.index".into(), id, 9, in_file)
+    }
+
+    fn push(index: &Index, numbers: Range<u64>) {
+        numbers.for_each(|number| index.push(Position::new(number * 10)));
+    }
+
+    fn holds(index: &Index, count: u64) {
+        for number in 0..count {
+            let entry = index.entry(number).unwrap();
+            assert_eq!(entry.position.get(), number * 10);
+            if let Some(next) = entry.next {
+                assert_eq!(next.get(), (number + 1) * 10);
+            }
+        }
+        assert_eq!(index.entry(count), None);
+    }
+
+    fn pages_in_memory(index: &Index) -> Range<u64> {
+        let tail = index.tail.lock();
+        tail.first_page..tail.first_page + (tail.entries.len() as u64).div_ceil(PAGE)
+    }
+
+    #[test]
+    fn full_pages_of_sure_entries_go_to_the_file_and_the_others_stay() {
+        let disk = SimDisk::new();
+        let writer = index(&disk, u64::MAX - 1, 0);
+        for (pushed, sure, in_file) in [
+            (PAGE - 1, u64::MAX, 0),
+            (PAGE, PAGE - 1, 0),
+            (PAGE, PAGE, 1),
+            (2 * PAGE, PAGE, 1),
+            (4 * PAGE + 5, 3 * PAGE + 7, 3),
+            (4 * PAGE + 5, u64::MAX, 4),
+        ] {
+            push(&writer, writer.len()..pushed);
+            writer.write_full_pages(sure);
+            let in_memory = pages_in_memory(&writer);
+            assert_eq!(
+                in_memory.start, in_file,
+                "{pushed} of which {sure} are sure"
+            );
+            assert_eq!(writer.len(), pushed);
+            if in_file > 0 {
+                assert_eq!(
+                    disk.read_file("an.index").len() as u64,
+                    file_len(in_file * PAGE)
+                );
+            }
+            holds(&writer, pushed);
+        }
+        assert!(writer.write_all(true));
+        assert_eq!(disk.read_file("an.index").len(), 5 * PAGE_LEN);
+        for (id, in_file) in [(u64::MAX - 2, 5), (u64::MAX - 3, u64::MAX)] {
+            holds(&index(&disk, id, in_file), 4 * PAGE + 5);
+        }
+    }
+
+    #[test]
+    fn an_index_ends_with_a_full_page_or_a_part_of_one_or_is_empty() {
+        for count in [0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE] {
+            let disk = SimDisk::new();
+            let writer = index(&disk, (1 << 40) + 2 * count, 0);
+            push(&writer, 0..count);
+            assert!(writer.write_all(true));
+            if count > 0 {
+                assert_eq!(disk.read_file("an.index").len() as u64, file_len(count));
+            }
+            let pages = count.div_ceil(PAGE);
+            holds(&index(&disk, (1 << 40) + 2 * count + 1, pages), count);
+        }
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_written_stays_in_memory() {
+        let disk = SimDisk::new();
+        let writer = index(&disk, 1 << 41, 0);
+        push(&writer, 0..2 * PAGE + 1);
+        disk.inject(
+            When::Next(CallKind::Write, 1),
+            Fault::error(ErrorKind::StorageFull),
+        );
+        assert!(!writer.write_all(true));
+        assert_eq!(pages_in_memory(&writer), 1..3);
+        holds(&writer, 2 * PAGE + 1);
+        assert!(writer.write_all(true));
+        assert_eq!(pages_in_memory(&writer), 2..3);
+        holds(&writer, 2 * PAGE + 1);
+    }
 
     #[test]
     fn a_page_has_exactly_these_bytes() {

@@ -258,7 +258,7 @@ impl fmt::Debug for Shared {
         f.debug_struct("Log")
             .field("reader", &self.reader)
             .field("durability", &self.options.durability)
-            .field("failure", &self.failure)
+            .field("failure", &self.failure.get())
             .finish_non_exhaustive()
     }
 }

@@ -13,7 +13,9 @@ use crate::reader::Reader;
 pub struct Verification {
     /// The records that were verified, or found damaged.
     pub records: Range<Offset>,
-    /// How many bytes the values, keys and headers of the readable ones take.
+    /// How many bytes the readable ones take, as [`Options::record_bytes_max`] counts them.
+    ///
+    /// [`Options::record_bytes_max`]: crate::Options::record_bytes_max
     pub bytes: u64,
     /// The records that are damaged, in order; those one behind the other are in one range.
     pub damaged: Vec<Range<Offset>>,

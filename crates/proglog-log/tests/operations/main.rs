@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod dropping;
+mod printed;
 mod read_only;
 mod reading;
 mod support;

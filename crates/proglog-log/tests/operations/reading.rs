@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use proglog_log::{
-    CommitLog, Error, ErrorKind, MemoryLog, Offset, Outcome, Record, RecordRef, Records, Visibility,
+    CommitLog, Error, ErrorKind, Header, MemoryLog, Offset, Outcome, Record, RecordRef, Records,
+    Visibility,
 };
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
@@ -333,6 +334,32 @@ fn verifying_tells_which_records_are_damaged() {
     assert_eq!(found.records, range(0, 50));
     assert_eq!(found.damaged, [range(0, 3), range(31, 32)]);
     assert_eq!(found.bytes, 4600);
+}
+
+#[test]
+fn verifying_counts_keys_and_headers_as_the_limit_on_a_record_does() {
+    let disk = SimDisk::new();
+    let header = Header {
+        name: "ab".into(),
+        value: "cde".into(),
+    };
+    let record = Record {
+        key: Some("key".into()),
+        headers: vec![header],
+        ..Record::new("value")
+    };
+    let size = 5 + 3 + (2 + 3 + 32);
+    let log = open_with(&disk, &options().record_bytes_max(size - 1));
+    let refused = log.append(record.clone()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::TooLarge);
+    log.close().unwrap();
+    let log = open_with(&disk, &options().record_bytes_max(size));
+    log.append(record.clone()).unwrap();
+    assert_eq!(log.verify().unwrap().bytes, size as u64);
+    assert_eq!(
+        log.records(0).next_ref().unwrap().unwrap().to_owned(),
+        log.read(0).unwrap()
+    );
 }
 
 /// What `records` yields and what `lent` lends is the same, up to the end, or the first error.

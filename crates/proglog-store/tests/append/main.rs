@@ -3,6 +3,7 @@
 
 mod buffers;
 mod directories;
+mod errors;
 mod follow;
 mod gate;
 mod scans;
