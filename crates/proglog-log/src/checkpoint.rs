@@ -322,6 +322,8 @@ fn fail(operation: Operation) -> impl Fn(std::io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proglog_store::testing::SimDisk;
+
     use super::*;
 
     fn checkpoint() -> Checkpoint {
@@ -353,6 +355,70 @@ mod tests {
         expected.resize(4096, 0);
         assert_eq!(slot, expected);
         assert_eq!(Checkpoint::decode(&slot), Ok((6, checkpoint())));
+    }
+
+    #[test]
+    fn a_slot_takes_as_much_of_the_applications_data_as_it_has_room_for() {
+        let data = vec![7; DATA_LEN_MAX];
+        let checkpoint = Checkpoint {
+            data,
+            ..checkpoint()
+        };
+        let slot = checkpoint.encode(1);
+        assert_eq!(Checkpoint::decode(&slot), Ok((1, checkpoint)));
+    }
+
+    #[test]
+    fn a_file_is_made_of_two_slots_which_are_written_in_turn() {
+        let disk = SimDisk::new();
+        let mut file = CheckpointFile::create(disk.directory(), checkpoint()).unwrap();
+        assert_eq!(disk.file_names(), [CHECKPOINT]);
+        for number in 2..6 {
+            let next = Checkpoint {
+                start: Offset::new(number),
+                ..checkpoint()
+            };
+            file.write(next.clone()).unwrap();
+            let bytes = disk.read_file(CHECKPOINT);
+            let slots: Vec<_> = bytes.chunks(SLOT_LEN).map(Checkpoint::decode).collect();
+            let newest = usize::from(number % 2 == 1);
+            assert_eq!(slots.len(), 2);
+            assert_eq!(slots[newest], Ok((number, next.clone())));
+            assert_eq!(slots[1 - newest].as_ref().unwrap().0, number - 1);
+            let opened = CheckpointFile::open(disk.directory()).unwrap();
+            assert_eq!((opened.number(), opened.current()), (number, &next));
+        }
+    }
+
+    #[test]
+    fn checkpoints_drop_the_same_if_they_start_alike_and_cut_alike() {
+        let cuts = checkpoint();
+        let cuts_elsewhere = Checkpoint {
+            segment_base: Offset::new(9),
+            ..checkpoint()
+        };
+        let keeps = Checkpoint {
+            cut: false,
+            ..checkpoint()
+        };
+        let keeps_elsewhere = Checkpoint {
+            cut: false,
+            ..cuts_elsewhere.clone()
+        };
+        let starts_elsewhere = Checkpoint {
+            start: Offset::new(9),
+            ..keeps.clone()
+        };
+        for (first, second, is_same) in [
+            (&cuts, &cuts, true),
+            (&cuts, &cuts_elsewhere, false),
+            (&cuts, &keeps, false),
+            (&keeps, &keeps_elsewhere, true),
+            (&keeps, &starts_elsewhere, false),
+        ] {
+            assert_eq!(first.drops_as(second), is_same);
+            assert_eq!(second.drops_as(first), is_same);
+        }
     }
 
     #[test]

@@ -95,9 +95,11 @@ mod tests {
             let mut clock = Clock::after(1, is_coarse);
             let first = clock.now();
             assert!(1 < first && first <= clock.now());
-            assert!(clock.last() <= system_time());
+            assert!(first <= clock.last() && clock.last() <= system_time());
             let future = i64::MAX - 1;
             assert_eq!(Clock::after(future, is_coarse).now(), future);
+            let steady = SteadyClock::new();
+            assert!(first <= steady.now() && steady.now() <= system_time());
         }
     }
 }

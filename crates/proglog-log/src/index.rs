@@ -331,6 +331,9 @@ mod tests {
 
     const PAGE: u64 = PAGE_ENTRIES as u64;
 
+    /// The halves share bits.
+    const SALT: u64 = 0x5555_5555_3333_3333;
+
     /// The index of a segment of this number, which no other test has: pages are kept by it.
     fn index(disk: &SimDisk, id: u64, in_file: u64) -> Index {
         Index::new(disk.directory(), "an.index".into(), id, 9, in_file)
@@ -407,6 +410,51 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_records_ends_where_it_has_as_many_bytes_as_asked_for() {
+        let disk = SimDisk::new();
+        let writer = index(&disk, (1 << 41) + 1, 0);
+        push(&writer, 0..PAGE + 2);
+        for _ in 0..2 {
+            let limit = |numbers, bytes| writer.limit(numbers, bytes);
+            let place = |number: u64| Position::new(number * 10);
+            assert_eq!(limit(0..9, 0), Some((1, place(1))));
+            assert_eq!(limit(3..9, 19), Some((1, place(4))));
+            assert_eq!(limit(3..9, 20), Some((2, place(5))));
+            assert_eq!(limit(3..4, 100), Some((1, place(13))));
+            assert_eq!(limit(PAGE..PAGE + 2, 0), Some((1, place(PAGE + 1))));
+            // The entry behind the last is on no page, or on the next.
+            assert_eq!(limit(PAGE + 1..PAGE + 2, 10), None);
+            assert_eq!(limit(PAGE..PAGE + 2, 10), None);
+            writer.write_full_pages(PAGE);
+            assert_eq!(limit(PAGE - 2..PAGE, 10), None);
+        }
+    }
+
+    #[test]
+    fn a_batch_of_entries_tells_when_a_page_is_full() {
+        let disk = SimDisk::new();
+        let writer = index(&disk, (1 << 41) + 2, 0);
+        let lens = vec![7; PAGE_ENTRIES - 1];
+        assert!(!writer.push_batch(Position::ZERO, &lens, 3));
+        assert!(writer.push_batch(Position::new((PAGE - 1) * 10), &[7], 3));
+        holds(&writer, PAGE);
+    }
+
+    #[test]
+    fn a_page_that_was_made_again_is_found_without_being_written() {
+        let disk = SimDisk::new();
+        let reader = index(&disk, (1 << 41) + 3, u64::MAX);
+        assert_eq!(reader.entry(PAGE + 1), None);
+        reader.restore_page(1, &[5, 6, 7]);
+        let entry = Entry {
+            position: Position::new(6),
+            next: Some(Position::new(7)),
+        };
+        assert_eq!(reader.entry(PAGE + 1), Some(entry));
+        assert!(disk.file_names().is_empty());
+    }
+
+    #[test]
     fn a_page_that_cannot_be_written_stays_in_memory() {
         let disk = SimDisk::new();
         let writer = index(&disk, 1 << 41, 0);
@@ -425,13 +473,13 @@ mod tests {
 
     #[test]
     fn a_page_has_exactly_these_bytes() {
-        let page = encode_page(&[0, 0x0102_0304], 0x1111_1111_2222_2222, 3);
+        let page = encode_page(&[0, 0x0102_0304], SALT, 3);
         let mut expected = b"\0\0\0\x02\0\0\0\0\x01\x02\x03\x04".to_vec();
         expected.resize(4092, 0);
-        let mixed = 0x3333_3333 ^ 3_u32.wrapping_mul(0x9e37_79b9);
+        let mixed = 0x6666_6666 ^ 3_u32.wrapping_mul(0x9e37_79b9);
         expected.extend((crc_fast::crc32_iscsi(&expected) ^ mixed).to_be_bytes());
         assert_eq!(page, expected);
-        let entries = decode_page(&page, 0x1111_1111_2222_2222, 3).unwrap();
+        let entries = decode_page(&page, SALT, 3).unwrap();
         assert_eq!(entries[..], [0, 0x0102_0304]);
     }
 

@@ -284,6 +284,20 @@ fn retention_by_age_drops_what_is_old_and_never_what_a_timestamp_only_claims_to_
 }
 
 #[test]
+fn retention_by_age_keeps_a_young_segment_that_is_appended_to() {
+    let disk = SimDisk::new();
+    let day = Duration::from_hours(24);
+    let by_age = options().retention(Retention::new().age(day));
+    for appended in [0..3, 3..3] {
+        let log = open_with(&disk, &by_age);
+        append(&log, appended);
+        assert_eq!(log.retain().unwrap(), Offset::ZERO);
+        holds(&log, 0..3);
+        log.close().unwrap();
+    }
+}
+
+#[test]
 fn rolling_carries_out_retention_in_the_background() {
     let disk = SimDisk::new();
     let log = open_with(&disk, &options().retention(Retention::new().records(1)));

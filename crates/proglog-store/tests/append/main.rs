@@ -6,6 +6,7 @@ mod directories;
 mod errors;
 mod follow;
 mod gate;
+mod printed;
 mod scans;
 
 use proglog_store::{Boundary, Error, ErrorKind, FsDirectory, Options, Outcome, Position, Store};

@@ -1,0 +1,55 @@
+//! What is printed for debugging tells where things are, and no payload.
+
+use proglog_store::Position;
+
+use super::open;
+
+#[test]
+fn a_store_and_what_is_in_it_tell_where_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    store.append(b"secret").unwrap();
+    let mut frames = store.frames(..);
+    let place = "position: Position(0)";
+    let frame = frames.next().unwrap().unwrap();
+    let rest = "end: Position(14), ends_batch: true, payload_len: 6 }";
+    assert_eq!(format!("{frame:?}"), format!("Frame {{ {place}, {rest}"));
+    let printed = format!("{frames:?}");
+    assert_eq!(
+        printed,
+        "Frames { position: Position(14), failed: false, .. }"
+    );
+    assert_eq!(frames.position(), frame.end);
+    let mut frames = store.frames(..);
+    let lent = frames.next_ref().unwrap().unwrap();
+    assert_eq!(format!("{lent:?}"), format!("FrameRef {{ {place}, {rest}"));
+    let printed = format!("{store:?}");
+    assert!(
+        printed.starts_with("Store { file: \"a.store\", written: "),
+        "{printed}"
+    );
+    assert_eq!(Position::new(14).to_string(), "14");
+}
+
+#[test]
+fn stores_differ_in_their_salts_which_stay() {
+    let salts = [(); 2].map(|()| {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory);
+        store.append(b"one").unwrap();
+        let salt = store.salt();
+        store.close().unwrap();
+        assert_eq!(open(&directory).salt(), salt);
+        salt
+    });
+    assert_ne!(salts[0], salts[1]);
+}
+
+#[test]
+fn a_store_is_empty_until_something_is_appended() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    assert!(store.is_empty());
+    store.append(b"").unwrap();
+    assert!(!store.is_empty());
+}
