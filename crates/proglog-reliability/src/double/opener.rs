@@ -84,7 +84,9 @@ fn found(places: &Places, output: &Output, errors: &str) -> Found {
         return Ok((places * WIDTHS.len() * NUMBERS_LEN) as u64);
     }
     let at = told.lines().next_back().unwrap_or_default();
-    let (file, why) = (&places.file, errors.trim());
+    let file = &places.file;
+    let why = errors.lines().filter(|line| !line.starts_with("note:"));
+    let why = why.collect::<Vec<_>>().join(" ");
     Err(format!("number {at} of {file}: {why} ({})", output.status))
 }
 

@@ -16,7 +16,7 @@ pub(super) const ROW: Row = Row {
 };
 
 /// How many bytes of a file one process goes through.
-const PART_LEN: usize = 1024;
+const PART_LEN: usize = 256;
 
 fn run(job: &Job) -> anyhow::Result<()> {
     let mut parts = Vec::new();
