@@ -123,3 +123,158 @@ impl Scanner {
             .map(FrameHeader::len))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::format::Kind;
+    use crate::scan::Verifier;
+
+    const VERIFIER: Verifier = Verifier {
+        salt: 7,
+        payload_len_max: 1000,
+    };
+
+    /// Bytes from position 0 on, and how many of them were read.
+    #[derive(Default)]
+    struct Memory {
+        bytes: Vec<u8>,
+        read: Cell<usize>,
+    }
+
+    impl Source for Memory {
+        fn read(&self, position: Position, buffer: &mut [u8]) -> Result<usize> {
+            let skip = usize::try_from(position.get()).unwrap();
+            let rest = self.bytes.get(skip..).unwrap_or_default();
+            let len = rest.len().min(buffer.len());
+            buffer[..len].copy_from_slice(&rest[..len]);
+            self.read.set(self.read.get() + len);
+            Ok(len)
+        }
+    }
+
+    impl Memory {
+        /// Frames with payloads of these lengths behind `before`, and where they start.
+        fn with_frames(before: Vec<u8>, lens: &[usize]) -> (Self, Vec<usize>) {
+            let mut bytes = before;
+            let mut starts = Vec::new();
+            for len in lens {
+                let (payload, start) = (vec![0xee; *len], bytes.len());
+                let crc = format::crc32c(&payload);
+                let position = Position::new(start as u64);
+                starts.push(start);
+                format::push_frame(&mut bytes, 7, position, Kind::BatchEnd, &payload, crc);
+            }
+            let memory = Self {
+                bytes,
+                ..Self::default()
+            };
+            (memory, starts)
+        }
+
+        fn scanner(&self, from: usize) -> Scanner {
+            let (from, end) = (from as u64, self.bytes.len() as u64);
+            Scanner::new(VERIFIER, Position::new(from), Position::new(end))
+        }
+
+        /// Where a search from behind `from` ends.
+        fn found_from(&self, from: usize) -> Option<usize> {
+            let mut scanner = self.scanner(from);
+            let found = scanner.resync(self).unwrap();
+            let place = found.map_or(self.bytes.len() as u64, Position::get);
+            assert_eq!(scanner.position().get(), place);
+            found.map(|place| usize::try_from(place.get()).unwrap())
+        }
+    }
+
+    #[test]
+    fn the_frame_behind_a_damaged_one_is_found_whichever_of_its_bytes_is_damaged() {
+        let (memory, starts) = Memory::with_frames(Vec::new(), &[5, 0, 300, 17, 1, 40]);
+        for (number, start) in starts.iter().enumerate() {
+            let next = starts.get(number + 1).copied();
+            for at in *start..next.unwrap_or(memory.bytes.len()) {
+                let mut bytes = memory.bytes.clone();
+                bytes[at] ^= 0x55;
+                let damaged = Memory {
+                    bytes,
+                    ..Memory::default()
+                };
+                assert_eq!(damaged.found_from(*start), next, "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_is_found_behind_bytes_of_any_kind() {
+        // The header of a frame with 24 bytes of payload, of which the check is wrong.
+        let plausible = [0x40, 0, 0, 24, 1, 2, 3, 4];
+        for len in [1, 7, 8, 100, 5000] {
+            for kind in [&[0][..], &[0xff], &[0x40, 0], &[0x3f, 0x80], &plausible] {
+                let before = kind.iter().copied().cycle().take(len).collect();
+                let (memory, starts) = Memory::with_frames(before, &[3, 9]);
+                assert_eq!(memory.found_from(0), Some(starts[0]), "{len} of {kind:x?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_found_at_or_behind_the_end() {
+        let (memory, starts) = Memory::with_frames(vec![0; 50], &[3, 9]);
+        for end in [starts[0], starts[0] + 5, starts[1] - 1] {
+            let end = Position::new(end as u64);
+            let mut scanner = Scanner::new(VERIFIER, Position::ZERO, end);
+            assert_eq!(scanner.resync(&memory).unwrap(), None);
+            assert_eq!(scanner.position(), end);
+        }
+    }
+
+    #[test]
+    fn each_byte_is_read_about_once_where_none_can_start_a_frame() {
+        let (memory, starts) = Memory::with_frames(vec![0; 3 << 20], &[3, 9]);
+        assert_eq!(memory.found_from(0), Some(starts[0]));
+        let (read, len) = (memory.read.get(), memory.bytes.len());
+        assert!(
+            (len - 100..len + (len >> 3)).contains(&read),
+            "{read} of {len}"
+        );
+    }
+
+    #[test]
+    fn what_four_headers_follow_on_looks_like_frames_in_a_row() {
+        let lens = [20, 3, 70, 0, 9, 33, 8];
+        let (memory, starts) = Memory::with_frames(vec![0x99; 90], &lens);
+        for broken in 0..lens.len() {
+            let mut bytes = memory.bytes.clone();
+            bytes[starts[broken]] = 0;
+            let memory = Memory {
+                bytes,
+                ..Memory::default()
+            };
+            for (number, start) in starts.iter().enumerate() {
+                // Those that lie ahead are looked for in what was read, or are read.
+                for is_read in [true, false] {
+                    let mut scanner = memory.scanner(*start);
+                    if is_read {
+                        scanner.peek(&memory).unwrap();
+                    }
+                    let len = (FRAME_HEADER_LEN + lens[number]) as u64;
+                    let is_near = (number + 1..=number + RESYNC_FOLLOWING).contains(&broken);
+                    let followed = scanner.is_followed(&memory, len).unwrap();
+                    assert_eq!(followed, !is_near, "frame {number}, {broken} is broken");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_tells_the_length_of_the_frame_there_or_that_there_can_be_none() {
+        let (memory, starts) = Memory::with_frames(vec![0; 10], &[20, 1000]);
+        let len_at = |at: usize| memory.scanner(at).candidate_len(&memory).unwrap();
+        assert_eq!(len_at(0), None);
+        assert_eq!(len_at(starts[0]), Some(28));
+        assert_eq!(len_at(starts[1]), Some(1008));
+        assert_eq!(len_at(memory.bytes.len()), None);
+    }
+}
