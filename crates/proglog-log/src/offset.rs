@@ -54,3 +54,19 @@ impl fmt::Display for Offset {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_its_number() {
+        let offset = Offset::from(7);
+        assert_eq!((offset.get(), u64::from(offset)), (7, 7));
+        assert_eq!(offset.to_string(), "7");
+        assert_eq!(offset.plus(2), Offset::new(9));
+        assert_eq!(offset.plus(u64::MAX), Offset::new(u64::MAX));
+        let since = [0, 6, 7, 8].map(|start| offset.since(Offset::new(start)));
+        assert_eq!(since, [7, 1, 0, 0]);
+    }
+}

@@ -192,3 +192,30 @@ impl<const N: usize> From<&[u8; N]> for Batch {
 pub(crate) fn size(record: &Record) -> usize {
     RecordRef::from(record).size()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_made_of_one_record_or_of_several() {
+        let of_one = [
+            Batch::from("one"),
+            Batch::from(b"one"),
+            Batch::from(&b"one"[..]),
+            Batch::from(String::from("one")),
+            Batch::from(Bytes::from("one")),
+            Batch::from(Record::new("one")),
+            Batch::from(["one"]),
+            Batch::from(vec!["one"]),
+        ];
+        for batch in of_one {
+            assert_eq!((batch.len(), batch.is_empty()), (1, false));
+            assert_eq!(batch.into_records(), [Record::new("one")]);
+        }
+        let batch: Batch = ["a", "b", "c"].into_iter().collect();
+        assert_eq!(batch.len(), 3);
+        assert_eq!(batch.records()[2], Record::new("c"));
+        assert!(Batch::default().is_empty());
+    }
+}

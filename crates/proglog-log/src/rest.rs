@@ -159,4 +159,17 @@ mod tests {
         let log = open::open(disk.directory(), &never).unwrap();
         assert_eq!(log.reader.end_offset(), Offset::new(10));
     }
+    #[test]
+    fn the_checkpoint_is_written_again_once_much_was_synced() {
+        let disk = SimDisk::new();
+        let options = Options::new().idle_after(Duration::MAX);
+        let log = open::open(disk.directory(), &options).unwrap();
+        let record = Record::new(vec![7; 1 << 20]);
+        let recovery_point = || log.checkpoint.lock().current().recovery_point.frames;
+        for appended in 1..=40 {
+            log.append(&record).unwrap();
+            // Every 16 MiB, of which each record has a little more than one.
+            assert_eq!(recovery_point(), appended / 16 * 16, "after {appended}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! is there after reopening; and what another process sees of it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod background;
 mod dropping;
 mod printed;
 mod read_only;

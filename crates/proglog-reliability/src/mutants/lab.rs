@@ -32,6 +32,7 @@ pub(crate) const PACKAGES: [Package; 2] = [
             "compat",
             "concurrency",
             "following",
+            "model",
             "operations",
             "regressions",
             "relative_path",
@@ -39,7 +40,7 @@ pub(crate) const PACKAGES: [Package; 2] = [
             "scenarios",
             "tickets",
         ],
-        slow: &["crash", "damage", "full_disk", "model"],
+        slow: &["crash", "damage", "full_disk"],
     },
 ];
 
