@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use proglog_log::{
-    CommitLog, Error, ErrorKind, Header, MemoryLog, Offset, Outcome, Record, RecordRef, Records,
-    Visibility,
+    CommitLog, Error, ErrorKind, Header, MemoryLog, Offset, Outcome, ReadOnlyLog, Record,
+    RecordRef, Records, Visibility,
 };
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
@@ -334,6 +334,35 @@ fn verifying_tells_which_records_are_damaged() {
     assert_eq!(found.records, range(0, 50));
     assert_eq!(found.damaged, [range(0, 3), range(31, 32)]);
     assert_eq!(found.bytes, 4600);
+}
+
+#[test]
+fn a_damaged_record_is_passed_by_a_search_for_a_time_and_ends_a_batch_that_is_read() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..8);
+    let times: Vec<_> = log
+        .records(0)
+        .map(|record| record.unwrap().appended_at)
+        .collect();
+    log.close().unwrap();
+    for offset in [3, 4, 7] {
+        damage(&disk, offset);
+    }
+    let log = open(&disk);
+    // A damaged record counts as appended with the one behind it.
+    let counted = [0, 1, 2, 5, 5, 5, 6].map(|readable| times[readable]);
+    for time in times.iter().copied().chain([i64::MIN, i64::MAX]) {
+        let expected = counted.partition_point(|at| *at < time) as u64;
+        assert_eq!(log.offset_at(time).unwrap(), Offset::new(expected));
+    }
+    let other = ReadOnlyLog::open_in(disk.directory()).unwrap();
+    for read in [log.read_batch(1, 1 << 20), other.read_batch(1, 1 << 20)] {
+        assert!(read.unwrap().iter().map(|record| record.offset).eq(1..3));
+    }
+    for read in [log.read_batch(3, 1 << 20), other.read_batch(3, 1 << 20)] {
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::Corrupt);
+    }
 }
 
 #[test]
