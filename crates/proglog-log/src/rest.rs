@@ -159,6 +159,7 @@ mod tests {
         let log = open::open(disk.directory(), &never).unwrap();
         assert_eq!(log.reader.end_offset(), Offset::new(10));
     }
+
     #[test]
     fn the_checkpoint_is_written_again_once_much_was_synced() {
         let disk = SimDisk::new();

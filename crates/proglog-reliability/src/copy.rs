@@ -174,6 +174,9 @@ pub(crate) fn build(program: &str, folder: &Path, built: &Path) -> anyhow::Resul
     let target = built
         .parent()
         .context("a target has a folder for each profile")?;
+    let is_release = built.ends_with("release");
+    let is_known = is_release || built.ends_with("debug");
+    ensure!(is_known, "of which profile is {}?", built.display());
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--quiet", "--workspace", "--bin", program])
@@ -181,7 +184,7 @@ pub(crate) fn build(program: &str, folder: &Path, built: &Path) -> anyhow::Resul
         .env("CARGO_TARGET_DIR", target)
         // It would be built elsewhere.
         .env_remove("CARGO_BUILD_TARGET");
-    if built.ends_with("release") {
+    if is_release {
         cargo.arg("--release");
     }
     let output = cargo.output().context("cannot run cargo")?;

@@ -168,6 +168,7 @@ mod tests {
 
     #[test]
     fn a_sync_asks_the_system_which_refuses_what_it_cannot_sync() {
+        // Nothing of a device that keeps nothing can be synced.
         let device = FsFile(File::open("/dev/null").unwrap());
         for refused in [device.sync_data(), device.sync_all()] {
             assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);

@@ -118,7 +118,7 @@ pub(crate) fn swapped(fixture: &Fixture, first: &str, second: &str) {
     let disk = fixture.disk.deep_clone();
     disk.copy_file(second, first);
     disk.write_file(second, &fixture.disk.read_file(first));
-    if ![first, second].map(is_vital).contains(&true) {
+    if !is_vital(first) && !is_vital(second) {
         fixture.assert_whole(&disk, what);
         return;
     }
@@ -126,6 +126,10 @@ pub(crate) fn swapped(fixture: &Fixture, first: &str, second: &str) {
     let named = named_file(&error);
     let is_named = [first, second].contains(&named.as_deref().unwrap_or_default());
     assert!(is_named, "{what}: {error:?}");
+    if is_store(first) && is_store(second) {
+        let is_told = matches!(error, Error::WrongSegment { .. });
+        assert!(is_told, "{what}: {error:?}");
+    }
 }
 
 #[test]

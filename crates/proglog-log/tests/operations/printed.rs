@@ -1,4 +1,4 @@
-//! What is printed for debugging tells where things stand, and no record's bytes.
+//! What is printed for debugging tells where things stand.
 
 use proglog_log::{CommitLog, Durability, ReadOnlyLog, Visibility};
 use proglog_store::testing::SimDisk;

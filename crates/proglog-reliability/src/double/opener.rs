@@ -26,8 +26,8 @@ const WIDTHS: [usize; 2] = [4, 8];
 /// How many numbers of each width are written at a place.
 const NUMBERS_LEN: usize = 6;
 
-/// How a process ends that could not do what it was asked for.
-const COULD_NOT: i32 = 1;
+/// How a process ends that could not do what it was asked for, or was asked for nothing that it knows.
+const COULD_NOT: [i32; 2] = [1, 2];
 
 /// Where the process damages a log: one place after the other.
 #[derive(Debug, Clone, Parser)]
@@ -72,22 +72,29 @@ pub(crate) fn run(places: &Places) -> anyhow::Result<Found> {
         .output()
         .with_context(|| format!("cannot run {command:?}"))?;
     let errors = String::from_utf8_lossy(&output.stderr);
-    let could_begin = output.status.code() != Some(COULD_NOT);
+    let code = output.status.code();
+    let could_begin = !code.is_some_and(|code| COULD_NOT.contains(&code));
     ensure!(could_begin, "{errors}");
     Ok(found(places, &output, &errors))
 }
 
 fn found(places: &Places, output: &Output, errors: &str) -> Found {
     let told = String::from_utf8_lossy(&output.stdout);
-    if output.status.success() {
+    // A thread in the background may have panicked, and the process have gone on.
+    if output.status.success() && errors.is_empty() {
         let places = told.lines().count();
         return Ok((places * WIDTHS.len() * NUMBERS_LEN) as u64);
     }
-    let at = told.lines().next_back().unwrap_or_default();
-    let file = &places.file;
+    let at = told.lines().next_back().unwrap_or("none yet");
+    let Places {
+        seed, log, file, ..
+    } = places;
     let why = errors.lines().filter(|line| !line.starts_with("note:"));
     let why = why.collect::<Vec<_>>().join(" ");
-    Err(format!("number {at} of {file}: {why} ({})", output.status))
+    Err(format!(
+        "a number at byte {at} of {file} of log {log}, seed {seed}: {why} ({})",
+        output.status
+    ))
 }
 
 /// What the process does. It tells each place before it damages it.
@@ -120,7 +127,7 @@ fn limit_memory() -> anyhow::Result<()> {
 }
 
 /// Every place that means something is tried; of the padding, few.
-fn is_tried(file: &str, at: usize) -> bool {
+pub(crate) fn is_tried(file: &str, at: usize) -> bool {
     let in_page = at % 4096;
     let is_padding = if file == CHECKPOINT {
         in_page >= 1100

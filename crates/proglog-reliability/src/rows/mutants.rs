@@ -17,7 +17,8 @@ const CHANGED_LEN: usize = 8;
 /// How many of all mutants one seed of a soak tries.
 const SOAK_LEN: usize = 32;
 
-/// The mutants of this file are tried first, but in a soak: it is small, and the sabotage adds to it.
+/// The mutants of this file are tried first, except in a soak, which takes all alike: it is small, and the sabotage
+/// adds to it.
 const FIRST: &str = "crates/proglog-store/src/position.rs";
 
 /// Of so many mutants, at most one may be listed as a survivor: the others, 95 %, are caught.

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_four_headers_follow_on_looks_like_frames_in_a_row() {
+    fn what_enough_headers_follow_on_looks_like_frames_in_a_row() {
         let lens = [20, 3, 70, 0, 9, 33, 8];
         let (memory, starts) = Memory::with_frames(vec![0x99; 90], &lens);
         for broken in 0..lens.len() {

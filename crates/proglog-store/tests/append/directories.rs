@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use proglog_store::testing::SimDisk;
 use proglog_store::{Directory, FsDirectory, OpenMode, Storage};
@@ -162,28 +162,37 @@ fn a_directory_that_is_gone_is_told_of() {
     let folder = tempfile::tempdir().unwrap();
     let directory = FsDirectory::create(folder.path().join("a")).unwrap();
     std::fs::remove_dir(directory.path()).unwrap();
-    let kinds = [directory.list().unwrap_err(), directory.sync().unwrap_err()];
-    assert_eq!(kinds.map(|error| error.kind()), [ErrorKind::NotFound; 2]);
+    assert_eq!(directory.list().unwrap_err().kind(), ErrorKind::NotFound);
+    // Elsewhere there is nothing to sync.
+    #[cfg(unix)]
+    assert_eq!(directory.sync().unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
 fn a_directory_is_made_with_those_above_it() {
     let folder = tempfile::tempdir().unwrap();
-    for path in [folder.path().to_owned(), relative(folder.path())] {
-        let path = path.join("a/b/c");
-        for _ in 0..2 {
-            let made = FsDirectory::create(&path).unwrap();
-            assert_eq!(made.path(), std::path::absolute(&path).unwrap());
-            assert!(made.list().unwrap().is_empty());
-        }
-        std::fs::remove_dir_all(folder.path().join("a")).unwrap();
+    is_made(&folder.path().join("a/b/c"));
+    #[cfg(unix)]
+    is_made(&relative(&folder.path().join("d/e/f")));
+}
+
+fn is_made(path: &Path) {
+    for _ in 0..2 {
+        let made = FsDirectory::create(path).unwrap();
+        assert_eq!(made.path(), std::path::absolute(path).unwrap());
+        assert!(made.list().unwrap().is_empty());
     }
 }
 
 /// The way from where the process is to an absolute path.
-fn relative(path: &Path) -> PathBuf {
+#[cfg(unix)]
+fn relative(path: &Path) -> std::path::PathBuf {
     let here = std::env::current_dir().unwrap();
-    let up = here.ancestors().skip(1).map(|_| "..").collect::<PathBuf>();
+    let up = here
+        .ancestors()
+        .skip(1)
+        .map(|_| "..")
+        .collect::<std::path::PathBuf>();
     up.join(path.strip_prefix("/").unwrap())
 }
 

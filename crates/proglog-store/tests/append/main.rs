@@ -288,3 +288,26 @@ fn a_sync_to_a_place_claims_nothing_behind_it() {
     store.close().unwrap();
     assert_eq!(payloads(&open(&directory)), [b"kept"]);
 }
+
+#[test]
+fn stores_differ_in_their_salts_which_stay() {
+    let salts = [(); 2].map(|()| {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory);
+        store.append(b"one").unwrap();
+        let salt = store.salt();
+        store.close().unwrap();
+        assert_eq!(open(&directory).salt(), salt);
+        salt
+    });
+    assert_ne!(salts[0], salts[1]);
+}
+
+#[test]
+fn a_store_is_empty_until_something_is_appended() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    assert!(store.is_empty());
+    store.append(b"").unwrap();
+    assert!(!store.is_empty());
+}
