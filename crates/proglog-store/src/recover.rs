@@ -451,3 +451,6 @@ pub(crate) fn for_each_block(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -311,3 +311,35 @@ fn a_store_is_empty_until_something_is_appended() {
     store.append(b"").unwrap();
     assert!(!store.is_empty());
 }
+
+#[test]
+fn a_limit_on_payloads_is_at_most_what_a_frame_can_tell_and_at_least_nothing() {
+    let max = (1 << 30) - 1;
+    for limit in [0, 3, max] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.store");
+        let options = Options::new().payload_len_max(limit);
+        let longest = &b"abcd"[..4.min(limit as usize)];
+        // The store's own frames are not held to it.
+        for count in 0..2 {
+            let store = Store::open(&path, &options).unwrap();
+            assert!(store.recovery().clean);
+            assert_eq!(payloads(&store), vec![longest.to_vec(); count]);
+            store.append(longest).unwrap();
+            store.sync().unwrap();
+            store.mark().unwrap();
+            let refused = store.append(&[0; 5]);
+            assert_eq!(refused.is_err(), limit < 5);
+            if refused.is_ok() {
+                break;
+            }
+            store.close().unwrap();
+        }
+    }
+    for limit in [max + 1, u32::MAX] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.store");
+        let error = Store::open(&path, &Options::new().payload_len_max(limit)).unwrap_err();
+        assert!(matches!(error, Error::PayloadLimitTooLarge { got, .. } if got == limit));
+    }
+}

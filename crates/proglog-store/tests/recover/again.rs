@@ -68,6 +68,16 @@ fn a_recovery_that_was_stopped_when_it_had_cut_the_file_is_finished() {
 }
 
 #[test]
+fn a_store_that_was_to_be_written_again_from_its_start_is_not_made_anew() {
+    let disk = cut_off_on(&killed(&[&[b"only"]]));
+    // As its own cut may have.
+    disk.truncate_file(NAME, HEADER_LEN as u64);
+    let store = open(&disk).unwrap();
+    assert_eq!(payloads(&store), ["only"]);
+    assert!(!disk.file_names().contains(&format!("{NAME}.again")));
+}
+
+#[test]
 fn a_copy_of_another_store_is_left_out_of_account() {
     let disk = killed(&THREE);
     let name = &format!("{NAME}.again");
@@ -95,9 +105,14 @@ fn a_copy_that_was_damaged_is_left_out_of_account() {
 #[test]
 fn without_room_for_a_copy_a_store_opens_all_the_same() {
     let disk = killed(&THREE);
-    disk.set_capacity(Some(disk.read_file(NAME).len() as u64));
+    let before = disk.read_file(NAME);
+    disk.set_capacity(Some(before.len() as u64));
     let store = open(&disk).unwrap();
     assert_eq!(payloads(&store), ALL);
+    assert!(
+        disk.read_file(NAME) == before,
+        "the same bytes were written"
+    );
     assert_eq!(disk.file_names(), [NAME], "what was copied takes no room");
 }
 
