@@ -20,8 +20,9 @@ fn cut_every_file_at_every_length(fixture: &Fixture) {
     println!("{tried} cuts tried");
 }
 
-/// Cuts one file, and checks what the log shows then.
-pub(crate) fn cut(fixture: &Fixture, file: &str, len: u64) {
+/// Cuts one file, and checks what the log shows then. Returns whether it was ambiguous: records are gone, and nothing
+/// that is left tells that they were there.
+pub(crate) fn cut(fixture: &Fixture, file: &str, len: u64) -> bool {
     let disk = fixture.disk.deep_clone();
     disk.truncate_file(file, len);
     let what = &format!("{file} cut to {len} bytes");
@@ -30,8 +31,9 @@ pub(crate) fn cut(fixture: &Fixture, file: &str, len: u64) {
     } else if is_index(file) {
         fixture.assert_whole(&disk, what);
     } else {
-        segment_cut(fixture, &disk, file, len, what);
+        return segment_cut(fixture, &disk, file, len, what);
     }
+    false
 }
 
 fn checkpoint_cut(fixture: &Fixture, disk: &proglog_store::testing::SimDisk, len: u64, what: &str) {
@@ -49,12 +51,12 @@ fn segment_cut(
     file: &str,
     len: u64,
     what: &str,
-) {
+) -> bool {
     let is_active = file == store(fixture.active());
     if len < HEADER_LEN || (is_active && fixture.closed) {
         let error = fixture.open(disk, Depth::Read, what).unwrap_err();
         assert_eq!(named_file(&error).as_deref(), Some(file), "{what}: {error}");
-        return;
+        return false;
     }
     let seen = fixture.opened(disk, Depth::Append, what);
     let cut_off = (0..).zip(&fixture.places);
@@ -63,7 +65,7 @@ fn segment_cut(
     if !is_active {
         assert_eq!(seen.end, fixture.end(), "{what}");
         assert_eq!(seen.unreadable, cut_off, "{what}");
-        return;
+        return false;
     }
     // Whole batches are kept, and what is left of another is set aside. That the rest was there is
     // told by nothing that is left: no checkpoint was written, and the marks are gone with it.
@@ -76,6 +78,7 @@ fn segment_cut(
     let kept = seen.recovery.set_aside.map_or(0, |torn| torn.bytes);
     let file_len = disk.read_file(file).len() as u64;
     assert!(kept > 0 || file_len >= len, "{what}: bytes are gone");
+    !cut_off.is_empty()
 }
 
 #[test]

@@ -212,9 +212,10 @@ fn an_older_copy_of_a_segment_is_named_or_its_missing_records_are() {
     }
 }
 
-/// Puts each segment of `older`, an earlier state, in the place of its later self; returns how many.
-pub(crate) fn older_segments(fixture: &Fixture, older: &SimDisk) -> usize {
-    let mut tried = 0;
+/// Puts each segment of `older`, an earlier state, in the place of its later self; returns how many, and how many of
+/// these were ambiguous: records are gone, and nothing that is left tells that they were there.
+pub(crate) fn older_segments(fixture: &Fixture, older: &SimDisk) -> (usize, usize) {
+    let (mut tried, mut ambiguous) = (0, 0);
     for base in &fixture.bases {
         let name = store(*base);
         if !older.file_names().contains(&name) {
@@ -224,24 +225,26 @@ pub(crate) fn older_segments(fixture: &Fixture, older: &SimDisk) -> usize {
         let bytes = older.read_file(&name);
         disk.write_file(&name, &bytes);
         let what = &format!("{name} of {} bytes", bytes.len());
-        older_segment(fixture, &disk, *base, bytes.len() as u64, what);
+        let is_ambiguous = older_segment(fixture, &disk, *base, bytes.len() as u64, what);
+        ambiguous += usize::from(is_ambiguous);
         tried += 1;
     }
-    tried
+    (tried, ambiguous)
 }
 
-fn older_segment(fixture: &Fixture, disk: &SimDisk, base: u64, len: u64, what: &str) {
+fn older_segment(fixture: &Fixture, disk: &SimDisk, base: u64, len: u64, what: &str) -> bool {
     let is_active = base == fixture.active();
     if is_active && fixture.closed {
         let error = fixture.open(disk, Depth::Read, what).unwrap_err();
         assert_eq!(named_file(&error), Some(store(base)), "{what}: {error:?}");
-        return;
+        return false;
     }
     assert!(len >= HEADER_LEN);
     let seen = fixture.opened(disk, Depth::Append, what);
     let gone = (0..).zip(&fixture.places);
     let gone = gone.filter(|(_, place)| place.file == store(base) && place.bytes.end > len);
     let gone = gone.map(|(offset, _)| offset).collect::<Vec<u64>>();
+    let is_ambiguous = seen.end < fixture.end();
     if is_active {
         // Nothing that is left tells that there was more.
         let end = gone.first().copied().unwrap_or(fixture.end());
@@ -249,6 +252,7 @@ fn older_segment(fixture: &Fixture, disk: &SimDisk, base: u64, len: u64, what: &
     } else {
         assert_eq!((seen.end, seen.unreadable), (fixture.end(), gone), "{what}");
     }
+    is_ambiguous
 }
 
 #[test]

@@ -36,8 +36,9 @@ pub(crate) fn depth(file: &str, byte: u64, bit: u8) -> Depth {
     }
 }
 
-/// Turns one bit, and checks what the log shows then.
-pub(crate) fn flip(fixture: &Fixture, file: &str, byte: u64, bit: u8, depth: Depth) {
+/// Turns one bit, and checks what the log shows then. Returns whether it was ambiguous: no mark covers what was
+/// damaged, so it looks like an unfinished write, and is set aside.
+pub(crate) fn flip(fixture: &Fixture, file: &str, byte: u64, bit: u8, depth: Depth) -> bool {
     let disk = fixture.disk.deep_clone();
     disk.flip(file, byte, bit);
     let what = &format!("bit {bit} of byte {byte} of {file}");
@@ -54,6 +55,7 @@ pub(crate) fn flip(fixture: &Fixture, file: &str, byte: u64, bit: u8, depth: Dep
         assert_eq!(seen.recovery.set_aside, None, "{what}");
         assert_eq!(seen.unreadable, Vec::from_iter(hit), "{what}");
     }
+    seen.end < fixture.end()
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(super) const ROW: Row = Row {
     run,
 };
 
+const AMBIGUOUS: &str = "ambiguous, as no mark covers what was damaged";
+
 fn run(job: &Job) -> anyhow::Result<()> {
     let fixtures = both(&format!("writer {}", job.seed));
     // What is wrong shows sooner in the killed one.
@@ -27,7 +29,8 @@ fn run(job: &Job) -> anyhow::Result<()> {
             bits.extend((0..len).flat_map(|byte| (0..8).map(move |bit| (file, byte, bit))));
         }
         job.each(&bits, |(file, byte, bit)| {
-            flip(fixture, file, *byte, *bit, depth(file, *byte, *bit));
+            let is_ambiguous = flip(fixture, file, *byte, *bit, depth(file, *byte, *bit));
+            job.count(AMBIGUOUS, is_ambiguous.into());
             Ok(1)
         });
     }

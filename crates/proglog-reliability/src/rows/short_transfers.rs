@@ -19,8 +19,8 @@ use crate::system::writer;
 pub(super) const ROW: Row = Row {
     number: 8,
     name: "short-transfers",
-    figure: "calls on the double, and appends to real files under a library that does the same, of which \
-             two of three are short or interrupted: other bytes, or an error",
+    figure: "calls on the double, of whose reads and writes two of three are short or interrupted, and appends to \
+             real files under a library that does the same: other bytes, or an error",
     tried_min: 1_000_000,
     controls: &["short-write-taken-for-whole", "interruption-is-an-error"],
     needs: &[Need::Program("cc")],

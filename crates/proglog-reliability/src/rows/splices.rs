@@ -19,6 +19,8 @@ pub(super) const ROW: Row = Row {
     run,
 };
 
+const AMBIGUOUS: &str = "ambiguous, as nothing that is left tells of more";
+
 fn run(job: &Job) -> anyhow::Result<()> {
     let foreign = both(&format!("editor {}", job.seed));
     for (fixture, other) in both(&format!("writer {}", job.seed)).iter().zip(&foreign) {
@@ -42,14 +44,16 @@ fn run(job: &Job) -> anyhow::Result<()> {
         });
         job.each(&files, |file| Ok(lengthen(fixture, file) as u64));
         job.each(&fixture.history, |older| {
-            Ok(older_segments(fixture, older) as u64)
+            let (tried, ambiguous) = older_segments(fixture, older);
+            job.count(AMBIGUOUS, ambiguous as u64);
+            Ok(tried as u64)
         });
         let lens = |file: &String| 0..fixture.disk.read_file(file).len() as u64;
         let cuts = files
             .iter()
             .flat_map(|file| lens(file).map(move |len| (file, len)));
         job.each(&cuts.collect::<Vec<_>>(), |(file, len)| {
-            cut(fixture, file, *len);
+            job.count(AMBIGUOUS, cut(fixture, file, *len).into());
             Ok(1)
         });
     }

@@ -107,6 +107,9 @@ pub(crate) struct Events {
     pub(crate) errors: String,
     /// How often the log could not be opened.
     pub(crate) unopened: u64,
+    /// How many appends succeeded after one had failed, without the log having been opened again.
+    pub(crate) went_on: u64,
+    has_failed: bool,
 }
 
 /// Runs `command` and returns what it tells until it ends, however that comes.
@@ -140,10 +143,15 @@ impl Events {
         match words[..] {
             ["kept", id, offset, at] => {
                 let (offset, at) = (number(offset)?, number(at)?);
+                self.went_on += u64::from(self.has_failed);
                 let kept = Acknowledged { offset, at };
                 self.acknowledged.insert(number(id)?, kept);
             }
-            ["failed", id, nowhere] => _ = self.failed.insert(number(id)?, nowhere == "nowhere"),
+            ["failed", id, nowhere] => {
+                self.has_failed = true;
+                self.failed.insert(number(id)?, nowhere == "nowhere");
+            }
+            ["opened"] => self.has_failed = false,
             ["trim", start] => self.trim_asked = number(start)?,
             ["trimmed"] => self.trimmed = self.trim_asked,
             ["unopened"] => self.unopened += 1,
@@ -215,6 +223,7 @@ fn open(options: &Options) -> anyhow::Result<Log> {
             tell(&"unopened");
             open()
         })
+        .inspect(|_| tell(&"opened"))
         .context("cannot open the log")
 }
 
