@@ -20,8 +20,8 @@ fn cut_every_file_at_every_length(fixture: &Fixture) {
     println!("{tried} cuts tried");
 }
 
-/// Cuts one file, and checks what the log shows then. Returns whether it was ambiguous: records are gone, and nothing
-/// that is left tells that they were there.
+/// Cuts one file, and checks what the log shows then. Returns whether it was ambiguous: records are gone, and no
+/// error tells of them.
 pub(crate) fn cut(fixture: &Fixture, file: &str, len: u64) -> bool {
     let disk = fixture.disk.deep_clone();
     disk.truncate_file(file, len);

@@ -213,7 +213,7 @@ fn an_older_copy_of_a_segment_is_named_or_its_missing_records_are() {
 }
 
 /// Puts each segment of `older`, an earlier state, in the place of its later self; returns how many, and how many of
-/// these were ambiguous: records are gone, and nothing that is left tells that they were there.
+/// these were ambiguous: records are gone, and no error tells of them.
 pub(crate) fn older_segments(fixture: &Fixture, older: &SimDisk) -> (usize, usize) {
     let (mut tried, mut ambiguous) = (0, 0);
     for base in &fixture.bases {
