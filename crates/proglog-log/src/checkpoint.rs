@@ -358,6 +358,18 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_tells_each_flag_whatever_the_other_is() {
+        for (segment_exists, cut) in [(false, false), (false, true), (true, false), (true, true)] {
+            let flagged = Checkpoint {
+                segment_exists,
+                cut,
+                ..checkpoint()
+            };
+            assert_eq!(Checkpoint::decode(&flagged.encode(6)), Ok((6, flagged)));
+        }
+    }
+
+    #[test]
     fn a_slot_takes_as_much_of_the_applications_data_as_it_has_room_for() {
         let data = vec![7; DATA_LEN_MAX];
         let checkpoint = Checkpoint {

@@ -102,4 +102,16 @@ mod tests {
             assert!(first <= steady.now() && steady.now() <= system_time());
         }
     }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_coarse_time_is_that_of_the_last_tick_to_the_microsecond() {
+        let tick = || {
+            let tick = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+            let [seconds, nanos] = [tick.tv_sec, tick.tv_nsec].map(i128::from);
+            (seconds * 1_000_000_000 + nanos) / 1000
+        };
+        let (before, told, after) = (tick(), coarse_system_time(), tick());
+        assert!((before..=after).contains(&told.into()));
+    }
 }

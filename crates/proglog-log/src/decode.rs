@@ -284,18 +284,23 @@ mod tests {
 
     #[test]
     fn the_common_shape_is_read_by_hand() {
+        let keys = [None, Some(Bytes::from("key"))];
+        // Of one byte, which may be the last, of eight, and of nine.
+        let times = [5, 1_700_000_000_000_000, 1 << 60];
         for timestamp in [None, Some(-1), Some(1)] {
-            let record = Record {
-                value: Bytes::from(vec![7; 1000]),
-                offset: 300,
-                timestamp,
-                appended_at: 1_700_000_000_000_000,
-                key: None,
-                headers: Vec::new(),
-            };
-            // A negative number has ten bytes, and is prost's.
-            let plain = Plain::of(&record.encode_to_vec());
-            assert_eq!(plain.is_some(), timestamp != Some(-1));
+            for (key, appended_at) in keys.iter().flat_map(|key| times.map(|time| (key, time))) {
+                let record = Record {
+                    value: Bytes::from(vec![7; 1000]),
+                    offset: 300,
+                    timestamp,
+                    appended_at,
+                    key: key.clone(),
+                    headers: Vec::new(),
+                };
+                // A negative number has ten bytes, and is prost's.
+                let plain = Plain::of(&record.encode_to_vec());
+                assert_eq!(plain.is_some(), timestamp != Some(-1), "{record:?}");
+            }
         }
     }
 }
