@@ -352,3 +352,32 @@ fn stored<'a>(
         appended_at,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proglog_store::testing::SimDisk;
+
+    use super::*;
+    use crate::open;
+    use crate::options::Options;
+
+    #[test]
+    fn memory_to_measure_batches_with_is_kept_up_to_a_limit_and_given_back() {
+        let disk = SimDisk::new();
+        let never = Options::new().idle_after(Duration::MAX);
+        let log = open::open(disk.directory(), &never).unwrap();
+        let kept = || log.writer.lock().lens.capacity();
+        let kept_after = |records: usize| {
+            let batch = vec![Record::new("a"); records];
+            log.submit(&batch, None).unwrap().wait().unwrap();
+            kept()
+        };
+        assert!((9..=LENS_KEPT_MAX).contains(&kept_after(9)));
+        assert!(kept_after(LENS_KEPT_MAX + 1) <= LENS_KEPT_MAX);
+        assert!(kept_after(9) >= 9);
+        log.writer.lock().release_memory();
+        assert_eq!(kept(), 0);
+    }
+}

@@ -389,3 +389,24 @@ impl fmt::Debug for FollowStream {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_reads_ahead_up_to_so_many_records_and_bytes() {
+        for (len, expected) in [
+            (1, AHEAD_RECORDS),
+            (AHEAD_BYTES / 4 - 1, 5),
+            (AHEAD_BYTES / 4, 4),
+            (AHEAD_BYTES, 1),
+        ] {
+            let record = Record::new(Bytes::from(vec![7; len]));
+            let mut endless = Follow::new(move || Ok(Some(record.clone())), &Signal::new());
+            assert_eq!(endless.read_ahead().len(), expected, "of {len} bytes");
+        }
+    }
+}

@@ -119,6 +119,23 @@ fn a_batch_of_entries_tells_when_a_page_is_full() {
 }
 
 #[test]
+fn entries_that_were_dropped_make_room_for_others_and_their_memory_is_given_back() {
+    let disk = SimDisk::new();
+    let writer = index(&disk, 0);
+    push(&writer, 0..4 * PAGE);
+    writer.write_full_pages(PAGE);
+    for kept in [3 * PAGE, PAGE + 3] {
+        writer.truncate(kept);
+        holds(&writer, kept);
+    }
+    push(&writer, PAGE + 3..PAGE + 5);
+    holds(&writer, PAGE + 5);
+    writer.release_memory();
+    assert!(writer.tail.lock().entries.capacity() < PAGE_ENTRIES);
+    holds(&writer, PAGE + 5);
+}
+
+#[test]
 fn a_page_that_was_made_again_is_found_without_being_written() {
     let disk = SimDisk::new();
     let reader = index(&disk, u64::MAX);
