@@ -215,3 +215,51 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread;
+    use std::time::Duration;
+
+    use proglog_store::testing::SimDisk;
+
+    use super::*;
+    use crate::open;
+    use crate::options::Options;
+    use crate::record::Record;
+
+    /// Drives groups as the log does, and tells each time that it has.
+    struct Told(Arc<Shared>, Sender<()>);
+
+    impl Driver for Told {
+        fn drive(&self, group: &Group) {
+            self.0.drive(group);
+            self.1.send(()).unwrap();
+        }
+
+        fn drive_in_background(&self) {
+            self.0.drive_in_background();
+        }
+    }
+
+    #[test]
+    fn one_who_waits_leads_once_the_lead_is_given_up() {
+        let disk = SimDisk::new();
+        let never = Options::new().idle_after(Duration::MAX);
+        let log = open::open(disk.directory(), &never).unwrap();
+        let lead = log.lead();
+        let ticket = log.submit(&[Record::new("a")], None).unwrap();
+        let group = Arc::clone(&log.writer.lock().group);
+        let (tell, told) = channel();
+        let (done, is_done) = channel();
+        let driver = Told(Arc::clone(&log), tell);
+        thread::spawn(move || done.send(group.wait(&driver)));
+        told.recv().unwrap();
+        assert!(is_done.try_recv().is_err(), "another has the lead");
+        drop(lead);
+        let outcome = is_done.recv_timeout(Duration::from_mins(1));
+        outcome.expect("nobody leads").unwrap();
+        assert_eq!(ticket.wait().unwrap().end, log.reader.end_offset());
+    }
+}

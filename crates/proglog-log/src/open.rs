@@ -333,3 +333,28 @@ fn last_appended_at(segments: &[Arc<Segment>], end: Offset) -> Result<i64> {
     let Some(segment) = newest else { return Ok(0) };
     Ok(segment.open()?.newest_appended_at(end)?.unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proglog_store::testing::SimDisk;
+
+    use super::*;
+    use crate::record::Record;
+
+    #[test]
+    fn the_clock_goes_on_from_the_newest_record_though_the_newest_segment_has_none() {
+        let disk = SimDisk::new();
+        let never = Options::new().idle_after(Duration::MAX);
+        let log = open(disk.directory(), &never).unwrap();
+        for _ in 0..3 {
+            log.append(&Record::new("a")).unwrap();
+        }
+        log.truncate(Offset::new(2)).unwrap();
+        let newest = log.reader.read(1).unwrap().appended_at;
+        log.close().unwrap();
+        let log = open(disk.directory(), &never).unwrap();
+        assert_eq!(log.writer.lock().last_appended_at(), Some(newest));
+    }
+}
