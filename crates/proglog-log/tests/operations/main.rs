@@ -3,9 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod background;
+mod costs;
 mod dropping;
+mod opening;
+mod overtaken;
 mod printed;
 mod read_only;
 mod reading;
+mod rolling;
 mod support;
 mod walks;

@@ -1,0 +1,34 @@
+//! What a directory may hold that becomes a log.
+
+use proglog_log::{Error, Log};
+use proglog_store::testing::SimDisk;
+
+use crate::support::{append, holds, options};
+
+#[test]
+fn a_directory_becomes_a_log_if_it_holds_no_more_than_the_making_of_one_leaves() {
+    for (name, may_be_there) in [
+        ("LOCK", true),
+        ("checkpoint.tmp", true),
+        ("lost+found", true),
+        ("notes.tmp", false),
+        ("checkpoint.old", false),
+        ("LOCK.tmp", false),
+    ] {
+        let disk = SimDisk::new();
+        disk.write_file(name, b"left");
+        match Log::open_in(disk.directory(), &options()) {
+            Ok(log) => {
+                assert!(may_be_there, "{name}");
+                append(&log, 0..3);
+                holds(&log, 0..3);
+            }
+            Err(Error::NotALog { found }) => {
+                assert!(!may_be_there, "{name}");
+                assert_eq!(found.as_deref(), Some(name));
+                assert_eq!(disk.file_names(), [name]);
+            }
+            Err(error) => panic!("{name}: {error:?}"),
+        }
+    }
+}
