@@ -351,3 +351,21 @@ fn a_full_disk_refuses_appends_and_takes_them_again_once_there_is_room() {
         holds(&open(&disk), range);
     }
 }
+
+#[test]
+fn what_is_on_the_device_is_dropped_on_a_full_disk_with_its_segment() {
+    let disk = SimDisk::new();
+    let log = open_with(&disk, &options().fill_ahead_max(0));
+    append(&log, 0..5);
+    let names = disk.file_names();
+    let taken = names.iter().map(|name| disk.read_file(name).len() as u64);
+    disk.set_capacity(Some(taken.sum()));
+    // There is no room for another segment yet, but none is needed to let this one go.
+    let error = log.trim(5).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DiskFull);
+    assert!(segments(&disk).is_empty());
+    holds(&log, 5..5);
+    disk.set_capacity(None);
+    append(&log, 5..6);
+    holds(&log, 5..6);
+}

@@ -1,6 +1,6 @@
 //! What is printed for debugging tells where things stand.
 
-use proglog_log::{CommitLog, Durability, ReadOnlyLog, Visibility};
+use proglog_log::{CommitLog, Durability, ReadOnlyLog, Signal, Visibility};
 use proglog_store::testing::SimDisk;
 
 use crate::support::{append, open, open_with, options};
@@ -47,6 +47,7 @@ fn what_walks_over_records_tells_whether_it_ended() {
     );
     let stream = follow.into_stream();
     assert_eq!(format!("{stream:?}"), "FollowStream { ready: 0, .. }");
+    assert_eq!(format!("{:?}", Signal::new()), "Signal { .. }");
 }
 
 #[test]

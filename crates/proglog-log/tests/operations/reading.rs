@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use proglog_log::{
-    CommitLog, Error, ErrorKind, Header, MemoryLog, Offset, Outcome, ReadOnlyLog, Record,
-    RecordRef, Records, Visibility,
+    CommitLog, Error, ErrorKind, Follow, Header, MemoryLog, Offset, Outcome, ReadOnlyLog, Record,
+    RecordRef, Records, Signal, Visibility,
 };
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
@@ -49,6 +49,34 @@ fn an_append_that_nobody_waits_for_is_synced_once_the_log_is_idle() {
 fn a_log_in_memory_takes_appends_however_it_is_made() {
     let log = MemoryLog::default();
     assert_eq!(log.append("one".into()).unwrap(), Offset::ZERO);
+}
+
+#[test]
+fn a_log_in_memory_syncs_until_it_is_closed() {
+    let log = MemoryLog::new();
+    log.append("one".into()).unwrap();
+    log.sync().unwrap();
+    log.close().unwrap();
+    assert_eq!(log.sync().unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn a_follower_that_waits_for_some_time_is_woken_within_it() {
+    let signal = Signal::new();
+    let (waker, mut looks) = (signal.clone(), 0);
+    let mut follower = Follow::new(
+        move || {
+            looks += 1;
+            // It looks, listens, and looks once more before it waits.
+            if looks == 2 {
+                waker.notify();
+            }
+            Ok((looks > 2).then(|| Record::new("news")))
+        },
+        &signal,
+    );
+    let record = follower.next_timeout(Duration::from_mins(1));
+    assert_eq!(record.unwrap().value, "news");
 }
 
 #[test]
