@@ -10,11 +10,11 @@ use crate::headers::forge;
 const FLAGS_AT: usize = 12;
 const LOG_ID_AT: usize = 24;
 const START_AT: usize = 40;
-const BASE_AT: usize = 48;
-const POSITION_AT: usize = 56;
-const FRAMES_AT: usize = 64;
+pub(crate) const BASE_AT: usize = 48;
+pub(crate) const POSITION_AT: usize = 56;
+pub(crate) const FRAMES_AT: usize = 64;
 
-fn forge_number(disk: &SimDisk, at: usize, number: u64) {
+pub(crate) fn forge_number(disk: &SimDisk, at: usize, number: u64) {
     forge(disk, CHECKPOINT, &[0, 1], at, &number.to_be_bytes());
 }
 

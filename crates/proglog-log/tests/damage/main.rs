@@ -14,5 +14,7 @@ mod flips;
 mod headers;
 mod openings;
 mod pages;
+mod recovered;
 mod tails;
+mod unsynced;
 mod zeros;

@@ -1,9 +1,10 @@
 //! An index of several pages is damaged, and a record too: the record alone is unreadable.
 
 use proglog_log::{Log, Options};
+use proglog_store::Store;
 use proglog_store::testing::SimDisk;
 
-use super::fixture::{Depth, Fixture, index, killed_and_closed};
+use super::fixture::{self, Depth, Fixture, index, killed_and_closed, store};
 
 const PAGE_LEN: usize = 4096;
 const RECORDS: usize = 2500;
@@ -125,6 +126,41 @@ fn neighbouring_records_that_are_damaged_are_each_named_and_no_other() {
             assert_eq!(seen.end, fixture.end(), "{what}");
             let damaged = damaged.iter().map(|record| *record as u64);
             assert_eq!(seen.unreadable, damaged.collect::<Vec<_>>(), "{what}");
+        }
+    }
+}
+
+/// Has the first page of the index of the segment with this base offset say of each record where the next
+/// one is, and makes its check right.
+fn shift(disk: &SimDisk, base: u64) {
+    let sealed = Store::open_sealed_in(&*disk.directory(), &store(base)).unwrap();
+    let [high, low] = [sealed.salt() >> 32, sealed.salt() & 0xffff_ffff];
+    let mut page = disk.read_file(&index(base));
+    page.copy_within(8..PAGE_LEN - 4, 4);
+    let check = u64::from(crc_fast::crc32_iscsi(&page[..PAGE_LEN - 4])) ^ high ^ low;
+    page[PAGE_LEN - 4..].copy_from_slice(&check.to_be_bytes()[4..]);
+    disk.write_file(&index(base), &page);
+}
+
+#[test]
+fn a_page_that_is_whole_and_wrong_never_leads_to_another_record() {
+    let [closed, _] = fixture::both("writer");
+    for (base, from) in [(0, 0), (0, 1), (closed.bases[1], closed.bases[1])] {
+        // Who finds one wrong makes the page again, so each way takes a log opened anew.
+        for lend in [true, false] {
+            let disk = closed.disk.deep_clone();
+            shift(&disk, base);
+            let log = Log::open_in(disk.directory(), &fixture::options()).unwrap();
+            assert_eq!(log.recovery().indexes_rebuilt, 0);
+            let mut records = log.records(from);
+            for place in &closed.places[usize::try_from(from).unwrap()..] {
+                let value = if lend {
+                    records.next_ref().unwrap().unwrap().to_owned().value
+                } else {
+                    records.next().unwrap().unwrap().value
+                };
+                assert_eq!(value, place.value);
+            }
         }
     }
 }
