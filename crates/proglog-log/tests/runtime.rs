@@ -4,11 +4,12 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use proglog_log::{Job, Log, Options, Runtime, RuntimeInUse, install_runtime};
+use proglog_log::{Durability, Job, Log, Options, Record, Runtime, RuntimeInUse, install_runtime};
+use proglog_store::testing::SimDisk;
 
 /// Hands jobs to whoever has the other end.
 struct HandOver(Sender<(Duration, Job)>);
@@ -60,4 +61,24 @@ fn an_installed_runtime_does_all_that_is_to_be_done_in_the_background() {
     drop(log);
     let log = Log::open(directory.path(), &options).unwrap();
     assert!(log.recovery().clean);
+    buffered_log_asks_for_few_syncs(&jobs);
+}
+
+/// One after every 8 MiB.
+fn buffered_log_asks_for_few_syncs(jobs: &Receiver<(Duration, Job)>) {
+    let disk = SimDisk::new();
+    let options = Options::new()
+        .durability(Durability::Buffered)
+        .idle_after(Duration::MAX);
+    let log = Log::open_in(disk.directory(), &options).unwrap();
+    let record = Record::new(vec![7; 1 << 20]);
+    for appended in 1..=24 {
+        log.append(record.clone()).unwrap();
+        let asked = jobs.try_iter().filter(|(delay, _)| delay.is_zero());
+        assert_eq!(
+            asked.count(),
+            usize::from(appended % 8 == 0),
+            "after {appended} MiB"
+        );
+    }
 }
