@@ -103,6 +103,59 @@ fn a_copy_that_was_damaged_is_left_out_of_account() {
 }
 
 #[test]
+fn a_copy_of_nothing_is_left_out_of_account() {
+    let disk = killed(&THREE);
+    // It lies behind the end of the file, and its checksum holds.
+    let words: [&[u8]; 3] = [
+        b"plAgain1",
+        &disk.read_file(NAME)[16..24],
+        &u64::to_be_bytes(1 << 20),
+    ];
+    let fields = words.concat();
+    let crc = crc_fast::crc32_iscsi(&fields).to_be_bytes();
+    let name = &format!("{NAME}.again");
+    disk.write_file(name, &[&fields[..], &crc, &[0; 4]].concat());
+    Store::finish_recovery_in(&*disk.directory(), NAME).unwrap();
+    assert_eq!(payloads(&open(&disk).unwrap()), ALL);
+    assert!(!disk.file_names().contains(name));
+}
+
+#[test]
+fn a_copy_whose_name_may_be_lost_is_made_again_before_the_file_is_cut() {
+    let disk = killed(&THREE);
+    disk.inject(When::Next(CallKind::SyncDirectory, 0), Fault::crash());
+    open(&disk).unwrap_err();
+    let left = disk.crash(Survivors::KeepAll);
+    assert!(left.file_names().contains(&format!("{NAME}.again")));
+    assert_stops_take_nothing(&left, &ALL);
+}
+
+#[test]
+fn a_last_group_that_is_as_long_as_a_mark_is_copied_like_any_other() {
+    let payload = "as long as a mark, whole";
+    assert_eq!(8 + payload.len(), MARK_LEN);
+    assert_stops_take_nothing(&killed(&[&[payload.as_bytes()]]), &[payload]);
+}
+
+/// Wherever the opening of the store is stopped, and whatever survives that, it then has these payloads.
+fn assert_stops_take_nothing(left: &SimDisk, expected: &[&str]) {
+    for call in left.calls().. {
+        let disk = left.deep_clone();
+        let stop = Fault::crash().after_writing(usize::MAX);
+        disk.inject(When::Call(call), stop);
+        let is_over = open(&disk).is_ok();
+        for kept in 0..1 << disk.pending() {
+            let disk = disk.crash(Survivors::Ops(kept));
+            let store = open(&disk).unwrap();
+            assert_eq!(payloads(&store), expected, "stopped at {call}, {kept:b}");
+        }
+        if is_over {
+            return;
+        }
+    }
+}
+
+#[test]
 fn without_room_for_a_copy_a_store_opens_all_the_same() {
     let disk = killed(&THREE);
     let before = disk.read_file(NAME);
@@ -151,7 +204,8 @@ fn a_file_that_is_no_copy_is_left_alone() {
 #[test]
 fn what_is_cut_stays_cut_wherever_a_recovery_was_stopped_before() {
     let whole = killed(&THREE);
-    let end = frames(&whole)[1].end;
+    let end = frames(&whole.deep_clone())[1].end;
+    assert_eq!(whole.calls(), 0, "each call of the recovery is reached");
     for call in 0.. {
         let disk = whole.deep_clone();
         disk.inject(When::Call(call), Fault::crash());

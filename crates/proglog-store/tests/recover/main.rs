@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod again;
+mod creation;
 mod damaged;
 mod filled;
 mod fixture;

@@ -1,10 +1,11 @@
 //! The end of an unfinished write, which no mark says to be synced.
 
-use proglog_store::testing::{SimDisk, Survivors};
+use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 use proglog_store::{Boundary, Position};
 
 use crate::fixture::{
-    HEADER_LEN, MARK_LEN, NAME, THREE, at, extend, frame, frames, killed, open, overwrite, payloads,
+    HEADER_LEN, MARK_LEN, NAME, THREE, at, extend, frame, frames, killed, mark, open, overwrite,
+    payloads,
 };
 
 /// Opens the store: it has these payloads, this torn end was set aside, and it goes on as ever.
@@ -149,6 +150,35 @@ fn garbage_behind_the_end_is_set_aside_without_the_zeros_behind_it() {
         extend(&disk, &garbage);
         opens_with(&disk, &["first", "second", "third"], &garbage);
     }
+}
+
+#[test]
+fn a_mark_behind_a_torn_place_that_claims_nothing_behind_it_makes_nothing_of_it() {
+    let pristine = killed(&[&[b"first"], &[b"second"]]);
+    let end = pristine.read_file(NAME).len() as u64 - HEADER_LEN as u64;
+    let claims = [(end, 2), (frames(&pristine)[0].end.get(), 1), (0, 0)];
+    for (claim, count) in claims {
+        let disk = pristine.deep_clone();
+        let torn = [&[0xff; 8][..], &mark(&disk, end + 8, claim, count), b"\x40"].concat();
+        extend(&disk, &torn);
+        opens_with(&disk, &["first", "second"], &torn);
+    }
+}
+
+#[test]
+fn what_is_torn_is_zeros_before_it_is_cut() {
+    let disk = killed(&THREE);
+    let garbage = [0xff; 3000];
+    let start = disk.read_file(NAME).len();
+    extend(&disk, &garbage);
+    // The first length that is set is that of the file with what is set aside.
+    disk.inject(When::Next(CallKind::SetLen, 1), Fault::crash());
+    open(&disk).unwrap_err();
+    let disk = disk.crash(Survivors::LoseAll);
+    assert_eq!(disk.read_file(NAME)[start..], [0; 3000]);
+    let set_aside = format!("{NAME}.torn-{}", start - HEADER_LEN);
+    assert_eq!(disk.read_file(&set_aside), garbage);
+    opens_with(&disk, &["first", "second", "third"], &[0; 3000]);
 }
 
 #[test]

@@ -1,0 +1,107 @@
+//! Making a store's file: its name is made durable, and what stands in the way is told of.
+
+use std::io;
+use std::sync::Arc;
+
+use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
+use proglog_store::{Directory, Error, OpenMode, Options, Storage, Store};
+
+use crate::fixture::{NAME, THREE, closed, open, payloads, refused};
+
+const TEMPORARY: &str = "a.store.tmp";
+
+/// Has the next call of this kind but so many fail.
+fn deny(disk: &SimDisk, kind: CallKind, skipped: u64) {
+    let fault = Fault::error(io::ErrorKind::PermissionDenied);
+    disk.inject(When::Next(kind, skipped), fault);
+}
+
+fn assert_denied(error: &Error) {
+    let Error::Io { file, source, .. } = error else {
+        panic!("{error:?}");
+    };
+    let found = (&**file, source.kind());
+    assert_eq!(found, (NAME, io::ErrorKind::PermissionDenied));
+}
+
+#[test]
+fn a_store_whose_name_could_not_be_made_durable_is_made_anew() {
+    let disk = SimDisk::new();
+    deny(&disk, CallKind::SyncDirectory, 0);
+    open(&disk).unwrap_err();
+    let store = open(&disk).unwrap();
+    store.append(b"kept").unwrap();
+    store.sync().unwrap();
+    let disk = disk.crash(Survivors::LoseAll);
+    assert_eq!(payloads(&open(&disk).unwrap()), ["kept"]);
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_not_taken_for_one_that_is_missing() {
+    let disk = closed(&THREE);
+    deny(&disk, CallKind::Open, 0);
+    assert_denied(&refused(&disk, &Options::new()));
+    assert_eq!(payloads(&open(&disk).unwrap()).len(), 3);
+}
+
+#[test]
+fn a_store_that_cannot_be_made_is_an_error() {
+    let disk = SimDisk::new();
+    deny(&disk, CallKind::Create, 0);
+    assert_denied(&open(&disk).unwrap_err());
+    assert!(disk.file_names().is_empty());
+    open(&disk).unwrap();
+}
+
+#[test]
+fn what_a_creation_left_that_never_ended_is_no_hindrance_unless_it_cannot_be_opened() {
+    let disk = SimDisk::new();
+    disk.write_file(TEMPORARY, b"begun");
+    // Before it come those that find that there is no store, and that the name is taken.
+    deny(&disk, CallKind::Open, 2);
+    assert_denied(&open(&disk).unwrap_err());
+    assert_eq!(disk.file_names(), [TEMPORARY]);
+    open(&disk).unwrap();
+    assert_eq!(disk.file_names(), [NAME]);
+}
+
+/// A directory where a file is gone as soon as it was found to be there: whoever made it is done with it.
+#[derive(Debug)]
+struct Vanishing(Arc<dyn Directory>);
+
+impl Directory for Vanishing {
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn Storage>> {
+        let file = self.0.open(name, mode);
+        if mode == OpenMode::CreateNew && file.is_err() {
+            self.0.remove(name)?;
+        }
+        file
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+#[test]
+fn a_creation_that_ends_while_another_begins_is_no_hindrance() {
+    let disk = SimDisk::new();
+    disk.write_file(TEMPORARY, b"under way");
+    let directory = Vanishing(disk.directory());
+    let store = Store::open_in(&directory, NAME, &Options::new()).unwrap();
+    store.append(b"new").unwrap();
+    assert_eq!(payloads(&store), ["new"]);
+    assert_eq!(disk.file_names(), [NAME]);
+}
