@@ -108,6 +108,19 @@ fn the_newest_mark_is_found_wherever_it_lies_and_none_that_does_not_end_in_time(
 }
 
 #[test]
+fn a_search_for_marks_ends_where_a_file_does_that_was_cut_in_the_meantime() {
+    for (len, at) in [(0, None), (9, None), (500, Some(400)), (BLOCK_LEN, Some(7))] {
+        let bytes = at.map_or(vec![0; len], |at| with_mark(len, at, Boundary::START));
+        for end in [len + 1, len + 2 * BLOCK_LEN] {
+            let found = on(&bytes, |source| {
+                newest_mark(source, VERIFIER, Position::ZERO, place(end))
+            });
+            assert_eq!(found, at.map(|_| Boundary::START), "{len} of {end}");
+        }
+    }
+}
+
+#[test]
 fn of_several_marks_the_one_that_claims_most_counts() {
     let claim = |frames: u64| Boundary {
         position: Position::new(9 * frames),

@@ -207,6 +207,41 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_between_two_damaged_ones_is_found() {
+        let (mut memory, starts) = Memory::with_frames(Vec::new(), &[5, 0, 300, 17, 1, 40]);
+        for start in starts.iter().step_by(2) {
+            memory.bytes[*start] = 0;
+        }
+        for (damaged, whole) in [(0, 1), (2, 3), (4, 5)] {
+            assert_eq!(memory.found_from(starts[damaged]), Some(starts[whole]));
+        }
+    }
+
+    #[test]
+    fn a_search_past_what_looks_like_many_long_frames_ends_wherever_it_began() {
+        let verifier = Verifier {
+            payload_len_max: 1 << 16,
+            ..VERIFIER
+        };
+        // Every other byte begins what looks like a frame of 16 KiB, with another one behind it.
+        let looks = [0x40, 0].repeat(1 << 20);
+        for (from, passed, is_found) in [
+            (0, 4 << 10, true),
+            (0, 16 << 10, false),
+            (1 << 20, 4 << 10, true),
+            (1 << 20, 16 << 10, false),
+        ] {
+            let (mut memory, starts) = Memory::with_frames(looks[..from + passed].to_vec(), &[10]);
+            memory.bytes.extend_from_slice(&looks);
+            let end = Position::new(memory.bytes.len() as u64);
+            let mut scanner = Scanner::new(verifier, Position::new(from as u64), end);
+            let found = scanner.resync(&memory).unwrap();
+            let expected = is_found.then(|| Position::new(starts[0] as u64));
+            assert_eq!(found, expected, "{passed} bytes behind {from}");
+        }
+    }
+
+    #[test]
     fn a_frame_is_found_behind_bytes_of_any_kind() {
         // The header of a frame with 24 bytes of payload, of which the check is wrong.
         let plausible = [0x40, 0, 0, 24, 1, 2, 3, 4];
@@ -261,8 +296,10 @@ mod tests {
                     }
                     let len = (FRAME_HEADER_LEN + lens[number]) as u64;
                     let is_near = (number + 1..=number + RESYNC_FOLLOWING).contains(&broken);
+                    let read = memory.read.get();
                     let followed = scanner.is_followed(&memory, len).unwrap();
                     assert_eq!(followed, !is_near, "frame {number}, {broken} is broken");
+                    assert!(!is_read || memory.read.get() == read, "it lay there");
                 }
             }
         }

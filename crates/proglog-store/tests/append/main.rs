@@ -7,6 +7,7 @@ mod errors;
 mod follow;
 mod gate;
 mod printed;
+mod reads;
 mod scans;
 
 use proglog_store::{Boundary, Error, ErrorKind, FsDirectory, Options, Outcome, Position, Store};

@@ -7,6 +7,7 @@ mod creation;
 mod damaged;
 mod filled;
 mod fixture;
+mod followed;
 mod forged;
 mod headers;
 mod locks;

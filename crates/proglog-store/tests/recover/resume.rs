@@ -90,6 +90,23 @@ fn store_with(payload: &[u8]) -> SimDisk {
     disk
 }
 
+#[test]
+fn a_search_that_cannot_read_says_so() {
+    let disk = store_with(&[0; 300 << 10]);
+    overwrite(&disk, 8192, &[0; 4]);
+    // It lies behind what is read first.
+    disk.fail_reads(NAME, 8192 + (256 << 10)..8192 + (280 << 10));
+    let store = open(&disk).unwrap();
+    let mut frames = store.frames(..);
+    assert!(frames.next().unwrap().is_err());
+    let error = frames.resume().unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error:?}");
+    disk.mend_reads(NAME);
+    let place = frames.resume().unwrap().unwrap();
+    assert_eq!(place.get(), 8 + (300 << 10));
+    assert_eq!(frames.next().unwrap().unwrap().payload, "behind");
+}
+
 /// The bytes that `action` reads from the disk.
 fn bytes_read(disk: &SimDisk, action: impl FnOnce()) -> u64 {
     disk.start_trace();

@@ -1,0 +1,178 @@
+//! How much a read fetches, in how many calls, and into how much memory.
+
+use proglog_store::testing::{Call, CallKind, SimDisk};
+use proglog_store::{Error, FsDirectory, Options, Position, Store};
+
+const NAME: &str = "a.store";
+const HEADER_LEN: u64 = 8192;
+const KIB: u64 = 1 << 10;
+
+fn open(disk: &SimDisk) -> Store {
+    Store::open_in(&*disk.directory(), NAME, &Options::new()).unwrap()
+}
+
+/// A closed store of payloads of these lengths, opened again, and where they are.
+fn store_with(disk: &SimDisk, lens: impl IntoIterator<Item = usize>) -> (Store, Vec<Position>) {
+    let store = open(disk);
+    let places = lens
+        .into_iter()
+        .map(|len| store.append(&vec![7; len]).unwrap().position)
+        .collect();
+    store.close().unwrap();
+    (open(disk), places)
+}
+
+/// The reads that `action` makes.
+fn reads(disk: &SimDisk, action: impl FnOnce()) -> Vec<Call> {
+    disk.start_trace();
+    action();
+    let mut trace = disk.trace();
+    trace.retain(|call| call.kind == CallKind::Read);
+    trace
+}
+
+#[test]
+fn a_read_fetches_as_much_as_those_before_it_would_have_needed() {
+    let disk = SimDisk::new();
+    let (store, places) = store_with(&disk, [20_000, 100, 9000, 100_000]);
+    let lens = |place: usize| {
+        let read = reads(&disk, || drop(store.read(places[place]).unwrap()));
+        read.iter().map(|call| call.len).collect::<Vec<_>>()
+    };
+    assert_eq!(lens(0), [4 * KIB, 20_008 - 4 * KIB]);
+    assert_eq!(lens(0), [20_008]);
+    // A short one now and then changes little.
+    assert_eq!(lens(1), [20_008]);
+    assert_eq!(lens(2).len(), 1);
+    for _ in 0..200 {
+        assert_eq!(lens(1).len(), 1);
+    }
+    assert_eq!(lens(1), [108]);
+    assert_eq!(lens(3), [108, 100_008 - 108]);
+    assert_eq!(lens(1), [64 * KIB]);
+}
+
+#[test]
+fn a_scan_of_a_part_reads_nothing_behind_it() {
+    let disk = SimDisk::new();
+    let (store, places) = store_with(&disk, (0..100).map(|number| 10 * number));
+    let read = reads(&disk, || {
+        assert_eq!(store.frames(places[30]..places[60]).count(), 30);
+    });
+    let places = [places[30].get(), places[60].get() - places[30].get()];
+    let read: Vec<_> = read.iter().map(|call| [call.offset, call.len]).collect();
+    assert_eq!(read, [[HEADER_LEN + places[0], places[1]]]);
+}
+
+#[test]
+fn a_scan_that_lends_reads_a_small_block_and_then_large_ones() {
+    let disk = SimDisk::new();
+    let (store, places) = store_with(&disk, [1000; 8000]);
+    let read = reads(&disk, || {
+        let mut frames = store.frames(..);
+        while let Some(frame) = frames.next_ref() {
+            frame.unwrap();
+        }
+    });
+    let end = places[places.len() - 1].get() + 1008;
+    assert_eq!(read[0].len, 256 * KIB);
+    assert!(
+        read.len() as u64 <= 2 + end.div_ceil(KIB * KIB),
+        "{} reads",
+        read.len()
+    );
+}
+
+#[test]
+fn blocks_are_no_longer_than_a_payload_may_keep_in_memory_unless_a_frame_is() {
+    const BLOCK_LEN: u64 = 256 * KIB;
+    for len in [40_000, 250_000, 600_000] {
+        let disk = SimDisk::new();
+        let (store, _) = store_with(&disk, [len; 10]);
+        let read = reads(&disk, || {
+            assert_eq!(store.frames(..).count(), 10);
+        });
+        // With what tells how long the next one is.
+        let max = BLOCK_LEN.max(len as u64 + 2 * 8);
+        assert!(read.iter().all(|call| call.len <= max), "{read:?}");
+    }
+}
+
+#[test]
+fn the_memory_of_a_block_that_nobody_keeps_is_used_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = FsDirectory::open(directory.path()).unwrap();
+    let store = Store::open_in(&directory, NAME, &Options::new()).unwrap();
+    for _ in 0..8000 {
+        store.append(&[7; 1000]).unwrap();
+    }
+    store.flush().unwrap();
+    let lent = allocation_counter::measure(|| {
+        let mut frames = store.frames(..);
+        while let Some(frame) = frames.next_ref() {
+            frame.unwrap();
+        }
+    });
+    let handed_out = allocation_counter::measure(|| {
+        assert_eq!(store.frames(..).flatten().count(), 8000);
+    });
+    let total = lent.bytes_total + handed_out.bytes_total;
+    assert!(total < 2 << 20, "{lent:?} {handed_out:?}");
+}
+
+#[test]
+fn a_length_that_points_past_the_end_is_told_with_what_is_left() {
+    let disk = SimDisk::new();
+    let (store, places) = store_with(&disk, [500, 50, 5]);
+    let left = store.len() - places[1].get();
+    let word = 0x4000_0000 | u32::try_from(left).unwrap();
+    let mut bytes = disk.read_file(NAME);
+    let at = usize::try_from(HEADER_LEN + places[1].get()).unwrap();
+    bytes[at..at + 4].copy_from_slice(&word.to_be_bytes());
+    disk.write_file(NAME, &bytes);
+    let scanned = store.frames(places[1]..).next().unwrap().map(drop);
+    for found in [store.read(places[1]).map(drop), scanned] {
+        let error = found.unwrap_err();
+        let told = match error {
+            Error::InvalidFrame {
+                position,
+                word,
+                left,
+                ..
+            } => (position, word, left),
+            error => panic!("{error:?}"),
+        };
+        assert_eq!(told, (places[1], word, left));
+    }
+}
+
+#[test]
+fn zeros_that_were_cut_off_a_payload_are_not_made_up() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let place = store.append(&[0; 20_000]).unwrap().position;
+    store.close().unwrap();
+    let store = Store::open_sealed_in(&*disk.directory(), NAME).unwrap();
+    disk.truncate_file(NAME, HEADER_LEN + 10_000);
+    let error = store.read(place).unwrap_err();
+    let is_short = matches!(error, Error::InvalidFrame { left: 10_000, .. });
+    assert!(is_short, "{error:?}");
+    assert!(store.frames(..).next().unwrap().is_err());
+}
+
+#[test]
+fn a_scan_goes_from_the_file_to_memory_past_zeros_that_were_filled_ahead() {
+    let disk = SimDisk::new();
+    let options = Options::new().fill_ahead(64 * KIB, Position::new(1 << 20));
+    let store = Store::open_in(&*disk.directory(), NAME, &options).unwrap();
+    store.append(b"first").unwrap();
+    let second = store.sync().unwrap().position;
+    for payload in ["in the file", "written last"] {
+        store.append(payload.as_bytes()).unwrap();
+        store.sync().unwrap();
+    }
+    assert!(disk.read_file(NAME).len() as u64 > HEADER_LEN + store.len());
+    store.append(b"in memory").unwrap();
+    let payloads = store.frames(second..).map(|frame| frame.unwrap().payload);
+    assert!(payloads.eq(["in the file", "written last", "in memory"]));
+}
