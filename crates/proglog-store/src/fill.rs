@@ -164,7 +164,25 @@ mod tests {
             [4096, 4096, 6000, 8191, 8192]
         );
         assert_eq!(lens(100, u64::MAX, &[10, 4050], None), [110, 4096]);
+        // A block ends there, and the next one is too far away.
+        assert_eq!(lens(100, u64::MAX, &[4096], None), [4196]);
         assert_eq!(lens(0, u64::MAX, &[0, 5000], None), [0, 5000]);
+    }
+
+    #[test]
+    fn a_file_that_is_as_long_as_it_may_get_has_nothing_to_give_back() {
+        let disk = SimDisk::new();
+        let file = disk.directory().open("a", OpenMode::CreateNew).unwrap();
+        let end = Position::new(5000);
+        file.set_len(HEADER_LEN + end.get()).unwrap();
+        let mut zeros = Fill::new(4096, end);
+        for _ in 0..2 {
+            zeros.fill(&*file, end);
+            assert!(!zeros.is_ahead);
+        }
+        disk.start_trace();
+        zeros.give_back(&*file, end);
+        assert_eq!(disk.trace(), []);
     }
 
     #[test]

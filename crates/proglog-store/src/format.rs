@@ -427,6 +427,14 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_may_start_a_frame_where_a_word_that_starts_with_it_is_one() {
+        for byte in 0..=u8::MAX {
+            let is_one = Word::decode(u32::from(byte) << 24).is_some();
+            assert_eq!(may_start_frame(byte), is_one, "{byte:#x}");
+        }
+    }
+
+    #[test]
     fn a_check_depends_on_each_bit_of_what_names_the_place() {
         let right = check(SALT, Position::new(4096), 0x4000_0005, 7);
         for bit in 0..64 {

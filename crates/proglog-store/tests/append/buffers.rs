@@ -93,6 +93,76 @@ fn a_payload_that_is_longer_than_the_buffer_is_written_from_where_it_lies() {
     assert!(read.eq(payloads));
 }
 
+/// How long the writes are that `action` makes.
+fn writes(disk: &SimDisk, action: impl FnOnce()) -> Vec<u64> {
+    disk.start_trace();
+    action();
+    let mut trace = disk.trace();
+    trace.retain(|call| call.kind == CallKind::Write);
+    trace.iter().map(|call| call.len).collect()
+}
+
+#[test]
+fn a_batch_that_goes_past_the_buffer_is_gathered_in_pieces_as_long_as_that() {
+    let lens = [392, 592, 0, 484, 492, 492, 1];
+    let pieces = [1000, 1000, 509];
+    let payloads = lens.map(|len| vec![7; len]);
+    let disk = SimDisk::new();
+    let store = open(&disk, 1000);
+    let written = writes(&disk, || {
+        let slices = payloads.each_ref().map(Vec::as_slice);
+        store.append_batch(&slices).unwrap();
+    });
+    assert_eq!(written, pieces);
+    let written = writes(&disk, || {
+        store.append_with(&lens, |_, slot| slot.fill(7)).unwrap();
+    });
+    assert_eq!(written, pieces);
+    assert_eq!(store.end().frames, 2 * lens.len() as u64);
+    let read = store.frames(..).map(|frame| frame.unwrap().payload);
+    assert!(read.eq([payloads.clone(), payloads].concat()));
+}
+
+#[test]
+fn a_frame_that_is_as_long_as_the_buffer_is_written_in_one_piece() {
+    let disk = SimDisk::new();
+    let store = open(&disk, 1000);
+    for (len, pieces) in [(1000, &[1000][..]), (1001, &[8, 993])] {
+        let written = writes(&disk, || _ = store.append(&payload(1, len - 8)).unwrap());
+        assert_eq!(written, pieces);
+    }
+}
+
+#[test]
+fn short_payloads_are_gathered_as_long_as_a_mark_has_room_behind_them() {
+    const MARK_LEN: usize = 32;
+    for (len, count) in [(88, 11), (8, 121), (242, 4)] {
+        assert_eq!(len * count, 1000 - MARK_LEN);
+        let disk = SimDisk::new();
+        let store = open(&disk, 1000);
+        let written = writes(&disk, || {
+            for _ in 0..=2 * count {
+                store.append(&vec![7; len - 8]).unwrap();
+            }
+        });
+        assert_eq!(written, [1000 - MARK_LEN as u64; 2]);
+        assert_eq!(store.frames(..).count(), 2 * count + 1);
+    }
+}
+
+#[test]
+fn a_rewind_of_what_is_only_buffered_leaves_the_file_alone() {
+    let disk = SimDisk::new();
+    let store = open(&disk, 1000);
+    store.append(b"written").unwrap();
+    let written = store.flush().unwrap();
+    store.append(b"buffered").unwrap();
+    disk.start_trace();
+    store.rewind(written).unwrap();
+    assert_eq!(disk.trace(), []);
+    assert_eq!(store.end(), written);
+}
+
 #[test]
 fn a_long_payload_behind_a_sync_brings_one_mark() {
     const MARK_LEN: u64 = 32;
@@ -192,6 +262,44 @@ fn a_store_that_is_not_appended_to_holds_no_buffer() {
         store.seal().unwrap();
     });
     assert!(sealed < 4 << 10, "{sealed} bytes");
+}
+
+#[test]
+fn the_memory_of_a_buffer_is_used_again() {
+    const BUFFER_LEN: usize = 100_000;
+    let directory = tempfile::tempdir().unwrap();
+    let directory = FsDirectory::open(directory.path()).unwrap();
+    let options = Options::new().buffer_len(BUFFER_LEN);
+    let store = Store::open_in(&directory, NAME, &options).unwrap();
+    let long = vec![7; 2 * BUFFER_LEN];
+    let appended = allocation_counter::measure(|| {
+        for _ in 0..20 {
+            store.append(&long[..1000]).unwrap();
+            store.flush().unwrap();
+        }
+    });
+    assert!(appended.bytes_total < 3 * BUFFER_LEN as u64, "{appended:?}");
+    let past_it = allocation_counter::measure(|| {
+        for _ in 0..20 {
+            store.append(&long).unwrap();
+        }
+    });
+    assert!(past_it.bytes_total < BUFFER_LEN as u64, "{past_it:?}");
+}
+
+#[test]
+fn the_memory_that_a_very_long_payload_took_is_given_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = FsDirectory::open(directory.path()).unwrap();
+    let options = Options::new().payload_len_max(8 << 20);
+    let store = Store::open_in(&directory, NAME, &options).unwrap();
+    let appended = allocation_counter::measure(|| {
+        store
+            .append_with(&[5 << 20], |_, slot| slot.fill(7))
+            .unwrap();
+    });
+    assert!(appended.bytes_max > 5 << 20, "{appended:?}");
+    assert!(appended.bytes_current < 3 << 20, "{appended:?}");
 }
 
 #[test]
