@@ -67,7 +67,7 @@ fn a_scan_of_a_part_reads_nothing_behind_it() {
 #[test]
 fn a_scan_that_lends_reads_a_small_block_and_then_large_ones() {
     let disk = SimDisk::new();
-    let (store, places) = store_with(&disk, [1000; 8000]);
+    let (store, places) = store_with(&disk, vec![1000; 8000]);
     let read = reads(&disk, || {
         let mut frames = store.frames(..);
         while let Some(frame) = frames.next_ref() {
@@ -150,7 +150,7 @@ fn a_length_that_points_past_the_end_is_told_with_what_is_left() {
 fn zeros_that_were_cut_off_a_payload_are_not_made_up() {
     let disk = SimDisk::new();
     let store = open(&disk);
-    let place = store.append(&[0; 20_000]).unwrap().position;
+    let place = store.append(&vec![0; 20_000]).unwrap().position;
     store.close().unwrap();
     let store = Store::open_sealed_in(&*disk.directory(), NAME).unwrap();
     disk.truncate_file(NAME, HEADER_LEN + 10_000);

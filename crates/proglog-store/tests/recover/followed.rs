@@ -21,7 +21,7 @@ fn killed_with(payloads: &[&[u8]]) -> SimDisk {
 #[test]
 fn a_mark_is_found_behind_a_damaged_frame_whatever_that_holds() {
     // Bytes of which as many as are read at a time have no bit that is set an odd number of times.
-    let disk = killed_with(&[&[7; MIB], b"last"]);
+    let disk = killed_with(&[&vec![7; MIB], b"last"]);
     let damaged = frames(&disk)[1].position;
     disk.flip(NAME, HEADER_LEN as u64 + damaged.get() + 4, 0);
     let follower = follow(&disk);
@@ -32,7 +32,8 @@ fn a_mark_is_found_behind_a_damaged_frame_whatever_that_holds() {
 
 #[test]
 fn a_mark_is_found_behind_zeros_where_the_file_is_longer_than_they_are_filled() {
-    let mut payloads = vec![&[1; MIB][..]; 10];
+    let long = vec![1; MIB];
+    let mut payloads = vec![&long[..]; 10];
     payloads.push(b"last");
     let disk = killed_with(&payloads);
     let lost = &frames(&disk)[1];

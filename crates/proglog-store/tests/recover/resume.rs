@@ -92,7 +92,7 @@ fn store_with(payload: &[u8]) -> SimDisk {
 
 #[test]
 fn a_search_that_cannot_read_says_so() {
-    let disk = store_with(&[0; 300 << 10]);
+    let disk = store_with(&vec![0; 300 << 10]);
     overwrite(&disk, 8192, &[0; 4]);
     // It lies behind what is read first.
     disk.fail_reads(NAME, 8192 + (256 << 10)..8192 + (280 << 10));
