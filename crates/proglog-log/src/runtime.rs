@@ -209,8 +209,26 @@ pub(crate) fn run(job: impl FnOnce()) {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
+    use std::sync::{Arc, Barrier};
 
     use super::*;
+    use crate::sync::RwLock;
+
+    /// How long a test waits for what comes soon.
+    const LONG: Duration = Duration::from_mins(1);
+
+    fn add_job(pool: &'static Pool, job: impl FnOnce() + Send + 'static) {
+        pool.add(|state| state.ready.push_back(Box::new(job)));
+    }
+
+    /// Waits until so many threads have nothing to do.
+    fn wait_for_idle(pool: &Pool, threads: usize) {
+        let begun = Instant::now();
+        while pool.state.lock().idle != threads {
+            assert!(begun.elapsed() < LONG, "they do not come to rest");
+            thread::yield_now();
+        }
+    }
 
     #[test]
     fn jobs_run_and_a_panic_harms_no_other() {
@@ -246,7 +264,7 @@ mod tests {
             let timer = move || sender.send(()).unwrap();
             state.timers.insert((due, 0), Box::new(timer));
         });
-        receiver.recv_timeout(Duration::from_mins(1)).unwrap();
+        receiver.recv_timeout(LONG).unwrap();
         drop(release);
     }
 
@@ -270,5 +288,140 @@ mod tests {
         thread::spawn(|| POOL.work());
         let done = receiver.iter().take(4).collect::<Vec<_>>();
         assert_eq!(done, [(20, true), (20, true), (40, true), (60, true)]);
+    }
+
+    #[test]
+    fn a_timer_alone_has_a_thread_started() {
+        static POOL: Pool = Pool::new();
+        let (sender, receiver) = channel();
+        POOL.add(|state| {
+            let due = Instant::now() + Duration::from_millis(1);
+            let timer = move || sender.send(()).unwrap();
+            state.timers.insert((due, 0), Box::new(timer));
+        });
+        receiver.recv_timeout(LONG).unwrap();
+    }
+
+    #[test]
+    fn a_thread_that_is_idle_takes_the_next_job_and_one_is_started_where_none_is() {
+        static POOL: Pool = Pool::new();
+        let (release, blocked) = channel::<()>();
+        let (sender, receiver) = channel();
+        add_job(&POOL, || {});
+        wait_for_idle(&POOL, 1);
+        let begun = sender.clone();
+        add_job(&POOL, move || {
+            begun.send("the first").unwrap();
+            assert!(blocked.recv().is_err());
+        });
+        assert_eq!(POOL.state.lock().threads, 1);
+        assert_eq!(receiver.recv_timeout(LONG).unwrap(), "the first");
+        add_job(&POOL, move || sender.send("the second").unwrap());
+        assert_eq!(receiver.recv_timeout(LONG).unwrap(), "the second");
+        assert_eq!(POOL.state.lock().threads, 2);
+        drop(release);
+    }
+
+    #[test]
+    fn however_many_jobs_block_there_are_no_more_threads_than_a_few() {
+        static POOL: Pool = Pool::new();
+        static GATE: RwLock<()> = RwLock::new(());
+        let (sender, receiver) = channel();
+        let job = || {
+            let sender = sender.clone();
+            move || {
+                sender.send(()).unwrap();
+                drop(GATE.read());
+            }
+        };
+        let closed = GATE.write();
+        // At once, so that one thread starts another.
+        POOL.add(|state| {
+            for _ in 0..2 * THREADS_MAX {
+                state.ready.push_back(Box::new(job()));
+            }
+        });
+        for _ in 0..THREADS_MAX {
+            receiver.recv_timeout(LONG).unwrap();
+        }
+        assert_eq!(POOL.state.lock().threads, THREADS_MAX);
+        add_job(&POOL, job());
+        assert_eq!(POOL.state.lock().threads, THREADS_MAX);
+        assert!(receiver.try_recv().is_err(), "the others have to wait");
+        drop(closed);
+        for _ in 0..=THREADS_MAX {
+            receiver.recv_timeout(LONG).unwrap();
+        }
+    }
+
+    #[test]
+    fn timers_of_one_time_hold_up_one_another_only_while_no_thread_is_idle() {
+        static POOL: Pool = Pool::new();
+        let (sender, receiver) = channel();
+        let both = Arc::new(Barrier::new(2));
+        // Each of two such jobs ends once the other has begun.
+        let job = || {
+            let (both, sender) = (Arc::clone(&both), sender.clone());
+            move || {
+                both.wait();
+                sender.send(()).unwrap();
+            }
+        };
+        POOL.add(|state| {
+            for _ in 0..2 {
+                state.ready.push_back(Box::new(job()));
+            }
+        });
+        wait_for_idle(&POOL, 2);
+        // One of the two threads is told of the timers, and the other one sleeps on.
+        POOL.add(|state| {
+            let due = Instant::now() + Duration::from_millis(20);
+            for number in 0..2 {
+                state.timers.insert((due, number), Box::new(job()));
+            }
+        });
+        for _ in 0..4 {
+            receiver.recv_timeout(LONG).unwrap();
+        }
+    }
+
+    #[test]
+    fn timers_are_numbered_so_that_those_of_one_time_are_kept_apart() {
+        for _ in 0..3 {
+            Threads.spawn_after(Duration::from_hours(24), Box::new(|| {}));
+        }
+        let state = super::POOL.state.lock();
+        let numbers = state.timers.keys().map(|(_, number)| *number);
+        let mut numbers = numbers.collect::<Vec<_>>();
+        numbers.sort_unstable();
+        assert!(numbers.len() >= 3 && numbers.is_sorted_by(|one, next| one < next));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn where_no_thread_can_be_started_none_is_counted_and_the_next_job_tries_again() {
+        use std::process::{Command, Stdio};
+
+        const NAME: &str =
+            "where_no_thread_can_be_started_none_is_counted_and_the_next_job_tries_again";
+        const MARK: &str = "PROGLOG_TEST_NO_THREADS";
+        static POOL: Pool = Pool::new();
+        if std::env::var_os(MARK).is_none() {
+            // A process none of whose threads can have a stack.
+            let status = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", &format!("runtime::tests::{NAME}")])
+                .arg("--test-threads=1")
+                .env(MARK, "1")
+                .env("RUST_MIN_STACK", (usize::MAX / 4).to_string())
+                .stdout(Stdio::null())
+                .status()
+                .unwrap();
+            assert!(status.success());
+            return;
+        }
+        for _ in 0..2 * THREADS_MAX {
+            add_job(&POOL, || {});
+            assert_eq!(POOL.state.lock().threads, 0);
+        }
     }
 }
