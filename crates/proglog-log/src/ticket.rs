@@ -312,3 +312,37 @@ impl fmt::Debug for Group {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sync::{AtomicBool, Ordering};
+
+    /// Finds the lead taken the first time, and has it the second time.
+    #[derive(Default)]
+    struct TakenAtFirst(AtomicBool);
+
+    impl Driver for TakenAtFirst {
+        fn drive(&self, group: &Group) {
+            if self.0.swap(true, Ordering::Relaxed) {
+                group.settle(Ok(()));
+            }
+        }
+
+        fn drive_in_background(&self) {}
+    }
+
+    #[test]
+    fn who_is_called_before_it_sleeps_takes_the_lead_all_the_same() {
+        let group = Group::new();
+        group.call_one();
+        let (sender, receiver) = channel();
+        thread::spawn(move || sender.send(group.wait(&TakenAtFirst::default())));
+        let outcome = receiver.recv_timeout(Duration::from_mins(1)).unwrap();
+        assert!(outcome.is_ok());
+    }
+}

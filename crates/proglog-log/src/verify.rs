@@ -83,3 +83,30 @@ impl Verification {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proglog_store::testing::SimDisk;
+
+    use super::*;
+    use crate::open;
+    use crate::options::Options;
+    use crate::record::Record;
+
+    #[test]
+    fn what_was_appended_since_it_began_is_not_verified() {
+        let disk = SimDisk::new();
+        let options = Options::new().idle_after(Duration::MAX);
+        let log = open::open(disk.directory(), &options).unwrap();
+        for _ in 0..9 {
+            log.append(&Record::new("value")).unwrap();
+        }
+        for end in 0..=9 {
+            let (offsets, mut bytes) = (Offset::ZERO..Offset::new(end), 0);
+            let verified = log.reader.verify_run(offsets, &mut bytes).unwrap();
+            assert_eq!((verified.get(), bytes), (end, 5 * end));
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! What is printed for debugging tells where things stand.
 
-use proglog_log::{CommitLog, Durability, ReadOnlyLog, Signal, Visibility};
+use proglog_log::{CommitLog, Durability, Offset, ReadOnlyLog, Signal, Ticket, Visibility};
 use proglog_store::testing::SimDisk;
 
 use crate::support::{append, open, open_with, options};
@@ -60,4 +60,13 @@ fn a_ticket_tells_whether_it_is_complete() {
     assert_eq!(printed, format!("{offsets}false, .. }}"));
     log.sync().unwrap();
     assert_eq!(format!("{ticket:?}"), format!("{offsets}true, .. }}"));
+}
+
+#[test]
+fn who_owes_an_outcome_tells_whether_it_came() {
+    let (ticket, completion) = Ticket::with_completion(Offset::ZERO..Offset::new(1));
+    let printed = format!("{completion:?}");
+    assert!(printed.contains("Group { outcome: "), "{printed}");
+    completion.complete(Ok(()));
+    assert!(format!("{ticket:?}").contains("complete: true"));
 }
