@@ -5,6 +5,7 @@
 mod background;
 mod costs;
 mod dropping;
+mod looking;
 mod opening;
 mod overtaken;
 mod printed;

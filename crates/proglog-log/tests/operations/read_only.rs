@@ -9,7 +9,7 @@ use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::support::{append, holds, open, open_with, options, segments, value};
 
-fn read(disk: &SimDisk) -> ReadOnlyLog {
+pub(crate) fn read(disk: &SimDisk) -> ReadOnlyLog {
     ReadOnlyLog::open_in(disk.directory()).unwrap()
 }
 
