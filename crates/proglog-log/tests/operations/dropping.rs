@@ -1,11 +1,12 @@
 //! Dropping records, old ones and new ones, and the room that it makes.
 
+use std::io::ErrorKind as Io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use proglog_log::{Durability, Error, ErrorKind, NextTimeoutError, Offset, Outcome, Retention};
-use proglog_store::testing::SimDisk;
+use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::support::{
     ALL_DURABILITIES, append, cut_off, holds, killed, open, open_with, options, segments, value,
@@ -169,6 +170,57 @@ fn readers_meanwhile_see_a_log_before_or_after_it_is_cut() {
 }
 
 #[test]
+fn trimming_to_where_the_log_starts_or_below_writes_nothing() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..10);
+    disk.count_only_changes();
+    for start in [4, 10] {
+        log.trim(start).unwrap();
+        let changes = disk.calls();
+        log.trim(start).unwrap();
+        log.trim(0).unwrap();
+        assert_eq!(disk.calls(), changes);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_is_told_of_and_removed_at_opening() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..40);
+    let refuse_removal = || {
+        let refused = Fault::error(Io::PermissionDenied);
+        disk.inject(When::Next(CallKind::Remove, 0), refused);
+    };
+    refuse_removal();
+    assert_eq!(log.trim(20).unwrap_err().kind(), ErrorKind::Io);
+    holds(&log, 20..40);
+    refuse_removal();
+    assert_eq!(log.truncate(25).unwrap_err().kind(), ErrorKind::Io);
+    drop(log);
+    let log = open(&disk);
+    holds(&log, 20..25);
+    let left = segments(&disk);
+    assert!(left[1] > 20 && left.last() == Some(&25), "{left:?}");
+}
+
+#[test]
+fn a_cut_that_fails_midway_stops_the_log_and_is_finished_at_the_next_opening() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..20);
+    // One slot of the checkpoint says that the log is cut, and the other one cannot be written.
+    disk.inject(When::Next(CallKind::Write, 1), Fault::error(Io::Other));
+    assert_eq!(log.truncate(8).unwrap_err().kind(), ErrorKind::Io);
+    let refused = log.append(value(20)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Poisoned);
+    assert_eq!(refused.outcome(), Outcome::NotAppended);
+    assert_eq!(log.trim(4).unwrap_err().kind(), ErrorKind::Poisoned);
+    holds(&open(&disk.crash(Survivors::KeepAll)), 0..8);
+}
+
+#[test]
 fn truncating_goes_no_further_than_the_log() {
     let disk = SimDisk::new();
     let log = open(&disk);
@@ -256,6 +308,22 @@ fn retention_by_records_and_bytes_keeps_at_least_what_it_says() {
         let log = open_with(&disk, &options());
         assert_eq!(log.retain().unwrap().get(), start, "no policy, no change");
         holds(&log, start..100);
+    }
+}
+
+#[test]
+fn retention_lets_go_of_every_segment_behind_which_there_is_enough() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..40);
+    log.close().unwrap();
+    let bases = segments(&disk);
+    for records in 1..40 {
+        let policy = Retention::new().records(records);
+        let log = open_with(&disk.deep_clone(), &options().retention(policy));
+        let enough = |base: &&u64| 40 - **base >= records;
+        let kept = bases.iter().rev().find(enough).unwrap();
+        assert_eq!(log.retain().unwrap().get(), *kept, "{records}");
     }
 }
 

@@ -5,6 +5,7 @@
 mod background;
 mod costs;
 mod dropping;
+mod files;
 mod looking;
 mod opening;
 mod overtaken;
@@ -12,5 +13,6 @@ mod printed;
 mod read_only;
 mod reading;
 mod rolling;
+mod room;
 mod support;
 mod walks;

@@ -1,0 +1,92 @@
+//! Which files a log reads, keeps open and leaves, and how often it reads them.
+
+use std::io::ErrorKind as Io;
+
+use proglog_log::ErrorKind;
+use proglog_store::testing::{CallKind, Fault, SimDisk, When};
+
+use crate::support::{append, holds, open, open_with, options, segments};
+
+/// How many reads of files `work` takes.
+fn reads_of(disk: &SimDisk, work: impl FnOnce()) -> usize {
+    disk.start_trace();
+    work();
+    let calls = disk.trace();
+    let reads = calls.iter().filter(|call| call.kind == CallKind::Read);
+    reads.count()
+}
+
+#[test]
+fn records_of_several_segments_take_one_read_each_whichever_is_read_before() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    // Records of two lengths lie in different places of their segments.
+    for len in [50, 150] {
+        for _ in 0..20 {
+            log.append(vec![7; len]).unwrap();
+        }
+    }
+    let sealed = segments(&disk).len() - 1;
+    let offsets = [1, segments(&disk)[sealed - 1] + 1];
+    let read_both = || offsets.map(|offset| log.read(offset).unwrap());
+    assert_eq!(read_both().map(|record| record.value.len()), [50, 150]);
+    // Now and then another test of this process has the files closed.
+    let reads = reads_of(&disk, || (0..100).for_each(|_| drop(read_both())));
+    assert!(reads < 400, "{reads}");
+}
+
+#[test]
+fn a_walk_reads_many_records_at_once() {
+    let disk = SimDisk::new();
+    let log = open_with(&disk, &options().segment_bytes_max(64 << 10));
+    append(&log, 0..300);
+    let reads = reads_of(&disk, || assert_eq!(log.records(0).count(), 300));
+    assert!(reads < 20, "{reads}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn segments_that_nobody_reads_are_not_kept_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options().durability(proglog_log::Durability::Buffered);
+    let log = proglog_log::Log::open(directory.path(), &options).unwrap();
+    let kept_open = || {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+            .filter(|target| target.starts_with(directory.path()))
+            .count()
+    };
+    append(&log, 0..200);
+    assert!(kept_open() <= 3, "the segment, its index and the lock");
+    drop(log);
+    assert_eq!(kept_open(), 0);
+}
+
+#[test]
+fn closing_a_log_whose_new_segment_could_not_be_made_leaves_no_index_of_the_old_one() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..3);
+    let full = Fault::error(Io::StorageFull);
+    disk.inject(When::Next(CallKind::Create, 0), full);
+    assert_eq!(log.reset(100).unwrap_err().kind(), ErrorKind::DiskFull);
+    log.close().unwrap();
+    let left = disk.file_names();
+    assert!(
+        !left.iter().any(|name| name.ends_with(".index")),
+        "{left:?}"
+    );
+    holds(&open(&disk), 100..100);
+}
+
+#[test]
+fn the_data_of_the_application_may_have_a_kibibyte_and_no_more() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    let error = log.set_application_data(&[7; 1025]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert_eq!(log.application_data(), [0; 0]);
+    log.set_application_data(&[7; 1024]).unwrap();
+    log.close().unwrap();
+    assert_eq!(open(&disk).application_data(), [7; 1024]);
+}

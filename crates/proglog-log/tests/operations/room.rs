@@ -1,0 +1,68 @@
+//! Trimming a log on a disk that is full, where what was appended is not on it yet.
+
+use std::io::ErrorKind as Io;
+
+use proglog_log::{Durability, ErrorKind, Log, Offset};
+use proglog_store::testing::{CallKind, Fault, SimDisk, When};
+
+use crate::support::{append, holds, open_with, options, segments};
+
+/// A buffered log of these records. The last `buffered` of them are in memory alone.
+fn buffered_log(records: u64, buffered: u64) -> (SimDisk, Log) {
+    let disk = SimDisk::new();
+    let options = options()
+        .durability(Durability::Buffered)
+        .segment_bytes_max(16 << 10);
+    let log = open_with(&disk, &options);
+    append(&log, 0..records - buffered);
+    if records > buffered {
+        log.sync().unwrap();
+    }
+    append(&log, records - buffered..records);
+    (disk, log)
+}
+
+/// Has the disk no room for a byte more.
+fn fill(disk: &SimDisk) {
+    let names = disk.file_names();
+    let used = names.iter().map(|name| disk.read_file(name).len() as u64);
+    disk.set_capacity(Some(used.sum()));
+}
+
+#[test]
+fn what_goes_makes_room_for_what_has_to_be_written_first() {
+    for start in [305, 310] {
+        let (disk, log) = buffered_log(310, 10);
+        assert!(segments(&disk).len() > 1);
+        fill(&disk);
+        assert_eq!(log.sync().unwrap_err().kind(), ErrorKind::DiskFull);
+        log.trim(start).unwrap();
+        holds(&log, start..310);
+        append(&log, 310..320);
+        log.close().unwrap();
+        holds(&open_with(&disk, &options()), start..320);
+    }
+}
+
+#[test]
+fn where_nothing_can_go_yet_nothing_is_dropped_until_there_is_room() {
+    let (disk, log) = buffered_log(5, 5);
+    fill(&disk);
+    let checkpoint = disk.read_file("checkpoint");
+    assert_eq!(log.trim(3).unwrap_err().kind(), ErrorKind::DiskFull);
+    assert_eq!(disk.read_file("checkpoint"), checkpoint);
+    holds(&log, 0..5);
+    disk.set_capacity(None);
+    log.trim(3).unwrap();
+    holds(&log, 3..5);
+}
+
+#[test]
+fn a_failure_that_is_no_want_of_room_drops_nothing() {
+    let (disk, log) = buffered_log(310, 10);
+    disk.inject(When::Next(CallKind::Sync, 0), Fault::error(Io::Other));
+    assert_eq!(log.trim(305).unwrap_err().kind(), ErrorKind::Poisoned);
+    assert_eq!(log.start_offset(), Offset::ZERO);
+    drop(log);
+    assert_eq!(open_with(&disk, &options()).start_offset(), Offset::ZERO);
+}
