@@ -5,10 +5,13 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use proglog_log::{Durability, Job, Log, Options, Record, Runtime, RuntimeInUse, install_runtime};
+use proglog_log::{
+    Durability, Job, Log, Options, Record, Retention, Runtime, RuntimeInUse, install_runtime,
+};
 use proglog_store::testing::SimDisk;
 
 /// Hands jobs to whoever has the other end.
@@ -24,12 +27,19 @@ impl Runtime for HandOver {
     }
 }
 
-#[test]
-fn an_installed_runtime_does_all_that_is_to_be_done_in_the_background() {
+type Jobs = Receiver<(Duration, Job)>;
+
+/// What is to be done, for one test at a time.
+static JOBS: LazyLock<Mutex<Jobs>> = LazyLock::new(|| {
     let (sender, jobs) = channel();
     install_runtime(HandOver(sender.clone())).unwrap();
     assert_eq!(install_runtime(HandOver(sender)), Err(RuntimeInUse));
+    Mutex::new(jobs)
+});
 
+#[test]
+fn an_installed_runtime_does_all_that_is_to_be_done_in_the_background() {
+    let jobs = JOBS.lock().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let options = Options::new().idle_after(Duration::from_secs(7));
     let log = Log::open(directory.path(), &options).unwrap();
@@ -81,4 +91,24 @@ fn buffered_log_asks_for_few_syncs(jobs: &Receiver<(Duration, Job)>) {
             "after {appended} MiB"
         );
     }
+}
+
+#[test]
+fn retention_looks_at_no_log_that_is_closed() {
+    let jobs = JOBS.lock().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let hour = Duration::from_hours(1);
+    let options = Options::new()
+        .retention(Retention::new().age(hour))
+        .idle_after(Duration::MAX);
+    let log = Log::open(directory.path(), &options).unwrap();
+    log.retain().unwrap();
+    log.close().unwrap();
+    let mut looks = 0;
+    while let Ok((delay, look)) = jobs.try_recv() {
+        looks += 1;
+        assert!(looks < 9 && delay <= hour, "there is no end to it");
+        look();
+    }
+    assert!(looks > 0);
 }

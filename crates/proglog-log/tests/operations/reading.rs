@@ -394,6 +394,20 @@ fn a_damaged_record_is_passed_by_a_search_for_a_time_and_ends_a_batch_that_is_re
 }
 
 #[test]
+fn a_search_for_a_time_tells_what_keeps_it_from_reading() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..20);
+    log.close().unwrap();
+    assert_eq!(log.offset_at(0).unwrap_err().kind(), ErrorKind::Closed);
+    let log = open(&disk);
+    for name in disk.file_names() {
+        disk.fail_reads(&name, 0..1 << 20);
+    }
+    assert_eq!(log.offset_at(0).unwrap_err().kind(), ErrorKind::Io);
+}
+
+#[test]
 fn verifying_counts_keys_and_headers_as_the_limit_on_a_record_does() {
     let disk = SimDisk::new();
     let header = Header {
