@@ -12,6 +12,7 @@ mod files;
 mod fixture;
 mod flips;
 mod headers;
+mod indexes;
 mod openings;
 mod pages;
 mod recovered;

@@ -11,7 +11,7 @@ const RECORDS: usize = 2500;
 const BATCH: usize = 50;
 
 /// A log of one segment, whose index has two full pages and, once it is closed, a third.
-fn both() -> [Fixture; 2] {
+pub(crate) fn both() -> [Fixture; 2] {
     let disk = SimDisk::new();
     let log = Log::open_in(disk.directory(), &Options::new().fill_ahead_max(0)).unwrap();
     let values = (0..RECORDS).map(|number| number.to_string());
