@@ -1,9 +1,11 @@
 //! A checkpoint is whole and does not fit the segments: opening tells, and repair mends it and drops nothing.
 
-use proglog_log::{Durability, Error, Log};
-use proglog_store::testing::{Fault, SimDisk, Survivors, When};
+use proglog_log::{Durability, Error, ErrorKind, Log};
+use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
-use crate::fixture::{CHECKPOINT, Depth, Fixture, HEADER_LEN, both, index, options, store};
+use crate::fixture::{
+    CHECKPOINT, Depth, Fixture, HEADER_LEN, assert_unchanged, both, index, options, places, store,
+};
 use crate::headers::forge;
 
 /// Where these numbers stand in a slot.
@@ -315,5 +317,101 @@ fn a_closed_log_whose_newest_segment_was_cut_is_mended_to_what_is_left() {
         assert!(
             seen.end == whole || !closed.places[usize::try_from(whole).unwrap() - 1].ends_batch
         );
+    }
+}
+
+#[test]
+fn repair_keeps_a_recovery_point_that_fits() {
+    let [closed, _] = both("writer");
+    let disk = closed.disk.deep_clone();
+    forge_number(&disk, START_AT, closed.end() + 1);
+    // The newest record, and the mark behind it: that it was synced the checkpoint alone tells.
+    let last = closed.places.last().unwrap();
+    disk.flip(&last.file, last.bytes.start + 9, 0);
+    disk.flip(&last.file, last.bytes.end + 9, 0);
+    Log::repair_in(disk.directory()).unwrap();
+    let seen = closed.opened(&disk, Depth::Append, "mended");
+    assert_eq!(seen.end, closed.end());
+    assert_eq!(seen.unreadable, [closed.end() - 1]);
+}
+
+#[test]
+fn repair_keeps_a_start_behind_a_damaged_record() {
+    let disk = SimDisk::new();
+    let log = Log::open_in(disk.directory(), &options()).unwrap();
+    let values = [0, 1, 2, 3].map(|number| format!("{number:90}"));
+    log.append(values[0].as_str()).unwrap();
+    log.append_batch(values[1..].iter().map(String::as_str).collect::<Vec<_>>())
+        .unwrap();
+    log.trim(3).unwrap();
+    log.close().unwrap();
+    let places = places(&disk, &values);
+    disk.flip(&store(0), places[1].bytes.start + 9, 0);
+    // The mark behind the newest record.
+    disk.flip(&store(0), places[3].bytes.end + 9, 0);
+    let before = disk.deep_clone();
+    Log::repair_in(disk.directory()).unwrap();
+    assert_unchanged(&before, &disk, "it fits");
+    let log = Log::open_in(disk.directory(), &options()).unwrap();
+    assert_eq!(log.start_offset().get(), 3);
+    assert_eq!(log.read(3).unwrap().value, values[3]);
+}
+
+#[test]
+fn repair_tells_of_a_read_that_fails_and_changes_nothing() {
+    for fixture in both("writer") {
+        let damaged = fixture.disk.deep_clone();
+        forge_number(&damaged, START_AT, fixture.end() + 1);
+        let disk = damaged.deep_clone();
+        disk.start_trace();
+        Log::repair_in(disk.directory()).unwrap();
+        let calls = disk.trace().into_iter();
+        let reads = calls.filter(|call| call.kind == CallKind::Read);
+        let reads = reads.collect::<Vec<_>>();
+        // The newest segment is looked through for where it ends.
+        let last = reads.iter().rposition(|read| read.offset >= HEADER_LEN);
+        let disk = damaged.deep_clone();
+        let failing = When::Next(CallKind::Read, last.unwrap() as u64);
+        disk.inject(failing, Fault::os_error(5));
+        let error = Log::repair_in(disk.directory()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error:?}");
+        assert_unchanged(&damaged, &disk, "a read has failed");
+        Log::repair_in(disk.directory()).unwrap();
+        fixture.assert_whole(&disk, "tried again");
+    }
+}
+
+#[test]
+fn repair_leaves_a_log_that_never_had_a_segment_and_names_the_one_that_is_gone() {
+    let mut left = 0;
+    for call in 0.. {
+        let disk = SimDisk::new();
+        disk.inject(When::Call(call), Fault::crash());
+        let is_over = Log::open_in(disk.directory(), &options()).is_ok();
+        let disk = disk.crash(Survivors::KeepAll);
+        let names = disk.file_names();
+        if names.contains(&CHECKPOINT.to_owned()) && !names.contains(&store(0)) {
+            Log::repair_in(disk.directory()).unwrap();
+            let log = Log::open_in(disk.directory(), &options()).unwrap();
+            assert_eq!(log.end_offset().get(), 0, "stopped at {call}");
+            left += 1;
+        }
+        if is_over {
+            break;
+        }
+    }
+    assert!(left > 0);
+    for fixture in both("writer") {
+        let disk = fixture.disk.deep_clone();
+        for base in &fixture.bases {
+            disk.remove_file(&store(*base));
+        }
+        let before = disk.deep_clone();
+        let error = Log::repair_in(disk.directory()).unwrap_err();
+        let Error::MissingSegment { base_offset } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(base_offset.get(), fixture.active());
+        assert_unchanged(&before, &disk, "no segment");
     }
 }
