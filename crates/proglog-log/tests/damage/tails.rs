@@ -1,8 +1,11 @@
 //! Bytes of any kind stand behind the end of a file, or a frame says a length that it does not have.
 
+use proglog_log::{ErrorKind, Log};
 use proglog_store::testing::SimDisk;
 
-use super::fixture::{Depth, Fixture, HEADER_LEN, both, is_store, position, store};
+use super::fixture::{
+    Depth, Fixture, HEADER_LEN, assert_unchanged, both, is_store, options, position, store,
+};
 
 /// What may stand behind the end of a file of these bytes, whose first and last frames are given.
 fn tails(bytes: &[u8], first: &[u8], last: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -195,4 +198,26 @@ pub(crate) fn copy_over(fixture: &Fixture, author: &Fixture, offset: u64) -> usi
         tried += 1;
     }
     tried
+}
+
+#[test]
+fn as_many_tails_are_set_aside_as_the_options_say() {
+    let [_, killed] = both("writer");
+    let options = options().set_aside_files_max(2);
+    let disk = killed.disk.deep_clone();
+    let tear = || {
+        let file = store(killed.active());
+        let bytes = disk.read_file(&file);
+        disk.write_file(&file, &[&bytes[..], &[1; 60]].concat());
+    };
+    for _ in 0..2 {
+        tear();
+        let log = Log::open_in(disk.directory(), &options).unwrap();
+        assert!(log.recovery().set_aside.is_some());
+    }
+    tear();
+    let before = disk.deep_clone();
+    let error = Log::open_in(disk.directory(), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitReached, "{error:?}");
+    assert_unchanged(&before, &disk, "one more");
 }
