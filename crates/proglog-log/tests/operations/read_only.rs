@@ -85,6 +85,45 @@ fn what_is_past_the_end_is_looked_for() {
 }
 
 #[test]
+fn what_is_below_the_end_is_read_without_a_look() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..4);
+    let reader = read(&disk);
+    append(&log, 4..8);
+    assert_eq!(reader.read(2).unwrap().value, value(2));
+    assert_eq!(reader.read_batch(1, 1 << 20).unwrap().len(), 2);
+    assert_eq!(reader.records(2).count(), 1);
+    assert_eq!(reader.end_offset(), Offset::new(3));
+    assert_eq!(reader.records(3).count(), 4);
+}
+
+#[test]
+fn a_trim_that_removes_no_segment_is_seen() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..5);
+    let reader = read(&disk);
+    log.trim(2).unwrap();
+    reader.refresh().unwrap();
+    holds(&reader, 2..4);
+}
+
+#[test]
+fn a_truncation_that_is_under_way_is_seen() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..6);
+    let reader = read(&disk);
+    assert_eq!(reader.end_offset(), Offset::new(5));
+    // The segment to go on in cannot be made.
+    disk.inject(When::Next(CallKind::Rename, 0), Fault::os_error(5));
+    log.truncate(3).unwrap_err();
+    reader.refresh().unwrap();
+    holds(&reader, 0..3);
+}
+
+#[test]
 fn trimming_truncating_and_resetting_are_seen() {
     let disk = SimDisk::new();
     let log = open(&disk);

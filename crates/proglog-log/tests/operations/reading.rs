@@ -324,6 +324,10 @@ fn a_batch_read_returns_what_fits_and_at_least_one() {
         }
     }
     assert!(log.read_batch(0, 500).unwrap().len() >= 3);
+    let short = open(&SimDisk::new());
+    short.append_batch([0, 1, 2].map(value)).unwrap();
+    assert_eq!(short.read_batch(0, 300).unwrap().len(), 3);
+    assert_eq!(short.read_batch(0, 299).unwrap().len(), 2);
     assert!(log.read_batch(50, 500).unwrap().is_empty());
     assert_eq!(
         log.read_batch(51, 1).unwrap_err().kind(),
