@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Durability, Error, ErrorKind, Log, Offset, Options, Outcome};
-use proglog_store::testing::SimDisk;
+use proglog_log::{Durability, Error, ErrorKind, Log, Offset, Options, Outcome, Record};
+use proglog_store::Error as StoreError;
+use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 /// What an empty log takes: its checkpoint and the header of its segment.
 const EMPTY: u64 = 16 << 10;
@@ -208,4 +209,28 @@ fn a_disk_that_is_full_at_any_byte_hurts_nothing_and_all_goes_on_once_there_is_r
         assert!(refused > 7000, "{durability:?}: {refused}");
         assert_eq!(run(durability, enough), 0, "{durability:?}");
     }
+}
+
+#[test]
+fn of_appends_that_cannot_be_taken_back_the_outcome_is_unknown_and_the_reason_told() {
+    let disk = SimDisk::new();
+    let options = Options::new().idle_after(Duration::MAX).fill_ahead_max(0);
+    let log = Log::open_in(disk.directory(), &options).unwrap();
+    // More than is gathered before it is written.
+    let large = || Record::new(vec![7; 200 << 10]);
+    let tickets = [(); 3].map(|()| log.submit(large()).unwrap());
+    let full = Fault::error(std::io::ErrorKind::StorageFull);
+    disk.inject(When::Next(CallKind::Write, 0), full);
+    // What the failed write left is removed, and what was written before it cannot be.
+    disk.inject(When::Next(CallKind::SetLen, 1), Fault::os_error(5));
+    for ticket in tickets {
+        let error = ticket.wait().unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Unknown, "{error:?}");
+        let Error::Store(StoreError::WriteNotUndone { source, .. }) = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(source.raw_os_error(), Some(5), "{error:?}");
+    }
+    let refused = log.append("more").unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Poisoned);
 }
