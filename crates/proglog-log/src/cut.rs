@@ -269,15 +269,23 @@ impl Shared {
             bases.push(writer.next);
         }
         (writer.next, writer.sealed) = (cut.cut_offset(), true);
-        // Before any file is touched, so that nobody begins to read what goes. Who is reading it goes on
-        // in the files that are open, and is told of the cut with the next record.
+        // Before any file is touched, so that nobody begins to read what goes. Who is reading it is told of
+        // the cut with the next record, or finds it out by what cannot be read any more.
         let cut_segment = self.show_cut(&segments, cut);
         // What it holds is on the device already, or is dropped.
         writer.active.store.release()?;
         for segment in segments.iter().filter(|segment| cut.drops(segment.base())) {
             segment.release();
         }
+        let active = writer.active.base();
+        let dropped = cut
+            .drops(active)
+            .then(|| segment::files(&*self.directory, active));
         drop_segments(&*self.directory, cut, bases)?;
+        for file in dropped.into_iter().flatten() {
+            // The next segment is made while they are open, and may need their room.
+            drop(file.set_len(0));
+        }
         if let Some(segment) = cut_segment {
             // It may have been opened before it was cut.
             segment.release();

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, LazyLock};
 
-use proglog_store::{Boundary, Directory, OpenMode, Operation, Position, Store};
+use proglog_store::{Boundary, Directory, OpenMode, Operation, Position, Storage, Store};
 
 use crate::error::{Error, Result};
 use crate::index;
@@ -200,6 +200,13 @@ impl Segment {
         open.index.write_all(true);
         Ok(true)
     }
+}
+
+/// The files of the segment with base offset `base`, to be written to, as far as they are there.
+pub(crate) fn files(directory: &dyn Directory, base: Offset) -> Vec<Arc<dyn Storage>> {
+    let names = [names::index(base), names::store(base)];
+    let opened = names.map(|name| directory.open(&name, OpenMode::Write));
+    opened.into_iter().flatten().collect()
 }
 
 /// Removes the files of the segment with base offset `base`, as far as they are there.

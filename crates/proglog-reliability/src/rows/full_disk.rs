@@ -15,33 +15,47 @@ use crate::system::values::value;
 pub(super) const ROW: Row = Row {
     number: 9,
     name: "full-disk",
-    figure: "a device filled under an open log (tmpfs of 64 KiB to 4 MiB, ext4 of 8 MiB), then trimmed or \
-             enlarged: a record lost, an append that does not work again without a restart",
+    figure: "a device filled under an open log of many segments or one (tmpfs of 64 KiB to 4 MiB, ext4 of \
+             8 MiB), then trimmed or enlarged: a record lost, an append that does not work again without a \
+             restart",
     tried_min: 40,
-    controls: &["full-disk-poisons"],
+    controls: &["full-disk-poisons", "room-stays-taken"],
     needs: &[Need::Disk(Kind::Tmpfs), Need::Disk(Kind::Ext4)],
     run,
 };
 
 const CYCLES_PER_DISK: u64 = 6;
 
+/// The lengths of small segments, and one that is longer than any disk here.
+const SMALL: std::ops::Range<u64> = 4 << 10..24 << 10;
+const LONGER_THAN_A_DISK: u64 = 64 << 20;
+
 fn run(job: &Job) -> anyhow::Result<()> {
     let mut rng = Rng::with_seed(job.seed);
     for kib in [64, 256, 1 << 10, 4 << 10] {
-        let size = rng.u64(kib / 2..=kib).max(64) << 10;
-        fill(job, &Disk::new(Kind::Tmpfs, size)?, Some(size), &mut rng);
+        for segment in [rng.u64(SMALL), LONGER_THAN_A_DISK] {
+            let size = rng.u64(kib / 2..=kib).max(64) << 10;
+            let disk = Disk::new(Kind::Tmpfs, size)?;
+            fill(job, &disk, Some(size), segment, &mut rng);
+        }
     }
-    for _ in 0..3 {
-        fill(job, &Disk::new(Kind::Ext4, 8 << 20)?, None, &mut rng);
+    for segment in [rng.u64(SMALL), rng.u64(SMALL), LONGER_THAN_A_DISK] {
+        fill(
+            job,
+            &Disk::new(Kind::Ext4, 8 << 20)?,
+            None,
+            segment,
+            &mut rng,
+        );
     }
     Ok(())
 }
 
 /// Fills a disk again and again; one in memory has a size, and can be enlarged.
-fn fill(job: &Job, disk: &Disk, size: Option<u64>, rng: &mut Rng) {
+fn fill(job: &Job, disk: &Disk, size: Option<u64>, segment: u64, rng: &mut Rng) {
     job.one(|| {
         let folder = disk.path().join("log");
-        let mut held = Held::open(&folder, rng)?;
+        let mut held = Held::open(&folder, segment)?;
         for cycle in 0..CYCLES_PER_DISK {
             held.fill().and_then(|()| held.read_all())?;
             let enlarged = size.filter(|_| cycle == 2);
@@ -80,8 +94,7 @@ struct Held {
 }
 
 impl Held {
-    fn open(folder: &Path, rng: &mut Rng) -> Result<Self, String> {
-        let segment = rng.u64(4 << 10..24 << 10);
+    fn open(folder: &Path, segment: u64) -> Result<Self, String> {
         let options = Options::new().segment_bytes_max(segment);
         Ok(Self {
             log: open(folder, &options)?,
