@@ -103,6 +103,18 @@ impl Checkpoint {
         slot
     }
 
+    /// This one, with what is on the device of the newest segment: that with base offset `base`, up to
+    /// `recovery_point`. The same if it knows that, or more, or says what is to go, until that is gone.
+    pub(crate) fn knowing(&self, base: Offset, recovery_point: Boundary) -> Self {
+        let known = (self.segment_base, self.recovery_point);
+        let mut next = self.clone();
+        if !self.cut && (!self.segment_exists || (base, recovery_point) > known) {
+            next.segment_exists = true;
+            (next.segment_base, next.recovery_point) = (base, recovery_point);
+        }
+        next
+    }
+
     /// Whether `other` would drop the same records.
     fn drops_as(&self, other: &Self) -> bool {
         let cut = |checkpoint: &Self| {

@@ -157,22 +157,10 @@ impl Shared {
         base: Offset,
         recovery_point: Boundary,
     ) -> Result<()> {
-        let current = file.current();
-        if current.cut {
-            // It says what is to go, until that is gone.
+        let next = file.current().knowing(base, recovery_point);
+        if next == *file.current() {
             return Ok(());
         }
-        if current.segment_exists
-            && (base, recovery_point) <= (current.segment_base, current.recovery_point)
-        {
-            return Ok(());
-        }
-        let next = Checkpoint {
-            segment_exists: true,
-            segment_base: base,
-            recovery_point,
-            ..current.clone()
-        };
         file.write(next)
     }
 

@@ -103,13 +103,16 @@ impl Shared {
     }
 
     fn raise_start(&self, start: Offset) -> Result<()> {
+        let active = Arc::clone(&self.writer.lock().active);
         {
             let mut checkpoint = self.checkpoint.lock();
             // Under the lock: closing waits for it before others may open the log.
             self.view.check_open()?;
+            // Damage to a record that is dropped is not to be taken for the end of the log.
+            let known = checkpoint.current();
             let next = Checkpoint {
                 start,
-                ..checkpoint.current().clone()
+                ..known.knowing(active.base(), active.store.recovery_point())
             };
             checkpoint.write_twice(&next)?;
         }

@@ -17,5 +17,6 @@ mod openings;
 mod pages;
 mod recovered;
 mod tails;
+mod trimmed;
 mod unsynced;
 mod zeros;

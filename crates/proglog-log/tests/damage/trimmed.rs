@@ -1,0 +1,42 @@
+//! Damage to records that were trimmed, and are in the file of one that was not.
+
+use std::time::Duration;
+
+use proglog_log::{Batch, Durability, Log};
+use proglog_store::testing::{SimDisk, Survivors};
+
+use super::fixture::{options, places, store};
+
+#[test]
+fn a_damaged_record_that_was_trimmed_takes_none_that_was_not() {
+    let durabilities = [
+        Durability::Synced,
+        Durability::Interval(Duration::MAX),
+        Durability::Buffered,
+    ];
+    let values: Vec<_> = (0..4).map(|offset| format!("{offset:>90}")).collect();
+    for durability in durabilities {
+        for batched_from in [1, 4] {
+            let options = options().durability(durability);
+            let disk = SimDisk::new();
+            let log = Log::open_in(disk.directory(), &options).unwrap();
+            for value in &values[..batched_from] {
+                log.append(value.clone()).unwrap();
+            }
+            let batch: Batch = values[batched_from..].iter().cloned().collect();
+            log.append_batch(batch).unwrap();
+            log.trim(3).unwrap();
+            let left = disk.crash(Survivors::KeepAll);
+            drop(log);
+            for trimmed in &places(&left, &values)[..3] {
+                let what = format!("{durability:?}, {batched_from}, {trimmed:?}");
+                let left = left.deep_clone();
+                left.flip(&store(0), trimmed.bytes.start + 9, 2);
+                let log = Log::open_in(left.directory(), &options).unwrap();
+                let range = log.start_offset().get()..log.end_offset().get();
+                assert_eq!(range, 3..4, "{what}");
+                assert_eq!(log.read(3).unwrap().value, values[3], "{what}");
+            }
+        }
+    }
+}
