@@ -24,8 +24,8 @@ pub(crate) struct Seen {
     segments: BTreeMap<Offset, SeenSegment>,
     /// The newest segment.
     newest: Option<(Offset, Store)>,
-    /// The number of the checkpoint: as long as it is the same, the log was not cut.
-    checkpoint: Option<u64>,
+    /// The id of the log and the number of its checkpoint: as long as they are the same, it was not cut.
+    checkpoint: Option<(u128, u64)>,
 }
 
 #[derive(Clone)]
@@ -76,8 +76,9 @@ impl Seen {
         }
         let file = CheckpointFile::open(Arc::clone(directory))?;
         let checkpoint = file.current();
-        if self.checkpoint.replace(file.number()) != Some(file.number()) {
-            // Segments may have been cut and made anew under their names.
+        let number = (checkpoint.log_id, file.number());
+        if self.checkpoint.replace(number) != Some(number) {
+            // Segments may have been cut and made anew under their names, or be those of another log.
             self.check_salts(directory, checkpoint.log_id);
         }
         bases.sort_unstable();

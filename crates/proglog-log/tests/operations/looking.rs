@@ -163,3 +163,27 @@ fn a_log_that_took_the_place_of_one_that_looks_the_same_is_seen() {
         assert_eq!(reader.read(offset).unwrap().value, new(offset));
     }
 }
+
+#[test]
+fn no_segment_of_a_log_is_taken_for_one_of_the_log_that_took_its_place() {
+    let (disk, other) = (SimDisk::new(), SimDisk::new());
+    let log = open(&disk);
+    append(&log, 0..40);
+    log.close().unwrap();
+    let reader = read(&disk);
+    holds(&reader, 0..40);
+    let log = open(&other);
+    let new = |offset: u64| format!("{offset:->100}");
+    for offset in 0..40 {
+        log.append(new(offset)).unwrap();
+    }
+    log.close().unwrap();
+    for name in other.file_names() {
+        disk.remove_file(&name);
+        disk.write_file(&name, &other.read_file(&name));
+    }
+    reader.refresh().unwrap();
+    for offset in 0..40 {
+        assert_eq!(reader.read(offset).unwrap().value, new(offset));
+    }
+}
