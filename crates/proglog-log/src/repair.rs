@@ -12,7 +12,7 @@ use proglog_store::{Boundary, Directory, Store};
 use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::cut;
 use crate::decode;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::label::Label;
 use crate::names::{self, CHECKPOINT};
 use crate::offset::Offset;
@@ -41,7 +41,7 @@ pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
     let old = old.filter(|old| old.log_id == log_id);
     Store::finish_recovery_in(&*directory, &names::store(newest(&labels)))?;
     if let Some(old) = &old
-        && check(&*directory, &labels, old).is_ok()
+        && holds(check(&*directory, &labels, old))?
     {
         return Ok(());
     }
@@ -59,6 +59,14 @@ fn old_checkpoint(directory: &Arc<dyn Directory>, names: &[String]) -> Result<Op
     match CheckpointFile::open(Arc::clone(directory)) {
         Err(Error::CheckpointLost { .. }) => Ok(None),
         file => Ok(Some(file?.current().clone())),
+    }
+}
+
+/// Whether a check came out well. One that could not be made tells nothing.
+fn holds(checked: Result<()>) -> Result<bool> {
+    match checked {
+        Err(error) if matches!(error.kind(), ErrorKind::Io) => Err(error),
+        checked => Ok(checked.is_ok()),
     }
 }
 
@@ -90,11 +98,15 @@ fn fitting(
     let end = end_of(directory, labels)?;
     let old = old.filter(|old| !old.cut);
     let start = old.as_ref().map(|old| old.start);
-    let recovery_point = old
-        .as_ref()
-        .filter(|old| open::check_recovery_point(directory, labels, old).is_ok())
-        .filter(|old| old.segment_base == newest)
-        .map_or(Boundary::START, |old| old.recovery_point);
+    let recovery_point = match &old {
+        Some(old)
+            if old.segment_base == newest
+                && holds(open::check_recovery_point(directory, labels, old))? =>
+        {
+            old.recovery_point
+        }
+        _ => Boundary::START,
+    };
     Ok(Checkpoint {
         log_id,
         start: start

@@ -382,6 +382,36 @@ fn repair_tells_of_a_read_that_fails_and_changes_nothing() {
 }
 
 #[test]
+fn repair_that_cannot_read_leaves_a_cut_to_be_finished() {
+    let (disk, options) = (SimDisk::new(), options().fill_ahead_max(0));
+    let log = Log::open_in(disk.directory(), &options).unwrap();
+    for offset in 0..6_u64 {
+        assert_eq!(log.append(offset.to_string()).unwrap().get(), offset);
+    }
+    disk.inject(When::Next(CallKind::SetLen, 0), Fault::crash());
+    log.truncate(3).unwrap_err();
+    let left = disk.crash(Survivors::KeepAll);
+    let disk = left.deep_clone();
+    disk.start_trace();
+    Log::repair_in(disk.directory()).unwrap();
+    let trace = disk.trace();
+    let reads = trace.iter().filter(|call| call.kind == CallKind::Read);
+    let mut told = 0;
+    for read in 0..reads.count() {
+        let disk = left.deep_clone();
+        disk.inject(When::Next(CallKind::Read, read as u64), Fault::os_error(5));
+        if let Err(error) = Log::repair_in(disk.directory()) {
+            assert_eq!(error.kind(), ErrorKind::Io, "{error:?}");
+            assert_unchanged(&left, &disk, "a read has failed");
+            told += 1;
+        }
+        let log = Log::open_in(disk.directory(), &options).unwrap();
+        assert_eq!(log.end_offset().get(), 3, "read {read} failed");
+    }
+    assert!(told > 0);
+}
+
+#[test]
 fn repair_leaves_a_log_that_never_had_a_segment_and_names_the_one_that_is_gone() {
     let mut left = 0;
     for call in 0.. {
