@@ -143,6 +143,8 @@ fn manifest() -> anyhow::Result<String> {
     let (_, shared) = whole
         .split_once("[workspace.package]")
         .context("the packages of the workspace share nothing")?;
+    // The scheduler takes part in every step.
+    let shared = shared.replace("\"*\".opt-level = 0", "\"*\".opt-level = 2");
     let members = "members = [\"crates/*\", \"model\", \"model/sync\"]";
     Ok(format!(
         "[workspace]\nresolver = \"3\"\n{members}\n\n[workspace.package]{shared}"
