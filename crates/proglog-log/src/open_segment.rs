@@ -269,9 +269,8 @@ impl OpenSegment {
             return Ok(false);
         }
         let first = full_pages * PAGE_ENTRIES as u64;
-        let anchored = full_pages == 0 || self.index.page(full_pages - 1).is_some();
         let (from, start) = self.anchor(first);
-        if !anchored || (start == 0 && first > 0) {
+        if start == 0 && first > 0 {
             self.rebuild_index(segment, count)?;
             return Ok(true);
         }

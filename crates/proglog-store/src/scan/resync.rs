@@ -52,8 +52,7 @@ impl Scanner {
             if rest.is_empty() {
                 return Ok(false);
             }
-            let left = usize::try_from(self.end.get() - self.next.get()).unwrap_or(usize::MAX);
-            let rest = &rest[..rest.len().min(left)];
+            debug_assert!(self.next.plus(rest.len() as u64) <= self.end);
             let skip = rest.iter().position(|byte| format::may_start_frame(*byte));
             let passed = skip.unwrap_or(rest.len()) as u64;
             self.seek(self.next.plus(passed));
