@@ -29,6 +29,7 @@ pub(crate) const PACKAGES: [Package; 2] = [
     Package {
         name: "proglog-log",
         quick: &[
+            "by_hand",
             "compat",
             "concurrency",
             "following",
