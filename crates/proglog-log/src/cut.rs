@@ -16,11 +16,11 @@
 
 use std::sync::Arc;
 
-use proglog_store::{Boundary, Directory, OpenMode, Operation, Store};
+use proglog_store::{Boundary, Directory, OpenMode, Operation, Storage, Store};
 
 use crate::append::Writer;
 use crate::checkpoint::{Checkpoint, CheckpointFile};
-use crate::error::{Error, Result, SegmentIdentity};
+use crate::error::{Error, ErrorKind, Result, SegmentIdentity};
 use crate::label::Label;
 use crate::names::{self, CHECKPOINT};
 use crate::offset::Offset;
@@ -251,13 +251,23 @@ impl Shared {
     /// log is stopped, since opening it again will finish it; but where only the new segment cannot be
     /// made, for want of room, say, the next append tries again.
     fn cut(&self, writer: &mut Writer, cut: &Checkpoint) -> Result<()> {
-        self.start_cut(writer, cut).inspect_err(|error| {
+        let dropped = self.start_cut(writer, cut).inspect_err(|error| {
             self.poison(error);
         })?;
-        self.next_segment(writer)
+        match self.next_segment(writer) {
+            Err(error) if error.kind() == ErrorKind::DiskFull && !dropped.is_empty() => {
+                // What is dropped keeps its room as long as someone has it open, and the writer has.
+                for file in dropped {
+                    drop(file.set_len(0));
+                }
+                self.next_segment(writer)
+            }
+            made => made,
+        }
     }
 
-    fn start_cut(&self, writer: &mut Writer, cut: &Checkpoint) -> Result<()> {
+    /// Does all that comes before the new segment. Returns the files of the active one, if that is dropped.
+    fn start_cut(&self, writer: &mut Writer, cut: &Checkpoint) -> Result<Vec<Arc<dyn Storage>>> {
         self.checkpoint.lock().write_twice(cut)?;
         let segments = self.view.segments();
         let mut bases = segments
@@ -269,8 +279,8 @@ impl Shared {
             bases.push(writer.next);
         }
         (writer.next, writer.sealed) = (cut.cut_offset(), true);
-        // Before any file is touched, so that nobody begins to read what goes. Who is reading it is told of
-        // the cut with the next record, or finds it out by what cannot be read any more.
+        // Before any file is touched, so that nobody begins to read what goes. Who is reading it goes on
+        // in the files that are open, and is told of the cut with the next record, or by a read that fails.
         let cut_segment = self.show_cut(&segments, cut);
         // What it holds is on the device already, or is dropped.
         writer.active.store.release()?;
@@ -278,20 +288,18 @@ impl Shared {
             segment.release();
         }
         let active = writer.active.base();
-        let dropped = cut
-            .drops(active)
-            .then(|| segment::files(&*self.directory, active));
+        let dropped = if cut.drops(active) {
+            segment::files(&*self.directory, active)
+        } else {
+            Vec::new()
+        };
         drop_segments(&*self.directory, cut, bases)?;
-        for file in dropped.into_iter().flatten() {
-            // The next segment is made while they are open, and may need their room.
-            drop(file.set_len(0));
-        }
         if let Some(segment) = cut_segment {
             // It may have been opened before it was cut.
             segment.release();
             segment.check_index(cut.recovery_point.frames)?;
         }
-        Ok(())
+        Ok(dropped)
     }
 
     /// Lets readers see what the cut leaves of `segments`. Returns the one that is cut itself, if one is:

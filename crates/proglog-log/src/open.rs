@@ -179,6 +179,7 @@ pub(crate) fn check_recovery_point(
             }),
             _ => Ok(()),
         },
+        Some(Err(error @ proglog_store::Error::Io { .. })) => Err(error.into()),
         // What is damaged there, or torn, recovery tells.
         _ => Ok(()),
     }

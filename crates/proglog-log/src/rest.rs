@@ -56,6 +56,10 @@ impl Shared {
     fn sync_behind(&self) -> Result<()> {
         let (segment, acknowledged, state) = {
             let writer = self.writer.lock();
+            if writer.sealed {
+                // All of it is on the device, or is dropped.
+                return Ok(());
+            }
             let segment = Arc::clone(&writer.active);
             (segment, self.view.acknowledged(), self.view.state())
         };

@@ -24,7 +24,8 @@ pub(crate) struct Seen {
     segments: BTreeMap<Offset, SeenSegment>,
     /// The newest segment.
     newest: Option<(Offset, Store)>,
-    /// The id of the log and the number of its checkpoint: as long as they are the same, it was not cut.
+    /// The id of the log and the number of its checkpoint: as long as they are the same, no segment but the newest
+    /// was made anew.
     checkpoint: Option<(u128, u64)>,
 }
 
@@ -216,7 +217,9 @@ fn is_missing(error: &Error) -> bool {
         Error::Store(proglog_store::Error::Io { source, .. }) => {
             source.kind() == io::ErrorKind::NotFound
         }
-        Error::Store(proglog_store::Error::Truncated { .. }) => true,
+        Error::Store(
+            proglog_store::Error::Truncated { .. } | proglog_store::Error::NotAStore { .. },
+        ) => true,
         _ => false,
     }
 }

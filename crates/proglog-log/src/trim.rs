@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checkpoint::Checkpoint;
 use crate::commit::Commit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
@@ -103,17 +102,21 @@ impl Shared {
     }
 
     fn raise_start(&self, start: Offset) -> Result<()> {
-        let active = Arc::clone(&self.writer.lock().active);
+        let active = {
+            let writer = self.writer.lock();
+            // Where a cut is to be finished, the next segment may get the name of this one.
+            (!writer.sealed).then(|| Arc::clone(&writer.active))
+        };
         {
             let mut checkpoint = self.checkpoint.lock();
             // Under the lock: closing waits for it before others may open the log.
             self.view.check_open()?;
-            // Damage to a record that is dropped is not to be taken for the end of the log.
-            let known = checkpoint.current();
-            let next = Checkpoint {
-                start,
-                ..known.knowing(active.base(), active.store.recovery_point())
-            };
+            let mut next = checkpoint.current().clone();
+            if let Some(active) = active {
+                // Damage to a record that is dropped is not to be taken for the end of the log.
+                next = next.knowing(active.base(), active.store.recovery_point());
+            }
+            next.start = start;
             checkpoint.write_twice(&next)?;
         }
         self.view.trim(start);

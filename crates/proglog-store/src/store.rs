@@ -124,8 +124,12 @@ impl Store {
         let len = file
             .len()
             .map_err(|error| Error::io(Operation::Length, &name, error))?;
+        let Some(position) = len.checked_sub(HEADER_LEN).map(Position::new) else {
+            // It was cut by its owner since its header was read.
+            return Err(Error::NotAStore { file: name, len });
+        };
         let end = Boundary {
-            position: Position::new(len - HEADER_LEN),
+            position,
             frames: 0,
         };
         let inner = Inner::to_read(name, file, header, end).sealed();

@@ -67,8 +67,11 @@ fn closing_a_log_whose_new_segment_could_not_be_made_leaves_no_index_of_the_old_
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..3);
-    let full = Fault::error(Io::StorageFull);
-    disk.inject(When::Next(CallKind::Create, 0), full);
+    // There is no room even once that of the old one is given back.
+    for skip in 0..2 {
+        let full = Fault::error(Io::StorageFull);
+        disk.inject(When::Next(CallKind::Create, skip), full);
+    }
     assert_eq!(log.reset(100).unwrap_err().kind(), ErrorKind::DiskFull);
     log.close().unwrap();
     let left = disk.file_names();

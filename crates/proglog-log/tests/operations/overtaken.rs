@@ -165,3 +165,28 @@ fn a_walk_whose_segment_is_cut_before_it_is_read_finds_what_came_in_its_place() 
         assert_eq!(record.value, "another");
     }
 }
+
+#[test]
+fn a_read_whose_file_loses_its_room_finds_that_the_record_was_trimmed() {
+    let (disk, meanwhile) = (SimDisk::new(), Meanwhile::default());
+    let directory = BusyDirectory(disk.directory(), meanwhile.clone());
+    let options = options().segment_bytes_max(64 << 10).fill_ahead_max(0);
+    let log = Log::open_in(Arc::new(directory), &options).unwrap();
+    append(&log, 0..30);
+    // Nothing is left in memory.
+    log.close().unwrap();
+    let directory = BusyDirectory(disk.directory(), meanwhile.clone());
+    let log = Log::open_in(Arc::new(directory), &options).unwrap();
+    let names = disk.file_names();
+    let taken = names.iter().map(|name| disk.read_file(name).len() as u64);
+    disk.set_capacity(Some(taken.sum()));
+    let log_too = log.clone();
+    meanwhile.plan(Moment::Read, move || log_too.trim(30).unwrap());
+    let told = log.read(7).unwrap_err();
+    assert!(meanwhile.has_happened());
+    assert!(
+        matches!(told, proglog_log::Error::Trimmed { .. }),
+        "{told:?}"
+    );
+    append(&log, 30..31);
+}
