@@ -255,7 +255,7 @@ mod tests {
         let (done, is_done) = channel();
         let driver = Told(Arc::clone(&log), tell);
         thread::spawn(move || done.send(group.wait(&driver)));
-        told.recv().unwrap();
+        told.recv_timeout(Duration::from_mins(1)).unwrap();
         assert!(is_done.try_recv().is_err(), "another has the lead");
         drop(lead);
         let outcome = is_done.recv_timeout(Duration::from_mins(1));

@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ static JOBS: LazyLock<Mutex<Jobs>> = LazyLock::new(|| {
 
 #[test]
 fn an_installed_runtime_does_all_that_is_to_be_done_in_the_background() {
-    let jobs = JOBS.lock().unwrap();
+    let jobs = JOBS.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let options = Options::new().idle_after(Duration::from_secs(7));
     let log = Log::open(directory.path(), &options).unwrap();
@@ -95,7 +95,7 @@ fn buffered_log_asks_for_few_syncs(jobs: &Receiver<(Duration, Job)>) {
 
 #[test]
 fn retention_looks_at_no_log_that_is_closed() {
-    let jobs = JOBS.lock().unwrap();
+    let jobs = JOBS.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let hour = Duration::from_hours(1);
     let options = Options::new()

@@ -88,8 +88,9 @@ fn a_look_that_finds_nothing_new_opens_no_segment_but_the_newest() {
     let newest = store_name(*segments(&disk).last().unwrap());
     let calls = disk.trace();
     let opened = calls.iter().filter(|call| call.kind == CallKind::Open);
-    let stores = opened.filter(|call| call.name.ends_with(".log"));
-    assert!(stores.into_iter().all(|call| *call.name == *newest));
+    let mut stores = opened.filter(|call| call.name.ends_with(".log"));
+    assert!(stores.next().is_some_and(|call| *call.name == *newest));
+    assert!(stores.all(|call| *call.name == *newest));
 }
 
 #[test]
@@ -186,4 +187,16 @@ fn no_segment_of_a_log_is_taken_for_one_of_the_log_that_took_its_place() {
     for offset in 0..40 {
         assert_eq!(reader.read(offset).unwrap().value, new(offset));
     }
+}
+
+#[test]
+fn a_newest_segment_that_was_made_again_without_records_is_seen() {
+    let disk = SimDisk::new();
+    open(&disk).close().unwrap();
+    let (reader, before) = (read(&disk), disk.read_file("checkpoint"));
+    let log = open(&disk);
+    assert!(disk.read_file("checkpoint") == before, "it says the same");
+    append(&log, 0..2);
+    assert_eq!(reader.refresh().unwrap(), Offset::new(1));
+    holds(&reader, 0..1);
 }
