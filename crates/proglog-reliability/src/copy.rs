@@ -28,11 +28,16 @@ const PATCHES: [&str; 2] = [
     "crates/proglog-log/tests/sabotage",
 ];
 
-/// How whatever is in a copy is built: again and again, and it rarely runs for long.
+/// How whatever is in a copy is built: again and again, and it rarely runs for long. What runs on every byte is
+/// optimised all the same.
 const CONFIG: &str = "
 [profile.dev]
 opt-level = 0
 debug = false
+
+[profile.dev.package]
+crc-fast.opt-level = 3
+memchr.opt-level = 3
 ";
 
 /// The top of the workspace that this program was built in.

@@ -143,10 +143,6 @@ fn manifest() -> anyhow::Result<String> {
     let (_, shared) = whole
         .split_once("[workspace.package]")
         .context("the packages of the workspace share nothing")?;
-    // The scheduler takes part in every step.
-    let (plain, optimised) = ("\"*\".opt-level = 0", "\"*\".opt-level = 2");
-    ensure!(shared.contains(plain), "how others are built is not told");
-    let shared = shared.replace(plain, optimised);
     let members = "members = [\"crates/*\", \"model\", \"model/sync\"]";
     Ok(format!(
         "[workspace]\nresolver = \"3\"\n{members}\n\n[workspace.package]{shared}"
