@@ -187,8 +187,12 @@ pub(crate) fn build(program: &str, folder: &Path, built: &Path) -> anyhow::Resul
         .env_remove("CARGO_BUILD_TARGET");
     if is_release {
         cargo.arg("--release");
-    } else if !is_copy {
-        // Whoever tests the workspace itself has built it with these, which takes other features.
+    }
+    if is_copy {
+        // It is built again and again.
+        cargo.env("CARGO_INCREMENTAL", "1");
+    } else if !is_release {
+        // Whoever tests the workspace has built it with these, which takes other features.
         cargo.arg("--examples");
     }
     let output = cargo.output().context("cannot run cargo")?;

@@ -17,6 +17,7 @@ trap 'rm -rf "$copy"' EXIT
 export CARGO_TARGET_DIR=$target
 export CARGO_TERM_COLOR=never
 # Building takes most of the time.
+export CARGO_INCREMENTAL=1
 export CARGO_PROFILE_DEV_DEBUG=0
 export CARGO_PROFILE_DEV_OPT_LEVEL=1
 

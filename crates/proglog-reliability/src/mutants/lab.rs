@@ -198,6 +198,7 @@ impl Lab {
             .args(["mutants", "--colors", "never"])
             .current_dir(&self.path)
             .env("CARGO_TARGET_DIR", &self.target)
+            .env("CARGO_INCREMENTAL", "1")
             .env_remove("RUST_BACKTRACE");
         cargo
     }
