@@ -108,8 +108,8 @@ impl Reader {
     }
 
     /// Reads records that lie one behind the other in one segment from `from` on: as many as have at
-    /// most `bytes_max` bytes of values, keys and headers, or a few less, but at least one, unless `from`
-    /// is the end.
+    /// most `bytes_max` bytes of values, keys and headers, but at least one, unless `from` is the end. There
+    /// may be fewer, as what the file holds beside these counts for some of them.
     /// They cost one read of the file, or a few, where [`Reader::read`] costs one each.
     ///
     /// # Errors
