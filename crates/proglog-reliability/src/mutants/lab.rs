@@ -1,12 +1,14 @@
 //! Where mutants are made and tried: a copy of the workspace, in which cargo-mutants changes one place
 //! after the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, bail, ensure};
+use tempfile::NamedTempFile;
 
 use crate::copy::{mirror, target, workspace};
 
@@ -14,36 +16,65 @@ use crate::copy::{mirror, target, workspace};
 #[derive(Debug)]
 pub(crate) struct Package {
     pub(crate) name: &'static str,
-    /// The tests beside those in its sources that are quick.
-    pub(crate) quick: &'static [&'static str],
-    /// Those that take long: only what survives the others is tried with them.
-    pub(crate) slow: &'static [&'static str],
+    /// Its tests in lots, the quick ones first: only what survives a lot is tried with the next.
+    pub(crate) lots: &'static [Lot],
+}
+
+/// Tests that are run together on a mutant.
+#[derive(Debug)]
+pub(crate) struct Lot {
+    /// With those in the package's sources.
+    lib: bool,
+    tests: &'static [&'static str],
+    /// Tests that go on for so many seconds are taken for tests that do not end.
+    seconds_max: &'static str,
 }
 
 pub(crate) const PACKAGES: [Package; 2] = [
     Package {
         name: "proglog-store",
-        quick: &["append", "compat", "model", "recover"],
-        slow: &["crash"],
+        lots: &[
+            Lot {
+                lib: true,
+                tests: &["append", "compat", "model", "recover"],
+                seconds_max: "120",
+            },
+            slow(&["crash"]),
+        ],
     },
     Package {
         name: "proglog-log",
-        quick: &[
-            "by_hand",
-            "compat",
-            "concurrency",
-            "following",
-            "model",
-            "operations",
-            "regressions",
-            "relative_path",
-            "runtime",
-            "scenarios",
-            "tickets",
+        lots: &[
+            Lot {
+                lib: true,
+                tests: &[
+                    "by_hand",
+                    "compat",
+                    "concurrency",
+                    "following",
+                    "model",
+                    "operations",
+                    "regressions",
+                    "relative_path",
+                    "runtime",
+                    "scenarios",
+                    "tickets",
+                ],
+                seconds_max: "120",
+            },
+            slow(&["damage"]),
+            slow(&["crash", "full_disk"]),
         ],
-        slow: &["crash", "damage", "full_disk"],
     },
 ];
+
+const fn slow(tests: &'static [&'static str]) -> Lot {
+    Lot {
+        lib: false,
+        tests,
+        seconds_max: "600",
+    }
+}
 
 /// The double is no part of the product.
 const NOT_TRIED: [&str; 2] = [
@@ -62,6 +93,10 @@ pub(crate) struct Mutant {
     pub(crate) package: &'static str,
     /// What changes, and the line that it is in: this stays the same when lines above it change.
     pub(crate) what: String,
+    file: String,
+    line: usize,
+    /// The line that it begins in.
+    text: String,
 }
 
 /// What became of a mutant.
@@ -82,16 +117,6 @@ const FATES: [(&str, Fate); 4] = [
     ("missed.txt", Fate::Survived),
     ("unviable.txt", Fate::Unviable),
 ];
-
-/// How mutants are tried.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Trial<'a> {
-    pub(crate) package: &'a Package,
-    /// With the tests that take long, too.
-    pub(crate) slow: bool,
-    /// Whether the tests have to pass on the unchanged code first: all mutants would be caught if they do not.
-    pub(crate) baseline: bool,
-}
 
 /// The copy that is changed.
 #[derive(Debug)]
@@ -145,43 +170,47 @@ impl Lab {
         if !texts.contains_key(file) {
             texts.insert(file.to_owned(), fs::read_to_string(self.path.join(file))?);
         }
-        let code = texts[file].lines().nth(line.parse::<usize>()? - 1);
-        let code = code.unwrap_or_default().trim();
+        let line = line.parse::<usize>()?;
+        let text = texts[file].lines().nth(line.saturating_sub(1));
+        let text = text.unwrap_or_default();
         Ok(Mutant {
             name: name.to_owned(),
             package: package.name,
-            what: format!("{file}:{change} | {code}"),
+            what: format!("{file}:{change} | {}", text.trim()),
+            file: file.to_owned(),
+            line,
+            text: text.to_owned(),
         })
     }
 
-    /// What becomes of each of these mutants, all of one package.
+    /// What becomes of each of these mutants, all of one package, with these of its tests: they have to pass
+    /// on the unchanged code first, as all mutants would be caught if they do not.
     pub(crate) fn try_all<'a>(
         &self,
         mutants: &[&'a Mutant],
-        trial: Trial<'_>,
+        package: &Package,
+        lot: &Lot,
     ) -> anyhow::Result<Vec<(&'a Mutant, Fate)>> {
-        let Trial { package, slow, .. } = trial;
         let told_in = self.target.join("mutants-told");
         fs::create_dir_all(&told_in)?;
         let mut command = self.cargo();
         command
             .args(["--in-place", "--profile", "mutants", "--no-shuffle"])
             .args(["--package", package.name])
-            .args(["--baseline", if trial.baseline { "run" } else { "skip" }])
-            .args(["--timeout", if slow { "600" } else { "120" }])
+            .args(["--timeout", lot.seconds_max])
             .args(["--build-timeout", BUILD_SECONDS_MAX])
             .arg("--output")
             .arg(&told_in);
         for mutant in mutants {
-            // Mutants that leave a field out are tried whatever the names asked for, if their file is.
-            let file = mutant.name.split(':').next().unwrap_or_default();
-            command.args(["--file", file]);
             command.args(["--re", &format!("^{}$", escaped(&mutant.name))]);
         }
-        if !slow {
+        // Mutants that leave a field out are tried whatever the names asked for, if their line changes.
+        let lines = lines_of(mutants)?;
+        command.arg("--in-diff").arg(lines.path());
+        if lot.lib {
             command.arg("--cargo-arg=--lib");
         }
-        for test in if slow { package.slow } else { package.quick } {
+        for test in lot.tests {
             command.arg(format!("--cargo-arg=--test={test}"));
         }
         let output = command.output().context("cannot run cargo-mutants")?;
@@ -202,6 +231,23 @@ impl Lab {
             .env_remove("RUST_BACKTRACE");
         cargo
     }
+}
+
+/// A diff by which the lines that these mutants begin in are new, and no others.
+fn lines_of(mutants: &[&Mutant]) -> anyhow::Result<NamedTempFile> {
+    let mut files = BTreeMap::<_, BTreeMap<_, _>>::new();
+    for mutant in mutants {
+        let lines = files.entry(&mutant.file).or_default();
+        lines.insert(mutant.line, &mutant.text);
+    }
+    let mut diff = NamedTempFile::new().context("cannot make a file")?;
+    for (file, lines) in files {
+        writeln!(diff, "--- a/{file}\n+++ b/{file}")?;
+        for (line, text) in lines {
+            writeln!(diff, "@@ -{line},0 +{line} @@\n+{text}")?;
+        }
+    }
+    Ok(diff)
 }
 
 fn fates<'a>(mutants: &[&'a Mutant], told_in: &Path) -> anyhow::Result<Vec<(&'a Mutant, Fate)>> {

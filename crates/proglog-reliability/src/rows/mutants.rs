@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 
 use super::Row;
 use crate::job::Job;
-use crate::mutants::lab::{Fate, Lab, Mutant, PACKAGES, Package, Trial, diff};
+use crate::mutants::lab::{Fate, Lab, Mutant, PACKAGES, Package, diff};
 use crate::mutants::survivors::Survivors;
 use crate::system::Need;
 
@@ -49,20 +49,19 @@ fn run(job: &Job) -> anyhow::Result<()> {
         known.len(),
         all.len()
     );
-    let mut trials = Trials {
+    let trials = Trials {
         job,
         lab: &lab,
         known: &known,
-        passed: HashSet::new(),
     };
     if job.is_soak {
         trials.run(&shard(job.seed, SOAK_LEN, &all)?)
     } else {
-        try_changed(&mut trials, &all)
+        try_changed(&trials, &all)
     }
 }
 
-fn try_changed(trials: &mut Trials<'_>, all: &[Mutant]) -> anyhow::Result<()> {
+fn try_changed(trials: &Trials<'_>, all: &[Mutant]) -> anyhow::Result<()> {
     let Trials { job, lab, .. } = *trials;
     let names = changed(lab, job)?;
     let changed = all.iter().filter(|mutant| names.contains(&mutant.name));
@@ -120,61 +119,40 @@ struct Trials<'a> {
     job: &'a Job,
     lab: &'a Lab,
     known: &'a Survivors,
-    /// The packages whose tests pass on the unchanged code.
-    passed: HashSet<&'static str>,
 }
 
 impl Trials<'_> {
-    fn run(&mut self, mutants: &[&Mutant]) -> anyhow::Result<()> {
+    fn run(&self, mutants: &[&Mutant]) -> anyhow::Result<()> {
         for package in &PACKAGES {
-            let of_package: Vec<_> = mutants
+            let of_package = mutants
                 .iter()
-                .filter(|mutant| mutant.package == package.name)
-                .copied()
-                .collect();
-            if !of_package.is_empty() {
-                self.run_package(package, &of_package)?;
-            }
+                .filter(|mutant| mutant.package == package.name);
+            self.run_package(package, of_package.copied().collect())?;
         }
         Ok(())
     }
 
-    fn run_package(
-        &mut self,
-        package: &'static Package,
-        mutants: &[&Mutant],
-    ) -> anyhow::Result<()> {
-        let trial = Trial {
-            package,
-            slow: false,
-            baseline: self.passed.insert(package.name),
-        };
-        let mut unknown = Vec::new();
-        for (mutant, fate) in self.lab.try_all(mutants, trial)? {
-            match (fate, self.known.is_known(mutant)) {
-                (Fate::Survived, false) => unknown.push(mutant),
-                (Fate::Survived, true) => {
-                    self.job.count("known survivors", 1);
-                    self.job.tried(1);
+    fn run_package(&self, package: &Package, mut left: Vec<&Mutant>) -> anyhow::Result<()> {
+        for lot in package.lots {
+            if left.is_empty() {
+                return Ok(());
+            }
+            let mut unknown = Vec::new();
+            for (mutant, fate) in self.lab.try_all(&left, package, lot)? {
+                match (fate, self.known.is_known(mutant)) {
+                    (Fate::Survived, false) => unknown.push(mutant),
+                    (Fate::Survived, true) => {
+                        self.job.count("known survivors", 1);
+                        self.job.tried(1);
+                    }
+                    (_, is_known) => self.caught(mutant, fate, is_known),
                 }
-                (_, is_known) => self.caught(mutant, fate, is_known),
             }
+            left = unknown;
         }
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let trial = Trial {
-            slow: true,
-            baseline: true,
-            ..trial
-        };
-        for (mutant, fate) in self.lab.try_all(&unknown, trial)? {
-            if fate == Fate::Survived {
-                self.job.tried(1);
-                self.job.bad(&format!("no test catches {}", mutant.what));
-            } else {
-                self.caught(mutant, fate, false);
-            }
+        for mutant in left {
+            self.job.tried(1);
+            self.job.bad(&format!("no test catches {}", mutant.what));
         }
         Ok(())
     }
