@@ -265,10 +265,17 @@ impl Follower {
 impl Shared {
     fn refresh(&self) -> Result<()> {
         let mut seen = self.seen.lock();
-        let before = seen.ids();
         let range = self.view.range(Visibility::Acknowledged);
         let found = seen.look(&self.directory)?;
-        if before == seen.ids() && range.start == found.start && range.end <= found.end.end {
+        let shown = self.view.segments();
+        // Compared with what is shown: a look that failed may have seen more.
+        let are_shown = found.segments.len() == shown.len()
+            && found
+                .segments
+                .iter()
+                .zip(&*shown)
+                .all(|(a, b)| Arc::ptr_eq(a, b));
+        if are_shown && range.start == found.start && range.end <= found.end.end {
             self.view.acknowledge(found.end);
         } else {
             self.view.cut(found.segments, found.start, found.end);

@@ -44,13 +44,7 @@ pub(crate) struct Found {
 }
 
 impl Seen {
-    /// What tells the segments from any others: their base offsets and salts.
-    pub(crate) fn ids(&self) -> Vec<(Offset, u64)> {
-        let segments = self.segments.iter();
-        segments.map(|(base, seen)| (*base, seen.salt)).collect()
-    }
-
-    /// Finds out what there is.
+    /// Finds out what there is. A segment that was there the last time is the same one.
     pub(crate) fn look(&mut self, directory: &Arc<dyn Directory>) -> Result<Found> {
         let mut tries = 0;
         loop {

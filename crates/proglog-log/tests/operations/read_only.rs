@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use proglog_log::{ErrorKind, Log, Offset, ReadOnlyLog, Visibility};
-use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
+use proglog_store::testing::{Call, CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::support::{append, holds, open, open_with, options, segments, value};
 
@@ -70,6 +70,39 @@ fn a_segment_that_could_not_be_followed_for_a_while_is_read_to_its_end_all_the_s
     append(&log, 3..30);
     assert!(segments(&disk).len() > 2, "it was rolled");
     holds(&reader, 0..reader.refresh().unwrap().get());
+}
+
+/// A reader, of a log that has gone on since in other segments, one of them of the same name.
+fn overtaken_reader(disk: &SimDisk) -> ReadOnlyLog {
+    let log = open(disk);
+    append(&log, 0..12);
+    let reader = read(disk);
+    log.truncate(0).unwrap();
+    for offset in 0..30 {
+        log.append(value(offset + 100)).unwrap();
+    }
+    reader
+}
+
+#[test]
+fn after_a_look_that_failed_at_any_place_the_next_shows_all_there_is() {
+    let disk = SimDisk::new();
+    let reader = overtaken_reader(&disk);
+    disk.start_trace();
+    reader.refresh().unwrap();
+    let is_opening = |call: &Call| call.kind == CallKind::Open;
+    let openings = disk.trace().into_iter().filter(is_opening).count() as u64;
+    assert!(openings > 5, "{openings}");
+    for skip in 0..openings {
+        let disk = SimDisk::new();
+        let reader = overtaken_reader(&disk);
+        disk.inject(When::Next(CallKind::Open, skip), Fault::os_error(24));
+        drop(reader.refresh());
+        assert_eq!(reader.refresh().unwrap(), Offset::new(30), "{skip}");
+        for (offset, record) in (100..).zip(reader.records(0)) {
+            assert_eq!(record.unwrap().value, value(offset), "{skip}");
+        }
+    }
 }
 
 #[test]
