@@ -96,11 +96,11 @@ fn fitting(
     let first = *labels.keys().next().expect("there is a segment");
     let newest = newest(labels);
     let end = end_of(directory, labels)?;
-    let old = old.filter(|old| !old.cut);
     let start = old.as_ref().map(|old| old.start);
     let recovery_point = match &old {
         Some(old)
-            if old.segment_base == newest
+            if !old.cut
+                && old.segment_base == newest
                 && holds(open::check_recovery_point(directory, labels, old))? =>
         {
             old.recovery_point

@@ -203,28 +203,33 @@ fn the_checkpoint_of_another_log_that_was_being_cut_is_told_and_mended() {
 
 #[test]
 fn repair_keeps_what_fits_of_a_checkpoint_that_does_not() {
-    let disk = SimDisk::new();
-    let log = Log::open_in(disk.directory(), &options()).unwrap();
-    for number in 0..20 {
-        log.append(format!("{number:90}")).unwrap();
+    for cut in [false, true] {
+        let disk = SimDisk::new();
+        let log = Log::open_in(disk.directory(), &options()).unwrap();
+        for number in 0..20 {
+            log.append(format!("{number:90}")).unwrap();
+        }
+        log.trim(12).unwrap();
+        log.set_application_data(b"own").unwrap();
+        log.close().unwrap();
+        let fits = disk.read_file(CHECKPOINT);
+        Log::repair_in(disk.directory()).unwrap();
+        assert_eq!(disk.read_file(CHECKPOINT), fits, "it was left as it is");
+        forge_number(&disk, POSITION_AT, 1 << 30);
+        if cut {
+            forge(&disk, CHECKPOINT, &[0, 1], FLAGS_AT, &3_u32.to_be_bytes());
+        }
+        let error = Log::open_in(disk.directory(), &options()).unwrap_err();
+        assert!(
+            matches!(error, Error::RecoveryPointPastEnd { .. }),
+            "{error:?}"
+        );
+        Log::repair_in(disk.directory()).unwrap();
+        let log = Log::open_in(disk.directory(), &options()).unwrap();
+        assert_eq!(log.start_offset().get(), 12);
+        assert_eq!(log.records(12).count(), 8);
+        assert_eq!(log.application_data(), b"own");
     }
-    log.trim(12).unwrap();
-    log.set_application_data(b"own").unwrap();
-    log.close().unwrap();
-    let fits = disk.read_file(CHECKPOINT);
-    Log::repair_in(disk.directory()).unwrap();
-    assert_eq!(disk.read_file(CHECKPOINT), fits, "it was left as it is");
-    forge_number(&disk, POSITION_AT, 1 << 30);
-    let error = Log::open_in(disk.directory(), &options()).unwrap_err();
-    assert!(
-        matches!(error, Error::RecoveryPointPastEnd { .. }),
-        "{error:?}"
-    );
-    Log::repair_in(disk.directory()).unwrap();
-    let log = Log::open_in(disk.directory(), &options()).unwrap();
-    assert_eq!(log.start_offset().get(), 12);
-    assert_eq!(log.records(12).count(), 8);
-    assert_eq!(log.application_data(), b"own");
 }
 
 #[test]
