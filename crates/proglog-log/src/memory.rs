@@ -35,30 +35,37 @@ pub struct MemoryLog {
 struct Shared {
     limits: Options,
     clock: Mutex<Clock>,
-    /// `None` once the log is closed.
-    kept: RwLock<Option<Kept>>,
+    kept: RwLock<Kept>,
     changed: Signal,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     start: Offset,
+    end: Offset,
+    /// Those from `start` to `end`; none once the log is closed.
     records: VecDeque<Record>,
+    is_closed: bool,
 }
 
 impl Kept {
-    fn end(&self) -> Offset {
-        self.start.plus(self.records.len() as u64)
+    fn check_open(&self) -> Result<()> {
+        if self.is_closed {
+            Err(Error::Closed)
+        } else {
+            Ok(())
+        }
     }
 
     fn out_of_range(&self, offset: Offset) -> Error {
-        let (start, end) = (self.start, self.end());
+        let (start, end) = (self.start, self.end);
         Error::OutOfRange { offset, start, end }
     }
 
     /// The record at `offset`; `None` at the end.
     fn get(&self, offset: Offset) -> Result<Option<Record>> {
-        let (start, end) = (self.start, self.end());
+        self.check_open()?;
+        let (start, end) = (self.start, self.end);
         if offset < start {
             return Err(Error::Trimmed { offset, start, end });
         }
@@ -77,7 +84,7 @@ impl MemoryLog {
         let shared = Shared {
             limits: Options::new(),
             clock: Mutex::default(),
-            kept: RwLock::new(Some(Kept::default())),
+            kept: RwLock::default(),
             changed: Signal::new(),
         };
         Self {
@@ -87,12 +94,7 @@ impl MemoryLog {
 
     /// The record at `offset`; `None` at the end.
     fn get(&self, offset: Offset) -> Result<Option<Record>> {
-        self.shared
-            .kept
-            .read()
-            .as_ref()
-            .ok_or(Error::Closed)?
-            .get(offset)
+        self.shared.kept.read().get(offset)
     }
 
     /// The records from `from` on, one a call; `None` where there is none yet.
@@ -108,9 +110,9 @@ impl MemoryLog {
 
     fn submit_if(&self, expected: Option<Offset>, batch: Batch) -> Result<Ticket> {
         record::validate(batch.records(), &self.shared.limits)?;
-        let mut guard = self.shared.kept.write();
-        let kept = guard.as_mut().ok_or(Error::Closed)?;
-        let start = kept.end();
+        let mut kept = self.shared.kept.write();
+        kept.check_open()?;
+        let start = kept.end;
         if let Some(expected) = expected
             && expected != start
         {
@@ -121,15 +123,16 @@ impl MemoryLog {
         }
         let appended_at = self.shared.clock.lock().now();
         for record in batch.into_records() {
-            let offset = kept.end().get();
+            let offset = kept.end.get();
+            kept.end = kept.end.plus(1);
             kept.records.push_back(Record {
                 offset,
                 appended_at,
                 ..record
             });
         }
-        let end = kept.end();
-        drop(guard);
+        let end = kept.end;
+        drop(kept);
         self.shared.changed.notify();
         Ok(Ticket::ready(start..end))
     }
@@ -151,8 +154,7 @@ impl CommitLog for MemoryLog {
     }
 
     fn read(&self, offset: Offset) -> Result<Record> {
-        let guard = self.shared.kept.read();
-        let kept = guard.as_ref().ok_or(Error::Closed)?;
+        let kept = self.shared.kept.read();
         kept.get(offset)?.ok_or_else(|| kept.out_of_range(offset))
     }
 
@@ -166,19 +168,17 @@ impl CommitLog for MemoryLog {
     }
 
     fn start_offset(&self) -> Offset {
-        let guard = self.shared.kept.read();
-        guard.as_ref().map_or(Offset::ZERO, |kept| kept.start)
+        self.shared.kept.read().start
     }
 
     fn end_offset(&self) -> Offset {
-        let guard = self.shared.kept.read();
-        guard.as_ref().map_or(Offset::ZERO, Kept::end)
+        self.shared.kept.read().end
     }
 
     fn trim(&self, start: Offset) -> Result<()> {
-        let mut guard = self.shared.kept.write();
-        let kept = guard.as_mut().ok_or(Error::Closed)?;
-        if start > kept.end() {
+        let mut kept = self.shared.kept.write();
+        kept.check_open()?;
+        if start > kept.end {
             return Err(kept.out_of_range(start));
         }
         while kept.start < start {
@@ -189,15 +189,14 @@ impl CommitLog for MemoryLog {
     }
 
     fn sync(&self) -> Result<()> {
-        if self.shared.kept.read().is_some() {
-            Ok(())
-        } else {
-            Err(Error::Closed)
-        }
+        self.shared.kept.read().check_open()
     }
 
     fn close(&self) -> Result<()> {
-        self.shared.kept.write().take();
+        let mut kept = self.shared.kept.write();
+        kept.is_closed = true;
+        kept.records = VecDeque::new();
+        drop(kept);
         self.shared.changed.notify();
         Ok(())
     }

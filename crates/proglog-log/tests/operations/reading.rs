@@ -284,6 +284,29 @@ fn a_conditional_append_succeeds_only_at_the_end_that_is_assigned() {
 }
 
 #[test]
+fn a_log_that_is_closed_tells_its_range_all_the_same() {
+    let disk = SimDisk::new();
+    let logs: [Arc<dyn CommitLog>; 2] = [Arc::new(open(&disk)), Arc::new(MemoryLog::new())];
+    for log in logs {
+        for offset in 0..3 {
+            log.append(value(offset).into()).unwrap();
+        }
+        log.trim(Offset::new(1)).unwrap();
+        log.close().unwrap();
+        assert_eq!(log.start_offset(), Offset::new(1));
+        assert_eq!(log.end_offset(), Offset::new(3));
+        for refused in [
+            log.append("more".into()).map(drop),
+            log.read(Offset::new(1)).map(drop),
+            log.trim(Offset::new(2)),
+            log.sync(),
+        ] {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::Closed);
+        }
+    }
+}
+
+#[test]
 fn seeking_by_time_finds_the_first_record_of_that_time_or_later() {
     let disk = SimDisk::new();
     let log = open(&disk);
