@@ -16,6 +16,7 @@ use crate::reader::Reader;
 use crate::recovery::Recovery;
 use crate::segment::Segment;
 use crate::sync::{AtomicBool, Mutex, OnceLock};
+use crate::trim::Trimmed;
 use crate::view::View;
 
 /// The state of an open log.
@@ -32,7 +33,7 @@ pub(crate) struct Shared {
     /// The lock on the directory, until the log is closed.
     lock: Mutex<Option<Arc<dyn Storage>>>,
     /// Held by whoever drops the oldest records.
-    pub(crate) trimming: Mutex<()>,
+    pub(crate) trimming: Mutex<Trimmed>,
     /// Held by the one thread that brings groups to their outcome.
     /// Taken with [`Shared::lead`].
     pub(crate) lead: Mutex<()>,
@@ -98,7 +99,7 @@ impl Shared {
             log_id,
             recovery,
             lock: Mutex::new(Some(lock)),
-            trimming: Mutex::new(()),
+            trimming: Mutex::default(),
             lead: Mutex::new(()),
             writer: Mutex::new(writer),
             checkpoint: Mutex::new(checkpoint),

@@ -13,32 +13,36 @@ use crate::offset::Offset;
 use crate::open_segment::OpenSegment;
 use crate::retention::Held;
 use crate::runtime;
+use crate::segment::Segment;
 use crate::shared::Shared;
-use crate::sync::{MutexGuard, Ordering};
+use crate::sync::Ordering;
 use crate::visibility::Visibility;
 
 /// How long retention by age waits for its next look, at the least and at the most.
 const LOOK_MIN: Duration = Duration::from_millis(10);
 const LOOK_MAX: Duration = Duration::from_hours(1);
 
+/// Segments of which nothing is seen any more, and whose files could not be removed.
+pub(crate) type Trimmed = Vec<Arc<Segment>>;
+
 impl Shared {
     /// Drops the records below `start`.
     pub(crate) fn trim(&self, start: Offset) -> Result<()> {
-        self.trim_in_turn(start, &self.trimming.lock())
+        self.trim_in_turn(start, &mut self.trimming.lock())
     }
 
-    /// Takes the guard of `trimming`.
-    fn trim_in_turn(&self, start: Offset, _turn: &MutexGuard<'_, ()>) -> Result<()> {
+    /// `trimmed` is what `trimming` guards.
+    fn trim_in_turn(&self, start: Offset, trimmed: &mut Trimmed) -> Result<()> {
         self.check_appendable()?;
         self.check_trimmable(start, self.reader.visibility())?;
         if start > self.reader.start_offset() {
-            self.make_durable(start)?;
+            self.make_durable(start, trimmed)?;
             if self.trim_all(start)? {
                 return Ok(());
             }
             self.raise_start(start)?;
         }
-        self.remove_trimmed(start)
+        self.remove_trimmed(start, trimmed)
     }
 
     /// Whether there is nothing that is not seen below `start`.
@@ -51,7 +55,7 @@ impl Shared {
 
     /// Puts what lies below `start` on the device, if it is not: or else the log might end below its
     /// start after a crash.
-    fn make_durable(&self, start: Offset) -> Result<()> {
+    fn make_durable(&self, start: Offset, trimmed: &mut Trimmed) -> Result<()> {
         let durable = self.durable_end();
         if start <= durable {
             return Ok(());
@@ -62,7 +66,7 @@ impl Shared {
             {
                 // What can go gives room for what has to be written.
                 self.raise_start(durable)?;
-                self.remove_trimmed(durable)?;
+                self.remove_trimmed(durable, trimmed)?;
                 self.commit(Commit::Sync)?;
             }
             committed => committed?,
@@ -123,22 +127,27 @@ impl Shared {
         Ok(())
     }
 
-    /// Removes the segments that have only records below `start`.
-    fn remove_trimmed(&self, start: Offset) -> Result<()> {
-        let Some(first) = self.view.segment_of(start) else {
-            return Ok(());
-        };
-        for segment in self.view.drop_before(first.base()) {
-            segment.remove()?;
+    /// Removes the segments that have only records below `start`, and those that could not be removed before.
+    fn remove_trimmed(&self, start: Offset, trimmed: &mut Trimmed) -> Result<()> {
+        if let Some(first) = self.view.segment_of(start) {
+            trimmed.extend(self.view.drop_before(first.base()));
         }
-        Ok(())
+        let mut removed = Ok(());
+        trimmed.retain(|segment| match segment.remove() {
+            Ok(()) => false,
+            Err(error) => {
+                removed = Err(error);
+                true
+            }
+        });
+        removed
     }
 
     /// Drops what the policy of retention lets go, and returns the start of the log.
     pub(crate) fn retain(&self) -> Result<Offset> {
         self.check_appendable()?;
         // Segments that are looked at here stay until then.
-        let turn = self.trimming.lock();
+        let mut trimmed = self.trimming.lock();
         let policy = self.options.retention;
         let now = self.steady_clock.now();
         let held = self.held()?;
@@ -150,7 +159,7 @@ impl Shared {
         if let Some(start) = start.map(|start| start.min(range.end))
             && start > range.start
         {
-            self.trim_in_turn(start, &turn)?;
+            self.trim_in_turn(start, &mut trimmed)?;
         }
         if let Some(delay) = policy.next_look(kept, now) {
             self.retain_after(delay.clamp(LOOK_MIN, LOOK_MAX));
@@ -162,22 +171,20 @@ impl Shared {
     fn held(&self) -> Result<Vec<Held>> {
         let (active, end, newest) = {
             let writer = self.writer.lock();
-            (
-                writer.active.clone(),
-                writer.next,
-                writer.last_appended_at(),
-            )
+            // Where a next segment is to be made, the last one is sealed, or is gone.
+            let active = (!writer.sealed).then(|| Arc::clone(&writer.active));
+            (active, writer.next, writer.last_appended_at())
         };
         let start = self.reader.start_offset();
         let segments = self.view.segments();
-        let sealed = segments
-            .iter()
-            .zip(segments.iter().skip(1))
-            .filter(|(_, next)| next.base() <= active.base());
+        let sealed_end = active.as_ref().map_or(end, |active| active.base());
+        let nexts = segments.iter().skip(1).map(|next| next.base());
+        let sealed = segments.iter().zip(nexts.chain([sealed_end]));
         let mut held = Vec::new();
-        for (segment, next) in sealed {
-            let summary = segment.summary(next.base())?;
-            let offsets = segment.base().max(start)..next.base().max(start);
+        // There may be others since.
+        for (segment, next) in sealed.take_while(|(segment, _)| segment.base() < sealed_end) {
+            let summary = segment.summary(next)?;
+            let offsets = segment.base().max(start)..next.max(start);
             held.push(Held {
                 records: offsets.end.since(offsets.start),
                 offsets,
@@ -186,6 +193,9 @@ impl Shared {
                 is_active: false,
             });
         }
+        let Some(active) = active else {
+            return Ok(held);
+        };
         let first = active.base().max(start);
         let (durable, bytes) = self.durable_in(&active);
         held.push(Held {

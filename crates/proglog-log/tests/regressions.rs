@@ -5,7 +5,9 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Durability, Error, ErrorKind, Log, Offset, Options, Record, Visibility};
+use proglog_log::{
+    Durability, Error, ErrorKind, Log, Offset, Options, Record, Retention, Visibility,
+};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 fn options() -> Options {
@@ -295,4 +297,31 @@ fn what_a_cut_keeps_is_read_before_the_new_segment_is_there() {
     let read = log.records(0).map(|record| record.unwrap().offset);
     assert_eq!(read.collect::<Vec<_>>(), [0, 1]);
     assert_eq!(log.append("b").unwrap(), Offset::new(2));
+}
+
+/// There, retention took the last segment that was left for one without records, and dropped it.
+#[test]
+fn retention_keeps_what_a_cut_keeps_before_the_new_segment_is_there() {
+    for policy in [
+        Retention::new(),
+        Retention::new().records(3),
+        Retention::new().bytes(10_000),
+        Retention::new().age(Duration::MAX),
+    ] {
+        let disk = SimDisk::new();
+        let options = options().segment_bytes_max(1 << 10).retention(policy);
+        let log = open(&disk, &options);
+        for _ in 0..2 {
+            log.append("a".repeat(700)).unwrap();
+        }
+        for skip in 0..2 {
+            let full = Fault::error(io::ErrorKind::StorageFull);
+            disk.inject(When::Next(CallKind::Create, skip), full);
+        }
+        log.truncate(1).unwrap_err();
+        assert_eq!(log.retain().unwrap(), Offset::ZERO, "{policy:?}");
+        let read = log.records(0).map(|record| record.unwrap().offset);
+        assert_eq!(read.collect::<Vec<_>>(), [0]);
+        assert_eq!(log.append("b").unwrap(), Offset::new(1));
+    }
 }

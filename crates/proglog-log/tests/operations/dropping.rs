@@ -206,6 +206,23 @@ fn a_file_that_cannot_be_removed_is_told_of_and_removed_at_opening() {
 }
 
 #[test]
+fn a_file_that_cannot_be_removed_keeps_no_other_and_is_removed_with_the_next_trim() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..40);
+    let all = segments(&disk);
+    let refused = Fault::error(Io::PermissionDenied);
+    disk.inject(When::Next(CallKind::Remove, 0), refused);
+    assert_eq!(log.trim(20).unwrap_err().kind(), ErrorKind::Io);
+    let left = segments(&disk);
+    assert_eq!(left[0], all[0]);
+    assert!(left[1] <= 20 && left[2] > 20, "{left:?}");
+    log.trim(20).unwrap();
+    assert_eq!(segments(&disk), left[1..]);
+    holds(&log, 20..40);
+}
+
+#[test]
 fn a_cut_that_fails_midway_stops_the_log_and_is_finished_at_the_next_opening() {
     let disk = SimDisk::new();
     let log = open(&disk);
