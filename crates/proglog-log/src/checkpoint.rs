@@ -115,13 +115,13 @@ impl Checkpoint {
         next
     }
 
-    /// Whether `other` would drop the same records.
-    fn drops_as(&self, other: &Self) -> bool {
+    /// Whether `other` would drop the same records, and has the same data.
+    fn can_stand_for(&self, other: &Self) -> bool {
         let cut = |checkpoint: &Self| {
             let at = (checkpoint.segment_base, checkpoint.recovery_point);
             checkpoint.cut.then_some(at)
         };
-        self.start == other.start && cut(self) == cut(other)
+        self.start == other.start && cut(self) == cut(other) && self.data == other.data
     }
 
     /// The number of the slot and what it holds.
@@ -160,15 +160,15 @@ impl Checkpoint {
 }
 
 /// The slot that does not count, as an opening finds it. Should the one that counts be lost, it must
-/// neither miss what was dropped since nor drop what was appended.
+/// neither miss what was dropped since, or stored by the application, nor drop what was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Other {
-    /// It would drop the same records. It is on the device: it was before the one that counts was written.
-    DropsTheSame,
+    /// It can stand for the one that counts. It is on the device: it was before that one was written.
+    StandsFor,
     /// It says the same of all. So the one that counts was written to have it twice, and may not be on the
     /// device: there may still be what it has replaced.
     SaysTheSame,
-    /// It would drop other records, or does not hold, and who knows what it was to be.
+    /// It would drop other records, has other data, or does not hold, and who knows what it was to be.
     Differs,
 }
 
@@ -212,7 +212,7 @@ impl CheckpointFile {
             number: 1,
             slot: 1,
             confirmed: true,
-            other: Other::DropsTheSame,
+            other: Other::StandsFor,
         })
     }
 
@@ -231,7 +231,7 @@ impl CheckpointFile {
         }
         let other = match &slots {
             [Ok((_, first)), Ok((_, second))] if first == second => Other::SaysTheSame,
-            [Ok((_, first)), Ok((_, second))] if first.drops_as(second) => Other::DropsTheSame,
+            [Ok((_, first)), Ok((_, second))] if first.can_stand_for(second) => Other::StandsFor,
             _ => Other::Differs,
         };
         let (slot, (number, current)) = match slots {
@@ -283,24 +283,26 @@ impl CheckpointFile {
 
     /// Writes `next` to both slots; on return it is durable in each, so that damage to one of them does
     /// not bring back what was before. After an error the last one still counts, until the log is opened
-    /// again: then either may.
+    /// again: then either may. But a cut is begun once a slot says so, and nothing takes that back.
     pub(crate) fn write_twice(&mut self, next: &Checkpoint) -> Result<()> {
         let last = self.current.clone();
         self.write(next.clone())?;
         self.write(next.clone()).inspect_err(|_| {
-            self.current = last;
+            if !next.cut {
+                self.current = last;
+            }
         })
     }
 
-    /// Makes sure that what counts is on the device, and that it and the other slot would drop the same
-    /// records: before that, nothing may be dropped or appended.
+    /// Makes sure that what counts is on the device, and that the other slot can stand for it: before that,
+    /// nothing may be dropped or appended.
     pub(crate) fn settle(&mut self) -> Result<()> {
         match self.other {
-            Other::DropsTheSame => {}
+            Other::StandsFor => {}
             Other::SaysTheSame => self.confirm()?,
             Other::Differs => self.write(self.current.clone())?,
         }
-        self.other = Other::DropsTheSame;
+        self.other = Other::StandsFor;
         Ok(())
     }
 
@@ -415,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn checkpoints_drop_the_same_if_they_start_alike_and_cut_alike() {
+    fn a_checkpoint_can_stand_for_another_that_starts_and_cuts_alike_and_has_its_data() {
         let cuts = checkpoint();
         let cuts_elsewhere = Checkpoint {
             segment_base: Offset::new(9),
@@ -433,15 +435,20 @@ mod tests {
             start: Offset::new(9),
             ..keeps.clone()
         };
+        let stores_something_else = Checkpoint {
+            data: b"other".to_vec(),
+            ..checkpoint()
+        };
         for (first, second, is_same) in [
             (&cuts, &cuts, true),
             (&cuts, &cuts_elsewhere, false),
             (&cuts, &keeps, false),
             (&keeps, &keeps_elsewhere, true),
             (&keeps, &starts_elsewhere, false),
+            (&cuts, &stores_something_else, false),
         ] {
-            assert_eq!(first.drops_as(second), is_same);
-            assert_eq!(second.drops_as(first), is_same);
+            assert_eq!(first.can_stand_for(second), is_same);
+            assert_eq!(second.can_stand_for(first), is_same);
         }
     }
 

@@ -235,6 +235,10 @@ fn a_cut_that_fails_midway_stops_the_log_and_is_finished_at_the_next_opening() {
     assert_eq!(refused.outcome(), Outcome::NotAppended);
     assert_eq!(log.trim(4).unwrap_err().kind(), ErrorKind::Poisoned);
     holds(&open(&disk.crash(Survivors::KeepAll)), 0..8);
+    // Neither what the application stores nor closing takes it back.
+    log.set_application_data(b"own").unwrap();
+    drop(log);
+    holds(&open(&disk), 0..8);
 }
 
 #[test]
