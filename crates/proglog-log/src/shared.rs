@@ -181,7 +181,7 @@ impl Shared {
             data: data.to_vec(),
             ..file.current().clone()
         };
-        file.write(next)
+        file.write_twice(&next)
     }
 
     pub(crate) fn publish(&self, end: Offset) -> Result<()> {

@@ -51,6 +51,19 @@ fn what_an_opening_has_found_trimmed_stays_so() {
 }
 
 #[test]
+fn what_was_stored_is_kept_though_a_slot_is_damaged() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    log.append_batch(["a", "b", "c"]).unwrap();
+    for stored in ["one", "two"] {
+        log.set_application_data(stored.as_bytes()).unwrap();
+        for log in damaged(&disk.crash(Survivors::LoseAll)) {
+            assert_eq!(log.application_data(), stored.as_bytes());
+        }
+    }
+}
+
+#[test]
 fn what_was_stored_is_kept_though_the_slot_that_was_read_is_not_on_the_device() {
     let disk = SimDisk::new();
     let log = open(&disk);
