@@ -174,30 +174,29 @@ fn without_cut(cut: &Checkpoint) -> Checkpoint {
 }
 
 impl Shared {
-    /// Drops the records at and after `end`.
-    pub(crate) fn truncate(&self, end: Offset) -> Result<()> {
+    /// Drops the records at and after `offset`.
+    pub(crate) fn truncate(&self, offset: Offset) -> Result<()> {
         let _trimming = self.trimming.lock();
         let _lead = self.lead();
         let writer = &mut *self.writer.lock();
         self.check_appendable()?;
-        let start = self.reader.start_offset();
-        if end < start || end > writer.next {
-            return Err(Error::OutOfRange {
-                offset: end,
-                start,
-                end: writer.next,
-            });
+        let (start, end) = (self.reader.start_offset(), writer.next);
+        if offset < start {
+            return Err(Error::Trimmed { offset, start, end });
         }
-        if end == writer.next {
+        if offset > end {
+            return Err(Error::OutOfRange { offset, start, end });
+        }
+        if offset == end {
             return Ok(());
         }
         self.seal_for_cut(writer)?;
-        let segment = self.view.segment_of(end);
+        let segment = self.view.segment_of(offset);
         let segment = segment.expect("an offset from the start on is in a segment");
-        let boundary = if end == segment.base() {
+        let boundary = if offset == segment.base() {
             Boundary::START
         } else {
-            segment.open()?.boundary_before(end)?
+            segment.open()?.boundary_before(offset)?
         };
         let current = self.checkpoint.lock().current().clone();
         let cut = Checkpoint {

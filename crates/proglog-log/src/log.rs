@@ -338,7 +338,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`] if `end` is below the start, or past what was appended.
+    /// [`Error::Trimmed`] if `end` is below the start, [`Error::OutOfRange`] if it is past what was appended.
     /// [`Error::Store`], [`Error::Poisoned`]; if it failed midway the log is poisoned, and opening it
     /// again finishes it; if only the next segment could not be made, for want of room, say, it is done,
     /// and the next append tries that again. [`Error::Closed`].

@@ -135,7 +135,12 @@ impl<'a> Model<'a> {
         };
         let truncated = log.truncate(offset(end));
         if end < self.start || end > self.records.len() {
-            assert_eq!(truncated.unwrap_err().kind(), ErrorKind::OutOfRange);
+            let kind = if end < self.start {
+                ErrorKind::Trimmed
+            } else {
+                ErrorKind::OutOfRange
+            };
+            assert_eq!(truncated.unwrap_err().kind(), kind);
             return;
         }
         truncated.unwrap();

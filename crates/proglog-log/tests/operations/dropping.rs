@@ -248,7 +248,7 @@ fn truncating_goes_no_further_than_the_log() {
     append(&log, 0..30);
     log.trim(12).unwrap();
     let error = log.truncate(11).unwrap_err();
-    assert!(matches!(error, Error::OutOfRange { offset, start, end }
+    assert!(matches!(error, Error::Trimmed { offset, start, end }
         if (offset.get(), start.get(), end.get()) == (11, 12, 30)));
     assert_eq!(log.truncate(31).unwrap_err().kind(), ErrorKind::OutOfRange);
     log.truncate(30).unwrap();
