@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Limits on requests and connections, and how to serve under them.
 ///
 /// [`router`](crate::router) and [`serve`](fn@crate::serve) use the defaults; the methods of the same
-/// names use what was set.
+/// names use what was set. A time limit of [`Duration::MAX`] is none.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -52,6 +52,19 @@ fn one_connection_carries_many_calls() {
 }
 
 #[test]
+fn a_limit_on_time_that_no_clock_reaches_is_none() {
+    let never = std::time::Duration::MAX;
+    let options = Options::new().request_timeout(never).header_timeout(never);
+    let (mut server, _) = serve(options.shutdown_timeout(never));
+    let mut client = server.client();
+    for call in ["POST /", "POST /"] {
+        assert_eq!(client.call(call, RECORD).status, 200);
+    }
+    assert_eq!(server.client().call("GET /?offset=1", "").body, RECORD);
+    server.join();
+}
+
+#[test]
 fn a_body_that_never_ends_is_408_and_the_server_goes_on() {
     let (server, log) = serve(patient().request_timeout(SOON));
     let bodies = [
