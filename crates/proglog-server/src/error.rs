@@ -28,22 +28,39 @@ pub(crate) enum Error {
     BodyTooLarge { max: usize },
     /// The value is larger than the server takes.
     RecordTooLarge { len: usize, max: usize },
+    /// The record has so many headers that they alone are over the limit on its size.
+    TooManyHeaders { max: usize },
     /// There is nothing under this path.
     UnknownPath,
     /// The path exists, the method does not. The router adds the `Allow` header.
     UnknownMethod,
-    /// The log did not answer in time; `append` tells whether this was one.
-    LogTimeout { append: bool },
-    /// A handler panicked.
+    /// A handler panicked, outside of the log.
     Panicked,
-    /// The log refused an append.
-    Append(proglog_log::Error),
-    /// The log could not read this offset.
-    Read {
-        offset: u64,
-        error: proglog_log::Error,
-    },
+    /// An append failed.
+    Append(Failure),
+    /// This offset could not be read.
+    Read { offset: u64, failure: Failure },
 }
+
+/// Why a call into the log failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The log says why.
+    Log(proglog_log::Error),
+    /// It did not answer in time.
+    Timeout,
+    /// It panicked.
+    Panicked,
+}
+
+impl From<proglog_log::Error> for Failure {
+    fn from(error: proglog_log::Error) -> Self {
+        Self::Log(error)
+    }
+}
+
+/// What is told where only the server's log tells more.
+const FAILED: &str = "the server failed; its log tells why";
 
 impl Error {
     /// The status and the stable code of each error: this is the table.
@@ -58,24 +75,26 @@ impl Error {
             Self::UnknownMethod => (StatusCode::METHOD_NOT_ALLOWED, "unknown_method"),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
-            Self::RecordTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "record_too_large"),
+            Self::RecordTooLarge { .. } | Self::TooManyHeaders { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "record_too_large")
+            }
             Self::UnsupportedEncoding => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding")
             }
-            Self::LogTimeout { .. } => (StatusCode::SERVICE_UNAVAILABLE, "log_timeout"),
             Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
-            Self::Append(error) | Self::Read { error, .. } => match error.kind() {
-                ErrorKind::OutOfRange => (StatusCode::NOT_FOUND, "record_not_found"),
-                ErrorKind::Trimmed => (StatusCode::GONE, "record_trimmed"),
-                ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "record_too_large"),
-                ErrorKind::Corrupt => (StatusCode::INTERNAL_SERVER_ERROR, "record_corrupt"),
-                ErrorKind::Io => (StatusCode::INTERNAL_SERVER_ERROR, "storage_failed"),
-                ErrorKind::Closed => (StatusCode::SERVICE_UNAVAILABLE, "log_closed"),
-                ErrorKind::Poisoned => (StatusCode::SERVICE_UNAVAILABLE, "log_poisoned"),
-                ErrorKind::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
-                // What only opening a log can meet, and kinds of later versions.
-                _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
-            },
+            Self::Append(failure) | Self::Read { failure, .. } => failure.status_and_code(),
+        }
+    }
+
+    /// What the log said, if it was the log.
+    fn of_log(&self) -> Option<&proglog_log::Error> {
+        match self {
+            Self::Append(Failure::Log(error))
+            | Self::Read {
+                failure: Failure::Log(error),
+                ..
+            } => Some(error),
+            _ => None,
         }
     }
 
@@ -98,13 +117,19 @@ impl Error {
             Self::RecordTooLarge { len, max } => {
                 format!("a record of {len} bytes is larger than the limit of {max}")
             }
+            Self::TooManyHeaders { max } => {
+                format!("the headers alone are over the limit of {max} bytes on a record")
+            }
             Self::UnsupportedEncoding => "the body has to be sent without content encoding".into(),
-            Self::LogTimeout { append: true } => {
+            Self::Append(Failure::Timeout) => {
                 "the log did not answer in time; the record may be stored".into()
             }
-            Self::LogTimeout { append: false } => "the log did not answer in time".into(),
-            Self::Panicked => "the server failed; its log tells why".into(),
-            Self::Append(error) | Self::Read { error, .. } => self.detail_of_log(error),
+            Self::Append(failure) | Self::Read { failure, .. } => match failure {
+                Failure::Log(error) => self.detail_of_log(error),
+                Failure::Timeout => "the log did not answer in time".into(),
+                Failure::Panicked => FAILED.into(),
+            },
+            Self::Panicked => FAILED.into(),
         }
     }
 
@@ -123,7 +148,7 @@ impl Error {
                     .into()
             }
             ErrorKind::DiskFull => "there is no room for the record".into(),
-            _ => "the server failed; its log tells why".into(),
+            _ => FAILED.into(),
         }
     }
 
@@ -132,26 +157,22 @@ impl Error {
         use proglog_log::Error as Log;
         let mut facts = Facts::default();
         match self {
-            Self::BodyTooLarge { max } => facts.bytes_max = Some(*max),
+            Self::BodyTooLarge { max } | Self::TooManyHeaders { max } => {
+                facts.bytes_max = Some(*max);
+            }
             Self::RecordTooLarge { len, max } => {
                 (facts.bytes, facts.bytes_max) = (Some(*len), Some(*max));
             }
-            Self::LogTimeout { append: true } => facts.outcome = Some("unknown"),
-            Self::Append(error) => {
-                facts.outcome = Some(match error.outcome() {
-                    Outcome::NotAppended => "not_appended",
-                    Outcome::Unknown => "unknown",
-                });
-                if let Log::RecordTooLarge { len, max } | Log::BatchTooLarge { len, max } = error {
-                    (facts.bytes, facts.bytes_max) = (Some(*len), Some(*max));
-                }
+            Self::Append(failure) => facts.outcome = Some(failure.outcome()),
+            Self::Read { offset, .. } => facts.offset = Some(*offset),
+            _ => {}
+        }
+        match self.of_log() {
+            Some(Log::RecordTooLarge { len, max } | Log::BatchTooLarge { len, max }) => {
+                (facts.bytes, facts.bytes_max) = (Some(*len), Some(*max));
             }
-            Self::Read { offset, error } => {
-                facts.offset = Some(*offset);
-                if let Log::OutOfRange { start, end, .. } | Log::Trimmed { start, end, .. } = error
-                {
-                    (facts.start_offset, facts.end_offset) = (Some(start.get()), Some(end.get()));
-                }
+            Some(Log::OutOfRange { start, end, .. } | Log::Trimmed { start, end, .. }) => {
+                (facts.start_offset, facts.end_offset) = (Some(start.get()), Some(end.get()));
             }
             _ => {}
         }
@@ -161,9 +182,14 @@ impl Error {
     /// After how many seconds the same request may fare better, where only time is needed.
     fn retry_after(&self) -> Option<HeaderValue> {
         let passing = match self {
-            Self::LogTimeout { .. } => true,
-            Self::Append(error) | Self::Read { error, .. } => error.kind() == ErrorKind::Closed,
-            _ => false,
+            Self::Append(Failure::Timeout)
+            | Self::Read {
+                failure: Failure::Timeout,
+                ..
+            } => true,
+            _ => self
+                .of_log()
+                .is_some_and(|error| error.kind() == ErrorKind::Closed),
         };
         passing.then_some(HeaderValue::from_static("1"))
     }
@@ -173,11 +199,47 @@ impl Error {
         if !status.is_server_error() {
             return;
         }
-        if let Self::Append(error) | Self::Read { error, .. } = self {
+        if let Some(error) = self.of_log() {
             let source = error.source();
             tracing::error!(code, error = %error, source, "the log failed");
         } else {
             tracing::error!(code, "{}", self.detail());
+        }
+    }
+}
+
+impl Failure {
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        let error = match self {
+            Self::Log(error) => error,
+            Self::Timeout => return (StatusCode::SERVICE_UNAVAILABLE, "log_timeout"),
+            Self::Panicked => return (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+        };
+        match error.kind() {
+            ErrorKind::OutOfRange => (StatusCode::NOT_FOUND, "record_not_found"),
+            ErrorKind::Trimmed => (StatusCode::GONE, "record_trimmed"),
+            ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "record_too_large"),
+            ErrorKind::Corrupt => (StatusCode::INTERNAL_SERVER_ERROR, "record_corrupt"),
+            ErrorKind::Io => (StatusCode::INTERNAL_SERVER_ERROR, "storage_failed"),
+            ErrorKind::Closed => (StatusCode::SERVICE_UNAVAILABLE, "log_closed"),
+            ErrorKind::Poisoned => (StatusCode::SERVICE_UNAVAILABLE, "log_poisoned"),
+            ErrorKind::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
+            // `LimitReached`: there are no offsets left. `Abandoned`: nobody knows the outcome.
+            // `InvalidInput`, `EndMoved`, `Locked`, `NotALog`, `Unsupported`: neither call asks
+            // for what meets these. And kinds of later versions.
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+        }
+    }
+
+    /// What became of the append that failed so.
+    fn outcome(&self) -> &'static str {
+        let outcome = match self {
+            Self::Log(error) => error.outcome(),
+            Self::Timeout | Self::Panicked => Outcome::Unknown,
+        };
+        match outcome {
+            Outcome::NotAppended => "not_appended",
+            Outcome::Unknown => "unknown",
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What requests ask for, out of their queries and bodies, in JSON and in protobuf.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use proglog_api::{json, v1};
 use prost::Message;
 use serde::de::DeserializeOwned;
@@ -16,9 +17,11 @@ use crate::routes::Api;
 
 /// The largest body of a read.
 const READ_BODY_BYTES_MAX: usize = 4 << 10;
-/// How much of a body that is too large is read and thrown away, so that a client that sends before
+/// How much of a body that nobody wants is read and thrown away, so that a client that sends before
 /// it listens gets to see the answer.
 const DISCARDED_BYTES_MAX: usize = 16 << 20;
+/// What a header counts towards the limit on records, as it does in a log.
+const HEADER_BYTES: usize = 32;
 
 /// A request to append a record.
 pub(crate) struct Produce {
@@ -36,9 +39,9 @@ impl FromRequest<Api> for Produce {
     type Rejection = Error;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Error> {
-        let (head, body) = request.into_parts();
+        let max = api.record_bytes_max;
+        let (head, body) = read_body(request, api.append_body_bytes_max, api).await?;
         Query::parse(head.uri.query(), false)?;
-        let body = read_body(body, &head.headers, api.append_body_bytes_max, api).await?;
         let format = Format::of_body(&head.headers);
         let record = match format {
             Format::Json => {
@@ -46,12 +49,13 @@ impl FromRequest<Api> for Produce {
                 v1::Record::new(request.record)
             }
             Format::Protobuf(_) => {
+                check_headers(&body, max)?;
                 let request: v1::ProduceRequest = decode(&body)?;
                 let missing = || Error::MalformedBody("the request has no record".into());
                 request.record.ok_or_else(missing)?
             }
         };
-        let (len, max) = (record.value.len(), api.record_bytes_max);
+        let len = record.value.len();
         if len > max {
             return Err(Error::RecordTooLarge { len, max });
         }
@@ -64,9 +68,8 @@ impl FromRequest<Api> for Consume {
     type Rejection = Error;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Error> {
-        let (head, body) = request.into_parts();
+        let (head, body) = read_body(request, READ_BODY_BYTES_MAX, api).await?;
         let query = Query::parse(head.uri.query(), true)?.offset;
-        let body = read_body(body, &head.headers, READ_BODY_BYTES_MAX, api).await?;
         let format = Format::of_body(&head.headers);
         let in_body = match format {
             Format::Json if body.is_empty() => None,
@@ -209,43 +212,85 @@ fn decode<M: Message + Default>(body: &[u8]) -> Result<M, Error> {
     })
 }
 
-/// Reads a body of up to `max` bytes, in the time that a request has.
-async fn read_body(
-    mut body: Body,
-    headers: &HeaderMap,
-    max: usize,
-    api: &Api,
-) -> Result<Bytes, Error> {
-    let encoding = headers.get(header::CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| encoding != "identity") {
-        return Err(Error::UnsupportedEncoding);
+/// Counts the headers before they are decoded: an empty one has 2 bytes here, and takes 56 then.
+fn check_headers(body: &[u8], max: usize) -> Result<(), Error> {
+    /// A record of which nothing is kept; `()` is a message that skips its fields.
+    #[derive(PartialEq, Message)]
+    struct Outline {
+        #[prost(message, repeated, tag = "8")]
+        headers: Vec<()>,
     }
+    #[derive(PartialEq, Message)]
+    struct Request {
+        #[prost(message, optional, tag = "1")]
+        record: Option<Outline>,
+    }
+    let record = decode::<Request>(body)?.record.unwrap_or_default();
+    if record.headers.len() > max / HEADER_BYTES {
+        return Err(Error::TooManyHeaders { max });
+    }
+    Ok(())
+}
+
+/// Reads a body of up to `max` bytes, in the time that a request has.
+async fn read_body(request: Request, max: usize, api: &Api) -> Result<(Parts, Vec<u8>), Error> {
+    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| encoding != "identity") {
+        return Err(refuse(request, Error::UnsupportedEncoding, api).await);
+    }
+    let (head, mut body) = request.into_parts();
     // A client that waits for leave to send is refused before it sends.
-    if headers.contains_key(header::EXPECT) && body.size_hint().lower() > max as u64 {
+    if head.headers.contains_key(header::EXPECT) && body.size_hint().lower() > max as u64 {
         return Err(Error::BodyTooLarge { max });
     }
     let begun = Instant::now();
-    let limited = Limited::new(&mut body, max).collect();
-    match tokio::time::timeout(api.request_timeout, limited).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            // However this ends, the answer is the same.
-            let left = api.request_timeout.saturating_sub(begun.elapsed());
-            let _ = tokio::time::timeout(left, discard(body)).await;
-            Err(Error::BodyTooLarge { max })
+    let collected = tokio::time::timeout(api.request_timeout, collect(&mut body, max)).await;
+    match collected.unwrap_or(Err(Error::BodyTimeout)) {
+        Ok(whole) => Ok((head, whole)),
+        Err(error) => {
+            if matches!(error, Error::BodyTooLarge { .. }) {
+                let left = api.request_timeout.saturating_sub(begun.elapsed());
+                discard(body, left).await;
+            }
+            Err(error)
         }
-        Ok(Err(_)) => Err(Error::IncompleteBody),
-        Err(_) => Err(Error::BodyTimeout),
     }
 }
 
-/// Reads what is left of a body, up to a limit, and throws it away.
-async fn discard(mut body: Body) {
-    let mut discarded = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        discarded += frame.data_ref().map_or(0, Bytes::len);
-        if discarded > DISCARDED_BYTES_MAX {
-            return;
+/// A body of up to `max` bytes in one piece, which grows with it. The pieces that it comes in may be
+/// of one byte, and each takes a hundred where they are kept.
+async fn collect(body: &mut Body, max: usize) -> Result<Vec<u8>, Error> {
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Error::IncompleteBody)?;
+        let data = frame.data_ref().map_or(&[][..], |data| data);
+        if data.len() > max - whole.len() {
+            return Err(Error::BodyTooLarge { max });
         }
+        whole.extend_from_slice(data);
     }
+    Ok(whole)
+}
+
+/// Hands `error` back once the body that nobody wants has come. A client that waits for leave to send
+/// it is answered at once.
+pub(crate) async fn refuse(request: Request, error: Error, api: &Api) -> Error {
+    if !request.headers().contains_key(header::EXPECT) {
+        discard(request.into_body(), api.request_timeout).await;
+    }
+    error
+}
+
+/// Reads what is left of a body, up to a limit and for a time, and throws it away. However this
+/// ends, the answer is the same.
+async fn discard(mut body: Body, time: Duration) {
+    let read = async {
+        let mut discarded = 0;
+        while let Some(Ok(frame)) = body.frame().await
+            && discarded <= DISCARDED_BYTES_MAX
+        {
+            discarded += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    let _ = tokio::time::timeout(time, read).await;
 }

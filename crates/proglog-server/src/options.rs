@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Limits on requests and connections, and how to serve under them.
 ///
 /// [`router`](crate::router) and [`serve`](fn@crate::serve) use the defaults; the methods of the same
-/// names use what was set.
+/// names use what was set. A time limit of [`Duration::MAX`] is none.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -45,8 +45,9 @@ impl Options {
         Self::default()
     }
 
-    /// The largest value of a record that is taken; a larger one is answered with 413. The limit on
-    /// a request's body follows from it. The log's own limit on records holds beside it.
+    /// The largest value of a record that is taken; a larger one is answered with 413, and so is a
+    /// record with more than one header for each 32 bytes of it. The limit on a request's body follows
+    /// from it. The log's own limit on records holds beside it.
     /// Default: 1 MiB.
     pub fn record_bytes_max(mut self, bytes: usize) -> Self {
         self.record_bytes_max = bytes;
@@ -71,7 +72,7 @@ impl Options {
     }
 
     /// How many connections are served at a time. Further ones wait in the operating system's queue
-    /// until one ends. It bounds memory too: each connection may hold one request's body.
+    /// until one ends. It bounds memory too: each connection may hold one request's body, or its record.
     /// Default: 512. Minimum: 1.
     pub fn connections_max(mut self, connections: usize) -> Self {
         self.connections_max = connections;

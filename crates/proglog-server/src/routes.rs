@@ -1,7 +1,6 @@
 //! The calls: their paths and their handlers.
 
 use std::any::Any;
-use std::panic;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,15 +18,16 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
-use crate::error::Error;
-use crate::extract::{Consume, Format, Produce};
+use crate::error::{Error, Failure};
+use crate::extract::{Consume, Format, Produce, refuse};
 use crate::options::Options;
 
 /// Append with POST, read with GET: the two calls on the log that the server is given.
 const ROOT: &str = "/";
 
-/// How many calls into the log run at a time, each on a thread that may block. Appends wait for
-/// their sync elsewhere, so these calls are brief; further ones wait for their turn.
+/// How many calls of a kind into the log run at a time, each on a thread that may block. Appends wait
+/// for their sync elsewhere, so these calls are brief, but where one has to make room in a new segment
+/// the others wait for it. Reads never do, so theirs are turns of their own.
 const CALLS_MAX: usize = 64;
 
 /// The calls on `log`, with the default [`Options`].
@@ -55,15 +55,16 @@ impl Options {
     pub fn router(&self, log: Arc<dyn CommitLog>) -> Router {
         let api = Api {
             log,
-            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            appends: Arc::new(Semaphore::new(CALLS_MAX)),
+            reads: Arc::new(Semaphore::new(CALLS_MAX)),
             record_bytes_max: self.record_bytes_max,
             append_body_bytes_max: self.append_body_bytes_max(),
             request_timeout: self.request_timeout,
         };
         Router::new()
             .route(ROOT, get(consume).post(produce))
-            .fallback(async || Error::UnknownPath)
-            .method_not_allowed_fallback(async || Error::UnknownMethod)
+            .fallback(unknown_path)
+            .method_not_allowed_fallback(unknown_method)
             .layer(CatchPanicLayer::custom(panicked))
             .layer(
                 TraceLayer::new_for_http()
@@ -81,30 +82,32 @@ impl Options {
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     log: Arc<dyn CommitLog>,
-    calls: Arc<Semaphore>,
+    appends: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
     pub(crate) record_bytes_max: usize,
     pub(crate) append_body_bytes_max: usize,
     pub(crate) request_timeout: Duration,
 }
 
 impl Api {
-    async fn append(&self, record: Record) -> Result<Offset, Error> {
-        let ticket = self.call(move |log| log.submit(record.into())).await;
-        let offsets = ticket.map_err(Error::Append)?.await;
-        Ok(offsets.map_err(Error::Append)?.start)
+    async fn append(&self, record: Record) -> Result<Offset, Failure> {
+        let submit = |log: &dyn CommitLog| log.submit(record.into());
+        let ticket = self.call(&self.appends, submit).await?;
+        Ok(ticket.await?.start)
     }
 
-    async fn read(&self, offset: u64) -> Result<Record, Error> {
-        let record = self.call(move |log| log.read(Offset::new(offset))).await;
-        record.map_err(|error| Error::Read { offset, error })
+    async fn read(&self, offset: u64) -> Result<Record, Failure> {
+        let read = move |log: &dyn CommitLog| log.read(Offset::new(offset));
+        self.call(&self.reads, read).await
     }
 
     /// Runs `call` on a thread that may block. Once begun, it is finished even if nobody waits.
     async fn call<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&dyn CommitLog) -> T + Send + 'static,
-    ) -> T {
-        let turn = Arc::clone(&self.calls).acquire_owned().await;
+        turns: &Arc<Semaphore>,
+        call: impl FnOnce(&dyn CommitLog) -> proglog_log::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let turn = Arc::clone(turns).acquire_owned().await;
         let turn = turn.expect("the semaphore is never closed");
         let log = Arc::clone(&self.log);
         let called = tokio::task::spawn_blocking(move || {
@@ -112,17 +115,26 @@ impl Api {
             let _turn = turn;
             call(&*log)
         });
-        // It is cancelled only with the whole runtime, and then nobody polls this.
-        called
-            .await
-            .unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
+        let result = called.await.map_err(|error| {
+            tracing::error!(%error, "a call into the log panicked");
+            Failure::Panicked
+        })?;
+        Ok(result?)
+    }
+
+    /// What `call` comes to in the time that it has.
+    async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let called = tokio::time::timeout(self.request_timeout, call).await;
+        called.unwrap_or(Err(Failure::Timeout))
     }
 }
 
 async fn produce(State(api): State<Api>, request: Produce) -> Result<Response, Error> {
-    let append = tokio::time::timeout(api.request_timeout, api.append(request.record));
-    let timeout = |_| Error::LogTimeout { append: true };
-    let offset = append.await.map_err(timeout)??.get();
+    let appended = api.in_time(api.append(request.record)).await;
+    let offset = appended.map_err(Error::Append)?.get();
     Ok(match request.answer {
         Format::Json => json_answer(&json::ProduceResponse { offset }),
         format @ Format::Protobuf(_) => protobuf_answer(format, &v1::ProduceResponse { offset }),
@@ -130,9 +142,9 @@ async fn produce(State(api): State<Api>, request: Produce) -> Result<Response, E
 }
 
 async fn consume(State(api): State<Api>, request: Consume) -> Result<Response, Error> {
-    let read = tokio::time::timeout(api.request_timeout, api.read(request.offset));
-    let timeout = |_| Error::LogTimeout { append: false };
-    let record = read.await.map_err(timeout)??;
+    let offset = request.offset;
+    let read = api.in_time(api.read(offset)).await;
+    let record = read.map_err(|failure| Error::Read { offset, failure })?;
     Ok(match request.answer {
         Format::Json => json_answer(&json::ConsumeResponse {
             record: record.value,
@@ -142,6 +154,14 @@ async fn consume(State(api): State<Api>, request: Consume) -> Result<Response, E
             protobuf_answer(format, &v1::ConsumeResponse { record })
         }
     })
+}
+
+async fn unknown_path(State(api): State<Api>, request: Request) -> Error {
+    refuse(request, Error::UnknownPath, &api).await
+}
+
+async fn unknown_method(State(api): State<Api>, request: Request) -> Error {
+    refuse(request, Error::UnknownMethod, &api).await
 }
 
 fn json_answer(message: &impl Serialize) -> Response {

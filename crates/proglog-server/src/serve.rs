@@ -22,6 +22,9 @@ use crate::options::Options;
 /// How long to wait with the next connection when the operating system has no room for one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
+/// A time limit that is longer is none: it may be later than clocks go.
+const TIMEOUT_MAX: Duration = Duration::from_hours(100 * 365 * 24);
+
 /// Serves `log` on `listener` with the default [`Options`], until `shutdown` is complete; see
 /// [`Options::serve`].
 pub async fn serve(
@@ -92,20 +95,20 @@ struct Server {
     service: TowerToHyperService<axum::Router>,
     http: http1::Builder,
     permits: Arc<Semaphore>,
-    write_timeout: Duration,
+    write_timeout: Option<Duration>,
 }
 
 impl Server {
     fn new(options: &Options, log: Arc<dyn CommitLog>) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(options.header_timeout);
+            .header_read_timeout(limited(options.header_timeout));
         let permits = options.connections_max.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             service: TowerToHyperService::new(options.router(log)),
             http,
             permits: Arc::new(Semaphore::new(permits)),
-            write_timeout: options.request_timeout,
+            write_timeout: limited(options.request_timeout),
         }
     }
 
@@ -139,7 +142,7 @@ impl Server {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(self.write_timeout));
+        stream.set_write_timeout(self.write_timeout);
         let io = TokioIo::new(Box::pin(stream));
         let connection = self.http.serve_connection(io, self.service.clone());
         let connection = graceful.watch(connection);
@@ -155,6 +158,11 @@ impl Server {
         };
         served.instrument(span)
     }
+}
+
+/// `None` where a time limit is none.
+fn limited(timeout: Duration) -> Option<Duration> {
+    (timeout <= TIMEOUT_MAX).then_some(timeout)
 }
 
 /// Whether the connection failed, not the accepting.

@@ -52,6 +52,19 @@ fn one_connection_carries_many_calls() {
 }
 
 #[test]
+fn a_limit_on_time_that_no_clock_reaches_is_none() {
+    let never = std::time::Duration::MAX;
+    let options = Options::new().request_timeout(never).header_timeout(never);
+    let (mut server, _) = serve(options.shutdown_timeout(never));
+    let mut client = server.client();
+    for call in ["POST /", "POST /"] {
+        assert_eq!(client.call(call, RECORD).status, 200);
+    }
+    assert_eq!(server.client().call("GET /?offset=1", "").body, RECORD);
+    server.join();
+}
+
+#[test]
 fn a_body_that_never_ends_is_408_and_the_server_goes_on() {
     let (server, log) = serve(patient().request_timeout(SOON));
     let bodies = [
@@ -137,6 +150,26 @@ fn a_client_that_sends_too_much_before_it_listens_sees_why_it_is_refused() {
         server.client().call("GET /", &body).code(),
         "body_too_large"
     );
+    for (line, header, code) in [
+        ("POST /?offset=1", "", "body_too_large"),
+        (
+            "POST /",
+            "content-encoding: gzip\r\n",
+            "unsupported_encoding",
+        ),
+        ("POST /x", "", "unknown_path"),
+        ("PUT /", "", "unknown_method"),
+    ] {
+        let head = format!("{line} HTTP/1.1\r\nhost: test\r\n{header}");
+        let mut client = server.client();
+        client.send(format!("{head}content-length: {}\r\n\r\n", body.len()));
+        client.send(&body);
+        let answer = client.answer().unwrap();
+        assert!(
+            [code, "body_too_large"].contains(&&*answer.code()),
+            "{line}"
+        );
+    }
 
     let head = "POST / HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\n";
     let mut client = server.client();

@@ -4,10 +4,10 @@
 mod support;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use proglog_log::{CommitLog, Error, Offset};
+use proglog_log::{CommitLog, Error, Offset, Outcome};
 use proglog_server::{Options, router};
 use proglog_store::{Operation, Position};
 use support::router::{get, post, problem};
@@ -62,13 +62,18 @@ async fn every_failure_of_the_log_has_its_status_and_tells_no_secrets() {
         (poisoned, 503, "log_poisoned", ""),
         (Error::Closed, 503, "log_closed", "1"),
         (Error::Locked, 500, "internal_error", ""),
+        (Error::Abandoned, 500, "internal_error", ""),
     ] {
         let shown = error.to_string();
+        let outcome = match error.outcome() {
+            Outcome::NotAppended => "not_appended",
+            Outcome::Unknown => "unknown",
+        };
         let router = router(HookedLog::new(move || Err(error.clone())));
         let read = get(&router, "/?offset=7", "").await;
         assert_eq!(read.json()["offset"], 7);
         let append = post(&router, r#"{"record":""}"#).await;
-        assert!(append.json()["outcome"].is_string());
+        assert_eq!(append.json()["outcome"], outcome);
         for answer in [read, append] {
             assert_eq!(answer.problem(), problem(status, code), "{shown}");
             assert_eq!(answer.header("retry-after"), retry_after);
@@ -79,15 +84,20 @@ async fn every_failure_of_the_log_has_its_status_and_tells_no_secrets() {
 }
 
 #[tokio::test]
-async fn a_panic_is_500_and_the_next_call_is_answered() {
-    let first = AtomicBool::new(true);
+async fn a_panic_is_500_with_what_is_known_and_the_next_call_is_answered() {
+    let calls = AtomicUsize::new(0);
     let router = router(HookedLog::new(move || {
-        assert!(!first.swap(false, Ordering::SeqCst), "secret");
+        assert!(calls.fetch_add(1, Ordering::SeqCst) >= 2, "secret");
         Ok(())
     }));
-    let answer = post(&router, r#"{"record":""}"#).await;
-    assert_eq!(answer.problem(), problem(500, "internal_error"));
-    assert!(!answer.body.windows(6).any(|bytes| bytes == b"secret"));
+    let append = post(&router, r#"{"record":""}"#).await;
+    assert_eq!(append.json()["outcome"], "unknown");
+    let read = get(&router, "/?offset=7", "").await;
+    assert_eq!(read.json()["offset"], 7);
+    for answer in [append, read] {
+        assert_eq!(answer.problem(), problem(500, "internal_error"));
+        assert!(!answer.body.windows(6).any(|bytes| bytes == b"secret"));
+    }
     assert_eq!(post(&router, r#"{"record":""}"#).await.status, 200);
 }
 
@@ -105,6 +115,9 @@ async fn a_log_that_blocks_holds_up_its_own_call_alone_and_for_a_time() {
     assert_eq!(answer.problem(), problem(503, "log_timeout"));
     assert_eq!(answer.json()["outcome"], "unknown");
     assert_eq!(answer.header("retry-after"), "1");
+    let answer = get(&router, "/?offset=7", "").await;
+    assert_eq!(answer.problem(), problem(503, "log_timeout"));
+    assert_eq!(answer.json()["offset"], 7);
 
     // The append was not cancelled, and goes through once it can.
     assert_eq!(log.end_offset(), Offset::ZERO);
@@ -115,4 +128,32 @@ async fn a_log_that_blocks_holds_up_its_own_call_alone_and_for_a_time() {
         }
     };
     tokio::time::timeout(NEVER, stored).await.unwrap();
+}
+
+#[tokio::test]
+async fn reads_do_not_wait_for_appends_that_are_held_up() {
+    /// As many as run at a time.
+    const HELD_UP: usize = 64;
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let (release, gate) = mpsc::channel::<()>();
+    let (gate, calls) = (Mutex::new(gate), AtomicUsize::new(0));
+    let router = router(HookedLog::new(move || {
+        if calls.fetch_add(1, Ordering::SeqCst) < HELD_UP {
+            begun.send(()).unwrap();
+            let _ = gate.lock().unwrap().recv_timeout(NEVER);
+        }
+        Ok(())
+    }));
+    let append = async |router: axum::Router| post(&router, r#"{"record":""}"#).await.status;
+    let appends = (0..2 * HELD_UP).map(|_| tokio::spawn(append(router.clone())));
+    let appends: Vec<_> = appends.collect();
+    for _ in 0..HELD_UP {
+        begins.recv().await.unwrap();
+    }
+    let answer = get(&router, "/?offset=0", "").await;
+    assert_eq!(answer.problem(), problem(404, "record_not_found"));
+    drop(release);
+    for append in appends {
+        assert_eq!(append.await.unwrap(), 200);
+    }
 }

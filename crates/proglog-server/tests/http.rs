@@ -6,12 +6,13 @@ mod support;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use proglog_api::{json, v1};
 use proglog_log::{CommitLog, MemoryLog, Offset};
 use proglog_server::{Options, router};
 use prost::Message;
 use serde_json::json;
-use support::router::{call, get, post, problem};
+use support::router::{Answer, Drops, call, get, post, problem};
 
 const MIB: usize = 1 << 20;
 
@@ -20,6 +21,20 @@ fn two_records() -> Router {
     let log = MemoryLog::new();
     log.append_batch(["hello", "world"].into()).unwrap();
     router(Arc::new(log))
+}
+
+/// The answer to an append in protobuf, which took no more than a few times the limit in memory.
+fn produce_protobuf(body: Body) -> Answer {
+    let router = router(Arc::new(MemoryLog::new()));
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().build().unwrap();
+    let headers = [("content-type", "application/protobuf")];
+    let mut answer = None;
+    let used = allocation_counter::measure(|| {
+        answer = Some(runtime.block_on(call(&router, ("POST", "/"), &headers, body)));
+    });
+    assert!(used.bytes_max < 5 * MIB as u64, "{} bytes", used.bytes_max);
+    answer.unwrap()
 }
 
 fn produce_json(value: Vec<u8>) -> Vec<u8> {
@@ -262,6 +277,35 @@ async fn a_record_of_exactly_the_limit_passes_and_one_byte_more_is_413() {
     let answer = call(&router, ("POST", "/"), &headers, body).await;
     assert_eq!(answer.problem(), problem(413, "record_too_large"));
     assert_eq!(answer.json()["outcome"], "not_appended");
+}
+
+#[test]
+fn a_body_takes_a_few_times_its_size_in_memory_however_it_comes() {
+    let record = Some(v1::Record::new(vec![0; MIB]));
+    let body = v1::ProduceRequest { record }.encode_to_vec();
+    for body in [Body::from(body.clone()), Body::new(Drops(body.into()))] {
+        assert_eq!(produce_protobuf(body).status, 200);
+    }
+}
+
+#[test]
+fn a_record_takes_a_few_times_its_limit_in_memory_however_many_headers_it_has() {
+    let with_headers = |count| {
+        let headers = vec![v1::Header::default(); count];
+        let record = Some(v1::Record {
+            headers,
+            ..v1::Record::default()
+        });
+        Body::from(v1::ProduceRequest { record }.encode_to_vec())
+    };
+    // As many as a log takes.
+    let most = MIB / 32;
+    assert_eq!(produce_protobuf(with_headers(most)).status, 200);
+    for count in [most + 1, MIB * 3 / 4] {
+        let answer = produce_protobuf(with_headers(count));
+        assert_eq!(answer.problem(), problem(413, "record_too_large"));
+        assert_eq!(answer.json()["bytes_max"], MIB);
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod support;
 
 use std::io::Read;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -49,6 +50,22 @@ fn either_signal_ends_it_well_and_nothing_that_was_answered_is_lost() {
         let mut rest = String::new();
         program.output.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "", "more than the address on standard output");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let data = TempDir::new().unwrap();
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        let mut program = start(data.path(), &[]);
+        let mut client = program.client();
+        // For the body of this one it would wait.
+        client.send("POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 30\r\n\r\n");
+        assert_eq!(client.answer().unwrap().status, 100);
+        program.signal(signal);
+        while TcpStream::connect(program.address).is_ok() {}
+        program.signal(signal);
+        assert_eq!(program.child.wait().unwrap().code(), Some(status));
     }
 }
 

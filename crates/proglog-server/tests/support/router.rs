@@ -1,16 +1,22 @@
 //! Calls on a router, without a connection.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, Request, StatusCode};
+use bytes::Bytes;
 use http_body_util::BodyExt;
+use hyper::body::Frame;
 use serde_json::Value;
 use tower::ServiceExt;
 
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: bytes::Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
@@ -68,4 +74,20 @@ pub(crate) async fn get(router: &Router, uri: &str, body: impl Into<Body>) -> An
 
 pub(crate) fn problem(status: u16, code: &str) -> (u16, String) {
     (status, code.into())
+}
+
+/// A body that comes byte by byte.
+pub(crate) struct Drops(pub(crate) Bytes);
+
+impl HttpBody for Drops {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let drop = (!self.0.is_empty()).then(|| Ok(Frame::data(self.0.split_to(1))));
+        Poll::Ready(drop)
+    }
 }
