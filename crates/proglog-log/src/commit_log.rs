@@ -113,6 +113,7 @@ pub trait CommitLog: Debug + Send + Sync {
 ///
 /// It owns what it needs and can be sent to another thread. It ends at the end of the log, or after
 /// an error; a new one can start behind a damaged record.
+#[must_use]
 pub struct Records {
     inner: Inner,
 }

@@ -51,7 +51,7 @@ pub enum Error {
     /// The record is over the log's limit. Nothing was appended.
     #[error("a record of {len} bytes is larger than the limit of {max}")]
     RecordTooLarge {
-        /// Its size, in bytes of value, key and headers.
+        /// Its size in bytes, as [`Options::record_bytes_max`](crate::Options::record_bytes_max) counts them.
         len: usize,
         /// The limit.
         max: usize,
@@ -59,7 +59,7 @@ pub enum Error {
     /// The batch is over the log's limit. Nothing was appended.
     #[error("a batch of {len} bytes is larger than the limit of {max}")]
     BatchTooLarge {
-        /// Its size, in bytes of values, keys and headers.
+        /// Its size in bytes, as [`Options::batch_bytes_max`](crate::Options::batch_bytes_max) counts them.
         len: usize,
         /// The limit.
         max: usize,
@@ -254,7 +254,7 @@ pub enum ErrorKind {
     NotALog,
     /// There is no room on the device; appends work again once there is.
     DiskFull,
-    /// A limit on what is kept beside the data is reached.
+    /// There are as many as there can be: of offsets, or of files beside the data.
     LimitReached,
     /// The file system failed.
     Io,

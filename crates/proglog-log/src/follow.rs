@@ -97,6 +97,7 @@ type Next = Box<dyn FnMut() -> Result<Option<Record>> + Send>;
 /// # Ok(())
 /// # }
 /// ```
+#[must_use]
 pub struct Follow {
     next: Next,
     signal: Signal,

@@ -174,8 +174,9 @@ impl Log {
     }
 
     /// Takes records, gives them offsets, and returns before they are durable: the ticket tells when
-    /// they are. May write to a file; waits for a sync only when a segment is full. An empty batch
-    /// succeeds and appends nothing.
+    /// they are. May write to a file; waits for the device only when a segment is full, to make the next
+    /// one, and where a failed write has to be taken back: async code that has to answer others
+    /// meanwhile calls it on a thread that may block. An empty batch succeeds and appends nothing.
     ///
     /// # Errors
     ///
