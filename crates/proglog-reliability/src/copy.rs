@@ -77,6 +77,9 @@ impl Copy {
             applied: None,
         };
         mirror(&new.path)?;
+        // Of what is listed there the row `mutants` tells what a patch has changed.
+        new.git(&["init", "--quiet"])?;
+        new.git(&["add", "--all"])?;
         let config = ".cargo/config.toml";
         let of_workspace = fs::read_to_string(workspace().join(config)).unwrap_or_default();
         put(&new.path.join(config), (of_workspace + CONFIG).as_bytes())?;
@@ -103,17 +106,19 @@ impl Copy {
     }
 
     fn apply(&self, patch: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+        let patch = patch.to_str().context("its name is not Unicode")?;
+        self.git(&[&["apply"], arguments, &[patch]].concat())
+            .context("the patch does not apply")
+    }
+
+    fn git(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let output = Command::new("git")
-            .arg("apply")
             .args(arguments)
-            .arg(patch)
             .current_dir(&self.path)
-            // The copy lies within a repository, and is not part of it.
-            .env("GIT_CEILING_DIRECTORIES", &self.target)
             .output()
             .context("cannot run git")?;
         let told = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "the patch does not apply: {told}");
+        ensure!(output.status.success(), "git {arguments:?}: {told}");
         Ok(())
     }
 }
@@ -133,11 +138,6 @@ pub(crate) fn mirror(folder: &Path) -> anyhow::Result<()> {
 
 /// The files of the workspace. A copy has no others.
 fn names() -> anyhow::Result<Vec<PathBuf>> {
-    if workspace().starts_with(target()) {
-        let mut names = Vec::new();
-        walk(workspace(), &mut names)?;
-        return Ok(names);
-    }
     let listed = Command::new("git")
         .args([
             "ls-files",
@@ -153,19 +153,6 @@ fn names() -> anyhow::Result<Vec<PathBuf>> {
     let names = String::from_utf8(listed.stdout).context("a file's name is not Unicode")?;
     let names = names.split('\0').filter(|name| !name.is_empty());
     Ok(names.map(PathBuf::from).collect())
-}
-
-/// Adds the files in `folder`, which is in the workspace.
-fn walk(folder: &Path, names: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() && !path.is_symlink() {
-            walk(&path, names)?;
-        } else {
-            names.push(path.strip_prefix(workspace())?.to_owned());
-        }
-    }
-    Ok(())
 }
 
 /// Builds a program of the workspace in `folder`, and returns where it is: in `built`, a target's folder for one

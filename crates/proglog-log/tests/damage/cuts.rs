@@ -3,11 +3,8 @@
 use proglog_log::Error;
 
 use super::fixture::{
-    CHECKPOINT, Depth, Fixture, HEADER_LEN, both, index, is_index, named_file, store,
+    CHECKPOINT, Depth, Fixture, HEADER_LEN, SLOT_USED, both, index, is_index, named_file, store,
 };
-
-/// The first slot of the checkpoint, which is enough to open.
-const SLOT_USED: u64 = 1100;
 
 fn cut_every_file_at_every_length(fixture: &Fixture) {
     let mut tried = 0;
@@ -37,6 +34,7 @@ pub(crate) fn cut(fixture: &Fixture, file: &str, len: u64) -> bool {
 }
 
 fn checkpoint_cut(fixture: &Fixture, disk: &proglog_store::testing::SimDisk, len: u64, what: &str) {
+    // The first slot is enough to open.
     if len < SLOT_USED {
         let error = fixture.open(disk, Depth::Read, what).unwrap_err();
         assert!(matches!(error, Error::CheckpointLost { .. }), "{what}");
@@ -53,15 +51,13 @@ fn segment_cut(
     what: &str,
 ) -> bool {
     let is_active = file == store(fixture.active());
-    if len < HEADER_LEN || (is_active && fixture.closed) {
+    if len < HEADER_LEN || (is_active && fixture.is_sure()) {
         let error = fixture.open(disk, Depth::Read, what).unwrap_err();
         assert_eq!(named_file(&error).as_deref(), Some(file), "{what}: {error}");
         return false;
     }
     let seen = fixture.opened(disk, Depth::Append, what);
-    let cut_off = (0..).zip(&fixture.places);
-    let cut_off = cut_off.filter(|(_, place)| place.file == file && place.bytes.end > len);
-    let cut_off = cut_off.map(|(offset, _)| offset).collect::<Vec<u64>>();
+    let cut_off = fixture.shown(|place| place.file == file && place.bytes.end > len);
     if !is_active {
         assert_eq!(seen.end, fixture.end(), "{what}");
         assert_eq!(seen.unreadable, cut_off, "{what}");

@@ -10,6 +10,9 @@ use proglog_store::{Position, Store};
 /// Where the first frame of a store lies in its file.
 pub(crate) const HEADER_LEN: u64 = 8192;
 pub(crate) const CHECKPOINT: &str = "checkpoint";
+/// How much of a slot of a checkpoint, and of a copy of a store's header, is used.
+pub(crate) const SLOT_USED: u64 = 1100;
+const HEADER_USED: u64 = 96;
 
 pub(crate) fn options() -> Options {
     // Nothing is written but what a test asks for.
@@ -30,14 +33,16 @@ pub(crate) struct Place {
     pub(crate) ends_batch: bool,
 }
 
-/// A log of three segments that nobody has open.
+/// A log of a few segments that nobody has open.
 #[derive(Debug)]
 pub(crate) struct Fixture {
     pub(crate) disk: SimDisk,
     pub(crate) closed: bool,
-    /// All records, by offset. All were acknowledged.
+    /// All records, by offset, those that were trimmed too. All were acknowledged.
     pub(crate) places: Vec<Place>,
-    /// How many of them a checkpoint, a mark or a later segment says to be synced.
+    /// The lowest offset that was not trimmed.
+    pub(crate) start: u64,
+    /// How many of the records a checkpoint, a mark or a later segment says to be synced.
     pub(crate) sure: u64,
     /// The base offsets of the segments.
     pub(crate) bases: Vec<u64>,
@@ -65,36 +70,97 @@ pub(crate) fn is_index(name: &str) -> bool {
         .is_some_and(|(_, suffix)| suffix == "index")
 }
 
+/// Whether the byte `at` of the file means nothing.
+pub(crate) fn is_padding(file: &str, at: u64) -> bool {
+    let in_page = at % 4096;
+    if file == CHECKPOINT {
+        in_page >= SLOT_USED
+    } else {
+        is_store(file) && at < HEADER_LEN && in_page >= HEADER_USED
+    }
+}
+
+/// An open log, and what is known of it.
+struct Written {
+    disk: SimDisk,
+    log: Log,
+    values: Vec<String>,
+    last_group: u64,
+    history: Vec<SimDisk>,
+}
+
+impl Written {
+    /// In three segments. The last group is a batch.
+    fn new(author: &str) -> Self {
+        let disk = SimDisk::new();
+        let mut written = Self {
+            log: Log::open_in(disk.directory(), &options()).unwrap(),
+            values: Vec::new(),
+            last_group: 0,
+            history: vec![disk.crash(Survivors::KeepAll)],
+            disk,
+        };
+        let mut steps_in_third = 0;
+        while steps_in_third < 2 || !written.history.len().is_multiple_of(4) {
+            let count = if written.history.len() % 4 == 3 { 3 } else { 1 };
+            written.append(author, count);
+            let segments = bases(&written.disk).len();
+            assert!(segments <= 3);
+            steps_in_third += usize::from(segments == 3);
+        }
+        written
+    }
+
+    fn append(&mut self, author: &str, count: usize) {
+        let first = self.values.len();
+        let batch = (first..first + count).map(|number| format!("{author}'s record {number:40}"));
+        self.values.extend(batch);
+        let batch: Batch = self.values[first..].iter().map(String::as_str).collect();
+        self.last_group = self.log.append_batch(batch).unwrap().start.get();
+        assert_eq!(self.last_group, first as u64);
+        self.history.push(self.disk.crash(Survivors::KeepAll));
+    }
+
+    fn killed_and_closed(&self) -> [Fixture; 2] {
+        let Self { disk, log, .. } = self;
+        killed_and_closed(disk, log, &self.values, self.last_group, &self.history)
+    }
+}
+
+/// Ways in which a log came to be what it is.
+pub(crate) const KINDS: [fn(&str) -> [Fixture; 2]; 3] = [both, trimmed, truncated];
+
 /// A closed log and a killed one. The values differ from those of another `author`.
 pub(crate) fn both(author: &str) -> [Fixture; 2] {
-    let disk = SimDisk::new();
-    let log = Log::open_in(disk.directory(), &options()).unwrap();
-    let mut values = Vec::new();
-    let mut history = vec![disk.crash(Survivors::KeepAll)];
-    let mut last_group = 0;
-    let mut steps_in_third = 0;
-    // The last group is a batch.
-    while steps_in_third < 2 || history.len() % 4 != 0 {
-        let count = if history.len() % 4 == 3 { 3 } else { 1 };
-        let first = values.len();
-        let batch = (first..first + count).map(|number| format!("{author}'s record {number:40}"));
-        values.extend(batch);
-        let offsets = log
-            .append_batch(
-                values[first..]
-                    .iter()
-                    .map(String::as_str)
-                    .collect::<Batch>(),
-            )
-            .unwrap();
-        last_group = offsets.start.get();
-        assert_eq!(last_group, first as u64);
-        history.push(disk.crash(Survivors::KeepAll));
-        let segments = bases(&disk).len();
-        assert!(segments <= 3);
-        steps_in_third += usize::from(segments == 3);
+    Written::new(author).killed_and_closed()
+}
+
+/// As [`both`], trimmed within the newest segment just before.
+pub(crate) fn trimmed(author: &str) -> [Fixture; 2] {
+    let written = Written::new(author);
+    let (start, end) = (written.last_group + 1, written.values.len() as u64);
+    assert!(start - bases(&written.disk)[2] > 2 && start < end);
+    written.log.trim(start).unwrap();
+    written.killed_and_closed().map(|fixture| Fixture {
+        // The checkpoint that has the start says so.
+        sure: end,
+        start,
+        ..fixture
+    })
+}
+
+/// As [`both`], truncated within the second segment, and appended to again, though not as far as it went.
+pub(crate) fn truncated(author: &str) -> [Fixture; 2] {
+    let mut written = Written::new(author);
+    let end = written.values.len();
+    let kept = usize::try_from(bases(&written.disk)[1]).unwrap() + 2;
+    written.log.truncate(kept as u64).unwrap();
+    written.values.truncate(kept);
+    for count in [1, 1, 3] {
+        written.append(&format!("{author} again"), count);
     }
-    killed_and_closed(&disk, &log, &values, last_group, &history)
+    assert!(written.values.len() < end && bases(&written.disk).len() == 3);
+    written.killed_and_closed()
 }
 
 /// The log as it is now, closed, and killed instead. All `values` were acknowledged, those from
@@ -114,6 +180,7 @@ pub(crate) fn killed_and_closed(
     let (places, bases) = (places(&closed, values), bases(&closed));
     [(closed, true, all), (killed, false, last_group)].map(|(disk, closed, sure)| Fixture {
         places: places.clone(),
+        start: 0,
         bases: bases.clone(),
         history: history.to_vec(),
         disk,
@@ -131,10 +198,19 @@ pub(crate) fn bases(disk: &SimDisk) -> Vec<u64> {
         .collect()
 }
 
-/// Where the records of these values lie on `disk`.
+/// Where the records of these values lie on `disk`: those before the first segment, nowhere any more.
 pub(crate) fn places(disk: &SimDisk, values: &[String]) -> Vec<Place> {
-    let mut places = Vec::new();
-    for base in bases(disk) {
+    let bases = bases(disk);
+    let gone = values.iter().take(usize::try_from(bases[0]).unwrap());
+    let mut places: Vec<_> = gone
+        .map(|value| Place {
+            value: value.clone(),
+            file: String::new(),
+            bytes: 0..0,
+            ends_batch: true,
+        })
+        .collect();
+    for base in bases {
         let sealed = Store::open_sealed_in(&*disk.directory(), &store(base)).unwrap();
         for frame in sealed.frames(..) {
             let frame = frame.unwrap();
@@ -184,6 +260,20 @@ impl Fixture {
         self.disk.file_names()
     }
 
+    /// Whether the log tells of each record that it is synced: one that is missing is told of.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.sure == self.end()
+    }
+
+    /// The offsets of those records that were not trimmed and whose places are as `is_meant` says.
+    pub(crate) fn shown(&self, is_meant: impl Fn(&Place) -> bool) -> Vec<u64> {
+        let places = (0..).zip(&self.places);
+        places
+            .filter(|(offset, place)| *offset >= self.start && is_meant(place))
+            .map(|(offset, _)| offset)
+            .collect()
+    }
+
     /// Opens the log on `disk`, a damaged copy of this one. What can be read is right, an error names
     /// the place; an opening that fails changes nothing. `what` tells what was damaged.
     pub(crate) fn open(&self, disk: &SimDisk, depth: Depth, what: &str) -> Result<Seen, Error> {
@@ -195,6 +285,7 @@ impl Fixture {
                 return Err(error);
             }
         };
+        assert_eq!(log.start_offset(), Offset::new(self.start), "{what}");
         let end = log.end_offset().get();
         assert!(end <= self.end(), "{what}: {end} records");
         let unreadable = self.iterate(&log, end, what);
@@ -231,7 +322,14 @@ impl Fixture {
     /// Reads each record below `end` by its offset; returns which are unreadable.
     fn read_each(&self, log: &Log, end: u64, what: &str) -> Vec<u64> {
         let mut unreadable = Vec::new();
-        for offset in 0..end {
+        for offset in 0..self.start {
+            let read = log.read(offset);
+            assert!(
+                matches!(read, Err(Error::Trimmed { .. })),
+                "{what}: {read:?}"
+            );
+        }
+        for offset in self.start..end {
             match log.read(offset) {
                 Ok(record) => self.assert_right(offset, &record, what),
                 Err(error) => {
@@ -246,7 +344,7 @@ impl Fixture {
     /// Iterates over the records below `end`, and on behind each error; returns which are unreadable.
     fn iterate(&self, log: &Log, end: u64, what: &str) -> Vec<u64> {
         let mut unreadable = Vec::new();
-        let mut next = 0;
+        let mut next = self.start;
         while next < end {
             for record in log.records(next).take(usize::try_from(end - next).unwrap()) {
                 match record {

@@ -11,7 +11,7 @@ use proglog_log::Log;
 use proglog_store::testing::SimDisk;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::damage::fixture::{CHECKPOINT, Fixture, HEADER_LEN, both, is_store, options};
+use super::damage::fixture::{Fixture, both, is_padding, options, trimmed, truncated};
 use crate::job::Found;
 
 /// The first argument of the process.
@@ -48,9 +48,13 @@ pub(crate) struct Places {
     pub(crate) to: usize,
 }
 
-/// The logs that can be damaged.
-pub(crate) fn logs(seed: u64) -> [Fixture; 2] {
-    both(&format!("writer {seed}"))
+/// The logs that can be damaged: each was left in another way.
+pub(crate) fn logs(seed: u64) -> [Fixture; 3] {
+    let author = &format!("writer {seed}");
+    let [closed, _] = both(author);
+    let [_, trimmed] = trimmed(author);
+    let [_, truncated] = truncated(author);
+    [closed, trimmed, truncated]
 }
 
 /// Runs the process; returns how many numbers it wrote.
@@ -128,13 +132,7 @@ fn limit_memory() -> anyhow::Result<()> {
 
 /// Every place that means something is tried; of the padding, few.
 pub(crate) fn is_tried(file: &str, at: usize) -> bool {
-    let in_page = at % 4096;
-    let is_padding = if file == CHECKPOINT {
-        in_page >= 1100
-    } else {
-        is_store(file) && (at as u64) < HEADER_LEN && in_page >= 96
-    };
-    !is_padding || at.is_multiple_of(512)
+    !is_padding(file, at as u64) || at.is_multiple_of(512)
 }
 
 /// Writes each number at `at` of the file, and opens and reads the log that has it.

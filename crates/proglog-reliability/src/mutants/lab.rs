@@ -2,6 +2,7 @@
 //! after the other.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,27 @@ pub(crate) struct Package {
     pub(crate) lots: &'static [Lot],
 }
 
+impl Package {
+    /// No test is left out, that is: no file, and no folder with a `main.rs`.
+    fn check_tests(&self) -> anyhow::Result<()> {
+        let folder = workspace().join("crates").join(self.name).join("tests");
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            let is_test =
+                path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists();
+            let name = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+            let mut lots = self.lots.iter();
+            let is_known = name == OF_DOUBLE || lots.any(|lot| lot.tests.contains(&name));
+            ensure!(
+                is_known || !is_test,
+                "no lot has the test {name} of {}",
+                self.name
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Tests that are run together on a mutant.
 #[derive(Debug)]
 pub(crate) struct Lot {
@@ -27,56 +49,57 @@ pub(crate) struct Lot {
     lib: bool,
     tests: &'static [&'static str],
     /// Tests that go on for so many seconds are taken for tests that do not end.
-    seconds_max: &'static str,
+    seconds_max: u32,
+}
+
+const fn quick(tests: &'static [&'static str]) -> Lot {
+    Lot {
+        lib: true,
+        tests,
+        seconds_max: 120,
+    }
+}
+
+const fn slow(tests: &'static [&'static str]) -> Lot {
+    Lot {
+        lib: false,
+        tests,
+        seconds_max: 600,
+    }
 }
 
 pub(crate) const PACKAGES: [Package; 2] = [
     Package {
         name: "proglog-store",
         lots: &[
-            Lot {
-                lib: true,
-                tests: &["append", "compat", "model", "recover"],
-                seconds_max: "120",
-            },
+            quick(&["append", "compat", "model", "recover"]),
             slow(&["crash"]),
         ],
     },
     Package {
         name: "proglog-log",
         lots: &[
-            Lot {
-                lib: true,
-                tests: &[
-                    "by_hand",
-                    "compat",
-                    "concurrency",
-                    "following",
-                    "model",
-                    "operations",
-                    "regressions",
-                    "relative_path",
-                    "runtime",
-                    "scenarios",
-                    "tickets",
-                ],
-                seconds_max: "120",
-            },
+            quick(&[
+                "by_hand",
+                "compat",
+                "concurrency",
+                "following",
+                "model",
+                "operations",
+                "regressions",
+                "relative_path",
+                "runtime",
+                "scenarios",
+                "tickets",
+            ]),
             slow(&["damage"]),
             slow(&["crash", "full_disk"]),
         ],
     },
 ];
 
-const fn slow(tests: &'static [&'static str]) -> Lot {
-    Lot {
-        lib: false,
-        tests,
-        seconds_max: "600",
-    }
-}
-
-/// The double is no part of the product.
+/// The double is no part of the product; and these are the tests of it.
+const OF_DOUBLE: &str = "double";
 const NOT_TRIED: [&str; 2] = [
     "crates/proglog-store/src/testing.rs",
     "crates/proglog-store/src/testing/**",
@@ -129,6 +152,7 @@ impl Lab {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let target = target();
         let path = target.join("mutated");
+        PACKAGES.iter().try_for_each(Package::check_tests)?;
         mirror(&path)?;
         Ok(Self { path, target })
     }
@@ -172,7 +196,7 @@ impl Lab {
         }
         let line = line.parse::<usize>()?;
         let text = texts[file].lines().nth(line.saturating_sub(1));
-        let text = text.unwrap_or_default();
+        let text = text.with_context(|| format!("its line is not there: {name}"))?;
         Ok(Mutant {
             name: name.to_owned(),
             package: package.name,
@@ -197,7 +221,7 @@ impl Lab {
         command
             .args(["--in-place", "--profile", "mutants", "--no-shuffle"])
             .args(["--package", package.name])
-            .args(["--timeout", lot.seconds_max])
+            .args(["--timeout", &lot.seconds_max.to_string()])
             .args(["--build-timeout", BUILD_SECONDS_MAX])
             .arg("--output")
             .arg(&told_in);
@@ -271,22 +295,18 @@ fn fates<'a>(mutants: &[&'a Mutant], told_in: &Path) -> anyhow::Result<Vec<(&'a 
     Ok(fates)
 }
 
-/// What was changed in the packages' sources since they were tried.
-pub(crate) fn diff() -> anyhow::Result<Option<Vec<u8>>> {
-    let Some(base) = base()? else {
-        return Ok(None);
-    };
-    let mut arguments = ["diff", "--no-ext-diff", "--no-color", &base, "--"]
-        .map(str::to_owned)
-        .to_vec();
-    arguments.extend(sources());
-    let output = git(&arguments)?;
-    Ok(output.status.success().then_some(output.stdout))
+/// What was changed in the packages' sources since this commit; without one, since they were listed, as in a copy.
+pub(crate) fn diff(base: Option<&str>) -> anyhow::Result<Vec<u8>> {
+    let arguments = ["diff", "--no-ext-diff", "--no-color"].into_iter();
+    let arguments: Vec<_> = arguments.chain(base).chain(["--"]).collect();
+    let output = git(&arguments, &sources())?;
+    ensure!(output.status.success(), "{}", told(&output));
+    Ok(output.stdout)
 }
 
 /// The commit that the sources are compared with: the one that the table tells of, or the one before the
 /// last that changed them. None where there is no history, as in a copy.
-fn base() -> anyhow::Result<Option<String>> {
+pub(crate) fn base() -> anyhow::Result<Option<String>> {
     let report = fs::read_to_string(workspace().join("RELIABILITY.md"))?;
     let row = report.lines().find(|line| line.starts_with("| 17 |"));
     let commit = row.and_then(|row| row.split('|').rev().nth(1));
@@ -296,33 +316,28 @@ fn base() -> anyhow::Result<Option<String>> {
             return Ok(Some(commit.to_owned()));
         }
     }
-    let mut arguments = ["log", "-1", "--format=%H", "--"]
-        .map(str::to_owned)
-        .to_vec();
-    arguments.extend(sources());
-    let last = git(&arguments)?;
+    let last = git(&["log", "-1", "--format=%H", "--"], &sources())?;
     let before = format!("{}^", String::from_utf8_lossy(&last.stdout).trim());
     Ok(is_commit(&before)?.then_some(before))
 }
 
 fn is_commit(name: &str) -> anyhow::Result<bool> {
-    let arguments = ["rev-parse", "--quiet", "--verify"].map(str::to_owned);
-    let output = git(&[&arguments[..], &[format!("{name}^{{commit}}")]].concat())?;
+    let commit = format!("{name}^{{commit}}");
+    let output = git(&["rev-parse", "--quiet", "--verify"], &[commit])?;
     Ok(output.status.success())
 }
 
-fn sources() -> impl Iterator<Item = String> {
+fn sources() -> [String; 2] {
     PACKAGES
-        .iter()
+        .each_ref()
         .map(|package| format!("crates/{}/src", package.name))
 }
 
-fn git(arguments: &[String]) -> anyhow::Result<Output> {
+fn git(command: &[&str], what: &[impl AsRef<OsStr>]) -> anyhow::Result<Output> {
     Command::new("git")
-        .args(arguments)
+        .args(command)
+        .args(what)
         .current_dir(workspace())
-        // A copy lies within a repository, and is not part of it.
-        .env("GIT_CEILING_DIRECTORIES", target())
         .output()
         .context("cannot run git")
 }

@@ -3,7 +3,7 @@
 //! `survivors.txt` has groups: lines that begin with `#` tell the reason, the lines below them what is
 //! changed, and the line of code that it is in.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use anyhow::ensure;
 
@@ -14,46 +14,37 @@ const TEXT: &str = include_str!("../../survivors.txt");
 /// The list.
 #[derive(Debug)]
 pub(crate) struct Survivors {
-    /// What is changed, with the reason why that goes unnoticed.
-    reasons: BTreeMap<&'static str, String>,
+    /// What is changed, and the line that it is in.
+    changes: BTreeSet<&'static str>,
 }
 
 impl Survivors {
     pub(crate) fn read() -> anyhow::Result<Self> {
-        let mut reasons = BTreeMap::new();
-        let mut reason = String::new();
-        let mut is_in_group = false;
-        for line in TEXT.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            if let Some(words) = line.strip_prefix('#') {
-                if is_in_group {
-                    reason.clear();
-                }
-                reason.push_str(words);
-                is_in_group = false;
-            } else {
-                ensure!(
-                    !reason.is_empty(),
-                    "no reason is told why this survives: {line}"
-                );
-                reasons.insert(line, reason.trim().to_owned());
-                is_in_group = true;
-            }
+        let mut changes = BTreeSet::new();
+        for group in TEXT.split("\n\n") {
+            let lines = group.lines().map(str::trim).filter(|line| !line.is_empty());
+            let (reasons, listed) = lines.partition::<Vec<_>, _>(|line| line.starts_with('#'));
+            ensure!(
+                !reasons.is_empty() || listed.is_empty(),
+                "no reason is told why these survive: {listed:?}"
+            );
+            changes.extend(listed);
         }
-        Ok(Self { reasons })
+        Ok(Self { changes })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.reasons.len()
+        self.changes.len()
     }
 
     pub(crate) fn is_known(&self, mutant: &Mutant) -> bool {
-        self.reasons.contains_key(&*mutant.what)
+        self.changes.contains(&*mutant.what)
     }
 
     /// What is listed, and is no mutant of the code any more.
     pub(crate) fn gone<'a>(&'a self, all: &[Mutant]) -> impl Iterator<Item = &'a str> {
         let is_there = |what: &str| all.iter().any(|mutant| mutant.what == what);
-        let gone: Vec<_> = self.reasons.keys().filter(|what| !is_there(what)).collect();
+        let gone: Vec<_> = self.changes.iter().filter(|what| !is_there(what)).collect();
         gone.into_iter().copied()
     }
 }

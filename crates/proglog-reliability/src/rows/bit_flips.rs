@@ -1,17 +1,22 @@
 //! Every bit of a log's files is turned, one at a time.
 
 use super::Row;
-use crate::double::damage::fixture::both;
-use crate::double::damage::flips::{depth, flip};
+use crate::double::damage::fixture::KINDS;
+use crate::double::damage::flips::{depth, flip, is_telling};
 use crate::job::Job;
 
 pub(super) const ROW: Row = Row {
     number: 10,
     name: "bit-flips",
-    figure: "bits turned in a closed and in a killed log: unnoticed, a wrong record, a panic, or more \
-             than its own record unreadable (of a killed log: than the group that no mark covers)",
+    figure: "bits turned in a closed and in a killed log, appended to alone, or trimmed, or truncated: unnoticed, \
+             a wrong or a dropped record, a panic, or more than its own record unreadable (of a killed log: than the \
+             group that no mark covers)",
     tried_min: 200_000,
-    controls: &["checksum-not-checked", "cut-at-first-bad-frame"],
+    controls: &[
+        "checksum-not-checked",
+        "cut-at-first-bad-frame",
+        "start-without-recovery-point",
+    ],
     needs: &[],
     run,
 };
@@ -19,20 +24,26 @@ pub(super) const ROW: Row = Row {
 const AMBIGUOUS: &str = "ambiguous, as no mark covers what was damaged";
 
 fn run(job: &Job) -> anyhow::Result<()> {
-    let fixtures = both(&format!("writer {}", job.seed));
-    // What is wrong shows sooner in the killed one.
-    for fixture in fixtures.iter().rev() {
-        let mut bits = Vec::new();
-        let files = fixture.file_names();
-        for file in &files {
-            let len = fixture.disk.read_file(file).len() as u64;
-            bits.extend((0..len).flat_map(|byte| (0..8).map(move |bit| (file, byte, bit))));
+    let author = &format!("writer {}", job.seed);
+    let kinds = KINDS.map(|kind| kind(author));
+    let mut files = Vec::new();
+    for (kind, fixtures) in kinds.iter().enumerate() {
+        for fixture in fixtures {
+            let names = fixture.file_names().into_iter();
+            // What all kinds have is tried in the first.
+            files.extend(names.map(|file| (fixture, file, kind == 0)));
         }
-        job.each(&bits, |(file, byte, bit)| {
-            let is_ambiguous = flip(fixture, file, *byte, *bit, depth(file, *byte, *bit));
-            job.count(AMBIGUOUS, is_ambiguous.into());
-            Ok(1)
-        });
     }
+    let mut bits = Vec::new();
+    for (fixture, file, with_all) in &files {
+        let bytes = 0..fixture.disk.read_file(file).len() as u64;
+        let bytes = bytes.filter(|byte| *with_all || is_telling(file, *byte));
+        bits.extend(bytes.flat_map(|byte| (0..8).map(move |bit| (*fixture, file, byte, bit))));
+    }
+    job.each(&bits, |(fixture, file, byte, bit)| {
+        let is_ambiguous = flip(fixture, file, *byte, *bit, depth(file, *byte, *bit));
+        job.count(AMBIGUOUS, is_ambiguous.into());
+        Ok(1)
+    });
     Ok(())
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 
 use super::Row;
 use crate::job::Job;
-use crate::mutants::lab::{Fate, Lab, Mutant, PACKAGES, Package, diff};
+use crate::mutants::lab::{Fate, Lab, Mutant, PACKAGES, Package, base, diff};
 use crate::mutants::survivors::Survivors;
 use crate::system::Need;
 
@@ -17,7 +17,7 @@ const CHANGED_LEN: usize = 4;
 /// How many of all mutants one seed of a soak tries.
 const SOAK_LEN: usize = 32;
 
-/// The mutants of this file are tried where fewer lines have changed: it is small, and the sabotage adds to it.
+/// The mutants of this file are tried where fewer lines have changed: it is small. The sabotage adds to another one.
 const SMALL: &str = "crates/proglog-store/src/position.rs";
 
 /// Of so many mutants, at most one may be listed as a survivor: the others, 95 %, are caught.
@@ -87,7 +87,7 @@ fn shard<'a>(
     mutants: impl IntoIterator<Item = &'a Mutant>,
 ) -> anyhow::Result<Vec<&'a Mutant>> {
     let mut order: Vec<_> = mutants.into_iter().collect();
-    order.sort_by_cached_key(|mutant| (lot(&mutant.what), mutant.name.clone()));
+    order.sort_by_cached_key(|mutant| (chance(&mutant.what), mutant.name.clone()));
     let shards = order.len().div_ceil(len).max(1) as u64;
     let shard = order
         .chunks(len)
@@ -96,7 +96,7 @@ fn shard<'a>(
 }
 
 /// A number by chance, always the same for the same mutant: others that come and go do not change the order.
-fn lot(what: &str) -> u64 {
+fn chance(what: &str) -> u64 {
     let hash = what.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -105,10 +105,11 @@ fn lot(what: &str) -> u64 {
 
 /// The names of the mutants of lines that changed.
 fn changed(lab: &Lab, job: &Job) -> anyhow::Result<HashSet<String>> {
-    let Some(bytes) = diff()? else {
+    let base = base()?;
+    if base.is_none() {
         job.count("runs without a history that tells which lines changed", 1);
-        return Ok(HashSet::new());
-    };
+    }
+    let bytes = diff(base.as_deref())?;
     let file = tempfile::NamedTempFile::new().context("cannot make a file")?;
     fs::write(file.path(), bytes)?;
     let mutants = lab.list(Some(file.path()))?;

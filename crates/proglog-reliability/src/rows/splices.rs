@@ -4,7 +4,7 @@
 use super::Row;
 use crate::double::damage::cuts::cut;
 use crate::double::damage::files::{doubled_and_moved, missing, older_segments, replace, swapped};
-use crate::double::damage::fixture::{Fixture, both};
+use crate::double::damage::fixture::{Fixture, KINDS};
 use crate::double::damage::tails::{copy_over, lengthen};
 use crate::job::Job;
 
@@ -22,42 +22,48 @@ pub(super) const ROW: Row = Row {
 const AMBIGUOUS: &str = "ambiguous, as nothing that is left tells of more";
 
 fn run(job: &Job) -> anyhow::Result<()> {
-    let foreign = both(&format!("editor {}", job.seed));
-    for (fixture, other) in both(&format!("writer {}", job.seed)).iter().zip(&foreign) {
-        let files = fixture.file_names();
-        exchange(job, fixture, &foreign);
-        job.each(&files, |file| {
-            missing(fixture, file);
-            Ok(1)
-        });
-        job.each(&pairs(&files), |(first, second)| {
-            swapped(fixture, first, second);
-            Ok(1)
-        });
-        job.each(&moves(fixture), |(base, other)| {
-            doubled_and_moved(fixture, *base, *other);
-            Ok(2)
-        });
-        let offsets: Vec<_> = (0..fixture.end()).collect();
-        job.each(&offsets, |offset| {
-            Ok((copy_over(fixture, fixture, *offset) + copy_over(fixture, other, *offset)) as u64)
-        });
-        job.each(&files, |file| Ok(lengthen(fixture, file) as u64));
-        job.each(&fixture.history, |older| {
-            let (tried, ambiguous) = older_segments(fixture, older);
-            job.count(AMBIGUOUS, ambiguous as u64);
-            Ok(tried as u64)
-        });
-        let lens = |file: &String| 0..fixture.disk.read_file(file).len() as u64;
-        let cuts = files
-            .iter()
-            .flat_map(|file| lens(file).map(move |len| (file, len)));
-        job.each(&cuts.collect::<Vec<_>>(), |(file, len)| {
-            job.count(AMBIGUOUS, cut(fixture, file, *len).into());
-            Ok(1)
-        });
+    for kind in KINDS {
+        let foreign = kind(&format!("editor {}", job.seed));
+        for (fixture, other) in kind(&format!("writer {}", job.seed)).iter().zip(&foreign) {
+            exchange(job, fixture, &foreign);
+            splice(job, fixture, other);
+        }
     }
     Ok(())
+}
+
+fn splice(job: &Job, fixture: &Fixture, other: &Fixture) {
+    let files = fixture.file_names();
+    job.each(&files, |file| {
+        missing(fixture, file);
+        Ok(1)
+    });
+    job.each(&pairs(&files), |(first, second)| {
+        swapped(fixture, first, second);
+        Ok(1)
+    });
+    job.each(&moves(fixture), |(base, other)| {
+        doubled_and_moved(fixture, *base, *other);
+        Ok(2)
+    });
+    let offsets: Vec<_> = (fixture.bases[0]..fixture.end()).collect();
+    job.each(&offsets, |offset| {
+        Ok((copy_over(fixture, fixture, *offset) + copy_over(fixture, other, *offset)) as u64)
+    });
+    job.each(&files, |file| Ok(lengthen(fixture, file) as u64));
+    job.each(&fixture.history, |older| {
+        let (tried, ambiguous) = older_segments(fixture, older);
+        job.count(AMBIGUOUS, ambiguous as u64);
+        Ok(tried as u64)
+    });
+    let lens = |file: &String| 0..fixture.disk.read_file(file).len() as u64;
+    let cuts = files
+        .iter()
+        .flat_map(|file| lens(file).map(move |len| (file, len)));
+    job.each(&cuts.collect::<Vec<_>>(), |(file, len)| {
+        job.count(AMBIGUOUS, cut(fixture, file, *len).into());
+        Ok(1)
+    });
 }
 
 /// Each file with each that comes after it.
@@ -69,11 +75,12 @@ fn pairs(files: &[String]) -> Vec<(&String, &String)> {
     pairs
 }
 
-/// Each segment, and where it may seem to begin: within each segment, and behind all of them.
+/// Each segment, and where it may seem to begin: within each segment, and behind all of them. What begins before the
+/// first is taken for what was trimmed.
 fn moves(fixture: &Fixture) -> Vec<(u64, u64)> {
     let mut moves = Vec::new();
     for base in &fixture.bases {
-        let others = (1..=fixture.end()).chain([1 << 40, u64::MAX]);
+        let others = (fixture.bases[0] + 1..=fixture.end()).chain([1 << 40, u64::MAX]);
         let others = others.filter(|other| !fixture.bases.contains(other));
         moves.extend(others.map(|other| (*base, other)));
     }
