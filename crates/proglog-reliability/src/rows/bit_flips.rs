@@ -11,7 +11,10 @@ pub(super) const ROW: Row = Row {
     figure: "bits turned in a closed and in a killed log: unnoticed, a wrong record, a panic, or more \
              than its own record unreadable (of a killed log: than the group that no mark covers)",
     tried_min: 200_000,
-    controls: &["checksum-not-checked", "cut-at-first-bad-frame"],
+    controls: &[
+        ("checksum-not-checked", &["of byte"]),
+        ("cut-at-first-bad-frame", &["of byte"]),
+    ],
     needs: &[],
     run,
 };
