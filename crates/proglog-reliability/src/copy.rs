@@ -2,16 +2,14 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::Read;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 
 use crate::report::Line;
+use crate::system::limit;
 
 /// No row takes so long; one that does because of a sabotage has not caught it.
 const RUN_MAX: Duration = Duration::from_mins(10);
@@ -225,35 +223,16 @@ pub(crate) struct Sabotaged<'a> {
 impl Sabotaged<'_> {
     /// Runs a row there, until it tells of something bad.
     pub(crate) fn run(&self, row: &str, seed: u64) -> anyhow::Result<Line> {
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args([row, "--until-bad", "--seed", &seed.to_string()])
             .current_dir(&self.copy.path)
             .env("CARGO_TARGET_DIR", &self.copy.target)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot run {}", self.program.display()))?;
-        wait(&mut child)?;
-        let mut output = String::new();
-        let stdout = child.stdout.take().context("the output is piped")?;
-        std::io::BufReader::new(stdout).read_to_string(&mut output)?;
-        let line = output.lines().next().context("it told nothing")?;
+            .stderr(Stdio::null());
+        let (output, hangs) = limit::output(&mut command, RUN_MAX)?;
+        ensure!(!hangs, "it did not end");
+        let told = String::from_utf8(output.stdout)?;
+        let line = told.lines().next().context("it told nothing")?;
         serde_json::from_str(line).with_context(|| format!("it told {line:?}"))
     }
-}
-
-/// Waits for the end, but not for ever.
-fn wait(child: &mut Child) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    while child.try_wait()?.is_none() {
-        if begun.elapsed() > RUN_MAX {
-            let group = rustix::process::Pid::from_child(child);
-            rustix::process::kill_process_group(group, rustix::process::Signal::KILL)?;
-            child.wait()?;
-            bail!("it did not end");
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }

@@ -1,8 +1,6 @@
 //! What a row is handed: a seed, and where it counts.
 
-use std::any::Any;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -10,6 +8,7 @@ use std::thread;
 use fastrand::Rng;
 
 use crate::args::Args;
+use crate::panics::{caught, lock, missed};
 
 /// Two cores are what a run can count on.
 const THREADS: usize = 2;
@@ -63,8 +62,7 @@ impl Job {
 
     /// Counts what is neither good nor bad, and is told beside the figures.
     pub(crate) fn count(&self, what: &'static str, number: u64) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(what).or_default() += number;
+        *lock(&self.counts).entry(what).or_default() += number;
     }
 
     /// Whether nothing more needs to be tried.
@@ -101,13 +99,12 @@ impl Job {
         work: impl Fn(&T) -> anyhow::Result<Found> + Sync,
     ) -> anyhow::Result<()> {
         let broken = Mutex::new(None);
-        let lock = || broken.lock().unwrap_or_else(PoisonError::into_inner);
         self.each(tasks, |task| {
-            if lock().is_some() {
+            if lock(&broken).is_some() {
                 return Ok(0);
             }
             work(task).unwrap_or_else(|error| {
-                lock().get_or_insert(error);
+                lock(&broken).get_or_insert(error);
                 Ok(0)
             })
         });
@@ -128,7 +125,11 @@ impl Job {
         }
     }
 
+    /// What was counted. A panic of a thread that works in the background is bad too, whoever caught it.
     pub(crate) fn into_figures(self) -> Figures {
+        for panic in missed() {
+            self.bad(&format!("a panic in the background: {panic}"));
+        }
         Figures {
             tried: self.tried.into_inner(),
             bad: self.bad.into_inner(),
@@ -160,16 +161,4 @@ impl Figures {
             *self.counts.entry(what).or_default() += number;
         }
     }
-}
-
-/// What `work` returns, or the message that it panics with.
-pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work))
-        .map_err(|panic| format!("a panic: {}", message(panic.as_ref())))
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a message")
 }

@@ -21,6 +21,8 @@ mod model;
 #[cfg(target_os = "linux")]
 mod mutants;
 #[cfg(target_os = "linux")]
+mod panics;
+#[cfg(target_os = "linux")]
 mod report;
 #[cfg(target_os = "linux")]
 mod rows;

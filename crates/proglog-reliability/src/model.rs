@@ -4,11 +4,13 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
 use crate::copy::{build, put, remove_others, target, workspace};
+use crate::system::limit;
 
 const PROGRAM: &str = "proglog-model";
 
@@ -22,6 +24,9 @@ const CRATES: [(&str, bool); 3] = [
     ("proglog-log", true),
 ];
 
+/// Longer than any run of a scenario takes.
+const RUN_MAX: Duration = Duration::from_mins(5);
+
 /// The program that runs scenarios, built.
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -31,7 +36,7 @@ pub(crate) struct Model {
 }
 
 /// What became of some executions of a scenario.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Ran {
     pub(crate) executions: u64,
     /// How many of them had a schedule that none before had.
@@ -71,12 +76,19 @@ impl Model {
         let failures = self.failures.join(format!("{scenario}-{scheduler}-{seed}"));
         _ = fs::remove_dir_all(&failures);
         fs::create_dir_all(&failures)?;
-        let output = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args([scenario, scheduler])
             .args([seed, executions].map(|number| number.to_string()))
             .arg(&failures)
-            .output()
-            .context("cannot run the model")?;
+            .stderr(Stdio::piped());
+        let (output, hangs) = limit::output(&mut command, RUN_MAX)?;
+        if hangs {
+            return Ok(Ran {
+                finding: Some("it does not end".to_owned()),
+                ..Ran::default()
+            });
+        }
         let told = String::from_utf8_lossy(&output.stdout);
         let mut lines = told.lines();
         let counts = lines.next().unwrap_or_default().split(' ');

@@ -16,7 +16,7 @@ use crate::job::Figures;
 use crate::rows::Row;
 
 /// How many characters of a finding stand in a line.
-const FINDING_LEN_MAX: usize = 240;
+const FINDING_LEN_MAX: usize = 320;
 
 /// A line of JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,6 +64,17 @@ impl Line {
             seconds: (elapsed.as_secs_f64() * 10.0).round() / 10.0,
             commit: COMMIT.clone(),
         }
+    }
+
+    /// Whether something bad was found, and one of these words tells what.
+    pub(crate) fn finds(&self, words: &[&str]) -> Result<(), String> {
+        let Some(finding) = &self.finding else {
+            return Err("it is not caught".to_owned());
+        };
+        if words.iter().any(|word| finding.contains(word)) {
+            return Ok(());
+        }
+        Err(format!("none of {words:?} is in what is found: {finding}"))
     }
 
     pub(crate) fn print(&self) {

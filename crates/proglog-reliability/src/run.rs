@@ -8,7 +8,8 @@ use anyhow::Context;
 
 use crate::args::Args;
 use crate::copy::Copy;
-use crate::job::{Figures, Job, caught};
+use crate::job::{Figures, Job};
+use crate::panics::{self, caught};
 use crate::report::{self, Line, Report};
 use crate::rows::{ROWS, Row};
 
@@ -28,8 +29,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     // Before another run writes its figures into the table.
     LazyLock::force(&report::COMMIT);
-    // A panic is told of once, by whoever catches it.
-    std::panic::set_hook(Box::new(|_| {}));
+    panics::keep();
     let mut results = Results::default();
     for row in chosen(&args.rows)? {
         if let Some(missing) = row.needs.iter().find_map(|need| need.missing()) {
@@ -109,33 +109,37 @@ fn run_controls(reports: &mut [Report], seed: u64) -> anyhow::Result<()> {
     let patches = reports
         .iter()
         .flat_map(|report| report.row.controls)
-        .copied()
+        .map(|(patch, _)| *patch)
         .collect::<std::collections::BTreeSet<_>>();
     if patches.is_empty() {
         return Ok(());
     }
     let mut copy = Copy::new().context("cannot copy the workspace")?;
     for patch in patches {
-        let of_patch = reports
-            .iter_mut()
-            .filter(|report| report.row.controls.contains(&patch));
+        let of_patch = reports.iter_mut().filter_map(|report| {
+            let mut controls = report.row.controls.iter();
+            let (_, words) = controls.find(|control| control.0 == patch)?;
+            Some((report, *words))
+        });
         let sabotaged = copy.sabotage(patch);
-        for report in of_patch {
+        for (report, words) in of_patch {
             let line = match &sabotaged {
                 Ok(sabotaged) => sabotaged.run(report.row.name, seed),
                 Err(error) => Err(anyhow::anyhow!("{error:#}")),
             };
             match line {
-                Ok(line) if line.bad > 0 => {
-                    Line {
+                Ok(line) => {
+                    let line = Line {
                         control: Some(patch.to_owned()),
                         commit: report.line.commit.clone(),
                         ..line
+                    };
+                    line.print();
+                    match line.finds(words) {
+                        Ok(()) => report.caught.push(patch),
+                        Err(why) => report.miss(patch, &why),
                     }
-                    .print();
-                    report.caught.push(patch);
                 }
-                Ok(_) => report.miss(patch, "it is not caught"),
                 Err(error) => report.miss(patch, &format!("{error:#}")),
             }
         }

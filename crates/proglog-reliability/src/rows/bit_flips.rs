@@ -13,9 +13,9 @@ pub(super) const ROW: Row = Row {
              group that no mark covers)",
     tried_min: 200_000,
     controls: &[
-        "checksum-not-checked",
-        "cut-at-first-bad-frame",
-        "start-without-recovery-point",
+        ("checksum-not-checked", &["of byte"]),
+        ("cut-at-first-bad-frame", &["of byte"]),
+        ("start-without-recovery-point", &["of byte"]),
     ],
     needs: &[],
     run,

@@ -18,7 +18,10 @@ pub(super) const ROW: Row = Row {
              or from then on: a panic, a record lost, doubled, there though it was refused, or back though \
              it was trimmed",
     tried_min: 2_000,
-    controls: &["given-up-stays", "panics-when-full"],
+    controls: &[
+        ("given-up-stays", &["was refused and is at"]),
+        ("panics-when-full", &["panicked"]),
+    ],
     needs: &[Need::Strace],
     run,
 };

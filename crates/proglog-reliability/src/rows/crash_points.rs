@@ -12,10 +12,13 @@ pub(super) const ROW: Row = Row {
     figure: "stops at a call with a subset of what was not synced: a record lost, or come back",
     tried_min: 100_000,
     controls: &[
-        "sync-skipped",
-        "directory-sync-skipped",
-        "trim-before-checkpoint",
-        "batch-end-ignored",
+        ("sync-skipped", &["are lost", "cannot be opened"]),
+        ("directory-sync-skipped", &["are lost", "cannot be opened"]),
+        (
+            "trim-before-checkpoint",
+            &["the log starts at", "are lost", "cannot be opened"],
+        ),
+        ("batch-end-ignored", &["the batch ends before"]),
     ],
     needs: &[],
     run,

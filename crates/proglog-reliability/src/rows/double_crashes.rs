@@ -11,7 +11,13 @@ pub(super) const ROW: Row = Row {
     name: "double-crashes",
     figure: "stops of a recovery from a stop: a record lost, or come back",
     tried_min: 20_000,
-    controls: &["recovered-not-synced", "older-slot-not-settled"],
+    controls: &[
+        ("recovered-not-synced", &["are lost", "cannot be opened"]),
+        (
+            "older-slot-not-settled",
+            &["the log starts at", "are lost", "cannot be opened"],
+        ),
+    ],
     needs: &[],
     run,
 };

@@ -22,9 +22,19 @@ pub(super) const ROW: Row = Row {
              power cut then takes",
     tried_min: 300,
     controls: &[
-        "failed-sync-forgotten",
-        "failed-sync-retried",
-        "written-again-in-place",
+        (
+            "failed-sync-forgotten",
+            &[
+                "what was not synced",
+                "after a failed sync",
+                "after the power cut",
+            ],
+        ),
+        (
+            "failed-sync-retried",
+            &["after a failed sync", "after the power cut"],
+        ),
+        ("written-again-in-place", &["after the power cut"]),
     ],
     needs: &[
         Need::Strace,

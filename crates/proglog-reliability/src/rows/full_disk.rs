@@ -6,7 +6,7 @@ use std::path::Path;
 use fastrand::Rng;
 use proglog_log::{Batch, ErrorKind, Log, Options, Outcome};
 
-use super::Row;
+use super::{Row, told};
 use crate::job::Job;
 use crate::system::Need;
 use crate::system::disk::{Disk, Kind};
@@ -19,7 +19,10 @@ pub(super) const ROW: Row = Row {
              8 MiB), then trimmed or enlarged: a record lost, an append that does not work again without a \
              restart",
     tried_min: 40,
-    controls: &["full-disk-poisons", "room-stays-taken"],
+    controls: &[
+        ("full-disk-poisons", &["Poisoned"]),
+        ("room-stays-taken", &["no append works", "No space left"]),
+    ],
     needs: &[Need::Disk(Kind::Tmpfs), Need::Disk(Kind::Ext4)],
     run,
 };
@@ -173,11 +176,6 @@ impl Held {
 
 fn open(folder: &Path, options: &Options) -> Result<Log, String> {
     Log::open(folder, options).map_err(told)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
-fn told(error: proglog_log::Error) -> String {
-    format!("an operation failed: {error:?}")
 }
 
 /// The names of files, and what they take, in bytes.

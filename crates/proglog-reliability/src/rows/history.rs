@@ -2,8 +2,8 @@
 //! is held against what the others were. The names of what may be wrong are Jepsen's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 
 use fastrand::Rng;
@@ -12,6 +12,18 @@ use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use super::Row;
 use crate::job::Job;
+use crate::panics::{caught, lock};
+
+/// What each of the sabotages may show as.
+const ANOMALIES: &[&str] = &[
+    "lost-write",
+    "duplicate",
+    "inconsistent-offsets",
+    "aborted-read",
+    "poll-skip",
+    "nonmonotonic-poll",
+    "nonmonotonic-send",
+];
 
 pub(super) const ROW: Row = Row {
     number: 16,
@@ -20,9 +32,9 @@ pub(super) const ROW: Row = Row {
              inconsistent-offsets, aborted-read, poll-skip, nonmonotonic-poll, nonmonotonic-send",
     tried_min: 1_000_000,
     controls: &[
-        "shown-before-sync",
-        "acknowledged-before-sync",
-        "given-up-stays",
+        ("shown-before-sync", ANOMALIES),
+        ("acknowledged-before-sync", ANOMALIES),
+        ("given-up-stays", ANOMALIES),
     ],
     needs: &[],
     run,
@@ -31,6 +43,8 @@ pub(super) const ROW: Row = Row {
 const LOGS: u64 = 3_400;
 const LIVES: u64 = 4;
 const OPERATIONS_PER_THREAD: u64 = 40;
+/// How many records a poll asks for.
+const POLL_LEN: usize = 20;
 
 fn run(job: &Job) -> anyhow::Result<()> {
     let seeds: Vec<_> = (0..LOGS).map(|number| job.seed << 20 | number).collect();
@@ -58,22 +72,23 @@ fn live(history: &History, disk: &SimDisk, rng: &mut Rng) -> Result<SimDisk, Str
         history,
         disk,
         log: &log,
-        acknowledged: AtomicU64::new(0),
+        acknowledged: AtomicU64::new(log.end_offset().get()),
     };
     let seeds = [rng.u64(..), rng.u64(..), rng.u64(..), rng.u64(..)];
     let [one, other, poll, look] = seeds;
     thread::scope(|scope| {
         let life = &life;
-        let appending = [one, other].map(|seed| scope.spawn(move || life.append_all(seed)));
+        let appending =
+            [one, other].map(|seed| scope.spawn(move || caught(|| life.append_all(seed))));
         let reading = [
-            scope.spawn(move || life.poll_all(poll)),
-            scope.spawn(move || life.look(look)),
+            scope.spawn(move || caught(|| life.poll_all(poll))),
+            scope.spawn(move || caught(|| life.look(look))),
         ];
         let threads = appending.into_iter().chain(reading);
         let joined: Vec<_> = threads.map(ScopedJoinHandle::join).collect();
         let told = joined
             .into_iter()
-            .map(|joined| joined.map_err(|_| "a panic".to_owned()).flatten());
+            .map(|joined| joined.map_err(|_| "a panic".to_owned()).flatten().flatten());
         told.collect::<Result<(), _>>()
     })?;
     let survivors = match rng.u8(..4) {
@@ -136,7 +151,7 @@ struct Seen {
 
 impl History {
     fn note(&self, offset: u64, id: u64) -> Result<(), String> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         let before = *seen.records.entry(offset).or_insert(id);
         if before != id {
             return Err(format!(
@@ -154,7 +169,7 @@ impl History {
     }
 
     fn refuse(&self, ids: std::ops::Range<u64>) -> Result<(), String> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         for id in ids {
             if let Some(offset) = seen.offsets.get(&id) {
                 return Err(format!("aborted-read: {id} at {offset} is refused"));
@@ -181,7 +196,7 @@ impl History {
                 "poll-skip: a walk ends at {walked}, the end is {end}"
             ));
         }
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = lock(&self.seen);
         match seen.records.range(end..).next() {
             Some((offset, id)) => Err(format!("lost-write: {id} at {offset}, the end is {end}")),
             None => Ok(()),
@@ -260,12 +275,16 @@ impl Life<'_> {
                 return Ok(());
             }
             let from = if rng.u8(..8) == 0 { 0 } else { next };
-            let mut expected = from;
-            for record in self.log.records(from).take(20) {
+            let acknowledged = self.acknowledged.load(Ordering::SeqCst);
+            let (mut expected, mut fails) = (from, false);
+            for record in self.log.records(from).take(POLL_LEN) {
                 let record = match record {
                     Ok(record) => record,
                     // It may be this call that fails.
-                    Err(error) if error.kind() == ErrorKind::Io => break,
+                    Err(error) if error.kind() == ErrorKind::Io => {
+                        fails = true;
+                        break;
+                    }
                     Err(error) => return Err(format!("a poll fails: {error:?}")),
                 };
                 let offset = record.offset;
@@ -279,6 +298,11 @@ impl Life<'_> {
                     std::cmp::Ordering::Equal => expected += 1,
                 }
                 self.history.note(offset, parse(&record.value)?)?;
+            }
+            if expected < acknowledged.min(from + POLL_LEN as u64) && !fails {
+                return Err(format!(
+                    "poll-skip: a poll from {from} ends at {expected}, {acknowledged} was told"
+                ));
             }
             next = next.max(expected);
         }

@@ -10,7 +10,7 @@ pub(super) const ROW: Row = Row {
     figure: "huge, empty and nearly right numbers in each window of 4 and 8 bytes: a panic, or more than \
              64 MiB of memory",
     tried_min: 5_000,
-    controls: &["length-not-checked"],
+    controls: &[("length-not-checked", &["a number at byte"])],
     needs: &[],
     run,
 };

@@ -17,9 +17,12 @@ pub(super) const ROW: Row = Row {
              record, an append or a read told of before it is synced, an acknowledged record lost",
     tried_min: 100_000,
     controls: &[
-        "acknowledged-before-sync",
-        "lead-not-passed-on",
-        "looks-before-listening",
+        (
+            "acknowledged-before-sync",
+            &["came back, the end is", "is not synced", "is lost"],
+        ),
+        ("lead-not-passed-on", &["deadlock"]),
+        ("looks-before-listening", &["deadlock"]),
     ],
     needs: &[],
     run,

@@ -30,7 +30,7 @@ pub(super) const ROW: Row = Row {
              commit that stands here, or in a soak of all: one that the tests of its package do not catch, and that is not in `survivors.txt` with the \
              reason",
     tried_min: 3,
-    controls: &["code-without-a-test"],
+    controls: &[("code-without-a-test", &["no test catches"])],
     needs: &[Need::Program("cargo-mutants")],
     run,
 };

@@ -14,7 +14,10 @@ pub(super) const ROW: Row = Row {
     figure: "files cut at each length, lengthened, missing, doubled, moved, exchanged, stale or foreign, frames moved: \
              unnoticed, a wrong record, or another record unreadable",
     tried_min: 20_000,
-    controls: &["position-not-checked", "label-not-checked"],
+    controls: &[
+        ("position-not-checked", &["as record"]),
+        ("label-not-checked", &["replaced by"]),
+    ],
     needs: &[],
     run,
 };

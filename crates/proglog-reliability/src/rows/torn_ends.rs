@@ -6,7 +6,7 @@ use fastrand::Rng;
 use proglog_log::{Batch, ErrorKind, Log, Options};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
-use super::Row;
+use super::{Row, told};
 use crate::double::damage::fixture::{Place, bases, places, store};
 use crate::job::Job;
 
@@ -16,13 +16,17 @@ pub(super) const ROW: Row = Row {
     figure: "a write that is cut off, and damage: a torn end taken for damage, or damage below the last \
              mark for a torn end",
     tried_min: 50_000,
-    controls: &["cut-at-first-bad-frame", "torn-end-is-damage"],
+    controls: &[
+        ("cut-at-first-bad-frame", &["unreadable:"]),
+        ("torn-end-is-damage", &["a torn end is taken for damage"]),
+    ],
     needs: &[],
     run,
 };
 
-const LOGS: u64 = 1_300;
+const LOGS: u64 = 1_400;
 const CUTS_PER_LOG: u64 = 40;
+const AMBIGUOUS: &str = "ambiguous, as no mark covers what was damaged";
 /// What a mark takes in the file, in bytes.
 const MARK_LEN: u64 = 32;
 
@@ -31,12 +35,14 @@ fn run(job: &Job) -> anyhow::Result<()> {
     job.each(&seeds, |seed| {
         let mut rng = Rng::with_seed(*seed);
         let killed = Killed::new(&mut rng)?;
+        let mut tried = 0;
         for _ in 0..CUTS_PER_LOG {
-            if killed.cut(&mut rng)? {
-                job.count("ambiguous, as no mark covers what was damaged", 1);
+            if let Some(is_ambiguous) = killed.cut(&mut rng)? {
+                job.count(AMBIGUOUS, is_ambiguous.into());
+                tried += 1;
             }
         }
-        Ok(CUTS_PER_LOG)
+        Ok(tried)
     });
     Ok(())
 }
@@ -53,6 +59,8 @@ struct Killed {
     sure: u64,
     /// The newest acknowledged record's file as it is if all of the unfinished write survives.
     whole: Vec<u8>,
+    /// What tells the disk, if all of that survives, from any other.
+    kept: u64,
 }
 
 /// The damage that is done to an acknowledged record.
@@ -87,7 +95,8 @@ impl Killed {
             return Err("an append succeeds without a write".to_owned());
         }
         let newest = places.last().ok_or("there is no record")?;
-        let whole = disk.crash(Survivors::KeepAll).read_file(&newest.file);
+        let kept = disk.crash(Survivors::KeepAll);
+        let whole = kept.read_file(&newest.file);
         assert_eq!(places.len(), acknowledged);
         Ok(Self {
             options,
@@ -96,11 +105,13 @@ impl Killed {
             places,
             sure,
             whole,
+            kept: kept.fingerprint(),
         })
     }
 
-    /// What may be left of the log is damaged, and opened. Returns whether it was ambiguous.
-    fn cut(&self, rng: &mut Rng) -> Result<bool, String> {
+    /// What may be left of the log is damaged, and opened. Returns whether it was ambiguous, if anything was
+    /// torn or damaged.
+    fn cut(&self, rng: &mut Rng) -> Result<Option<bool>, String> {
         let survivors = match rng.u8(..8) {
             0 => Survivors::KeepAll,
             1 => Survivors::LoseAll,
@@ -119,8 +130,11 @@ impl Killed {
                 "{acknowledged} records, {sure} below a mark, {survivors:?}, damage to {offset:?}"
             )
         };
-        self.check(&left, damage.as_ref())
-            .map_err(|finding| format!("{}: {finding}", what()))
+        let is_whole = left.fingerprint() == self.kept;
+        let is_ambiguous = self
+            .check(&left, damage.as_ref())
+            .map_err(|finding| format!("{}: {finding}", what()))?;
+        Ok((!is_whole).then_some(is_ambiguous))
     }
 
     /// Not even what is torn need be of the write: its bytes are anything.
@@ -227,9 +241,4 @@ fn batch(rng: &mut Rng, values: &mut Vec<String>) -> Batch {
 
 fn index(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
-fn told(error: proglog_log::Error) -> String {
-    format!("an operation failed: {error:?}")
 }

@@ -22,8 +22,9 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Takes in all that a writer told.
+    /// Takes in all that a writer told, which has to have ended.
     pub(crate) fn learn(&mut self, events: &Events) -> Result<(), String> {
+        events.check_end()?;
         for (id, kept) in &events.acknowledged {
             self.note(kept.offset, *id)?;
         }

@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod disk;
 pub(crate) mod known;
+pub(crate) mod limit;
 pub(crate) mod recorded;
 pub(crate) mod server;
 pub(crate) mod strace;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -13,6 +13,7 @@ use fuser::{
 };
 
 use super::clock;
+use crate::panics::lock;
 
 /// What the file system asked of its disk.
 #[derive(Debug, Clone)]
@@ -69,10 +70,6 @@ impl Recorded {
     pub(crate) fn calls(&self) -> Calls {
         lock(&self.shared.calls).clone()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {

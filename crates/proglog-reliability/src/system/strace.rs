@@ -12,10 +12,16 @@ use super::writer::{self, Events, Options};
 pub(crate) struct Call {
     /// Which thread made it.
     thread: String,
-    /// What it was called on, as far as strace tells.
+    pub(crate) name: String,
+    /// What it was called with, and what follows in strace's line.
+    pub(crate) arguments: String,
+    /// The file that it was called on, if that was open.
     pub(crate) path: String,
     /// Whether it was made to fail.
     failed: bool,
+    /// Where among all lines it is told of, and where it is told that it came back.
+    pub(crate) begun: usize,
+    pub(crate) ended: usize,
 }
 
 /// What strace wrote down.
@@ -63,20 +69,41 @@ pub(crate) fn trace(
     strace.arg(writer.get_program()).args(writer.get_args());
     let events = writer::output(&mut strace)?;
     let told = std::fs::read_to_string(&output).context("strace wrote nothing")?;
-    let calls = told.lines().filter_map(parse).collect();
+    let calls = parse(&told);
     Ok((events, Trace { calls }))
 }
 
-/// Takes `123 fsync(3</a/path>) = -1 EIO (..) (INJECTED)` apart.
-fn parse(line: &str) -> Option<Call> {
-    let (thread, line) = line.split_once(' ')?;
-    let (_, rest) = line.split_once('(')?;
-    let path = rest
-        .split_once('<')
-        .and_then(|(_, rest)| rest.split_once('>'));
-    Some(Call {
-        thread: thread.to_owned(),
-        path: path.map_or(String::new(), |(path, _)| path.to_owned()),
-        failed: line.ends_with("(INJECTED)"),
-    })
+/// Takes lines such as `123 fsync(3</a/path>) = -1 EIO (..) (INJECTED)` apart. Where another thread's call came in
+/// between, there are two: `123 fsync(3</a/path> <unfinished ...>` and `123 <... fsync resumed>) = 0`.
+fn parse(told: &str) -> Vec<Call> {
+    let mut calls: Vec<Call> = Vec::new();
+    // Which call a thread is in the midst of.
+    let mut unfinished = HashMap::new();
+    for (at, line) in told.lines().enumerate() {
+        let (thread, line) = line.split_once(' ').unwrap_or_default();
+        let failed = line.ends_with("(INJECTED)");
+        if line.trim_start().starts_with("<...") {
+            let call = unfinished.remove(thread);
+            if let Some(call) = call.and_then(|call: usize| calls.get_mut(call)) {
+                (call.ended, call.failed) = (at, failed);
+            }
+        } else if let Some((name, arguments)) = line.split_once('(') {
+            let is_whole = !line.ends_with("<unfinished ...>");
+            if !is_whole {
+                unfinished.insert(thread, calls.len());
+            }
+            let path = arguments.split_once('<');
+            let path = path.and_then(|(_, rest)| rest.split_once('>'));
+            calls.push(Call {
+                thread: thread.to_owned(),
+                name: name.trim_start().to_owned(),
+                arguments: arguments.to_owned(),
+                path: path.map_or(String::new(), |(path, _)| path.to_owned()),
+                failed,
+                begun: at,
+                ended: if is_whole { at } else { usize::MAX },
+            });
+        }
+    }
+    calls
 }

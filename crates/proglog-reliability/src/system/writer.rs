@@ -7,13 +7,14 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
 use proglog_log::{ErrorKind, Log, Outcome};
 
-use super::clock;
 use super::values::value;
+use super::{clock, limit};
 
 /// The first argument of the process.
 pub(crate) const NAME: &str = "writer";
@@ -59,6 +60,9 @@ impl Options {
 /// How many records one life can write: the numbers of the next one begin behind them.
 const RECORDS_PER_LIFE: u64 = 1_000_000;
 
+/// Longer than any process writes, also under strace and on a slow disk.
+pub(crate) const TIME_MAX: Duration = Duration::from_mins(1);
+
 /// How many records a trim leaves.
 const RECORDS_LEFT: u64 = 5;
 
@@ -103,6 +107,8 @@ pub(crate) struct Events {
     pub(crate) trim_asked: u64,
     /// Whether all was done.
     pub(crate) ended: bool,
+    /// Whether it did not end by itself, and was killed.
+    pub(crate) hangs: bool,
     /// What it wrote to standard error.
     pub(crate) errors: String,
     /// How often the log could not be opened.
@@ -112,19 +118,14 @@ pub(crate) struct Events {
     has_failed: bool,
 }
 
-/// Runs `command` and returns what it tells until it ends, however that comes.
+/// Runs `command` and returns what it tells until it ends, however that comes, or for as long as it may take.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<Events> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot run {command:?}"))?;
-    let mut events = read(child.stdout.take().context("the output is piped")?)?;
-    let mut stderr = child.stderr.take().context("the errors are piped")?;
-    stderr.read_to_string(&mut events.errors)?;
-    child.wait()?;
-    Ok(events)
+    let (output, hangs) = limit::output(command.stderr(Stdio::piped()), TIME_MAX)?;
+    Ok(Events {
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+        hangs,
+        ..read(&output.stdout[..])?
+    })
 }
 
 /// Reads what a process tells, to the end.
@@ -137,6 +138,14 @@ pub(crate) fn read(output: impl Read) -> anyhow::Result<Events> {
 }
 
 impl Events {
+    /// That it came to no end is bad, whatever else it told.
+    pub(crate) fn check_end(&self) -> Result<(), String> {
+        if self.hangs {
+            return Err(format!("the writer does not end: {}", self.errors));
+        }
+        Ok(())
+    }
+
     fn add(&mut self, line: &str) -> anyhow::Result<()> {
         let words: Vec<_> = line.split(' ').collect();
         let number = |word: &str| word.parse::<u64>().with_context(|| line.to_owned());

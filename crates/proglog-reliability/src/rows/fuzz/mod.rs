@@ -21,7 +21,7 @@ pub(super) const ROW: Row = Row {
     figure: "runs of six fuzz targets (frame, segment, index, checkpoint, record, HTTP body), 40 s each: \
              a panic, more than 10 s or 64 MiB, a wrong record, ways of reading that differ",
     tried_min: 20_000,
-    controls: &["checksum-not-checked"],
+    controls: &[("checksum-not-checked", &["panicked at"])],
     needs: &[Need::Program("cargo-fuzz"), Need::Program("c++")],
     run,
 };
