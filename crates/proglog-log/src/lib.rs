@@ -185,6 +185,7 @@ mod commit;
 mod commit_log;
 mod completion;
 mod cut;
+mod damage;
 mod decode;
 mod encode;
 mod error;

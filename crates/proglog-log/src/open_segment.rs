@@ -3,7 +3,6 @@
 //! The index is a cache: what it says is compared with the record found there, and where they do not
 //! agree the store is walked.
 
-use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proglog_store::{Boundary, FRAME_OVERHEAD, Frame, Frames, Operation, Outcome, Position, Store};
 
+use crate::damage::Damage;
 use crate::decode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{self, Entry, Index, PAGE_ENTRIES};
@@ -18,10 +18,6 @@ use crate::names;
 use crate::offset::Offset;
 use crate::record::Record;
 use crate::segment::Segment;
-use crate::sync::Mutex;
-
-/// How many damaged records of a segment are remembered.
-const DAMAGED_MAX: usize = 4096;
 
 /// How many of the newest records are asked when the newest of all was appended.
 const LAST_RECORDS: u64 = 1000;
@@ -36,8 +32,8 @@ pub(crate) struct OpenSegment {
     file: Arc<str>,
     pub(crate) store: Store,
     pub(crate) index: Index,
-    /// Records that the store itself was searched for and are damaged: to be told of at once.
-    damaged: Mutex<HashSet<u64>>,
+    /// Records that the store itself was searched for and does not have.
+    damage: Damage,
 }
 
 impl OpenSegment {
@@ -55,7 +51,7 @@ impl OpenSegment {
             file: names::store(base).into(),
             store,
             index,
-            damaged: Mutex::new(HashSet::new()),
+            damage: Damage::new(),
         }
     }
 
@@ -68,24 +64,13 @@ impl OpenSegment {
         let number = offset.since(self.base);
         if let Some(entry) = self.index.entry(number) {
             match self.read_entry(entry, offset) {
-                Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    if self.damaged.lock().contains(&number) {
-                        return Err(error);
-                    }
-                }
+                Err(error)
+                    if error.kind() == ErrorKind::Corrupt && self.damage.of(number).is_none() => {}
                 read => return read,
             }
         }
         // Either the record is damaged or the index is wrong: the store tells.
-        let read = self.read_entry(self.locate(number)?, offset);
-        if matches!(read, Err(Error::Corrupt { .. })) {
-            let mut damaged = self.damaged.lock();
-            if damaged.len() == DAMAGED_MAX {
-                damaged.clear();
-            }
-            damaged.insert(number);
-        }
-        read
+        self.read_entry(self.locate(number)?, offset)
     }
 
     /// As [`OpenSegment::read`], but takes the index at its word: a single read, also where much is
@@ -149,6 +134,10 @@ impl OpenSegment {
     ) -> Result<(Offset, Frames)> {
         let Range { start, end: last } = offsets;
         let number = start.since(self.base);
+        if self.damage.of(number).is_some() {
+            // Tells of it with a small read, where a run would fetch a block.
+            self.read(start)?;
+        }
         let entry = match self.index.entry(number) {
             Some(entry) => entry,
             None => self.locate(number)?,
@@ -184,7 +173,18 @@ impl OpenSegment {
         let (page, at) = index::place(number);
         let first = page * PAGE_ENTRIES as u64;
         let mut entries = Vec::new();
-        let (from, start) = self.anchor(first);
+        let (from, start) = match (self.anchor(first), self.damage.of(number)) {
+            (Some(anchor), _) => anchor,
+            // A walk from further off would find no more than the one did that has missed it.
+            (None, Some((_, position))) if position < self.store.end().position => {
+                return Ok(Entry {
+                    position,
+                    next: None,
+                });
+            }
+            (None, Some(_)) => return Err(self.not_found(number)),
+            (None, None) => self.far_anchor(first),
+        };
         self.walk(
             from,
             start..first + PAGE_ENTRIES as u64,
@@ -195,43 +195,60 @@ impl OpenSegment {
             },
         )?;
         self.index.restore_page(page, &entries);
-        Entry::of(&entries, at)
-            .ok_or_else(|| self.corrupt(self.base.plus(number), self.store.end().position, None))
+        Entry::of(&entries, at).ok_or_else(|| self.not_found(number))
+    }
+
+    /// No record, nor any damage, is where record `number` should be.
+    fn not_found(&self, number: u64) -> Error {
+        self.corrupt(self.base.plus(number), self.store.end().position, None)
     }
 
     /// Where a walk to record `number` may start, and the number of the record there: the record
-    /// before, if the index finds it, or else the segment's first.
-    fn anchor(&self, number: u64) -> (Position, u64) {
-        let before = number.checked_sub(1).and_then(|before| {
-            let entry = self.index.entry(before)?;
-            self.read_entry(entry, self.base.plus(before)).ok()?;
-            Some((entry.position, before))
-        });
+    /// before, if the index finds it. The segment's first record is where the segment starts.
+    fn anchor(&self, number: u64) -> Option<(Position, u64)> {
+        let Some(before) = number.checked_sub(1) else {
+            return Some((Position::ZERO, 0));
+        };
+        let entry = self.index.entry(before)?;
+        self.read_entry(entry, self.base.plus(before)).ok()?;
+        Some((entry.position, before))
+    }
+
+    /// As [`OpenSegment::anchor`], where the record before is not found: the one before the damage that
+    /// took it, or else the segment's first.
+    fn far_anchor(&self, number: u64) -> (Position, u64) {
+        let damaged = self.damage.of(number.saturating_sub(1));
+        let before = damaged.and_then(|(numbers, _)| self.anchor(numbers.start));
         before.unwrap_or((Position::ZERO, 0))
     }
 
     /// Walks over the store from `from`, where record `numbers.start` is, and visits the position of
     /// each record of `numbers`. A record that is not found, because it was damaged, is visited with
-    /// the place where it must have been.
+    /// the place where it must have been; it is remembered, with all others that are missing there,
+    /// also beyond `numbers`.
     fn walk(
         &self,
         from: Position,
         numbers: Range<u64>,
         mut visit: impl FnMut(u64, Position),
     ) -> Result<()> {
-        let mut frames = self.store.frames(from..);
+        let end = self.store.end();
+        let mut frames = self.store.frames(from..end.position);
         let mut next = numbers.start;
         let mut damage = None;
         while next < numbers.end {
             match frames.next() {
                 Some(Ok(frame)) => match self.number(&frame) {
-                    Some(number) if (next..numbers.end).contains(&number) => {
+                    Some(number) if number >= next => {
                         let missing = damage.take().unwrap_or(frame.position);
-                        (next..number).for_each(|number| visit(number, missing));
+                        self.damage.note(next..number, missing);
+                        (next..number.min(numbers.end)).for_each(|number| visit(number, missing));
+                        if number >= numbers.end {
+                            return Ok(());
+                        }
                         visit(number, frame.position);
                         next = number + 1;
                     }
-                    Some(number) if number >= numbers.end => break,
                     _ => drop(damage.get_or_insert(frame.position)),
                 },
                 Some(Err(error @ proglog_store::Error::Io { .. })) => return Err(error.into()),
@@ -244,7 +261,16 @@ impl OpenSegment {
                 None => break,
             }
         }
-        // Nothing beyond this place tells how many there should be.
+        // Nothing beyond this place tells how many there should be; a sealed store counts none.
+        if next < numbers.end {
+            let count = if end.frames == 0 {
+                u64::MAX
+            } else {
+                end.frames
+            };
+            self.damage
+                .note(next..count, damage.unwrap_or(end.position));
+        }
         if let Some(damage) = damage {
             (next..numbers.end).for_each(|number| visit(number, damage));
         }
@@ -269,11 +295,10 @@ impl OpenSegment {
             return Ok(false);
         }
         let first = full_pages * PAGE_ENTRIES as u64;
-        let (from, start) = self.anchor(first);
-        if start == 0 && first > 0 {
+        let Some((from, start)) = self.anchor(first) else {
             self.rebuild_index(segment, count)?;
             return Ok(true);
-        }
+        };
         self.walk(from, start..count, |number, position| {
             if number >= first {
                 self.index.push(position);

@@ -9,7 +9,8 @@ use crate::reader::Reader;
 impl Reader {
     /// The offset of the first record that was appended at `time` or later, in microseconds since
     /// 1970; the end if there is none. It takes as many reads as the number of records has binary
-    /// digits. A damaged record cannot tell its time: it counts as appended with the one behind it.
+    /// digits. A damaged record cannot tell its time: it counts as appended with the one behind it, and
+    /// each that is come upon takes a read more.
     ///
     /// # Errors
     ///

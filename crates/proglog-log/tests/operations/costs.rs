@@ -7,15 +7,18 @@ use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use crate::support::{append, open, open_with, options, segments, value};
 
-/// How many reads of files `body` takes.
-fn reads(disk: &SimDisk, body: impl FnOnce()) -> usize {
+/// How many bytes each read of files fetches that `body` takes.
+fn read_lens(disk: &SimDisk, body: impl FnOnce()) -> Vec<u64> {
     disk.start_trace();
     body();
-    let is_read = |kind| kind == CallKind::Read;
-    disk.trace()
-        .iter()
-        .filter(|call| is_read(call.kind))
-        .count()
+    let trace = disk.trace();
+    let reads = trace.iter().filter(|call| call.kind == CallKind::Read);
+    reads.map(|call| call.len).collect()
+}
+
+/// How many reads of files `body` takes.
+fn reads(disk: &SimDisk, body: impl FnOnce()) -> usize {
+    read_lens(disk, body).len()
 }
 
 /// A log of one segment with 300 records in each of the shapes that are read in their own way.
@@ -110,5 +113,137 @@ fn records_that_are_read_at_once_lie_in_one_segment() {
             let read = log.read_batch(from, 1 << 20).unwrap();
             assert_eq!(from + read.len() as u64, *next);
         }
+    }
+}
+
+const MANY: u64 = 3000;
+const PAGE_LEN: usize = 4096;
+
+/// A closed log of many records, in one segment, or in one that is sealed and the next.
+fn closed(segment_bytes_max: u64) -> SimDisk {
+    let disk = SimDisk::new();
+    let log = open_with(&disk, &options().segment_bytes_max(segment_bytes_max));
+    for batch in 0..MANY / 10 {
+        let values = (0..10).map(|number| format!("{:>1000}", batch * 10 + number));
+        log.append_batch(values.collect::<Vec<_>>()).unwrap();
+    }
+    log.close().unwrap();
+    disk
+}
+
+type Way = fn(&mut Vec<u8>);
+
+/// Ways to damage the bytes of a store behind its header, a large part of them.
+const WAYS: [(&str, Way); 4] = [
+    ("the middle is zeros", |bytes| {
+        let len = bytes.len();
+        bytes[len / 4..len / 4 * 3].fill(0);
+    }),
+    ("the beginning is zeros", |bytes| {
+        let len = bytes.len();
+        bytes[8192..len / 2].fill(0);
+    }),
+    // But for the mark that the log was closed.
+    ("the end is zeros", |bytes| {
+        let len = bytes.len();
+        bytes[len / 2..len - 32].fill(0);
+    }),
+    ("every second block is zeros", |bytes| {
+        let len = bytes.len();
+        let blocks = bytes[8192..len - 32].chunks_mut(32 << 10);
+        blocks.skip(1).step_by(2).for_each(|block| block.fill(0));
+    }),
+];
+
+type Reading = fn(&Log) -> Vec<u64>;
+
+/// The offsets of damaged records, as each way to read all of a log tells them.
+const READINGS: [(&str, Reading); 3] = [
+    ("verify", |log| {
+        let damaged = log.verify().unwrap().damaged;
+        let offsets = damaged
+            .iter()
+            .map(|range| range.start.get()..range.end.get());
+        offsets.flatten().collect()
+    }),
+    ("read", |log| {
+        let is_damaged = |offset: &u64| log.read(*offset).is_err();
+        (0..MANY).filter(is_damaged).collect()
+    }),
+    ("records", |log| {
+        let mut damaged = Vec::new();
+        let mut next = 0;
+        while next < MANY {
+            let mut records = log.records(next);
+            while let Some(Ok(_)) = records.next() {
+                next += 1;
+            }
+            damaged.extend((next < MANY).then_some(next));
+            next += 1;
+        }
+        damaged
+    }),
+];
+
+/// Reads all of the log on `disk` in each way: in a few reads for each record, and of a few times its bytes.
+fn read_over(disk: &SimDisk, what: &str) {
+    let names = disk.file_names();
+    let files = names.iter().map(|name| disk.read_file(name).len() as u64);
+    let bytes: u64 = files.sum();
+    let mut told = Vec::new();
+    for (way, read) in READINGS {
+        let disk = disk.deep_clone();
+        let log = open_with(&disk, &options());
+        let mut damaged = Vec::new();
+        let lens = read_lens(&disk, || damaged = read(&log));
+        let (reads, fetched) = (lens.len() as u64, lens.iter().sum::<u64>());
+        assert!(reads <= 4 * MANY, "{way}, {what}: {reads} reads");
+        assert!(
+            fetched <= 12 * bytes,
+            "{way}, {what}: {fetched} bytes of {bytes}"
+        );
+        told.push(damaged);
+    }
+    assert!(
+        told[0].len() as u64 > MANY / 8,
+        "{what}: {} damaged",
+        told[0].len()
+    );
+    assert!(told.iter().all(|one| *one == told[0]), "{what}: {told:?}");
+}
+
+#[test]
+fn reading_over_much_damage_costs_as_much_as_there_is() {
+    for segment_bytes_max in [2 << 20, 64 << 20] {
+        let whole = closed(segment_bytes_max);
+        let [store, index] = ["log", "index"].map(|kind| format!("{:020}.{kind}", 0));
+        for (way, damage) in WAYS {
+            let disk = whole.deep_clone();
+            let mut bytes = disk.read_file(&store);
+            damage(&mut bytes);
+            disk.write_file(&store, &bytes);
+            let what = &format!("{way} of a segment of up to {segment_bytes_max}");
+            read_over(&disk, what);
+            let mut bytes = disk.read_file(&index);
+            bytes
+                .iter_mut()
+                .skip(99)
+                .step_by(PAGE_LEN)
+                .for_each(|byte| *byte ^= 1);
+            disk.write_file(&index, &bytes);
+            read_over(&disk, &format!("{what}, with no page of the index"));
+        }
+    }
+}
+
+#[test]
+fn reading_over_a_sealed_segment_that_was_cut_short_costs_as_much_as_there_is() {
+    let whole = closed(2 << 20);
+    let store = format!("{:020}.log", 0);
+    let len = whole.read_file(&store).len() as u64;
+    for len in len / 2..len / 2 + 3 {
+        let disk = whole.deep_clone();
+        disk.truncate_file(&store, len);
+        read_over(&disk, &format!("cut to {len}"));
     }
 }
