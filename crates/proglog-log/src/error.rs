@@ -190,6 +190,13 @@ pub enum Error {
         /// The base offset of the missing segment.
         base_offset: Offset,
     },
+    /// No thread could be started for what logs do in the background, without which an append that is
+    /// awaited may never have an outcome. Nothing was opened.
+    #[error("no thread can be started for the background work of logs")]
+    NoThread {
+        /// Why not.
+        source: Arc<io::Error>,
+    },
     /// The options do not go together.
     #[error("invalid options")]
     Options(#[from] OptionsError),
@@ -254,7 +261,7 @@ pub enum ErrorKind {
     NotALog,
     /// There is no room on the device; appends work again once there is.
     DiskFull,
-    /// There are as many as there can be: of offsets, or of files beside the data.
+    /// There are as many as there can be: of offsets, of files beside the data, or of threads.
     LimitReached,
     /// The file system failed.
     Io,
@@ -290,7 +297,7 @@ impl Error {
             Self::NotALog { .. } => ErrorKind::NotALog,
             Self::Options(_) | Self::ResetBelowEnd { .. } => ErrorKind::InvalidInput,
             Self::Store(error) => kind_of_store(error.kind()),
-            Self::OffsetsExhausted { .. } => ErrorKind::LimitReached,
+            Self::OffsetsExhausted { .. } | Self::NoThread { .. } => ErrorKind::LimitReached,
             Self::Poisoned { .. } => ErrorKind::Poisoned,
             Self::GivenUp { source } => source.kind(),
             Self::Abandoned => ErrorKind::Abandoned,

@@ -92,8 +92,8 @@ impl Log {
     /// other things; [`Error::CheckpointLost`], [`Error::WrongSegment`], [`Error::NotASegment`],
     /// [`Error::MissingSegment`], [`Error::StartPastEnd`], [`Error::RecoveryPointPastEnd`] or
     /// [`Error::RecoveryPointMoved`] if files were damaged, taken away or exchanged;
-    /// [`Error::UnsupportedCheckpoint`]; [`Error::Options`]; [`Error::Store`] for what a segment's
-    /// store says. After each of them no data was changed or lost.
+    /// [`Error::UnsupportedCheckpoint`]; [`Error::Options`]; [`Error::NoThread`]; [`Error::Store`] for what
+    /// a segment's store says. After each of them no data was changed or lost.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         options.validate()?;
         let path = path.as_ref();

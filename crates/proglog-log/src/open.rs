@@ -16,6 +16,7 @@ use crate::names::{self, CHECKPOINT, LOCK, TEMPORARY};
 use crate::offset::Offset;
 use crate::options::Options;
 use crate::recovery::Recovery;
+use crate::runtime;
 use crate::segment::{self, Segment};
 use crate::shared::{Parts, Shared};
 
@@ -23,6 +24,7 @@ use crate::shared::{Parts, Shared};
 pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<Arc<Shared>> {
     let begun = Instant::now();
     options.validate()?;
+    runtime::start()?;
     check_is_log(&list(&*directory)?)?;
     let lock = lock(&*directory)?;
     // Only now nobody else changes anything.

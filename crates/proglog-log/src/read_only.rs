@@ -84,7 +84,7 @@ impl ReadOnlyLog {
     ///
     /// [`Error::NotALog`] if there is no log in the directory, [`Error::CheckpointLost`],
     /// [`Error::UnsupportedCheckpoint`], [`Error::WrongSegment`], [`Error::NotASegment`] if files were
-    /// damaged or exchanged; [`Error::Store`].
+    /// damaged or exchanged; [`Error::NoThread`]; [`Error::Store`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let directory = FsDirectory::open(path)
@@ -98,6 +98,7 @@ impl ReadOnlyLog {
     ///
     /// As [`ReadOnlyLog::open`].
     pub fn open_in(directory: Arc<dyn Directory>) -> Result<Self> {
+        runtime::start()?;
         let mut seen = Seen::default();
         let found = seen.look(&directory)?;
         let view = Arc::new(View::new(found.segments, found.start, found.end));

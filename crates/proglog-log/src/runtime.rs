@@ -1,13 +1,17 @@
 //! What logs have to do when no caller is there to do it, in the background.
 //!
-//! No thread belongs to one log. A few of this process serve all logs; they are started when there is
-//! something to do. A program that has threads of its own for such work can give them instead.
+//! No thread belongs to one log. A few of this process serve all logs: the first is started when a log is
+//! opened, which fails if it cannot be, and the others when there is something to do. A program that has
+//! threads of its own for such work can give them instead.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::error::{Error, Result};
 use crate::sync::{Condvar, Mutex, OnceLock};
 
 /// How many threads there are at the most: jobs mostly wait for a device.
@@ -19,15 +23,20 @@ pub type Job = Box<dyn FnOnce() + Send>;
 /// What runs the background work of all logs of the process: syncs for those who await or are called
 /// back, syncs at an interval, marks of idle logs, retention, reading for streams.
 ///
-/// By default up to four threads do, started when there is something to do. See [`install_runtime`].
+/// By default up to four threads do; the first is started when a log is opened, the others when there is
+/// something to do. See [`install_runtime`].
 ///
-/// Both operations are called while a log holds locks: they must not wait, run a job, or use a log.
+/// Both operations are called while a log holds locks: they must not wait, run a job, panic, or use a log.
+///
+/// Each job has to be run, sooner or later: a log whose job was dropped may ask for no other of the kind, and
+/// who awaits it, or waits to be called back, then does so for ever.
 pub trait Runtime: Send + Sync {
     /// Runs `job` soon, on a thread that may block. It must not run it before it returns: who calls it
     /// may hold locks.
     fn spawn(&self, job: Job);
 
-    /// Runs `job` once `delay` has passed, as [`spawn`](Runtime::spawn) does.
+    /// Runs `job` once `delay` has passed, as [`spawn`](Runtime::spawn) does. Nothing is asked for that
+    /// would come at a time which no [`Instant`] can tell: the delay is never [`Duration::MAX`], for one.
     fn spawn_after(&self, delay: Duration, job: Job);
 }
 
@@ -64,52 +73,56 @@ pub struct RuntimeInUse;
 ///
 /// # Errors
 ///
-/// [`RuntimeInUse`] if one was installed before, or a log had something to do in the background: call it
-/// before the first log is opened.
+/// [`RuntimeInUse`] if one was installed before, or a log was opened or had something to do in the
+/// background: call it before the first log is opened.
 pub fn install_runtime(runtime: impl Runtime + 'static) -> Result<(), RuntimeInUse> {
-    RUNTIME.set(Box::new(runtime)).map_err(|_| RuntimeInUse)
+    RUNTIME
+        .set(Some(Box::new(runtime)))
+        .map_err(|_| RuntimeInUse)
 }
 
-static RUNTIME: OnceLock<Box<dyn Runtime>> = OnceLock::new();
+/// What was installed; `None` where this process's own threads are in use.
+static RUNTIME: OnceLock<Option<Box<dyn Runtime>>> = OnceLock::new();
 
-fn runtime() -> &'static dyn Runtime {
-    &**RUNTIME.get_or_init(|| Box::new(Threads))
+static POOL: Pool = Pool::new();
+
+fn installed() -> Option<&'static dyn Runtime> {
+    RUNTIME.get_or_init(|| None).as_deref()
+}
+
+/// Makes sure that there is somebody to run jobs, from here on.
+pub(crate) fn start() -> Result<()> {
+    match installed() {
+        Some(_) => Ok(()),
+        None => POOL.start_first().map_err(|source| Error::NoThread {
+            source: Arc::new(source),
+        }),
+    }
 }
 
 /// Runs `job` soon, in the background.
 pub(crate) fn spawn(job: impl FnOnce() + Send + 'static) {
-    runtime().spawn(Box::new(job));
+    let job = Box::new(job);
+    match installed() {
+        Some(runtime) => runtime.spawn(job),
+        None => POOL.add(|state| state.ready.push_back(job)),
+    }
 }
 
 /// Runs `job` once `delay` has passed, in the background.
 pub(crate) fn spawn_after(delay: Duration, job: impl FnOnce() + Send + 'static) {
-    runtime().spawn_after(delay, Box::new(job));
-}
-
-/// A few threads of this process's own.
-struct Threads;
-
-static POOL: Pool = Pool::new();
-
-impl Runtime for Threads {
-    /// If no thread can be started, the next call tries again.
-    fn spawn(&self, job: Job) {
-        POOL.add(|state| state.ready.push_back(job));
-    }
-
-    fn spawn_after(&self, delay: Duration, job: Job) {
-        // A time that no clock can tell never comes.
-        let Some(due) = Instant::now().checked_add(delay) else {
-            return;
-        };
-        POOL.add(|state| {
-            state.timers_added += 1;
-            let number = state.timers_added;
-            state.timers.insert((due, number), job);
-        });
+    // A time that no clock can tell never comes.
+    let Some(due) = Instant::now().checked_add(delay) else {
+        return;
+    };
+    let job = Box::new(job);
+    match installed() {
+        Some(runtime) => runtime.spawn_after(delay, job),
+        None => POOL.add(|state| state.add_timer(due, job)),
     }
 }
 
+/// A few threads of this process's own. Once there is one, there always is.
 struct Pool {
     state: Mutex<State>,
     changed: Condvar,
@@ -122,6 +135,13 @@ struct State {
     timers_added: u64,
     threads: usize,
     idle: usize,
+}
+
+impl State {
+    fn add_timer(&mut self, due: Instant, job: Job) {
+        self.timers_added += 1;
+        self.timers.insert((due, self.timers_added), job);
+    }
 }
 
 impl Pool {
@@ -139,6 +159,16 @@ impl Pool {
         }
     }
 
+    /// Makes sure that there is a thread.
+    fn start_first(&'static self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if state.threads == 0 {
+            self.start(&mut state)?;
+        }
+        Ok(())
+    }
+
+    /// If no thread can be started and there is none, the next call tries again.
     fn add(&'static self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
         change(&mut state);
@@ -147,19 +177,16 @@ impl Pool {
             self.changed.notify_one();
             return;
         }
-        state.threads += 1;
-        drop(state);
-        self.start();
+        drop(self.start(&mut state));
     }
 
-    /// Starts a thread, which is counted already.
-    fn start(&'static self) {
-        let started = thread::Builder::new()
+    /// Starts a thread, and counts it.
+    fn start(&'static self, state: &mut State) -> io::Result<()> {
+        thread::Builder::new()
             .name("proglog".to_owned())
-            .spawn(|| self.work());
-        if started.is_err() {
-            self.state.lock().threads -= 1;
-        }
+            .spawn(|| self.work())?;
+        state.threads += 1;
+        Ok(())
     }
 
     fn work(&'static self) {
@@ -180,12 +207,9 @@ impl Pool {
                 let is_last = state.idle == 0 && state.threads < THREADS_MAX;
                 if is_last && !(state.timers.is_empty() && state.ready.is_empty()) {
                     // The job may take long, and somebody has to look after the others.
-                    state.threads += 1;
-                    drop(state);
-                    self.start();
-                } else {
-                    drop(state);
+                    drop(self.start(&mut state));
                 }
+                drop(state);
                 run(job);
                 state = self.state.lock();
                 continue;
@@ -227,6 +251,15 @@ mod tests {
         while pool.state.lock().idle != threads {
             assert!(begun.elapsed() < LONG, "they do not come to rest");
             thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn the_first_thread_is_started_once() {
+        static POOL: Pool = Pool::new();
+        for _ in 0..3 {
+            POOL.start_first().unwrap();
+            assert_eq!(POOL.state.lock().threads, 1);
         }
     }
 
@@ -278,12 +311,7 @@ mod tests {
         for millis in [40, 20, 60, 20] {
             let (sender, due) = (sender.clone(), begun + Duration::from_millis(millis));
             let job = move || sender.send((millis, Instant::now() >= due)).unwrap();
-            POOL.add(|state| {
-                state.timers_added += 1;
-                state
-                    .timers
-                    .insert((due, state.timers_added), Box::new(job));
-            });
+            POOL.add(|state| state.add_timer(due, Box::new(job)));
         }
         thread::spawn(|| POOL.work());
         let done = receiver.iter().take(4).collect::<Vec<_>>();
@@ -388,7 +416,7 @@ mod tests {
     #[test]
     fn timers_are_numbered_so_that_those_of_one_time_are_kept_apart() {
         for _ in 0..3 {
-            Threads.spawn_after(Duration::from_hours(24), Box::new(|| {}));
+            spawn_after(Duration::from_hours(24), || {});
         }
         let state = super::POOL.state.lock();
         let numbers = state.timers.keys().map(|(_, number)| *number);
@@ -399,11 +427,17 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn where_no_thread_can_be_started_none_is_counted_and_the_next_job_tries_again() {
+    fn where_no_thread_can_be_started_no_log_is_opened_and_the_next_job_tries_again() {
         use std::process::Command;
 
+        use proglog_store::testing::SimDisk;
+
+        use crate::error::ErrorKind;
+        use crate::open;
+        use crate::options::Options;
+
         const NAME: &str =
-            "where_no_thread_can_be_started_none_is_counted_and_the_next_job_tries_again";
+            "where_no_thread_can_be_started_no_log_is_opened_and_the_next_job_tries_again";
         const MARK: &str = "PROGLOG_TEST_NO_THREADS";
         static POOL: Pool = Pool::new();
         if std::env::var_os(MARK).is_none() {
@@ -423,5 +457,10 @@ mod tests {
             add_job(&POOL, || {});
             assert_eq!(POOL.state.lock().threads, 0);
         }
+        // Nobody would bring appends to their outcome for those who await it.
+        let disk = SimDisk::new();
+        let error = open::open(disk.directory(), &Options::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitReached, "{error:?}");
+        assert_eq!(disk.file_names(), [""; 0]);
     }
 }
