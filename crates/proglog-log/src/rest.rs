@@ -7,6 +7,7 @@
 //! durability: all of it is synced, with a mark that says so, and its memory is given back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proglog_store::Boundary;
 
@@ -17,6 +18,9 @@ use crate::options::Durability;
 use crate::runtime;
 use crate::shared::Shared;
 use crate::sync::Ordering;
+
+/// How long after a sync of an idle log has failed it is tried again, at the least.
+const REST_AGAIN_MIN: Duration = Duration::from_secs(1);
 
 /// How many bytes are appended before the checkpoint is written anew, at the most.
 const CHECKPOINT_BYTES: u64 = 16 << 20;
@@ -87,17 +91,17 @@ impl Shared {
     /// and a sync mark is written. Then damage to what was acknowledged last is known for what it is,
     /// even if the process is killed; and the store gives its buffers back.
     pub(crate) fn rest_when_idle(&self, end: Boundary) {
+        self.look_whether_idle(self.options.idle_after, end);
+    }
+
+    /// Looks after `delay` whether the active segment still ends at `end`, unless there is a look to come.
+    fn look_whether_idle(&self, delay: Duration, end: Boundary) {
         let scheduled = &self.rest_scheduled;
         if scheduled.load(Ordering::Acquire) || scheduled.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.look_whether_idle(end);
-    }
-
-    /// Looks after a while whether the active segment still ends at `end`.
-    fn look_whether_idle(&self, end: Boundary) {
         let this = self.this.clone();
-        runtime::spawn_after(self.options.idle_after, move || {
+        runtime::spawn_after(delay, move || {
             let Some(shared) = this.upgrade() else {
                 return;
             };
@@ -108,13 +112,25 @@ impl Shared {
             if now != end {
                 return shared.rest_when_idle(now);
             }
-            // What cannot be synced or marked now is with the next append.
-            if shared.commit(Commit::Sync).is_ok() && active.store.recovery_point() == now {
-                drop(active.store.mark());
-                active.index.release_memory();
-                shared.writer.lock().release_memory();
+            if let Err(error) = shared.rest(&active, now)
+                && !matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Closed)
+            {
+                // A device that is full may have room by then.
+                let delay = shared.options.idle_after.max(REST_AGAIN_MIN);
+                shared.look_whether_idle(delay, active.store.end());
             }
         });
+    }
+
+    /// Brings the log to rest, if the active segment still ends at `end` once it is synced.
+    fn rest(&self, active: &OpenSegment, end: Boundary) -> Result<()> {
+        self.commit(Commit::Sync)?;
+        if active.store.recovery_point() == end {
+            active.index.release_memory();
+            self.writer.lock().release_memory();
+            active.store.mark()?;
+        }
+        Ok(())
     }
 
     /// `state` is that of the view when this was the active segment.

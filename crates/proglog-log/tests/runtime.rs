@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use proglog_log::{
     Durability, Job, Log, Options, Record, Retention, Runtime, RuntimeInUse, install_runtime,
 };
-use proglog_store::testing::SimDisk;
+use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 /// Hands jobs to whoever has the other end.
 struct HandOver(Sender<(Duration, Job)>);
@@ -97,6 +98,66 @@ fn buffered_log_asks_for_few_syncs(jobs: &Receiver<(Duration, Job)>) {
         let soon = [Duration::ZERO];
         let expected = &soon[..usize::from(appended % 8 == 0)];
         assert_eq!(asked.collect::<Vec<_>>(), expected, "after {appended} MiB");
+    }
+}
+
+/// A buffered log with one record, and the look whether it is idle, `idle_after` later.
+fn idle(disk: &SimDisk, jobs: &Jobs, idle_after: Duration) -> (Log, Job) {
+    let options = Options::new()
+        .durability(Durability::Buffered)
+        .idle_after(idle_after);
+    let log = Log::open_in(disk.directory(), &options).unwrap();
+    jobs.try_iter().for_each(drop);
+    log.append("one").unwrap();
+    let (delay, look) = jobs.try_recv().unwrap();
+    assert_eq!(delay, idle_after);
+    (log, look)
+}
+
+#[test]
+fn a_log_that_could_not_be_synced_when_it_was_idle_tries_again() {
+    let jobs = jobs();
+    for (idle_after, again_after) in [(7, 7), (0, 1)].map(|(idle, again)| {
+        let seconds = Duration::from_secs;
+        (seconds(idle), seconds(again))
+    }) {
+        let disk = SimDisk::new();
+        let (log, mut look) = idle(&disk, &jobs, idle_after);
+        for _ in 0..3 {
+            let full = Fault::error(io::ErrorKind::StorageFull);
+            disk.inject(When::Next(CallKind::Write, 0), full);
+            look();
+            let delay;
+            (delay, look) = jobs.try_recv().expect("nobody tries again");
+            assert_eq!(delay, again_after);
+        }
+        look();
+        assert!(jobs.try_recv().is_err(), "it is at rest");
+        let left = disk.crash(Survivors::LoseAll);
+        drop(log);
+        let log = Log::open_in(left.directory(), &Options::new()).unwrap();
+        assert_eq!(log.end_offset().get(), 1);
+    }
+}
+
+#[test]
+fn no_other_sync_is_tried_of_a_log_that_is_stopped_or_closed() {
+    let jobs = jobs();
+    let disk = SimDisk::new();
+    let (log, look) = idle(&disk, &jobs, Duration::ZERO);
+    disk.inject(When::Next(CallKind::Sync, 0), Fault::os_error(5));
+    look();
+    assert!(jobs.try_recv().is_err(), "nothing mends it");
+    drop(log);
+    let (log, look) = idle(&SimDisk::new(), &jobs, Duration::ZERO);
+    log.close().unwrap();
+    look();
+    for looks in 0.. {
+        let Ok((_, look)) = jobs.try_recv() else {
+            break;
+        };
+        assert!(looks < 9, "there is no end to it");
+        look();
     }
 }
 
