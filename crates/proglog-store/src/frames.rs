@@ -104,8 +104,11 @@ impl Frames {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::Closed`], after which there is nothing to go on with.
     pub fn resume(&mut self) -> Result<Option<Position>> {
+        if self.store.is_closed() {
+            return Err(self.closed());
+        }
         let found = self.scanner.resync(&*self.store)?;
         self.failed = found.is_none();
         Ok(found)
