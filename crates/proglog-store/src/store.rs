@@ -395,21 +395,22 @@ impl Store {
         self.inner.read_guessing(position, frame_len)
     }
 
-    /// The data frames in `range`, which starts at a frame and ends between two (by default: where
-    /// the data ends now).
+    /// The data frames that begin in `range`, up to where the data ends now. The range has to start
+    /// where a frame does: at any other place, and so behind an excluded start, what is there is told to be
+    /// damaged.
     pub fn frames(&self, range: impl RangeBounds<Position>) -> Frames {
         let start = match range.start_bound() {
             Bound::Included(start) => *start,
             Bound::Excluded(start) => start.plus(1),
             Bound::Unbounded => Position::ZERO,
         };
-        let end = match range.end_bound() {
-            Bound::Included(end) => end.plus(1),
-            Bound::Excluded(end) => *end,
-            Bound::Unbounded => self.end().position,
+        let end = self.end().position;
+        let stop = match range.end_bound() {
+            Bound::Included(last) => last.plus(1),
+            Bound::Excluded(stop) => *stop,
+            Bound::Unbounded => end,
         };
-        let end = end.min(self.end().position);
-        self.inner.frames(start, end)
+        self.inner.frames(start, stop.min(end), end)
     }
 
     /// Hands everything appended so far to the operating system and returns its end: that much
