@@ -94,6 +94,11 @@ impl Log {
     /// [`Error::RecoveryPointMoved`] if files were damaged, taken away or exchanged;
     /// [`Error::UnsupportedCheckpoint`]; [`Error::Options`]; [`Error::NoThread`]; [`Error::Store`] for what
     /// a segment's store says. After each of them no data was changed or lost.
+    ///
+    /// On a full disk a log whose end is torn, or whose newest segment is empty, cannot be opened
+    /// ([`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull)) before there is room for what is set aside, or
+    /// for a segment's header: about as many bytes as were written last, or 8 KiB. A
+    /// [`ReadOnlyLog`](crate::ReadOnlyLog) can.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         options.validate()?;
         let path = path.as_ref();

@@ -39,6 +39,7 @@ use crate::position::Position;
 use crate::recover::{FileSource, for_each_block};
 use crate::scan::{BLOCK_LEN, Source};
 use crate::storage::{Directory, OpenMode, Storage};
+use crate::whole_file;
 
 const MAGIC: u64 = u64::from_be_bytes(*b"plAgain1");
 const COPY_HEADER_LEN: usize = 32;
@@ -208,36 +209,24 @@ impl Copy {
             return Err(Error::io(Operation::Rename, &earlier.name, error));
         }
         let name: Arc<str> = name_of(source.name).into();
-        let temporary: Arc<str> = format!("{name}.tmp").into();
-        let written = Self::write(directory, &temporary, source, range, salt).and_then(|file| {
-            directory
-                .rename(&temporary, &name)
-                .map_err(|error| Error::io(Operation::Rename, &name, error))?;
-            Ok(file)
-        });
-        let file = written.inspect_err(|_| {
-            // It takes room that may be needed.
-            drop(directory.remove(&temporary));
+        let file = whole_file::make(directory, &name, |file, file_name| {
+            Self::write(file, file_name, source, range, salt)
         })?;
-        directory
-            .sync()
-            .map_err(|error| Error::io(Operation::SyncDirectory, &name, error))?;
         Ok(Self { name, file })
     }
 
-    /// Writes a copy of `range` to the file `name`, and syncs it.
+    /// Writes a copy of `range` to `file`, which has this name.
     fn write(
-        directory: &dyn Directory,
+        file: &dyn Storage,
         name: &Arc<str>,
         source: FileSource<'_>,
         range: &Range<Position>,
         salt: u64,
-    ) -> Result<Arc<dyn Storage>> {
-        let fail = |operation| move |error| Error::io(operation, name, error);
-        let file = directory
-            .open(name, OpenMode::CreateIfMissing)
-            .map_err(fail(Operation::Open))?;
-        file.set_len(0).map_err(fail(Operation::SetLength))?;
+    ) -> Result<()> {
+        let write = |bytes: &[u8], at| {
+            file.write_all_at(bytes, at)
+                .map_err(|error| Error::io(Operation::Write, name, error))
+        };
         let mut header = [0; COPY_HEADER_LEN];
         BigEndian::write_u64(&mut header, MAGIC);
         BigEndian::write_u64(&mut header[8..], salt);
@@ -247,14 +236,10 @@ impl Copy {
         for_each_block(source, range.clone(), |position, block| {
             digest.update(block);
             let at = COPY_HEADER_LEN as u64 + (position.get() - range.start.get());
-            file.write_all_at(block, at).map_err(fail(Operation::Write))
+            write(block, at)
         })?;
         BigEndian::write_u32(&mut header[FIELDS_LEN..], finished(&digest));
-        file.write_all_at(&header, 0)
-            .map_err(fail(Operation::Write))?;
-        // Some file systems tell only here that there is no room.
-        file.sync_all().map_err(fail(Operation::Sync))?;
-        Ok(file)
+        write(&header, 0)
     }
 
     /// Which bytes of the store with this salt it holds; `None` if it is void, damaged, or of another.

@@ -103,6 +103,16 @@ pub enum Error {
         /// The end of the data (exclusive).
         end: Position,
     },
+    /// What is to be dropped from `position` on is known to be on the device. Nothing was dropped.
+    #[error("cannot rewind {file} to {position}: it is synced up to {recovery_point}")]
+    BelowRecoveryPoint {
+        /// The file's name.
+        file: Arc<str>,
+        /// The place asked for.
+        position: Position,
+        /// Up to where all is known to be on the device.
+        recovery_point: Position,
+    },
     /// What is at `position` cannot be a frame: its kind is invalid, or its length runs past the
     /// limit or the end. It was damaged, or `position` is not where a frame starts.
     #[error("no frame at {position} of {file}: first word {word:#010x}, {left} bytes left")]
@@ -221,7 +231,7 @@ impl Error {
             | Self::PayloadLimitTooLarge { .. }
             | Self::PayloadTooLarge { .. }
             | Self::ControlFrame { .. } => ErrorKind::InvalidInput,
-            Self::OutOfRange { .. } => ErrorKind::OutOfRange,
+            Self::OutOfRange { .. } | Self::BelowRecoveryPoint { .. } => ErrorKind::OutOfRange,
             Self::SetAsideFull { .. } => ErrorKind::LimitReached,
             Self::SyncFailed { .. } | Self::WriteNotUndone { .. } | Self::Poisoned { .. } => {
                 ErrorKind::Poisoned
@@ -273,7 +283,7 @@ pub enum ErrorKind {
     Unsupported,
     /// The caller asked for what cannot be.
     InvalidInput,
-    /// There is nothing at that place.
+    /// There is nothing at that place, or nothing that can be dropped.
     OutOfRange,
     /// A limit on what the store keeps beside its data is reached.
     LimitReached,

@@ -14,6 +14,7 @@ use crate::scan::{Fault, Scanner};
 
 /// A data frame, verified.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Frame {
     /// Where it starts.
     pub position: Position,
@@ -48,6 +49,7 @@ impl fmt::Debug for Frame {
 /// A data frame, verified, whose payload lies in the memory of the [`Frames`] that lend it: up to 1 MiB,
 /// or one frame, if that is longer.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FrameRef<'a> {
     /// Where it starts.
     pub position: Position,
@@ -74,6 +76,7 @@ impl fmt::Debug for FrameRef<'_> {
 ///
 /// It owns what it needs and can be sent to another thread; it keeps the store open. It reads large
 /// blocks and hands out slices of them. It ends after an error.
+#[must_use = "an iterator reads nothing until it is asked"]
 pub struct Frames {
     store: Arc<Inner>,
     scanner: Scanner,
@@ -104,8 +107,11 @@ impl Frames {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::Closed`], after which there is nothing to go on with.
     pub fn resume(&mut self) -> Result<Option<Position>> {
+        if self.store.is_closed() {
+            return Err(self.closed());
+        }
         let found = self.scanner.resync(&*self.store)?;
         self.failed = found.is_none();
         Ok(found)

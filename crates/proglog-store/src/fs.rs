@@ -35,7 +35,10 @@ impl FsDirectory {
     }
 
     /// The directory at `path`, made with those above it where they are missing. The names of the
-    /// directories made are durable on return.
+    /// directories made are durable on return, and so is that of the one at `path`, or of the lowest above
+    /// it, that was there: somebody may have made it just now, or an earlier call that did not get further.
+    /// Of that one alone, a directory above it that must not be read, or that cannot be synced since it is
+    /// never written, is no hindrance.
     ///
     /// # Errors
     ///
@@ -46,12 +49,17 @@ impl FsDirectory {
             .ancestors()
             .take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists())
             .collect::<Vec<_>>();
+        let existing = path.ancestors().nth(missing.len());
+        match sync_name(existing.unwrap_or(Path::new(""))) {
+            Err(error) if is_refusal(&error) => {}
+            synced => synced?,
+        }
         for directory in missing.into_iter().rev() {
             match std::fs::create_dir(directory) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 made => made?,
             }
-            Self::open(directory.parent().unwrap_or(Path::new("")))?.sync()?;
+            sync_name(directory)?;
         }
         Self::open(path)
     }
@@ -61,6 +69,20 @@ impl FsDirectory {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Makes the name of the directory at `path` durable, whatever way leads there.
+fn sync_name(path: &Path) -> io::Result<()> {
+    FsDirectory::open(path.join(".."))?.sync()
+}
+
+/// Whether a directory must not be opened to be synced, or is of a file system that syncs none.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(
+        error.kind(),
+        PermissionDenied | InvalidInput | ReadOnlyFilesystem | Unsupported
+    )
 }
 
 impl Directory for FsDirectory {

@@ -103,11 +103,17 @@ fn create(
         return Ok(replaced);
     };
     file.write_all_at(&header.encode(), 0)
-        .map_err(fail(Operation::Write))?;
-    file.sync_all().map_err(fail(Operation::Sync))?;
-    directory
-        .rename(&temporary, name)
-        .map_err(fail(Operation::Rename))?;
+        .map_err(fail(Operation::Write))
+        .and_then(|()| file.sync_all().map_err(fail(Operation::Sync)))
+        .and_then(|()| {
+            directory
+                .rename(&temporary, name)
+                .map_err(fail(Operation::Rename))
+        })
+        .inspect_err(|_| {
+            // It takes room that may be needed.
+            drop(directory.remove(&temporary));
+        })?;
     directory.sync().map_err(fail(Operation::SyncDirectory))?;
     // Of two that clean up after a third, one may have removed the other's temporary file.
     let named = directory

@@ -263,8 +263,15 @@ impl Inner {
         }
     }
 
-    pub(crate) fn frames(self: &Arc<Self>, start: Position, end: Position) -> Frames {
-        Frames::new(Arc::clone(self), Scanner::new(self.verifier, start, end))
+    /// The frames that begin in `start..stop`, of data that ends at `end`.
+    pub(crate) fn frames(
+        self: &Arc<Self>,
+        start: Position,
+        stop: Position,
+        end: Position,
+    ) -> Frames {
+        let scanner = Scanner::new(self.verifier, start, end).before(stop);
+        Frames::new(Arc::clone(self), scanner)
     }
 
     pub(crate) fn sync(&self) -> Result<Boundary> {

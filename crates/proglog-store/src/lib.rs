@@ -126,6 +126,7 @@ mod store;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod whole_file;
 mod writer;
 
 pub use error::{Error, ErrorKind, Operation, Outcome, Result};

@@ -242,7 +242,7 @@ enum Use {
     Lent,
 }
 
-/// A walk from frame to frame up to an end.
+/// A walk from frame to frame.
 #[derive(Debug)]
 pub(crate) struct Scanner {
     verifier: Verifier,
@@ -256,6 +256,9 @@ pub(crate) struct Scanner {
     /// Where in `block` the next frame is.
     at: usize,
     next: Position,
+    /// Where the walk ends: a frame that begins there or behind is not walked over.
+    stop: Position,
+    /// Where the data ends.
     end: Position,
     /// How long the frame was that was passed last; 0 where none was, and once the end was told.
     frame_len: usize,
@@ -270,9 +273,15 @@ impl Scanner {
             filled: 0,
             at: 0,
             next: from,
+            stop: end,
             end,
             frame_len: 0,
         }
+    }
+
+    /// The same walk, over the frames alone that begin before `stop`, which is not behind the end.
+    pub(crate) fn before(self, stop: Position) -> Self {
+        Self { stop, ..self }
     }
 
     /// Where the next frame is, or should be.
@@ -297,7 +306,7 @@ impl Scanner {
     /// The next frame; `None` at the end. An error leaves the position where it is.
     #[inline]
     pub(crate) fn next(&mut self, source: &impl Source) -> Option<Result<Verified<'_>, Fault>> {
-        if self.next >= self.end {
+        if self.next >= self.stop {
             return None;
         }
         Some(self.step(source))
@@ -309,7 +318,7 @@ impl Scanner {
         &mut self,
         source: &impl Source,
     ) -> Option<Result<(Position, Kind, Bytes), Fault>> {
-        if self.next >= self.end {
+        if self.next >= self.stop {
             self.frame_len = 0;
             return None;
         }
@@ -351,7 +360,7 @@ impl Scanner {
         &mut self,
         source: &impl Source,
     ) -> Option<Result<(Kind, usize), Fault>> {
-        while self.next < self.end {
+        while self.next < self.stop {
             match self.read(source) {
                 Ok((Kind::Control, len)) => self.pass(len),
                 found => return Some(found),
@@ -438,7 +447,8 @@ impl Scanner {
         need: usize,
         block_use: Use,
     ) -> Result<(), Fault> {
-        let left = usize::try_from(self.end.get() - self.next.get()).unwrap_or(usize::MAX);
+        let until =
+            |end: Position| usize::try_from(end.get() - self.next.get()).unwrap_or(usize::MAX);
         // The first block is small: it may be all that is asked for.
         let block_use = if self.frame_len == 0 {
             Use::Kept
@@ -451,7 +461,7 @@ impl Scanner {
         };
         // Of large frames the next one is read with the one behind it begun, to know its length.
         let ahead = block_len.max(self.frame_len + FRAME_HEADER_LEN);
-        let want = left.min(need.max(ahead));
+        let want = until(self.end).min(need.max(ahead.min(until(self.stop))));
         let is_used_again = |block: &BytesMut| match block_use {
             Use::Lent => block.len() >= want,
             Use::Kept => (want..=want.max(BLOCK_LEN)).contains(&block.len()),

@@ -9,6 +9,7 @@ use crate::error::{Error, Operation, Result};
 use crate::position::Position;
 use crate::recover::{FileSource, SetAside, for_each_block};
 use crate::storage::{Directory, OpenMode, Storage};
+use crate::whole_file;
 
 /// Copies `range` to a file of its own, durable on return with its name. A copy that an earlier,
 /// interrupted recovery made is made again under its name.
@@ -67,26 +68,14 @@ fn write(
     range: Range<Position>,
     name: &str,
 ) -> Result<()> {
-    let temporary = format!("{name}.tmp");
-    let file_name: Arc<str> = temporary.as_str().into();
-    let fail = |operation| {
-        let file_name = &file_name;
-        move |error: io::Error| Error::io(operation, file_name, error)
-    };
-    let file = directory
-        .open(&temporary, OpenMode::CreateIfMissing)
-        .map_err(fail(Operation::Open))?;
-    file.set_len(0).map_err(fail(Operation::SetLength))?;
     let start = range.start.get();
-    for_each_block(source, range, |position, block| {
-        file.write_all_at(block, position.get() - start)
-            .map_err(fail(Operation::Write))
-    })?;
-    file.sync_all().map_err(fail(Operation::Sync))?;
-    directory
-        .rename(&temporary, name)
-        .map_err(fail(Operation::Rename))?;
-    directory.sync().map_err(fail(Operation::SyncDirectory))
+    whole_file::make(directory, &name.into(), |file, file_name| {
+        for_each_block(source, range, |position, block| {
+            file.write_all_at(block, position.get() - start)
+                .map_err(|error| Error::io(Operation::Write, file_name, error))
+        })
+    })
+    .map(drop)
 }
 
 /// Whether the file `name` holds the bytes of `range`.

@@ -187,7 +187,7 @@ pub trait Directory: Debug + Send + Sync {
     fn sync(&self) -> io::Result<()>;
 }
 
-/// How [`Directory::open`] opens a file.
+/// How [`Directory::open`] opens a file. There are no others: an implementation has to know each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
     /// An existing file, only to read.

@@ -59,6 +59,7 @@ pub struct Store {
 
 /// What an append did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Appended {
     /// How long the frames are: 8 bytes more than each payload.
     pub bytes_written: u64,
@@ -71,12 +72,21 @@ impl Store {
     /// it shows is on the device. [`Store::recovery`] tells what was found. Opening uses names of files beside the store
     /// that begin with its own: with `.tmp`, `.again` or `.torn-` behind it.
     ///
+    /// The directory has to be there, and its own name to be durable ([`FsDirectory::create`] sees to both).
+    ///
     /// # Errors
     ///
+    /// [`Error::LabelTooLong`] or [`Error::PayloadLimitTooLarge`] for options that cannot be;
     /// [`Error::Locked`] at once if somebody has it open; [`Error::NotAStore`],
     /// [`Error::HeadersDiffer`] or an `Unsupported…` error if the file is something else;
     /// [`Error::Truncated`] if it is shorter than what [`Options::known_synced`] tells;
-    /// [`Error::SetAsideFull`]; [`Error::Io`]. After each of them no data was changed or lost.
+    /// [`Error::SetAsideFull`]; [`Error::SyncFailed`]; [`Error::Io`]. After each of them no data was changed
+    /// or lost.
+    ///
+    /// A torn end needs as much room as it takes, for its copy: on a full disk opening fails with an error of
+    /// the kind [`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull), since nothing in the file tells whether
+    /// what is torn was ever synced and damaged afterwards. Make room for it elsewhere, and open the store
+    /// again. Without a torn end only a store that has no data needs room: for its header.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let path = path.as_ref();
         let fail = |error| Error::io(Operation::Open, &path.to_string_lossy().into(), error);
@@ -395,21 +405,22 @@ impl Store {
         self.inner.read_guessing(position, frame_len)
     }
 
-    /// The data frames in `range`, which starts at a frame and ends between two (by default: where
-    /// the data ends now).
+    /// The data frames that begin in `range`, up to where the data ends now. The range has to start
+    /// where a frame does: at any other place, and so behind an excluded start, what is there is told to be
+    /// damaged.
     pub fn frames(&self, range: impl RangeBounds<Position>) -> Frames {
         let start = match range.start_bound() {
             Bound::Included(start) => *start,
             Bound::Excluded(start) => start.plus(1),
             Bound::Unbounded => Position::ZERO,
         };
-        let end = match range.end_bound() {
-            Bound::Included(end) => end.plus(1),
-            Bound::Excluded(end) => *end,
-            Bound::Unbounded => self.end().position,
+        let end = self.end().position;
+        let stop = match range.end_bound() {
+            Bound::Included(last) => last.plus(1),
+            Bound::Excluded(stop) => *stop,
+            Bound::Unbounded => end,
         };
-        let end = end.min(self.end().position);
-        self.inner.frames(start, end)
+        self.inner.frames(start, stop.min(end), end)
     }
 
     /// Hands everything appended so far to the operating system and returns its end: that much
@@ -436,7 +447,8 @@ impl Store {
     }
 
     /// As [`Store::sync`], but takes no more than what lies below `to` for synced: what lies behind
-    /// can still be [rewound](Store::rewind).
+    /// can still be [rewound](Store::rewind). `to` has to be a place between two batches, such as
+    /// [`Store::end`] told: the next mark claims it, and recovery goes by that.
     ///
     /// # Errors
     ///
@@ -479,8 +491,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`] if `to` is past the end or below the recovery point;
-    /// [`Error::WriteNotUndone`] if the file cannot be cut, after which the store is poisoned.
+    /// [`Error::OutOfRange`] if `to` is past the end, [`Error::BelowRecoveryPoint`] if it is there;
+    /// [`Error::WriteNotUndone`] if the file cannot be cut, after which the store is poisoned;
+    /// [`Error::Poisoned`], if the file would have to be cut; [`Error::Closed`].
     pub fn rewind(&self, to: Boundary) -> Result<()> {
         self.inner.check_open()?;
         self.inner.rewind(to)

@@ -190,7 +190,14 @@ impl Inner {
             let buffers = self.buffers.lock();
             (buffers.synced(), buffers.end())
         };
-        if to < synced || to > end {
+        if to < synced {
+            return Err(Error::BelowRecoveryPoint {
+                file: Arc::clone(&self.name),
+                position: to.position,
+                recovery_point: synced.position,
+            });
+        }
+        if to > end {
             return Err(self.out_of_range(to.position, end.position));
         }
         if to.position < self.written() {

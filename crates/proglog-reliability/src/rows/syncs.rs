@@ -12,7 +12,8 @@ pub(super) const ROW: Row = Row {
     number: 18,
     name: "syncs-per-append",
     figure: "appends of a sequential writer under strace: one that is acknowledged with no sync of the newest segment \
-             since the one before, or where a segment got its name with no sync of the directory",
+             since the one before, or where a segment got its name with no sync of the directory; \
+             no sync of the directory above, in which that one was made before",
     tried_min: 100,
     controls: &[
         ("sync-skipped", &["no sync of the segment"]),
@@ -25,6 +26,7 @@ pub(super) const ROW: Row = Row {
 fn run(job: &Job) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let log = folder.path().join("log");
+    std::fs::create_dir(&log)?;
     let options = writer::Options {
         seed: job.seed,
         ..writer::Options::new(&log)
@@ -55,6 +57,12 @@ fn run(job: &Job) -> anyhow::Result<()> {
         "syncs of the directory",
         count(&|call| is_sync(call, "/log")),
     );
+    let above = folder.path().to_string_lossy();
+    let above = count(&|call| is_sync(call, &above));
+    job.count("syncs of the directory above", above);
+    if above == 0 {
+        job.bad("no sync of the directory above");
+    }
     Ok(())
 }
 

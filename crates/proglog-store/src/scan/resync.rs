@@ -14,7 +14,7 @@ const RESYNC_FOLLOWING: usize = 4;
 
 impl Scanner {
     /// Looks for the first place after the present one where a frame verifies, and goes on from
-    /// there. `None` if there is none up to the end, or none that bounded work can find.
+    /// there. `None` if there is none before the walk ends, or none that bounded work can find.
     pub(crate) fn resync(&mut self, source: &impl Source) -> Result<Option<Position>> {
         let from = self.next;
         let (mut work, mut extra_work) = (0, 0);
@@ -40,13 +40,13 @@ impl Scanner {
             }
             self.seek(self.next.plus(1));
         }
-        self.seek(self.end);
+        self.seek(self.stop.max(from));
         Ok(None)
     }
 
     /// Goes on to the next byte that a frame can start with; `false` if there is none.
     fn skip_to_candidate(&mut self, source: &impl Source) -> Result<bool> {
-        while self.next < self.end {
+        while self.next < self.stop {
             self.peek(source)?;
             let rest = self.rest();
             if rest.is_empty() {
@@ -57,7 +57,7 @@ impl Scanner {
             let passed = skip.unwrap_or(rest.len()) as u64;
             self.seek(self.next.plus(passed));
             if skip.is_some() {
-                return Ok(true);
+                return Ok(self.next < self.stop);
             }
         }
         Ok(false)

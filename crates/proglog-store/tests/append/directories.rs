@@ -208,3 +208,20 @@ fn a_directory_may_be_made_by_many_at_once() {
         });
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_directory_whose_name_cannot_be_synced_is_no_hindrance() {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    // Above it is what the system tells of a process, which takes no sync.
+    FsDirectory::create("/proc/self/fd").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    std::fs::create_dir(&path).unwrap();
+    // Whoever may read all may read this too.
+    std::fs::set_permissions(&folder, Permissions::from_mode(0o300)).unwrap();
+    FsDirectory::create(&path).unwrap();
+    std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+}

@@ -131,7 +131,12 @@ fn all() -> Vec<(Error, ErrorKind)> {
         end,
     };
     let mut all = of_the_store();
-    all.push((past_the_end, ErrorKind::OutOfRange));
+    let synced = Error::BelowRecoveryPoint {
+        file: file(),
+        position: end,
+        recovery_point: position,
+    };
+    all.extend([past_the_end, synced].map(|error| (error, ErrorKind::OutOfRange)));
     all.extend(in_doubt().map(|error| (error, ErrorKind::Poisoned)));
     all.extend(corrupt().map(|error| (error, ErrorKind::Corrupt)));
     all.extend(unsupported().map(|error| (error, ErrorKind::Unsupported)));

@@ -206,7 +206,10 @@ fn a_rewound_append_is_gone_and_its_place_is_used_again() {
     store.rewind(kept).unwrap();
     assert_eq!(store.end(), kept);
     assert!(
-        store.rewind(Boundary::START).is_err(),
+        matches!(
+            store.rewind(Boundary::START),
+            Err(Error::BelowRecoveryPoint { .. })
+        ),
         "below the recovery point"
     );
     store.append(b"other").unwrap();

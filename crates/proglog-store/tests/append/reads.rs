@@ -176,3 +176,35 @@ fn a_scan_goes_from_the_file_to_memory_past_zeros_that_were_filled_ahead() {
     let payloads = store.frames(second..).map(|frame| frame.unwrap().payload);
     assert!(payloads.eq(["in the file", "written last", "in memory"]));
 }
+
+#[test]
+fn a_part_has_the_frames_that_begin_in_it_wherever_in_a_frame_it_ends() {
+    let disk = SimDisk::new();
+    let (store, places) = store_with(&disk, [50, 5, 500]);
+    let end = store.len();
+    for stop in 0..end + 2 {
+        let expected = places.iter().filter(|place| place.get() < stop);
+        let frames = store.frames(..Position::new(stop)).map(Result::unwrap);
+        assert!(frames.map(|frame| frame.position).eq(expected.copied()));
+        let mut lent = store.frames(..Position::new(stop));
+        while let Some(frame) = lent.next_ref() {
+            frame.unwrap();
+        }
+        assert_eq!(store.frames(Position::new(stop)..Position::ZERO).count(), 0);
+    }
+    assert_eq!(store.frames(..=places[1]).flatten().count(), 2);
+    assert_eq!(store.frames(places[1]..=places[1]).flatten().count(), 1);
+}
+
+#[test]
+fn a_search_finds_no_frame_that_begins_behind_the_part() {
+    let disk = SimDisk::new();
+    let (store, places) = store_with(&disk, [50, 5, 500]);
+    disk.flip(NAME, HEADER_LEN + places[1].get() + 8, 0);
+    for (stop, found) in [(places[2], None), (places[2].plus(1), Some(places[2]))] {
+        let mut frames = store.frames(places[1]..stop);
+        assert!(frames.next().unwrap().is_err());
+        assert_eq!(frames.resume().unwrap(), found);
+        assert_eq!(frames.flatten().count(), usize::from(found.is_some()));
+    }
+}

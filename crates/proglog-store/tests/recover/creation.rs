@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
-use proglog_store::{Directory, Error, OpenMode, Options, Storage, Store};
+use proglog_store::{Directory, Error, ErrorKind, OpenMode, Options, Storage, Store};
 
 use crate::fixture::{NAME, THREE, closed, open, payloads, refused};
 
@@ -104,4 +104,17 @@ fn a_creation_that_ends_while_another_begins_is_no_hindrance() {
     store.append(b"new").unwrap();
     assert_eq!(payloads(&store), ["new"]);
     assert_eq!(disk.file_names(), [NAME]);
+}
+
+#[test]
+fn a_store_that_a_full_disk_has_no_room_for_leaves_nothing() {
+    let disk = SimDisk::new();
+    for room in [0, 1, 4096, 8191] {
+        disk.set_capacity(Some(room));
+        let error = open(&disk).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DiskFull, "{error:?}");
+        assert!(disk.file_names().is_empty(), "with room for {room} bytes");
+    }
+    disk.set_capacity(Some(8192));
+    open(&disk).unwrap();
 }

@@ -162,3 +162,15 @@ fn a_search_for_marks_through_words_of_marks_is_linear() {
     let read = bytes_read(&disk, || drop(open(&disk).unwrap()));
     assert!(read < 12 * len, "{read} of {len} bytes");
 }
+
+#[test]
+fn a_closed_store_is_told_of_once_and_not_gone_on_with() {
+    let store = open(&closed(&THREE)).unwrap();
+    let mut frames = store.frames(..);
+    store.close().unwrap();
+    let error = frames.next().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Closed { .. }), "{error:?}");
+    let error = frames.resume().unwrap_err();
+    assert!(matches!(error, Error::Closed { .. }), "{error:?}");
+    assert!(frames.next().is_none());
+}

@@ -1,7 +1,7 @@
 //! What recovery drops is kept beside the store, once, and up to a limit.
 
 use proglog_store::testing::SimDisk;
-use proglog_store::{Error, Options};
+use proglog_store::{Error, ErrorKind, Options};
 
 use crate::fixture::{NAME, THREE, extend, killed, open, open_with, payloads};
 
@@ -104,4 +104,21 @@ fn set_aside_files_of_another_store_do_not_count() {
     let (disk, _) = torn();
     disk.write_file("b.store.torn-1", b"a");
     open_with(&disk, &Options::new().set_aside_files_max(1)).unwrap();
+}
+
+#[test]
+fn on_a_full_disk_a_torn_end_is_kept_where_it_is_until_there_is_room_for_its_copy() {
+    let (disk, name) = torn();
+    let before = disk.read_file(NAME);
+    for room in 0..TORN.len() as u64 {
+        disk.set_capacity(Some(before.len() as u64 + room));
+        let error = open(&disk).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DiskFull, "{error:?}");
+        assert!(disk.read_file(NAME) == before);
+        assert_eq!(disk.file_names(), [NAME], "nothing takes room in vain");
+    }
+    disk.set_capacity(Some((before.len() + TORN.len()) as u64));
+    let store = open(&disk).unwrap();
+    assert_eq!(store.recovery().set_aside.as_ref().unwrap().file, name);
+    assert_eq!(payloads(&store).len(), 3);
 }
