@@ -115,13 +115,14 @@ impl Checkpoint {
         next
     }
 
+    /// Where the log is cut, if it is being cut.
+    fn cut_at(&self) -> Option<(Offset, Boundary)> {
+        self.cut.then_some((self.segment_base, self.recovery_point))
+    }
+
     /// Whether `other` would drop the same records, and has the same data.
     fn can_stand_for(&self, other: &Self) -> bool {
-        let cut = |checkpoint: &Self| {
-            let at = (checkpoint.segment_base, checkpoint.recovery_point);
-            checkpoint.cut.then_some(at)
-        };
-        self.start == other.start && cut(self) == cut(other) && self.data == other.data
+        self.start == other.start && self.cut_at() == other.cut_at() && self.data == other.data
     }
 
     /// The number of the slot and what it holds.
@@ -288,7 +289,8 @@ impl CheckpointFile {
         let last = self.current.clone();
         self.write(next.clone())?;
         self.write(next.clone()).inspect_err(|_| {
-            if !next.cut {
+            let begins_cut = next.cut && next.cut_at() != last.cut_at();
+            if !begins_cut {
                 self.current = last;
             }
         })

@@ -243,9 +243,9 @@ impl Log {
     /// The records from `from` on, up to the end as it is when the iterator gets there. Starting at
     /// the end yields nothing; starting past it, or below the start, yields the error that
     /// [`Log::read`] returns. A record may be a slice of a block of 256 KiB, or of as much as a longer
-    /// record takes, which it then keeps in memory: [`Record::detach`] copies it out. The iterator is independent of this handle: once the
-    /// log is closed it yields [`Error::Closed`], and once the next record is trimmed,
-    /// [`Error::Trimmed`].
+    /// record takes, which it then keeps in memory: [`Record::detach`] copies it out. The iterator is
+    /// independent of this handle: once the log is closed it yields [`Error::Closed`], and once the next
+    /// record is trimmed, [`Error::Trimmed`].
     pub fn records(&self, from: impl Into<Offset>) -> Records {
         self.handle.shared.reader.records(from)
     }
@@ -310,16 +310,16 @@ impl Log {
     /// Drops the records below `start`: reading them fails with [`Error::Trimmed`] from now on, after
     /// any crash. It is exact to the record, down to an empty log, whose next record still gets the
     /// next offset. The space of whole segments is given back, and that of the newest one when all is
-    /// dropped; whoever holds a record, or reads in a segment at the moment, keeps what it has. Does
-    /// nothing if `start` is not above the log's start. It works on a full device.
+    /// dropped; whoever holds a record, or reads in a segment at the moment, keeps what it has. If
+    /// `start` is not above the log's start, no record is dropped. It works on a full device.
     ///
     /// # Errors
     ///
     /// [`Error::OutOfRange`] if `start` is past the end that readers see. [`Error::Store`] if the file
     /// system fails: then the records may be dropped or not, or on a full device the older of them, and
     /// opening the log again tells; if only a
-    /// file could not be removed they are, and its space is given back later; or if all were dropped and
-    /// the next segment cannot be made, which the next append tries again. [`Error::Poisoned`],
+    /// file could not be removed they are, and the next trim or opening gives its space back; or if all
+    /// were dropped and the next segment cannot be made, which the next append tries again. [`Error::Poisoned`],
     /// [`Error::Closed`].
     pub fn trim(&self, start: impl Into<Offset>) -> Result<()> {
         self.handle.shared.trim(start.into())

@@ -37,10 +37,9 @@ impl Shared {
         self.check_trimmable(start, self.reader.visibility())?;
         if start > self.reader.start_offset() {
             self.make_durable(start, trimmed)?;
-            if self.trim_all(start)? {
-                return Ok(());
+            if !self.trim_all(start)? {
+                self.raise_start(start)?;
             }
-            self.raise_start(start)?;
         }
         self.remove_trimmed(start, trimmed)
     }
@@ -127,19 +126,20 @@ impl Shared {
         Ok(())
     }
 
-    /// Removes the segments that have only records below `start`, and those that could not be removed before.
+    /// Removes the segments that have only records below `start`. Tries once more those that could not be
+    /// removed before, which was told then.
     fn remove_trimmed(&self, start: Offset, trimmed: &mut Trimmed) -> Result<()> {
-        if let Some(first) = self.view.segment_of(start) {
-            trimmed.extend(self.view.drop_before(first.base()));
-        }
+        trimmed.retain(|segment| segment.remove().is_err());
+        let Some(first) = self.view.segment_of(start) else {
+            return Ok(());
+        };
         let mut removed = Ok(());
-        trimmed.retain(|segment| match segment.remove() {
-            Ok(()) => false,
-            Err(error) => {
+        for segment in self.view.drop_before(first.base()) {
+            if let Err(error) = segment.remove() {
                 removed = Err(error);
-                true
+                trimmed.push(segment);
             }
-        });
+        }
         removed
     }
 

@@ -223,6 +223,34 @@ fn a_file_that_cannot_be_removed_keeps_no_other_and_is_removed_with_the_next_tri
 }
 
 #[test]
+fn a_file_that_could_not_be_removed_is_removed_when_all_is_trimmed() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..40);
+    let refused = Fault::error(Io::PermissionDenied);
+    disk.inject(When::Next(CallKind::Remove, 0), refused);
+    assert_eq!(log.trim(20).unwrap_err().kind(), ErrorKind::Io);
+    log.trim(40).unwrap();
+    assert_eq!(segments(&disk), [40]);
+}
+
+#[test]
+fn what_could_not_be_stored_is_not_shown_though_a_cut_is_to_be_finished() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..6);
+    // The segment to go on in cannot be made.
+    disk.inject(When::Next(CallKind::Rename, 0), Fault::os_error(5));
+    log.truncate(3).unwrap_err();
+    log.set_application_data(b"old").unwrap();
+    disk.inject(When::Next(CallKind::Write, 1), Fault::error(Io::Other));
+    log.set_application_data(b"new").unwrap_err();
+    assert_eq!(log.application_data(), b"old");
+    append(&log, 3..5);
+    holds(&log, 0..5);
+}
+
+#[test]
 fn a_cut_that_fails_midway_stops_the_log_and_is_finished_at_the_next_opening() {
     let disk = SimDisk::new();
     let log = open(&disk);
