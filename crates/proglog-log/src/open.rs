@@ -24,9 +24,9 @@ use crate::shared::{Parts, Shared};
 pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<Arc<Shared>> {
     let begun = Instant::now();
     options.validate()?;
-    runtime::start()?;
     check_is_log(&list(&*directory)?)?;
     let lock = lock(&*directory)?;
+    runtime::start()?;
     // Only now nobody else changes anything.
     let names = list(&*directory)?;
     let bases = segment_bases(&names);

@@ -84,7 +84,7 @@ impl ReadOnlyLog {
     ///
     /// [`Error::NotALog`] if there is no log in the directory, [`Error::CheckpointLost`],
     /// [`Error::UnsupportedCheckpoint`], [`Error::WrongSegment`], [`Error::NotASegment`] if files were
-    /// damaged or exchanged; [`Error::NoThread`]; [`Error::Store`].
+    /// damaged or exchanged; [`Error::Store`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let directory = FsDirectory::open(path)
@@ -98,7 +98,6 @@ impl ReadOnlyLog {
     ///
     /// As [`ReadOnlyLog::open`].
     pub fn open_in(directory: Arc<dyn Directory>) -> Result<Self> {
-        runtime::start()?;
         let mut seen = Seen::default();
         let found = seen.look(&directory)?;
         let view = Arc::new(View::new(found.segments, found.start, found.end));
@@ -176,7 +175,8 @@ impl ReadOnlyLog {
     /// The records from `from` on, and those still to come, as [`Log::follow`](crate::Log::follow). The
     /// file system does not tell of another process's appends, so as long as someone follows, a
     /// background thread looks every 20 milliseconds. What keeps it from seeing for long, as
-    /// [`ReadOnlyLog::refresh`] tells, is told to those who wait at the end.
+    /// [`ReadOnlyLog::refresh`] tells, is told to those who wait at the end; and so is
+    /// [`Error::NoThread`], if no thread can be started.
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
         let mut follower = Follower {
             records: Retrying::new(self, from.into()),
@@ -286,10 +286,18 @@ impl Shared {
 
     /// Sees to it that there is a look now and then, as long as there are followers.
     fn look_for_followers(self: &Arc<Self>) {
-        if std::mem::replace(&mut self.looking.lock().is_scheduled, true) {
+        let mut looking = self.looking.lock();
+        if looking.is_scheduled {
             return;
         }
-        self.look_later();
+        match runtime::start() {
+            Ok(()) => {
+                looking.is_scheduled = true;
+                drop(looking);
+                self.look_later();
+            }
+            failed => looking.failure = failed.err(),
+        }
     }
 
     fn look_later(self: &Arc<Self>) {
