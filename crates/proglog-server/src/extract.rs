@@ -40,8 +40,10 @@ impl FromRequest<Api> for Produce {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Error> {
         let max = api.record_bytes_max;
+        if let Err(error) = Query::parse(request.uri().query(), false) {
+            return Err(refuse(request, error, api).await);
+        }
         let (head, body) = read_body(request, api.append_body_bytes_max, api).await?;
-        Query::parse(head.uri.query(), false)?;
         let format = Format::of_body(&head.headers);
         let record = match format {
             Format::Json => {
@@ -68,8 +70,11 @@ impl FromRequest<Api> for Consume {
     type Rejection = Error;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Error> {
+        let query = match Query::parse(request.uri().query(), true) {
+            Ok(query) => query.offset,
+            Err(error) => return Err(refuse(request, error, api).await),
+        };
         let (head, body) = read_body(request, READ_BODY_BYTES_MAX, api).await?;
-        let query = Query::parse(head.uri.query(), true)?.offset;
         let format = Format::of_body(&head.headers);
         let in_body = match format {
             Format::Json if body.is_empty() => None,
@@ -258,7 +263,7 @@ async fn read_body(request: Request, max: usize, api: &Api) -> Result<(Parts, Ve
 }
 
 /// A body of up to `max` bytes in one piece, which grows with it. The pieces that it comes in may be
-/// of one byte, and each takes a hundred where they are kept.
+/// of one byte, and each takes a hundred bytes where they are kept.
 async fn collect(body: &mut Body, max: usize) -> Result<Vec<u8>, Error> {
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {

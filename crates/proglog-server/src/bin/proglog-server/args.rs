@@ -10,7 +10,7 @@ use proglog_log::{Log, Options};
 ///
 /// Writes its address to standard output once it accepts connections, and what happens to standard
 /// error, where `RUST_LOG` says how much of it. SIGINT and SIGTERM end it when the requests under way
-/// are answered.
+/// are answered, and at once if another comes more than a second later.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Args {

@@ -1,13 +1,17 @@
 //! The signals that end the program.
 
 use std::future::Future;
+use std::time::{Duration, Instant};
 use std::{io, process, thread};
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-/// Completes at the first signal from now on. The next one ends the process at once, whatever it is
-/// about.
+/// How long after the first signal others are of the same cause: who forwards one may send it twice.
+const SAME_FOR: Duration = Duration::from_secs(1);
+
+/// Completes at the first signal from now on. One that comes more than a second later ends the process at
+/// once, whatever it is about.
 pub(crate) fn shutdown() -> io::Result<impl Future<Output = ()>> {
     // On a runtime of their own: the server's is gone while the log is closed.
     let runtime = Builder::new_current_thread().enable_io().build()?;
@@ -20,8 +24,13 @@ pub(crate) fn shutdown() -> io::Result<impl Future<Output = ()>> {
         signals.next().await;
         // Nobody listens if the server has failed.
         let _ = first.send(());
-        let status = signals.next().await;
-        process::exit(status);
+        let begun = Instant::now();
+        loop {
+            let status = signals.next().await;
+            if begun.elapsed() >= SAME_FOR {
+                process::exit(status);
+            }
+        }
     };
     let watching = thread::Builder::new().name("signals".into());
     watching.spawn(move || runtime.block_on(watch))?;
