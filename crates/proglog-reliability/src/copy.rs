@@ -113,6 +113,10 @@ impl Copy {
         let output = Command::new("git")
             .args(arguments)
             .current_dir(&self.path)
+            // A hook of the repository that this is a copy of has these set.
+            .env_remove("GIT_DIR")
+            .env_remove("GIT_WORK_TREE")
+            .env_remove("GIT_INDEX_FILE")
             .output()
             .context("cannot run git")?;
         let told = String::from_utf8_lossy(&output.stderr);

@@ -48,7 +48,13 @@ fn run(job: &Job) -> anyhow::Result<()> {
                 return Ok(());
             }
             let kill_at = rng.u64(1..150);
-            let server = Server::start(&program, folder.path(), durability)?;
+            let server = match Server::start(&program, folder.path(), durability) {
+                Err(error) if life > 0 => {
+                    job.bad(&format!("life {life}, {durability}: {error:#}"));
+                    return Ok(());
+                }
+                started => started?,
+            };
             let found = clients.live(server, kill_at, seed << 8 | life)?;
             job.one(|| found.map_err(|finding| format!("life {life}, {durability}: {finding}")));
         }

@@ -17,7 +17,11 @@ pub(super) const ROW: Row = Row {
     tried_min: 100,
     controls: &[
         ("sync-skipped", &["no sync of the segment"]),
-        ("directory-sync-skipped", &["no sync of the directory"]),
+        ("directory-sync-skipped", &["no sync of the directory with"]),
+        (
+            "directory-above-not-synced",
+            &["no sync of the directory above"],
+        ),
     ],
     needs: &[Need::Strace],
     run,

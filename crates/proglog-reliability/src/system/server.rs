@@ -1,11 +1,11 @@
 //! The server, as a process of its own, and connections to it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use proglog_api::json;
 
@@ -31,6 +31,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the program and waits until it tells its address.
     pub(crate) fn start(program: &Path, data: &Path, durability: &str) -> anyhow::Result<Self> {
+        let mut told = tempfile::tempfile().context("cannot make a file")?;
         let mut child = Command::new(program)
             .args(["--listen", "127.0.0.1:0", "--durability", durability])
             // Small ones, so that it is rolled often.
@@ -38,7 +39,7 @@ impl Server {
             .arg(data)
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(told.try_clone()?)
             .spawn()
             .with_context(|| format!("cannot run {}", program.display()))?;
         let output = child.stdout.take().context("the output is piped")?;
@@ -49,10 +50,12 @@ impl Server {
             url: String::new(),
         };
         read?;
-        let address = line.strip_prefix("listening on ").map(str::trim_end);
-        address
-            .with_context(|| format!("the server does not start: {line:?}"))?
-            .clone_into(&mut server.url);
+        let Some(address) = line.strip_prefix("listening on ") else {
+            server.kill();
+            told.rewind()?;
+            bail!("the server does not start: {}", io::read_to_string(told)?);
+        };
+        address.trim_end().clone_into(&mut server.url);
         Ok(server)
     }
 
