@@ -261,7 +261,7 @@ pub enum ErrorKind {
     NotALog,
     /// There is no room on the device; appends work again once there is.
     DiskFull,
-    /// There are as many as there can be: of offsets, of files beside the data, or of threads.
+    /// There can be no more of something: offsets, files beside the data, or threads.
     LimitReached,
     /// The file system failed.
     Io,

@@ -15,7 +15,7 @@ use crate::view::Readable;
 
 /// A walk over a log's records in large blocks, up to what is visible.
 ///
-/// What it reads ahead never goes beyond what was visible: above that, bytes may still be replaced.
+/// It yields nothing beyond what was visible: above that, bytes may still be replaced.
 pub(crate) struct Walk {
     reader: Reader,
     next: Offset,

@@ -283,7 +283,7 @@ pub enum ErrorKind {
     Unsupported,
     /// The caller asked for what cannot be.
     InvalidInput,
-    /// There is nothing at that place, or nothing that can be dropped.
+    /// The place is not one that was asked for rightly: nothing is there, or what is there must stay.
     OutOfRange,
     /// A limit on what the store keeps beside its data is reached.
     LimitReached,

@@ -64,7 +64,7 @@ impl Options {
 
     /// How many bytes of frames are gathered before they are written. A larger buffer makes fewer,
     /// larger writes; two of them are used in turn, and none before the first append. A batch that is
-    /// longer is written as it is appended. Default: 256 KiB. Maximum: 1 GiB; what is more counts as that.
+    /// longer is written as it is appended. Default: 256 KiB. Maximum: 1 GiB; more counts as that.
     pub fn buffer_len(mut self, bytes: usize) -> Self {
         self.buffer_len = bytes.min(1 << 30);
         self
@@ -89,9 +89,9 @@ impl Options {
     /// How many zeros are kept ahead of the data in the file, at most, and up to which position: a sync
     /// of what is written over them need not make the file longer, which is cheaper. They are written
     /// when a [sync](crate::Store::sync) is about to happen and none are left, first 64 KiB, then twice
-    /// as many each time, up to 8 MiB, whatever is allowed beyond; but not for the first sync of all. Sealing, closing and
-    /// [marking](crate::Store::mark) cut them off, and begin anew, and so does opening where a process
-    /// ended without. Where there is no room for them, they are done without.
+    /// as many each time, up to 8 MiB, whatever is allowed beyond; but not for the first sync of all.
+    /// Sealing, closing and [marking](crate::Store::mark) cut them off, and begin anew, and so does opening
+    /// where a process ended without. Where there is no room for them, they are done without.
     /// Default: none.
     pub fn fill_ahead(mut self, bytes_max: u64, up_to: Position) -> Self {
         self.fill_ahead = (bytes_max, up_to);

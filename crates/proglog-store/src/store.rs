@@ -491,7 +491,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`] if `to` is past the end, [`Error::BelowRecoveryPoint`] if it is there;
+    /// [`Error::OutOfRange`] if `to` is past the end, [`Error::BelowRecoveryPoint`] if it is below that;
     /// [`Error::WriteNotUndone`] if the file cannot be cut, after which the store is poisoned;
     /// [`Error::Poisoned`], if the file would have to be cut; [`Error::Closed`].
     pub fn rewind(&self, to: Boundary) -> Result<()> {

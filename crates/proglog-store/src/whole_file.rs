@@ -6,7 +6,8 @@ use crate::error::{Error, Operation, Result};
 use crate::storage::{Directory, OpenMode, Storage};
 
 /// Makes the file `name`, or puts another in its place in one step, durable on return with its name. `write`
-/// gets the file under a temporary name, empty, with that name; if anything fails, nothing is left of it.
+/// gets the file under a temporary name, empty, with that name; if anything fails, nothing is left of it. But
+/// where the directory cannot be synced it is there, until the power fails.
 pub(crate) fn make(
     directory: &dyn Directory,
     name: &Arc<str>,
