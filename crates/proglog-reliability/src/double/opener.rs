@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::process::{Command, ExitCode, Output};
+use std::sync::mpsc::channel;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
@@ -73,6 +74,8 @@ pub(crate) fn run(places: &Places) -> anyhow::Result<Found> {
     }
     let output = command
         .env_remove("RUST_BACKTRACE")
+        // glibc would map 64 MiB for each thread that asks for memory, to use little of them.
+        .env("MALLOC_ARENA_MAX", "1")
         .output()
         .with_context(|| format!("cannot run {command:?}"))?;
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -107,12 +110,23 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<
     let logs = logs(places.seed);
     let log = logs.get(places.log).context("there is no such log")?;
     let (file, range) = (&places.file, places.from..places.to);
+    start_thread()?;
     limit_memory()?;
     for at in range.filter(|at| is_tried(file, *at)) {
         println!("{at}");
         try_at(log, file, at);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sees to it that the thread is at work that opening a log has started: it maps memory of its own as it begins.
+fn start_thread() -> anyhow::Result<()> {
+    let log = Log::open_in(SimDisk::new().directory(), &options())?;
+    let (sender, receiver) = channel();
+    let tell = move |appended: proglog_log::Result<_>| drop(sender.send(appended.is_ok()));
+    log.submit("begun")?.on_complete(tell);
+    ensure!(receiver.recv()?, "nothing can be appended");
+    Ok(())
 }
 
 /// From here on the process may map [`MEMORY_MAX`] more than it has mapped, as `prlimit --as` would see to it.
