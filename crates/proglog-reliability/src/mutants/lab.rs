@@ -56,7 +56,7 @@ const fn quick(tests: &'static [&'static str]) -> Lot {
     Lot {
         lib: true,
         tests,
-        seconds_max: 120,
+        seconds_max: 60,
     }
 }
 

@@ -71,12 +71,10 @@ fn try_changed(trials: &Trials<'_>, all: &[Mutant]) -> anyhow::Result<()> {
         "of changed lines that are left to other seeds",
         (changed.len() - tried.len()) as u64,
     );
-    if tried.len() < CHANGED_LEN {
-        let small = all
-            .iter()
-            .filter(|mutant| mutant.name.starts_with(SMALL) && !names.contains(&mutant.name));
-        tried.extend(small);
-    }
+    let small = all
+        .iter()
+        .filter(|mutant| mutant.name.starts_with(SMALL) && !names.contains(&mutant.name));
+    tried.extend(small.take(CHANGED_LEN - tried.len()));
     trials.run(&tried)
 }
 
