@@ -151,7 +151,7 @@ fn a_client_that_sends_too_much_before_it_listens_sees_why_it_is_refused() {
         "body_too_large"
     );
     for (line, header, code) in [
-        ("POST /?offset=1", "", "body_too_large"),
+        ("POST /?offset=1", "", "malformed_query"),
         (
             "POST /",
             "content-encoding: gzip\r\n",
@@ -175,6 +175,13 @@ fn a_client_that_sends_too_much_before_it_listens_sees_why_it_is_refused() {
     let mut client = server.client();
     client.send(format!("{head}content-length: {}\r\n\r\n", body.len()));
     assert_eq!(client.answer().unwrap().code(), "body_too_large");
+    let mut client = server.client();
+    let head_of_bad_query = head.replace(" / ", " /?offset=1 ");
+    client.send(format!(
+        "{head_of_bad_query}content-length: {}\r\n\r\n",
+        RECORD.len()
+    ));
+    assert_eq!(client.answer().unwrap().code(), "malformed_query");
     let mut client = server.client();
     client.send(format!("{head}content-length: {}\r\n\r\n", RECORD.len()));
     assert_eq!(client.answer().unwrap().status, 100);

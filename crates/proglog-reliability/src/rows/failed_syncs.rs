@@ -32,7 +32,7 @@ pub(super) const ROW: Row = Row {
         ),
         (
             "failed-sync-retried",
-            &["after a failed sync", "after the power cut"],
+            &["also what was not synced", "after the power cut"],
         ),
         ("written-again-in-place", &["after the power cut"]),
     ],
