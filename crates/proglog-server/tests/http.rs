@@ -12,7 +12,7 @@ use proglog_log::{CommitLog, MemoryLog, Offset};
 use proglog_server::{Options, router};
 use prost::Message;
 use serde_json::json;
-use support::router::{Answer, Drops, call, get, post, problem};
+use support::router::{Answer, call, get, in_drops, post, problem};
 
 const MIB: usize = 1 << 20;
 
@@ -283,7 +283,7 @@ async fn a_record_of_exactly_the_limit_passes_and_one_byte_more_is_413() {
 fn a_body_takes_a_few_times_its_size_in_memory_however_it_comes() {
     let record = Some(v1::Record::new(vec![0; MIB]));
     let body = v1::ProduceRequest { record }.encode_to_vec();
-    for body in [Body::from(body.clone()), Body::new(Drops(body.into()))] {
+    for body in [Body::from(body.clone()), in_drops(body.into())] {
         assert_eq!(produce_protobuf(body).status, 200);
     }
 }

@@ -3,17 +3,15 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http_body::Frame;
+use futures_util::stream;
 use http_body_util::BodyExt;
 use proglog_api::{json, v1};
 use proglog_log::{CommitLog, MemoryLog, Offset};
@@ -221,27 +219,20 @@ fn request(input: &mut Input<'_>) -> Option<(Request<Body>, Bytes)> {
     let body = body(input);
     let sent = match usize::from(input.byte()) {
         0 => Body::from(body.clone()),
-        len => Body::new(Pieces(body.clone(), len)),
+        len => in_pieces(body.clone(), len),
     };
     let request = request.body(sent).ok()?;
     Some((request, body))
 }
 
-/// A body that comes in pieces of at most this length.
-struct Pieces(Bytes, usize);
-
-impl HttpBody for Pieces {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let len = self.0.len().min(self.1);
-        let piece = (len > 0).then(|| Ok(Frame::data(self.0.split_to(len))));
-        Poll::Ready(piece)
-    }
+/// A body that comes in pieces of this length.
+fn in_pieces(body: Bytes, len: usize) -> Body {
+    let starts = (0..body.len()).step_by(len);
+    let pieces = starts.map(move |at| {
+        let end = body.len().min(at + len);
+        Ok::<_, Infallible>(body.slice(at..end))
+    });
+    Body::from_stream(stream::iter(pieces))
 }
 
 fn header(input: &mut Input<'_>) -> Option<(HeaderName, HeaderValue)> {

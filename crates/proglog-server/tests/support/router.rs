@@ -1,15 +1,13 @@
 //! Calls on a router, without a connection.
 
 use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
+use futures::stream;
 use http_body_util::BodyExt;
-use hyper::body::Frame;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -77,17 +75,7 @@ pub(crate) fn problem(status: u16, code: &str) -> (u16, String) {
 }
 
 /// A body that comes byte by byte.
-pub(crate) struct Drops(pub(crate) Bytes);
-
-impl HttpBody for Drops {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let drop = (!self.0.is_empty()).then(|| Ok(Frame::data(self.0.split_to(1))));
-        Poll::Ready(drop)
-    }
+pub(crate) fn in_drops(bytes: Bytes) -> Body {
+    let drops = (0..bytes.len()).map(move |at| Ok::<_, Infallible>(bytes.slice(at..=at)));
+    Body::from_stream(stream::iter(drops))
 }
