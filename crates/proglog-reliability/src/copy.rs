@@ -20,11 +20,8 @@ const NAME: &str = "reliability";
 /// What this program is called.
 const PROGRAM: &str = "proglog-reliability";
 
-/// Where patches are: those of the log's own tests are good for more than these.
-const PATCHES: [&str; 2] = [
-    "crates/proglog-reliability/sabotage",
-    "crates/proglog-log/tests/sabotage",
-];
+/// Where patches are.
+const PATCHES: &str = "crates/proglog-reliability/sabotage";
 
 /// How whatever is in a copy is built: again and again, and it rarely runs for long. What runs on every byte is
 /// optimised all the same.
@@ -89,11 +86,8 @@ impl Copy {
         if let Some(applied) = self.applied.take() {
             self.apply(&applied, &["--reverse"])?;
         }
-        let file = PATCHES
-            .map(|folder| workspace().join(folder).join(format!("{patch}.patch")))
-            .into_iter()
-            .find(|path| path.exists())
-            .with_context(|| format!("there is no patch {patch}"))?;
+        let file = workspace().join(PATCHES).join(format!("{patch}.patch"));
+        ensure!(file.exists(), "there is no patch {patch}");
         self.apply(&file, &[])?;
         self.applied = Some(file);
         let program = build(PROGRAM, &self.path, &self.target.join("debug"))?;

@@ -59,7 +59,8 @@ try() {
 }
 
 if [ $# -eq 0 ]; then
-    set -- "$here"/*.patch
+    mapfile -t named < <(grep -l '^Caught by: ' "$here"/*.patch)
+    set -- "${named[@]}"
 fi
 for name in "$@"; do
     name=$(basename "$name" .patch)
