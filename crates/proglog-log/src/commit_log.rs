@@ -4,12 +4,12 @@ use std::fmt::Debug;
 use std::iter::FusedIterator;
 use std::ops::Range;
 
+use crate::commit::ticket::Ticket;
 use crate::error::Result;
-use crate::follow::Follow;
-use crate::iter::Walk;
 use crate::offset::Offset;
+use crate::read::cursor::Walk;
+use crate::read::follow::Follow;
 use crate::record::{Batch, Record, RecordRef};
-use crate::ticket::Ticket;
 
 /// An ordered, append-only sequence of records, each named by its offset.
 ///

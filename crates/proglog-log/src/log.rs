@@ -7,20 +7,19 @@ use std::sync::Arc;
 
 use proglog_store::{Directory, FsDirectory, Operation};
 
+use crate::commit::ticket::Ticket;
 use crate::commit_log::{CommitLog, Records};
+use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::follow::Follow;
 use crate::offset::Offset;
 use crate::open;
-use crate::options::Options;
-use crate::reader::Reader;
+use crate::open::repair;
+use crate::open::report::Recovery;
+use crate::options::{Options, Visibility};
+use crate::read::follow::Follow;
+use crate::read::reader::Reader;
+use crate::read::verify::Verification;
 use crate::record::{Batch, Record};
-use crate::recovery::Recovery;
-use crate::repair;
-use crate::shared::Shared;
-use crate::ticket::Ticket;
-use crate::verify::Verification;
-use crate::visibility::Visibility;
 
 /// A commit log in a directory.
 ///

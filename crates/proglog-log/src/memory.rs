@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::commit::ticket::Ticket;
 use crate::commit_log::{CommitLog, Records};
 use crate::error::{Error, Result};
-use crate::follow::{Follow, Signal};
 use crate::offset::Offset;
 use crate::options::Options;
+use crate::read::follow::{Follow, Signal};
 use crate::record::{self, Batch, Record};
 use crate::sync::{Mutex, RwLock};
-use crate::ticket::Ticket;
 
 /// A [`CommitLog`] whose records live as long as its handles. Clones share the records.
 ///

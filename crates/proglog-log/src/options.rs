@@ -5,7 +5,6 @@ use std::time::Duration;
 use proglog_store::PAYLOAD_LEN_MAX;
 
 use crate::retention::Retention;
-use crate::visibility::Visibility;
 
 /// When an append is acknowledged, and so what an acknowledged record survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +29,23 @@ pub enum Durability {
 impl Durability {
     /// [`Durability::Interval`] with the usual interval, a second.
     pub const INTERVAL: Self = Self::Interval(Duration::from_secs(1));
+}
+
+/// How far a [`Reader`](crate::Reader) sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Visibility {
+    /// Up to what is as durable as the log promises: in a synced log only what is on the device, so
+    /// that an offset that was seen never gets another value. This is the default.
+    #[default]
+    Acknowledged,
+    /// Up to what was submitted, durable or not. If a write fails, or the process ends, what was seen
+    /// may go, and its offset name another value. For a replication engine, which sends records to
+    /// others while they are being synced here.
+    Appended,
+    /// As far as [`Log::publish`](crate::Log::publish) says, and never beyond what is acknowledged.
+    /// For the readers of a log whose owner decides what counts: what a quorum has, say.
+    Published,
 }
 
 /// How to open a log, and how to make it where there is none.

@@ -26,10 +26,10 @@ pub mod segment;
 
 /// What the log keeps to itself, taken as it is: how it reads and writes a record by hand.
 #[allow(dead_code, reason = "the log uses the rest")]
-#[path = "../../../proglog-log/src/decode.rs"]
+#[path = "../../../proglog-log/src/record/decode.rs"]
 mod decode;
 #[allow(dead_code, reason = "the log uses the rest")]
-#[path = "../../../proglog-log/src/encode.rs"]
+#[path = "../../../proglog-log/src/record/encode.rs"]
 mod encode;
 /// The bytes of a store.
 #[allow(

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use proglog_store::{Boundary, Directory, Store};
 
-use crate::checkpoint::{Checkpoint, CheckpointFile};
-use crate::cut;
-use crate::decode;
+use crate::engine::truncate;
 use crate::error::{Error, ErrorKind, Result};
-use crate::label::Label;
-use crate::names::{self, CHECKPOINT};
+use crate::layout::checkpoint::{Checkpoint, CheckpointFile};
+use crate::layout::names::{self, CHECKPOINT};
+use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::open;
+use crate::record::decode;
 
 /// Makes the checkpoint of the log in `directory` anew, if it is lost or does not fit.
 pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
@@ -79,7 +79,7 @@ fn check(
     if checkpoint.cut {
         // Opening it finishes the cut.
         let bases = labels.keys().copied().collect::<Vec<_>>();
-        return cut::check_possible(directory, checkpoint, &bases);
+        return truncate::check_possible(directory, checkpoint, &bases);
     }
     open::check_start(checkpoint, end_of(directory, labels)?)?;
     open::check_chain(labels, checkpoint)?;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use proglog_store::{Boundary, Directory, Store};
 
-use crate::checkpoint::{Checkpoint, CheckpointFile};
 use crate::error::{Error, Result, SegmentIdentity};
-use crate::label::Label;
-use crate::names;
+use crate::layout::checkpoint::{Checkpoint, CheckpointFile};
+use crate::layout::names;
+use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::open;
+use crate::read::view::Place;
 use crate::segment::Segment;
-use crate::view::Place;
 
 /// How often opening is tried while segments are trimmed under its hands.
 const TRIES: usize = 10;

@@ -5,6 +5,8 @@
 //! starts. What is not known to be synced is not shown. Segments come, are trimmed and are cut while
 //! this looks; one that has vanished was trimmed.
 
+pub(crate) mod snapshot;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,16 +16,16 @@ use proglog_store::{Directory, FsDirectory, Operation};
 
 use crate::commit_log::Records;
 use crate::error::{Error, Result};
-use crate::follow::Follow;
-use crate::iter::Walk;
 use crate::offset::Offset;
-use crate::reader::Reader;
+use crate::options::Visibility;
+use crate::read::cursor::Walk;
+use crate::read::follow::Follow;
+use crate::read::reader::Reader;
+use crate::read::view::View;
+use crate::read_only::snapshot::Seen;
 use crate::record::Record;
 use crate::runtime;
-use crate::seen::Seen;
 use crate::sync::Mutex;
-use crate::view::View;
-use crate::visibility::Visibility;
 
 /// How long a follower waits between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

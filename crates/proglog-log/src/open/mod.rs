@@ -1,5 +1,8 @@
 //! Opening a log: which files there are, what they say they are, and how far they go.
 
+pub(crate) mod repair;
+pub(crate) mod report;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -7,18 +10,18 @@ use std::time::Instant;
 
 use proglog_store::{Boundary, Directory, OpenMode, Operation, Storage, Store};
 
-use crate::checkpoint::{Checkpoint, CheckpointFile};
-use crate::cut;
-use crate::decode;
+use crate::engine::truncate;
+use crate::engine::{Parts, Shared};
 use crate::error::{Error, Result, SegmentIdentity};
-use crate::label::Label;
-use crate::names::{self, CHECKPOINT, LOCK, TEMPORARY};
+use crate::layout::checkpoint::{Checkpoint, CheckpointFile};
+use crate::layout::names::{self, CHECKPOINT, LOCK, TEMPORARY};
+use crate::layout::segment_label::Label;
 use crate::offset::Offset;
+use crate::open::report::Recovery;
 use crate::options::Options;
-use crate::recovery::Recovery;
+use crate::record::decode;
 use crate::runtime;
 use crate::segment::{self, Segment};
-use crate::shared::{Parts, Shared};
 
 /// Opens the log in `directory`, or makes one if it is empty.
 pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<Arc<Shared>> {
@@ -31,9 +34,9 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     let names = list(&*directory)?;
     let bases = segment_bases(&names);
     let mut checkpoint = open_checkpoint(&directory, &names, &bases)?;
-    cut::check_possible(&*directory, checkpoint.current(), &bases)?;
+    truncate::check_possible(&*directory, checkpoint.current(), &bases)?;
     checkpoint.settle()?;
-    let bases = cut::finish(&directory, &mut checkpoint, bases, options)?;
+    let bases = truncate::finish(&directory, &mut checkpoint, bases, options)?;
     let (bases, trimmed) = without_trimmed(checkpoint.current(), bases);
     let labels = read_labels(&*directory, bases, checkpoint.current().log_id)?;
     check_chain(&labels, checkpoint.current())?;

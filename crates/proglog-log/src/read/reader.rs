@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::commit_log::Records;
 use crate::error::{Error, Result};
-use crate::follow::Follow;
-use crate::iter::Walk;
 use crate::offset::Offset;
+use crate::options::Visibility;
+use crate::read::cursor::Walk;
+use crate::read::follow::Follow;
+use crate::read::view::{Readable, View};
 use crate::record::{self, Record};
-use crate::view::{Readable, View};
-use crate::visibility::Visibility;
 
 /// The reading side of a [`Log`](crate::Log), made by [`Log::reader`](crate::Log::reader): a cheap
 /// handle that sees as far as its [`Visibility`] says.

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use proglog_store::Boundary;
 
-use crate::commit::Commit;
+use crate::engine::Shared;
+use crate::engine::group_commit::Commit;
 use crate::error::{Error, ErrorKind, Result};
-use crate::open_segment::OpenSegment;
 use crate::options::Durability;
 use crate::runtime;
-use crate::shared::Shared;
+use crate::segment::files::OpenSegment;
 use crate::sync::Ordering;
 
 /// How long after a sync of an idle log has failed it is tried again, at the least.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
-use crate::reader::Reader;
+use crate::read::reader::Reader;
 
 impl Reader {
     /// The offset of the first record that was appended at `time` or later, in microseconds since

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proglog_store::Frames;
 
-use crate::decode::{self, Plain};
 use crate::error::Result;
 use crate::offset::Offset;
-use crate::open_segment::OpenSegment;
-use crate::reader::Reader;
+use crate::read::reader::Reader;
+use crate::read::view::Readable;
+use crate::record::decode::{self, Plain};
 use crate::record::{Record, RecordRef};
-use crate::view::Readable;
+use crate::segment::files::OpenSegment;
 
 /// A walk over a log's records in large blocks, up to what is visible.
 ///

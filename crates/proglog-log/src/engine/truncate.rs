@@ -18,17 +18,17 @@ use std::sync::Arc;
 
 use proglog_store::{Boundary, Directory, OpenMode, Operation, Storage, Store};
 
-use crate::append::Writer;
-use crate::checkpoint::{Checkpoint, CheckpointFile};
+use crate::engine::Shared;
+use crate::engine::append::Writer;
 use crate::error::{Error, ErrorKind, Result, SegmentIdentity};
-use crate::label::Label;
-use crate::names::{self, CHECKPOINT};
+use crate::layout::checkpoint::{Checkpoint, CheckpointFile};
+use crate::layout::names::{self, CHECKPOINT};
+use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::open;
 use crate::options::Options;
+use crate::read::view::Place;
 use crate::segment::{self, Segment};
-use crate::shared::Shared;
-use crate::view::Place;
 
 impl Checkpoint {
     /// The offset at which a log is cut that this checkpoint says to be cut: the next to be assigned.

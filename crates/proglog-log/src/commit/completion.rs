@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::commit::ticket::{Driver, Group};
 use crate::error::{Error, Result};
-use crate::ticket::{Driver, Group};
 
 /// The completing half of a ticket, made by [`Ticket::with_completion`](crate::Ticket::with_completion): who
 /// holds it owes the outcome.

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proglog_store::{Boundary, FRAME_OVERHEAD, Frame, Frames, Operation, Outcome, Position, Store};
 
-use crate::damage::Damage;
-use crate::decode;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{self, Entry, Index, PAGE_ENTRIES};
-use crate::names;
+use crate::layout::names;
 use crate::offset::Offset;
 use crate::record::Record;
+use crate::record::decode;
 use crate::segment::Segment;
+use crate::segment::damaged_ranges::Damage;
+use crate::segment::index::{self, Entry, Index, PAGE_ENTRIES};
 
 /// How many of the newest records are asked when the newest of all was appended.
 const LAST_RECORDS: u64 = 1000;

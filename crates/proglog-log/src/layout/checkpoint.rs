@@ -28,7 +28,7 @@ use byteorder::{BigEndian, ByteOrder};
 use proglog_store::{Boundary, Directory, FRAME_OVERHEAD, OpenMode, Operation, Position, Storage};
 
 use crate::error::{Error, Result};
-use crate::names::{CHECKPOINT, TEMPORARY};
+use crate::layout::names::{CHECKPOINT, TEMPORARY};
 use crate::offset::Offset;
 
 /// The distance of the two slots.
@@ -64,7 +64,7 @@ pub(crate) struct Checkpoint {
     /// Whether the log had a segment yet. Only one that never had may be without.
     pub(crate) segment_exists: bool,
     /// Whether all that lies at and above the recovery point is to be dropped, before anything is
-    /// appended: see [`cut`](crate::cut).
+    /// appended: see [`cut`](crate::engine::truncate).
     pub(crate) cut: bool,
     /// The newest segment.
     pub(crate) segment_base: Offset,

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use proglog_store::Position;
 
 use crate::error::{Error, Result};
-use crate::follow::Signal;
 use crate::offset::Offset;
+use crate::options::Visibility;
+use crate::read::follow::Signal;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
-use crate::visibility::Visibility;
 
 /// What readers of a log see.
 ///

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::completion::{Completion, Nobody};
+use crate::commit::completion::{Completion, Nobody};
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::runtime;

@@ -7,16 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::commit::Commit;
+use crate::engine::Shared;
+use crate::engine::group_commit::Commit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
-use crate::open_segment::OpenSegment;
+use crate::options::Visibility;
 use crate::retention::Held;
 use crate::runtime;
 use crate::segment::Segment;
-use crate::shared::Shared;
+use crate::segment::files::OpenSegment;
 use crate::sync::Ordering;
-use crate::visibility::Visibility;
 
 /// How long retention by age waits for its next look, at the least and at the most.
 const LOOK_MIN: Duration = Duration::from_millis(10);

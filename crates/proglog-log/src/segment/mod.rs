@@ -1,17 +1,20 @@
 //! A segment of a log: its name, its place among the others, and whether its files are open.
 
+pub(crate) mod damaged_ranges;
+pub(crate) mod files;
+pub(crate) mod index;
+
 use std::io;
 use std::sync::{Arc, LazyLock};
 
 use proglog_store::{Boundary, Directory, OpenMode, Operation, Position, Storage, Store};
 
 use crate::error::{Error, Result};
-use crate::index;
-use crate::label::Label;
-use crate::names;
+use crate::layout::names;
+use crate::layout::segment_label::Label;
 use crate::offset::Offset;
-use crate::open_segment::OpenSegment;
 use crate::options::{Durability, Options, RECORD_OVERHEAD_MAX};
+use crate::segment::files::OpenSegment;
 use crate::sync::{AtomicBool, AtomicU64, Cache, Mutex, OnceLock, Ordering};
 
 /// How many sealed segments of all logs of the process are kept open; each has two files.

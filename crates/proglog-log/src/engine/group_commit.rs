@@ -16,15 +16,15 @@ use std::sync::Arc;
 
 use proglog_store::Boundary;
 
-use crate::append::{Writer, place};
+use crate::commit::ticket::{Driver, Group};
+use crate::engine::Shared;
+use crate::engine::append::{Writer, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
-use crate::open_segment::OpenSegment;
 use crate::options::Durability;
 use crate::runtime;
-use crate::shared::Shared;
+use crate::segment::files::OpenSegment;
 use crate::sync::{MutexGuard, Ordering};
-use crate::ticket::{Driver, Group};
 
 /// What the leader's work makes sure of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

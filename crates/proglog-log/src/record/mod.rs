@@ -1,12 +1,15 @@
 //! What is appended: records and batches of them.
 
+pub(crate) mod decode;
+pub(crate) mod encode;
+
 use bytes::Bytes;
 
 pub use proglog_api::v1::{Header, Record};
 
-use crate::decode::Plain;
 use crate::error::{Error, Result};
 use crate::options::{Options, RECORD_OVERHEAD_MAX};
+use crate::record::decode::Plain;
 
 /// Records to be appended as one: they get offsets one behind the other, become visible together,
 /// and recovery keeps all of them or none.

@@ -1,23 +1,29 @@
 //! What the handles of a log share: the writer's side, the reader's side, and the way between them.
 
+pub(crate) mod append;
+pub(crate) mod background;
+pub(crate) mod group_commit;
+pub(crate) mod trim;
+pub(crate) mod truncate;
+
 use std::fmt;
 use std::sync::{Arc, Weak};
 
 use proglog_store::{Boundary, Directory, Storage};
 
-use crate::append::{Writer, place};
-use crate::checkpoint::{self, Checkpoint, CheckpointFile};
 use crate::clock::{Clock, SteadyClock};
-use crate::commit::Commit;
+use crate::engine::append::{Writer, place};
+use crate::engine::group_commit::Commit;
+use crate::engine::trim::Trimmed;
 use crate::error::{Error, Result};
+use crate::layout::checkpoint::{self, Checkpoint, CheckpointFile};
 use crate::offset::Offset;
+use crate::open::report::Recovery;
 use crate::options::{Durability, Options};
-use crate::reader::Reader;
-use crate::recovery::Recovery;
+use crate::read::reader::Reader;
+use crate::read::view::View;
 use crate::segment::Segment;
 use crate::sync::{AtomicBool, Mutex, OnceLock};
-use crate::trim::Trimmed;
-use crate::view::View;
 
 /// The state of an open log.
 ///

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::iter::Walk;
 use crate::offset::Offset;
-use crate::reader::Reader;
+use crate::read::cursor::Walk;
+use crate::read::reader::Reader;
 
 /// What reading all of a log found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,24 +1,24 @@
 //! Appending: the writer's side of a log, and rolling from one segment to the next.
 //!
 //! Records are measured and encoded under the writer's lock, straight into the store's buffer, since the
-//! checksum of each covers its offset and place. What is appended waits for [`commit`](crate::commit).
+//! checksum of each covers its offset and place. What is appended waits for [`commit`](crate::engine::group_commit).
 
 use std::sync::Arc;
 
 use proglog_store::{Boundary, FRAME_OVERHEAD, Position};
 
 use crate::clock::Clock;
-use crate::encode::{Stored, Time};
+use crate::commit::ticket::{Group, Ticket};
+use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result, SegmentIdentity};
-use crate::label::Label;
+use crate::layout::segment_label::Label;
 use crate::offset::Offset;
-use crate::open_segment::OpenSegment;
 use crate::options::Durability;
+use crate::read::view::Place;
+use crate::record::encode::{Stored, Time};
 use crate::record::{self, Record};
 use crate::segment::Segment;
-use crate::shared::Shared;
-use crate::ticket::{Group, Ticket};
-use crate::view::Place;
+use crate::segment::files::OpenSegment;
 
 /// How much a buffered log appends before it has that synced in the background.
 const SYNC_SOON_BYTES: u64 = 8 << 20;

@@ -1,0 +1,4 @@
+//! Waiting for appends to be acknowledged.
+
+pub(crate) mod completion;
+pub(crate) mod ticket;
