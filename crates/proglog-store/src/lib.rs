@@ -105,37 +105,25 @@
 //! stop what is built on a store at each of its calls.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod again;
-mod batch;
-mod buffers;
 mod error;
-mod fill;
-mod follow;
 mod format;
-mod frames;
-mod fs;
-mod header_file;
-mod inner;
+mod io;
 mod options;
 mod position;
-mod recover;
+mod recovery;
 mod scan;
-mod set_aside;
-mod storage;
 mod store;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod whole_file;
-mod writer;
 
 pub use error::{Error, ErrorKind, Operation, Outcome, Result};
-pub use frames::{Frame, FrameRef, Frames};
-pub use fs::FsDirectory;
+pub use io::fs::FsDirectory;
+pub use io::{Directory, OpenMode, Storage};
 pub use options::Options;
 pub use position::{Boundary, Position};
-pub use recover::{Recovery, SetAside};
-pub use storage::{Directory, OpenMode, Storage};
+pub use recovery::{Recovery, SetAside};
+pub use store::frames::{Frame, FrameRef, Frames};
 pub use store::{Appended, Store};
 
 /// How many bytes a frame is longer than its payload.

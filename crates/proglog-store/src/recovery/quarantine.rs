@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Operation, Result};
+use crate::io::atomic_file;
+use crate::io::{Directory, OpenMode, Storage};
 use crate::position::Position;
-use crate::recover::{FileSource, SetAside, for_each_block};
-use crate::storage::{Directory, OpenMode, Storage};
-use crate::whole_file;
+use crate::recovery::{FileSource, SetAside, for_each_block};
 
 /// Copies `range` to a file of its own, durable on return with its name. A copy that an earlier,
 /// interrupted recovery made is made again under its name.
@@ -69,7 +69,7 @@ fn write(
     name: &str,
 ) -> Result<()> {
     let start = range.start.get();
-    whole_file::make(directory, &name.into(), |file, file_name| {
+    atomic_file::make(directory, &name.into(), |file, file_name| {
         for_each_block(source, range, |position, block| {
             file.write_all_at(block, position.get() - start)
                 .map_err(|error| Error::io(Operation::Write, file_name, error))

@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::buffers::{Buffers, Chunk};
 use crate::error::{Error, Operation, Result};
-use crate::fill::Fill;
-use crate::follow::Follow;
 use crate::format::{FRAME_HEADER_LEN, HEADER_LEN, Header, Kind};
-use crate::frames::Frames;
+use crate::io::Storage;
 use crate::position::{Boundary, Position};
-use crate::recover::{FileSource, Recovery};
+use crate::recovery::{FileSource, Recovery};
 use crate::scan::{Fault, Scanner, Source, Verifier};
-use crate::storage::Storage;
+use crate::store::durable_end::Follow;
+use crate::store::frames::Frames;
+use crate::store::preallocation::Fill;
+use crate::store::write_buffer::{Buffers, Chunk};
 use crate::sync::{
     AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, RwLock,
 };

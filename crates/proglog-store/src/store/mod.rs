@@ -1,5 +1,14 @@
 //! The store: appending, reading, syncing, closing.
 
+mod append;
+mod batch_writer;
+mod durable_end;
+mod file;
+pub(crate) mod frames;
+mod inner;
+mod preallocation;
+mod write_buffer;
+
 use std::fmt;
 use std::io;
 use std::ops::{Bound, RangeBounds};
@@ -8,21 +17,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::again;
-use crate::batch::{Filled, Slices};
 use crate::error::{Error, Operation, Result};
-use crate::fill::Fill;
-use crate::follow::Follow;
 use crate::format::{HEADER_LEN, Header};
-use crate::frames::Frames;
-use crate::fs::FsDirectory;
-use crate::header_file;
-use crate::inner::Inner;
+use crate::io::fs::FsDirectory;
+use crate::io::{Directory, OpenMode, Storage};
 use crate::options::Options;
 use crate::position::{Boundary, Position};
-use crate::recover::{self, FileSource, Recovery};
+use crate::recovery::doublewrite;
+use crate::recovery::{self, FileSource, Recovery};
 use crate::scan::Verifier;
-use crate::storage::{Directory, OpenMode, Storage};
+use crate::store::batch_writer::{Filled, Slices};
+use crate::store::durable_end::Follow;
+use crate::store::frames::Frames;
+use crate::store::inner::Inner;
+use crate::store::preallocation::Fill;
 
 /// An append-only file of checksummed frames.
 ///
@@ -106,14 +114,14 @@ impl Store {
     pub fn open_in(directory: &dyn Directory, name: &str, options: &Options) -> Result<Self> {
         options.validate()?;
         let name: Arc<str> = name.into();
-        let file = header_file::open_or_create(directory, &name, options)?;
-        let read = header_file::read(&*file, &name)?;
+        let file = file::open_or_create(directory, &name, options)?;
+        let read = file::read(&*file, &name)?;
         let verifier = Verifier::of(&read.header);
         let source = FileSource {
             file: &*file,
             name: &name,
         };
-        let mut recovery = recover::recover(directory, source, verifier, options)?;
+        let mut recovery = recovery::recover(directory, source, verifier, options)?;
         recovery.header_restored = read.restore(&*file, &name)?;
         let (ahead_max, up_to) = options.fill_ahead;
         let zeros = Fill::new(ahead_max, up_to);
@@ -185,7 +193,7 @@ impl Store {
         let file = directory
             .open(&name, OpenMode::Read)
             .map_err(|error| Error::io(Operation::Open, &name, error))?;
-        let header = header_file::read(&*file, &name)?.header;
+        let header = file::read(&*file, &name)?.header;
         Ok((name, file, header))
     }
 
@@ -209,7 +217,7 @@ impl Store {
             let name = &name;
             move |error| Error::io(operation, name, error)
         };
-        again::settle(directory, source, salt)?;
+        doublewrite::settle(directory, source, salt)?;
         let len = file.len().map_err(fail(Operation::Length))?;
         if len - HEADER_LEN < to.position.get() {
             return Err(Error::Truncated {
@@ -240,7 +248,7 @@ impl Store {
             file: &*file,
             name: &name,
         };
-        again::finish(directory, source, salt)?;
+        doublewrite::finish(directory, source, salt)?;
         file.unlock()
             .map_err(|error| Error::io(Operation::Lock, &name, error))
     }
@@ -250,11 +258,11 @@ impl Store {
         directory: &dyn Directory,
         name: &Arc<str>,
     ) -> Result<(Arc<dyn Storage>, u64)> {
-        let Some(file) = header_file::open(directory, name)? else {
+        let Some(file) = file::open(directory, name)? else {
             let error = io::ErrorKind::NotFound.into();
             return Err(Error::io(Operation::Open, name, error));
         };
-        let salt = header_file::read(&*file, name)?.header.salt;
+        let salt = file::read(&*file, name)?.header.salt;
         Ok((file, salt))
     }
 

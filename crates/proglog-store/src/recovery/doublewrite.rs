@@ -35,11 +35,11 @@ use crc_fast::{CrcAlgorithm, Digest};
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::format::{HEADER_LEN, MARK_FRAME_LEN};
+use crate::io::atomic_file;
+use crate::io::{Directory, OpenMode, Storage};
 use crate::position::Position;
-use crate::recover::{FileSource, for_each_block};
+use crate::recovery::{FileSource, for_each_block};
 use crate::scan::{BLOCK_LEN, Source};
-use crate::storage::{Directory, OpenMode, Storage};
-use crate::whole_file;
 
 const MAGIC: u64 = u64::from_be_bytes(*b"plAgain1");
 const COPY_HEADER_LEN: usize = 32;
@@ -209,7 +209,7 @@ impl Copy {
             return Err(Error::io(Operation::Rename, &earlier.name, error));
         }
         let name: Arc<str> = name_of(source.name).into();
-        let file = whole_file::make(directory, &name, |file, file_name| {
+        let file = atomic_file::make(directory, &name, |file, file_name| {
             Self::write(file, file_name, source, range, salt)
         })?;
         Ok(Self { name, file })

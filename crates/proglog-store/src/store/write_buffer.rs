@@ -3,9 +3,9 @@
 //! Pure memory; whoever holds it does nothing but copy bytes. Frames are put in whole, and a buffer
 //! is handed over whole, so the file's end always is a frame's end, and a batch's.
 
-use crate::batch::Batch;
 use crate::format::{self, Kind, MARK_FRAME_LEN};
 use crate::position::{Boundary, Position};
+use crate::store::batch_writer::Batch;
 
 /// What is appended but not yet handed over to be written, and where the store stands.
 #[derive(Debug)]

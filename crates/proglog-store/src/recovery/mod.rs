@@ -17,19 +17,20 @@
 //!
 //! A crash at any point leaves a file on which this can run again.
 
+pub(crate) mod doublewrite;
+mod quarantine;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use memchr::memmem;
 
-use crate::again;
 use crate::error::{Error, Operation, Result};
 use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind, MARK_FRAME_LEN, MARK_TYPE_END};
+use crate::io::{Directory, Storage};
 use crate::options::Options;
 use crate::position::{Boundary, Position};
 use crate::scan::{BLOCK_LEN, Fault, Scanner, Source, Verified, Verifier};
-use crate::set_aside;
-use crate::storage::{Directory, Storage};
 
 /// What opening a store found and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +125,7 @@ pub(crate) fn recover(
     verifier: Verifier,
     options: &Options,
 ) -> Result<Recovery> {
-    again::finish(directory, source, verifier.salt)?;
+    doublewrite::finish(directory, source, verifier.salt)?;
     let found = find_end(source, verifier, options.known_synced)?;
     let torn = torn(source, &found)?;
     let set_aside = mend(
@@ -347,7 +348,7 @@ fn mend(
     let set_aside = if torn.is_empty() {
         None
     } else {
-        Some(set_aside::copy(
+        Some(quarantine::copy(
             directory,
             source,
             torn.clone(),
@@ -370,11 +371,11 @@ fn mend(
     let unsure = found.recovery_point.position..found.end.position;
     let is_mark = found.closed && unsure.end == unsure.start.plus(MARK_FRAME_LEN as u64);
     if is_mark {
-        again::write_mark_again(source, &unsure)?;
+        doublewrite::write_mark_again(source, &unsure)?;
     } else if !unsure.is_empty() {
-        again::write_again(directory, source, &unsure, salt)?;
+        doublewrite::write_again(directory, source, &unsure, salt)?;
     }
-    again::forget(directory, name)?;
+    doublewrite::forget(directory, name)?;
     Ok(set_aside)
 }
 

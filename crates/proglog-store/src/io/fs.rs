@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::storage::{Directory, OpenMode, Storage};
+use crate::io::{Directory, OpenMode, Storage};
 
 /// A directory of the operating system's file system.
 #[derive(Debug, Clone)]

@@ -3,14 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::batch::{Batch, One, Payloads};
-use crate::buffers::Chunk;
 use crate::error::{Error, Operation, Result};
-use crate::fill::Fill;
 use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, MARK_FRAME_LEN};
-use crate::inner::{Inner, NOWHERE};
 use crate::position::{Boundary, Position};
 use crate::store::Appended;
+use crate::store::batch_writer::{Batch, One, Payloads};
+use crate::store::inner::{Inner, NOWHERE};
+use crate::store::preallocation::Fill;
+use crate::store::write_buffer::Chunk;
 use crate::sync::Ordering;
 
 impl Inner {

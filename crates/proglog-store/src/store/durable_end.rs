@@ -13,11 +13,11 @@
 //!   zeros, then only where the file is longer behind it than a writer fills ahead.
 
 use crate::error::{Error, Operation, Result};
-use crate::fill::STEP_MAX;
 use crate::format::{FRAME_HEADER_LEN, HEADER_LEN, MARK_FRAME_LEN};
 use crate::position::{Boundary, Position};
-use crate::recover::{self, FileSource};
+use crate::recovery::{self, FileSource};
 use crate::scan::{BLOCK_LEN, Fault, Scanner, Source, Verifier};
+use crate::store::preallocation::STEP_MAX;
 
 /// How far a file was followed.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Follow {
             return Ok(());
         };
         let bytes = source.block(position, MARK_FRAME_LEN)?;
-        if let Some(claim) = recover::verify_mark(self.verifier, &bytes, position) {
+        if let Some(claim) = recovery::verify_mark(self.verifier, &bytes, position) {
             self.show(claim);
         }
         Ok(())
@@ -149,7 +149,7 @@ impl Follow {
 
     /// Searches for marks up to `end` that claim more than the place where nothing verifies.
     fn search(&mut self, source: FileSource<'_>, end: Position) -> Result<bool> {
-        let claim = recover::newest_mark(source, self.verifier, self.walked, end)?;
+        let claim = recovery::newest_mark(source, self.verifier, self.walked, end)?;
         let Some(claim) = claim.filter(|claim| claim.position > self.walked) else {
             return Ok(false);
         };

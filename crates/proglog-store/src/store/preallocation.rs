@@ -8,8 +8,8 @@
 //! has none before the second sync after that: one append now and then is not worth them.
 
 use crate::format::HEADER_LEN;
+use crate::io::Storage;
 use crate::position::Position;
-use crate::storage::Storage;
 
 /// How many zeros are written first.
 const STEP_MIN: u64 = 64 << 10;
@@ -99,7 +99,7 @@ impl Fill {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::OpenMode;
+    use crate::io::OpenMode;
     use crate::testing::SimDisk;
 
     fn lens(ahead_max: u64, up_to: u64, ends: &[u64], capacity: Option<u64>) -> Vec<u64> {

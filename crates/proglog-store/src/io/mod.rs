@@ -12,6 +12,9 @@
 //!   subset of the writes, in any order, and parts of each.
 //! - After a sync failed nothing is known of the writes before it, whatever a later sync says.
 
+pub(crate) mod atomic_file;
+pub(crate) mod fs;
+
 use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;

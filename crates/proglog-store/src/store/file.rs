@@ -3,12 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::again;
 use crate::error::{Error, Operation, Result};
 use crate::format::{HEADER_COPY_LEN, HEADER_LEN, Header, HeaderFault, VERSION};
+use crate::io::{Directory, OpenMode, Storage};
 use crate::options::Options;
 use crate::position::Boundary;
-use crate::storage::{Directory, OpenMode, Storage};
+use crate::recovery::doublewrite;
 
 /// Opens the file `name` and locks it, making it where there is none.
 ///
@@ -52,7 +52,7 @@ pub(crate) fn open(directory: &dyn Directory, name: &Arc<str>) -> Result<Option<
 /// Whether the file holds more than a header; or recovery was about to write it again.
 fn has_data(directory: &dyn Directory, file: &dyn Storage, name: &Arc<str>) -> Result<bool> {
     match bare_header(file, name)? {
-        Some(bare) => again::has_copy(directory, name, bare.salt),
+        Some(bare) => doublewrite::has_copy(directory, name, bare.salt),
         None => Ok(true),
     }
 }

@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::format::Kind;
-use crate::inner::Inner;
 use crate::position::Position;
 use crate::scan::{Fault, Scanner};
+use crate::store::inner::Inner;
 
 /// A data frame, verified.
 #[derive(Clone, PartialEq, Eq)]

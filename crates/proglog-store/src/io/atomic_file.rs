@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Operation, Result};
-use crate::storage::{Directory, OpenMode, Storage};
+use crate::io::{Directory, OpenMode, Storage};
 
 /// Makes the file `name`, or puts another in its place in one step, durable on return with its name. `write`
 /// gets the file under a temporary name, empty, with that name; if anything fails, nothing is left of it. But

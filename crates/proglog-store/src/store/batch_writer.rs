@@ -4,8 +4,8 @@
 use std::io;
 
 use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind, Word};
+use crate::io::Storage;
 use crate::position::{Boundary, Position};
-use crate::storage::Storage;
 
 /// The payloads of a batch.
 pub(crate) trait Payloads {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::storage::OpenMode;
+use crate::io::OpenMode;
 use crate::testing::SimDisk;
 
 const VERIFIER: Verifier = Verifier {
