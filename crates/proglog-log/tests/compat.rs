@@ -1,13 +1,23 @@
 //! Logs that earlier versions wrote open, and hold what they held.
 //!
 //! The files of format version 1 lie in `tests/data/v1`. `PROGLOG_REGENERATE=1 cargo test -p proglog-log
-//! --test compat` writes them anew, which is right only before a version is released.
+//! --test compat` writes them again, which is right only before a version is released. Those in
+//! `tests/data/v1/operated` stay: they are of a build before the code was reorganised, were trimmed,
+//! truncated and given application data, and were then
+//!
+//! - `closed`,
+//! - `killed` by a signal with an unsynced end,
+//! - `torn` by a crash in the middle of writing a batch,
+//! - `truncating`: stopped by a crash once the checkpoint said that the log is being truncated.
+//!
+//! Beside each directory a text file lists what that build read, or in the last case was to leave.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use proglog_log::{Batch, Log, Offset, Options, Record};
+use proglog_log::{Batch, Log, Offset, Options, ReadOnlyLog, Record, Records};
 use proglog_store::testing::{SimDisk, Survivors};
 
 const NAMES: [&str; 2] = ["closed", "killed"];
@@ -106,5 +116,78 @@ fn logs_of_version_1_open_and_hold_what_they_held() {
             expected.push("new".into());
             log.close().unwrap();
         }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+fn line(record: &Record) -> String {
+    let key = record.key.as_ref();
+    let mut line = format!(
+        "{} {} {} {} v{}",
+        record.offset,
+        record.appended_at,
+        record.timestamp.map_or("-".into(), |at| at.to_string()),
+        key.map_or("-".into(), |key| format!("k{}", hex(key))),
+        hex(&record.value)
+    );
+    for header in &record.headers {
+        let (name, value) = (hex(header.name.as_bytes()), hex(&header.value));
+        write!(line, " {name}={value}").unwrap();
+    }
+    line
+}
+
+fn lines(records: Records) -> String {
+    records.fold(String::new(), |text, record| {
+        text + &line(&record.unwrap()) + "\n"
+    })
+}
+
+/// Everything that is read of the log, as the text files list it.
+fn content(log: &Log) -> String {
+    let (start, end) = (log.start_offset(), log.end_offset());
+    let data = hex(&log.application_data());
+    let records = lines(log.records(start));
+    format!("start {start}\nend {end}\ndata {data}\n{records}")
+}
+
+#[test]
+fn operated_logs_of_version_1_open_with_exactly_what_they_held() {
+    // Of 150 bytes that were written the first 32 are a sync mark, which is whole.
+    const TORN_BYTES: u64 = 118;
+    for name in ["closed", "killed", "torn", "truncating"] {
+        let written = data().join("operated").join(name);
+        let expected = std::fs::read_to_string(written.with_extension("txt")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        copy(&written, directory.path());
+        let reader = ReadOnlyLog::open(directory.path()).unwrap();
+        let synced = lines(reader.records(reader.start_offset()));
+        assert!(!synced.is_empty() && expected.contains(&synced), "{name}");
+        let log = Log::open(directory.path(), &options()).unwrap();
+        let recovery = log.recovery();
+        assert_eq!(recovery.clean, name == "closed" || name == "truncating");
+        assert_eq!(recovery.damaged, None, "{name}");
+        assert_eq!(recovery.indexes_rebuilt, 0, "{name}");
+        let torn = recovery.set_aside.as_ref().map(|set_aside| set_aside.bytes);
+        assert_eq!(torn, (name == "torn").then_some(TORN_BYTES), "{name}");
+        assert_eq!(content(&log), expected, "{name}");
+        let end = log.end_offset();
+        assert_eq!(log.append("new").unwrap(), end);
+        log.close().unwrap();
+
+        let log = Log::open(directory.path(), &options()).unwrap();
+        assert!(log.recovery().clean);
+        let with_new = content(&log);
+        let (before, new) = with_new.trim_end().rsplit_once('\n').unwrap();
+        assert_eq!(new, line(&log.read(end).unwrap()));
+        let body = |text: &str| text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(body(before), body(&expected), "{name}");
+        log.close().unwrap();
     }
 }
