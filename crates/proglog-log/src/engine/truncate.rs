@@ -16,162 +16,15 @@
 
 use std::sync::Arc;
 
-use proglog_store::{Boundary, Directory, OpenMode, Operation, Storage, Store};
+use proglog_store::{Boundary, Storage};
 
 use crate::engine::Shared;
 use crate::engine::append::Writer;
-use crate::error::{Error, ErrorKind, Result, SegmentIdentity};
-use crate::layout::checkpoint::{Checkpoint, CheckpointFile};
-use crate::layout::names::{self, CHECKPOINT};
-use crate::layout::segment_label::Label;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::checkpoint::Checkpoint;
 use crate::offset::Offset;
-use crate::open;
-use crate::options::Options;
 use crate::read::view::Place;
-use crate::segment::{self, Segment};
-
-impl Checkpoint {
-    /// The offset at which a log is cut that this checkpoint says to be cut: the next to be assigned.
-    fn cut_offset(&self) -> Offset {
-        self.segment_base.plus(self.recovery_point.frames)
-    }
-
-    /// Whether the segment with base offset `base` goes, of a log that this checkpoint says to be cut.
-    pub(crate) fn drops(&self, base: Offset) -> bool {
-        base > self.segment_base
-            || (base == self.segment_base && self.recovery_point == Boundary::START)
-            // All are dropped: then none is left to have the start.
-            || self.cut_offset() == self.start
-    }
-}
-
-/// Finishes the cut of the log in `directory`, if its checkpoint says that it is being cut. Returns
-/// the base offsets of the segments that there are then.
-pub(crate) fn finish(
-    directory: &Arc<dyn Directory>,
-    checkpoint: &mut CheckpointFile,
-    bases: Vec<Offset>,
-    options: &Options,
-) -> Result<Vec<Offset>> {
-    let cut = checkpoint.current().clone();
-    if !cut.cut {
-        return Ok(bases);
-    }
-    let mut bases = drop_segments(&**directory, &cut, bases)?;
-    let identity = SegmentIdentity {
-        log_id: cut.log_id,
-        base_offset: cut.cut_offset(),
-    };
-    let label = Label {
-        identity,
-        previous_base: bases.iter().max().copied(),
-    };
-    drop(Segment::create(directory, label, options)?);
-    bases.push(cut.cut_offset());
-    checkpoint.write_twice(&without_cut(&cut))?;
-    Ok(bases)
-}
-
-/// Whether the log in `directory` can be cut as its checkpoint says, if it says so: it is this log's, and the
-/// segment that is to be cut itself, if one is, is there and goes as far. To be asked before anything is
-/// changed.
-pub(crate) fn check_possible(
-    directory: &dyn Directory,
-    cut: &Checkpoint,
-    bases: &[Offset],
-) -> Result<()> {
-    let (base, to) = (cut.segment_base, cut.recovery_point.position);
-    if !cut.cut {
-        return Ok(());
-    }
-    check_own(directory, cut, bases)?;
-    if cut.drops(base) {
-        return Ok(());
-    }
-    if !bases.contains(&base) {
-        return Err(Error::MissingSegment { base_offset: base });
-    }
-    let name = names::store(base);
-    let end = Store::open_sealed_in(directory, &name)?.end().position;
-    if end < to {
-        return Err(Error::RecoveryPointPastEnd {
-            file: CHECKPOINT.into(),
-            segment: name.into(),
-            recovery_point: to,
-            end,
-        });
-    }
-    Ok(())
-}
-
-/// No segment says that it is of another log than the checkpoint: what another log was to lose stays here.
-/// One that was to go may be damaged, or empty ([`sync_removed`]), and say nothing.
-fn check_own(directory: &dyn Directory, cut: &Checkpoint, bases: &[Offset]) -> Result<()> {
-    for base in bases {
-        if let Ok(label) = open::read_label(directory, *base)
-            && label.identity.log_id != cut.log_id
-        {
-            return Err(Error::WrongSegment {
-                file: names::store(*base).into(),
-                expected: SegmentIdentity {
-                    log_id: cut.log_id,
-                    base_offset: *base,
-                },
-                got: label.identity,
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Removes and cuts the files of segments as `cut` says; returns the base offsets of those left.
-fn drop_segments(
-    directory: &dyn Directory,
-    cut: &Checkpoint,
-    bases: Vec<Offset>,
-) -> Result<Vec<Offset>> {
-    let (dropped, left) = bases
-        .into_iter()
-        .partition::<Vec<_>, _>(|base| cut.drops(*base));
-    for base in &dropped {
-        segment::remove_files(directory, *base)?;
-    }
-    sync_removed(directory, &dropped)?;
-    if left.contains(&cut.segment_base) {
-        Store::cut_in(
-            directory,
-            &names::store(cut.segment_base),
-            cut.recovery_point,
-        )?;
-    }
-    Ok(left)
-}
-
-/// Makes it durable that the segments with these base offsets are gone. Where that fails their names are
-/// made again, with nothing in them: whoever finishes the cut has to see that they must be removed once
-/// more, since syncing the directory once more need not help.
-fn sync_removed(directory: &dyn Directory, dropped: &[Offset]) -> Result<()> {
-    if dropped.is_empty() {
-        return Ok(());
-    }
-    directory.sync().map_err(|error| {
-        for base in dropped {
-            drop(directory.open(&names::store(*base), OpenMode::CreateIfMissing));
-        }
-        Error::io(Operation::SyncDirectory, CHECKPOINT, error)
-    })
-}
-
-/// `cut` once it is done: the newest segment is the new one.
-fn without_cut(cut: &Checkpoint) -> Checkpoint {
-    Checkpoint {
-        cut: false,
-        segment_exists: true,
-        segment_base: cut.cut_offset(),
-        recovery_point: Boundary::START,
-        ..cut.clone()
-    }
-}
+use crate::segment::{Segment, removal};
 
 impl Shared {
     /// Drops the records at and after `offset`.
@@ -288,11 +141,11 @@ impl Shared {
         }
         let active = writer.active.base();
         let dropped = if cut.drops(active) {
-            segment::files(&*self.directory, active)
+            removal::files(&*self.directory, active)
         } else {
             Vec::new()
         };
-        drop_segments(&*self.directory, cut, bases)?;
+        removal::drop_segments(&*self.directory, cut, bases)?;
         if let Some(segment) = cut_segment {
             // It may have been opened before it was cut.
             segment.release();
@@ -329,7 +182,7 @@ impl Shared {
         let cut = checkpoint.current().clone();
         if cut.cut {
             debug_assert_eq!(cut.cut_offset(), base);
-            checkpoint.write_twice(&without_cut(&cut))?;
+            checkpoint.write_twice(&cut.without_cut())?;
         }
         Ok(cut.cut)
     }

@@ -64,7 +64,7 @@ pub(crate) struct Checkpoint {
     /// Whether the log had a segment yet. Only one that never had may be without.
     pub(crate) segment_exists: bool,
     /// Whether all that lies at and above the recovery point is to be dropped, before anything is
-    /// appended: see [`cut`](crate::engine::truncate).
+    /// appended: see [`truncate`](crate::engine::truncate).
     pub(crate) cut: bool,
     /// The newest segment.
     pub(crate) segment_base: Offset,
@@ -113,6 +113,30 @@ impl Checkpoint {
             (next.segment_base, next.recovery_point) = (base, recovery_point);
         }
         next
+    }
+
+    /// The offset at which a log is cut that this checkpoint says to be cut: the next to be assigned.
+    pub(crate) fn cut_offset(&self) -> Offset {
+        self.segment_base.plus(self.recovery_point.frames)
+    }
+
+    /// Whether the segment with base offset `base` goes, of a log that this checkpoint says to be cut.
+    pub(crate) fn drops(&self, base: Offset) -> bool {
+        base > self.segment_base
+            || (base == self.segment_base && self.recovery_point == Boundary::START)
+            // All are dropped: then none is left to have the start.
+            || self.cut_offset() == self.start
+    }
+
+    /// This checkpoint once the cut is done: the newest segment is the new one.
+    pub(crate) fn without_cut(&self) -> Self {
+        Self {
+            cut: false,
+            segment_exists: true,
+            segment_base: self.cut_offset(),
+            recovery_point: Boundary::START,
+            ..self.clone()
+        }
     }
 
     /// Where the log is cut, if it is being cut.

@@ -2,6 +2,7 @@
 
 pub(crate) mod repair;
 pub(crate) mod report;
+pub(crate) mod truncation;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +11,6 @@ use std::time::Instant;
 
 use proglog_store::{Boundary, Directory, OpenMode, Operation, Storage, Store};
 
-use crate::engine::truncate;
 use crate::engine::{Parts, Shared};
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, CheckpointFile};
@@ -21,7 +21,7 @@ use crate::open::report::Recovery;
 use crate::options::Options;
 use crate::record::decode;
 use crate::runtime;
-use crate::segment::{self, Segment};
+use crate::segment::{Segment, removal};
 
 /// Opens the log in `directory`, or makes one if it is empty.
 pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<Arc<Shared>> {
@@ -34,9 +34,9 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     let names = list(&*directory)?;
     let bases = segment_bases(&names);
     let mut checkpoint = open_checkpoint(&directory, &names, &bases)?;
-    truncate::check_possible(&*directory, checkpoint.current(), &bases)?;
+    truncation::check_possible(&*directory, checkpoint.current(), &bases)?;
     checkpoint.settle()?;
-    let bases = truncate::finish(&directory, &mut checkpoint, bases, options)?;
+    let bases = truncation::finish(&directory, &mut checkpoint, bases, options)?;
     let (bases, trimmed) = without_trimmed(checkpoint.current(), bases);
     let labels = read_labels(&*directory, bases, checkpoint.current().log_id)?;
     check_chain(&labels, checkpoint.current())?;
@@ -100,8 +100,8 @@ fn remove_trimmed(
 ) -> Result<()> {
     for base in trimmed {
         // One that is not this log's is not this log's to remove.
-        if read_label(directory, base)?.identity.log_id == checkpoint.log_id {
-            segment::remove_files(directory, base)?;
+        if Label::read(directory, base)?.identity.log_id == checkpoint.log_id {
+            removal::remove_files(directory, base)?;
         }
     }
     Ok(())
@@ -270,7 +270,7 @@ pub(crate) fn read_labels(
 ) -> Result<BTreeMap<Offset, Label>> {
     let mut labels = BTreeMap::new();
     for base_offset in bases {
-        let label = read_label(directory, base_offset)?;
+        let label = Label::read(directory, base_offset)?;
         let expected = SegmentIdentity {
             log_id,
             base_offset,
@@ -286,12 +286,6 @@ pub(crate) fn read_labels(
         labels.insert(base_offset, label);
     }
     Ok(labels)
-}
-
-pub(crate) fn read_label(directory: &dyn Directory, base: Offset) -> Result<Label> {
-    let name = names::store(base);
-    let store = Store::open_sealed_in(directory, &name)?;
-    Label::decode(store.label()).ok_or(Error::NotASegment { file: name.into() })
 }
 
 /// Every segment from the one with the log's start to the newest known one must be there.

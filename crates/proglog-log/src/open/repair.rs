@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use proglog_store::{Boundary, Directory, Store};
 
-use crate::engine::truncate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::checkpoint::{Checkpoint, CheckpointFile};
 use crate::layout::names::{self, CHECKPOINT};
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::open;
+use crate::open::truncation;
 use crate::record::decode;
 
 /// Makes the checkpoint of the log in `directory` anew, if it is lost or does not fit.
@@ -36,7 +36,7 @@ pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
             }),
         };
     };
-    let log_id = open::read_label(&*directory, *first)?.identity.log_id;
+    let log_id = Label::read(&*directory, *first)?.identity.log_id;
     let labels = open::read_labels(&*directory, bases, log_id)?;
     let old = old.filter(|old| old.log_id == log_id);
     Store::finish_recovery_in(&*directory, &names::store(newest(&labels)))?;
@@ -79,7 +79,7 @@ fn check(
     if checkpoint.cut {
         // Opening it finishes the cut.
         let bases = labels.keys().copied().collect::<Vec<_>>();
-        return truncate::check_possible(directory, checkpoint, &bases);
+        return truncation::check_possible(directory, checkpoint, &bases);
     }
     open::check_start(checkpoint, end_of(directory, labels)?)?;
     open::check_chain(labels, checkpoint)?;

@@ -3,13 +3,13 @@
 pub(crate) mod damaged_ranges;
 pub(crate) mod files;
 pub(crate) mod index;
+pub(crate) mod removal;
 
-use std::io;
 use std::sync::{Arc, LazyLock};
 
-use proglog_store::{Boundary, Directory, OpenMode, Operation, Position, Storage, Store};
+use proglog_store::{Boundary, Directory, OpenMode, Position, Store};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layout::names;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
@@ -167,7 +167,7 @@ impl Segment {
     /// The index goes first: a store without one can be read, and an index without a store is nothing.
     pub(crate) fn remove(&self) -> Result<()> {
         self.release();
-        remove_files(&*self.directory, self.base)
+        removal::remove_files(&*self.directory, self.base)
     }
 
     /// What is known of this segment, which is sealed and ends at `end`.
@@ -203,26 +203,6 @@ impl Segment {
         open.index.write_all(true);
         Ok(true)
     }
-}
-
-/// The files of the segment with base offset `base`, to be written to, as far as they are there.
-pub(crate) fn files(directory: &dyn Directory, base: Offset) -> Vec<Arc<dyn Storage>> {
-    let names = [names::index(base), names::store(base)];
-    let opened = names.map(|name| directory.open(&name, OpenMode::Write));
-    opened.into_iter().flatten().collect()
-}
-
-/// Removes the files of the segment with base offset `base`, as far as they are there.
-pub(crate) fn remove_files(directory: &dyn Directory, base: Offset) -> Result<()> {
-    for name in [names::index(base), names::store(base)] {
-        match directory.remove(&name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io(Operation::Remove, &name, error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 impl Drop for Segment {

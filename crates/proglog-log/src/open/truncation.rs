@@ -1,0 +1,92 @@
+//! Completion of a truncation that a crash interrupted.
+
+use std::sync::Arc;
+
+use proglog_store::{Directory, Store};
+
+use crate::error::{Error, Result, SegmentIdentity};
+use crate::layout::checkpoint::{Checkpoint, CheckpointFile};
+use crate::layout::names::{self, CHECKPOINT};
+use crate::layout::segment_label::Label;
+use crate::offset::Offset;
+use crate::options::Options;
+use crate::segment::{Segment, removal};
+
+/// Finishes the cut of the log in `directory`, if its checkpoint says that it is being cut. Returns
+/// the base offsets of the segments that there are then.
+pub(crate) fn finish(
+    directory: &Arc<dyn Directory>,
+    checkpoint: &mut CheckpointFile,
+    bases: Vec<Offset>,
+    options: &Options,
+) -> Result<Vec<Offset>> {
+    let cut = checkpoint.current().clone();
+    if !cut.cut {
+        return Ok(bases);
+    }
+    let mut bases = removal::drop_segments(&**directory, &cut, bases)?;
+    let identity = SegmentIdentity {
+        log_id: cut.log_id,
+        base_offset: cut.cut_offset(),
+    };
+    let label = Label {
+        identity,
+        previous_base: bases.iter().max().copied(),
+    };
+    drop(Segment::create(directory, label, options)?);
+    bases.push(cut.cut_offset());
+    checkpoint.write_twice(&cut.without_cut())?;
+    Ok(bases)
+}
+
+/// Whether the log in `directory` can be cut as its checkpoint says, if it says so: it is this log's, and the
+/// segment that is to be cut itself, if one is, is there and goes as far. To be asked before anything is
+/// changed.
+pub(crate) fn check_possible(
+    directory: &dyn Directory,
+    cut: &Checkpoint,
+    bases: &[Offset],
+) -> Result<()> {
+    let (base, to) = (cut.segment_base, cut.recovery_point.position);
+    if !cut.cut {
+        return Ok(());
+    }
+    check_own(directory, cut, bases)?;
+    if cut.drops(base) {
+        return Ok(());
+    }
+    if !bases.contains(&base) {
+        return Err(Error::MissingSegment { base_offset: base });
+    }
+    let name = names::store(base);
+    let end = Store::open_sealed_in(directory, &name)?.end().position;
+    if end < to {
+        return Err(Error::RecoveryPointPastEnd {
+            file: CHECKPOINT.into(),
+            segment: name.into(),
+            recovery_point: to,
+            end,
+        });
+    }
+    Ok(())
+}
+
+/// No segment says that it is of another log than the checkpoint: what another log was to lose stays here.
+/// One that was to go may be damaged, or empty (see [`removal`]), and say nothing.
+fn check_own(directory: &dyn Directory, cut: &Checkpoint, bases: &[Offset]) -> Result<()> {
+    for base in bases {
+        if let Ok(label) = Label::read(directory, *base)
+            && label.identity.log_id != cut.log_id
+        {
+            return Err(Error::WrongSegment {
+                file: names::store(*base).into(),
+                expected: SegmentIdentity {
+                    log_id: cut.log_id,
+                    base_offset: *base,
+                },
+                got: label.identity,
+            });
+        }
+    }
+    Ok(())
+}
