@@ -13,7 +13,7 @@ use prost::Message;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::routes::Api;
+use crate::state::Api;
 
 /// The largest body of a read.
 const READ_BODY_BYTES_MAX: usize = 4 << 10;

@@ -5,7 +5,8 @@ mod extract;
 mod options;
 mod routes;
 mod serve;
+mod state;
 
-pub use options::Options;
+pub use options::ServerOptions;
 pub use routes::router;
 pub use serve::serve;

@@ -12,14 +12,14 @@ use std::time::Duration;
 /// use std::time::Duration;
 ///
 /// use proglog_log::MemoryLog;
-/// use proglog_server::Options;
+/// use proglog_server::ServerOptions;
 ///
-/// let options = Options::new().request_timeout(Duration::from_secs(5));
+/// let options = ServerOptions::new().request_timeout(Duration::from_secs(5));
 /// let router = options.router(Arc::new(MemoryLog::new()));
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Options {
+pub struct ServerOptions {
     pub(crate) record_bytes_max: usize,
     pub(crate) request_timeout: Duration,
     pub(crate) header_timeout: Duration,
@@ -27,7 +27,7 @@ pub struct Options {
     pub(crate) shutdown_timeout: Duration,
 }
 
-impl Default for Options {
+impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             record_bytes_max: 1 << 20,
@@ -39,7 +39,7 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl ServerOptions {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()

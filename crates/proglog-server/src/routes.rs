@@ -10,27 +10,22 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use proglog_api::{json, v1};
-use proglog_log::{CommitLog, Offset, Record};
+use proglog_log::CommitLog;
 use prost::Message;
 use serde::Serialize;
-use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
-use crate::error::{Error, Failure};
+use crate::error::Error;
 use crate::extract::{Consume, Format, Produce, refuse};
-use crate::options::Options;
+use crate::options::ServerOptions;
+use crate::state::Api;
 
 /// Append with POST, read with GET: the two calls on the log that the server is given.
 const ROOT: &str = "/";
 
-/// How many calls of a kind into the log run at a time, each on a thread that may block. Appends wait
-/// for their sync elsewhere, so these calls are brief, but where one has to make room in a new segment
-/// the others wait for it. Reads never do, so theirs are turns of their own.
-const CALLS_MAX: usize = 64;
-
-/// The calls on `log`, with the default [`Options`].
+/// The calls on `log`, with the default [`ServerOptions`].
 ///
 /// ```
 /// use std::sync::Arc;
@@ -42,25 +37,17 @@ const CALLS_MAX: usize = 64;
 /// # let _: axum::Router = app;
 /// ```
 pub fn router(log: Arc<dyn CommitLog>) -> Router {
-    Options::new().router(log)
+    ServerOptions::new().router(log)
 }
 
-impl Options {
+impl ServerOptions {
     /// The calls on `log`, to be served or to be made part of another service. The timeouts and
-    /// limits on connections are those of [`serve`](Options::serve), not of the router.
+    /// limits on connections are those of [`serve`](ServerOptions::serve), not of the router.
     ///
     /// Every call into the log runs on a thread of the runtime that may block, and an append waits
     /// for its durability without one. It has to be used within a tokio runtime that has its timer
     /// enabled.
     pub fn router(&self, log: Arc<dyn CommitLog>) -> Router {
-        let api = Api {
-            log,
-            appends: Arc::new(Semaphore::new(CALLS_MAX)),
-            reads: Arc::new(Semaphore::new(CALLS_MAX)),
-            record_bytes_max: self.record_bytes_max,
-            append_body_bytes_max: self.append_body_bytes_max(),
-            request_timeout: self.request_timeout,
-        };
         Router::new()
             .route(ROOT, get(consume).post(produce))
             .fallback(unknown_path)
@@ -74,66 +61,12 @@ impl Options {
                     // What failed inside has reported itself.
                     .on_failure(()),
             )
-            .with_state(api)
-    }
-}
-
-/// What handlers work with.
-#[derive(Debug, Clone)]
-pub(crate) struct Api {
-    log: Arc<dyn CommitLog>,
-    appends: Arc<Semaphore>,
-    reads: Arc<Semaphore>,
-    pub(crate) record_bytes_max: usize,
-    pub(crate) append_body_bytes_max: usize,
-    pub(crate) request_timeout: Duration,
-}
-
-impl Api {
-    async fn append(&self, record: Record) -> Result<Offset, Failure> {
-        let submit = |log: &dyn CommitLog| log.submit(record.into());
-        let ticket = self.call(&self.appends, submit).await?;
-        Ok(ticket.await?.start)
-    }
-
-    async fn read(&self, offset: u64) -> Result<Record, Failure> {
-        let read = move |log: &dyn CommitLog| log.read(Offset::new(offset));
-        self.call(&self.reads, read).await
-    }
-
-    /// Runs `call` on a thread that may block. Once begun, it is finished even if nobody waits.
-    async fn call<T: Send + 'static>(
-        &self,
-        turns: &Arc<Semaphore>,
-        call: impl FnOnce(&dyn CommitLog) -> proglog_log::Result<T> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let turn = Arc::clone(turns).acquire_owned().await;
-        let turn = turn.expect("the semaphore is never closed");
-        let log = Arc::clone(&self.log);
-        let called = tokio::task::spawn_blocking(move || {
-            // Held by the call itself, which may outlive its request.
-            let _turn = turn;
-            call(&*log)
-        });
-        let result = called.await.map_err(|error| {
-            tracing::error!(%error, "a call into the log panicked");
-            Failure::Panicked
-        })?;
-        Ok(result?)
-    }
-
-    /// What `call` comes to in the time that it has.
-    async fn in_time<T>(
-        &self,
-        call: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        let called = tokio::time::timeout(self.request_timeout, call).await;
-        called.unwrap_or(Err(Failure::Timeout))
+            .with_state(Api::new(log, self))
     }
 }
 
 async fn produce(State(api): State<Api>, request: Produce) -> Result<Response, Error> {
-    let appended = api.in_time(api.append(request.record)).await;
+    let appended = api.append(request.record).await;
     let offset = appended.map_err(Error::Append)?.get();
     Ok(match request.answer {
         Format::Json => json_answer(&json::ProduceResponse { offset }),
@@ -143,7 +76,7 @@ async fn produce(State(api): State<Api>, request: Produce) -> Result<Response, E
 
 async fn consume(State(api): State<Api>, request: Consume) -> Result<Response, Error> {
     let offset = request.offset;
-    let read = api.in_time(api.read(offset)).await;
+    let read = api.read(offset).await;
     let record = read.map_err(|failure| Error::Read { offset, failure })?;
     Ok(match request.answer {
         Format::Json => json_answer(&json::ConsumeResponse {

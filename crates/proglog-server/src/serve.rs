@@ -17,7 +17,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_io_timeout::TimeoutStream;
 use tracing::Instrument;
 
-use crate::options::Options;
+use crate::options::ServerOptions;
 
 /// How long to wait with the next connection when the operating system has no room for one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
@@ -25,21 +25,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 /// A time limit that is longer is none: it may be later than clocks go.
 const TIMEOUT_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// Serves `log` on `listener` with the default [`Options`], until `shutdown` is complete; see
-/// [`Options::serve`].
+/// Serves `log` on `listener` with the default [`ServerOptions`], until `shutdown` is complete; see
+/// [`ServerOptions::serve`].
 pub async fn serve(
     listener: TcpListener,
     log: Arc<dyn CommitLog>,
     shutdown: impl Future<Output = ()>,
 ) {
-    Options::new().serve(listener, log, shutdown).await;
+    ServerOptions::new().serve(listener, log, shutdown).await;
 }
 
-impl Options {
+impl ServerOptions {
     /// Serves `log` on `listener` until `shutdown` is complete.
     ///
     /// From then on no connection is accepted, idle ones are closed, and requests that are under way
-    /// are answered, for at most [`shutdown_timeout`](Options::shutdown_timeout). The log stays open:
+    /// are answered, for at most [`shutdown_timeout`](ServerOptions::shutdown_timeout). The log stays open:
     /// closing it, which makes durable what was taken and never answered, is up to its owner.
     ///
     /// Nothing that a client does ends the server. When the operating system has no room for another
@@ -99,7 +99,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(options: &Options, log: Arc<dyn CommitLog>) -> Self {
+    fn new(options: &ServerOptions, log: Arc<dyn CommitLog>) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(limited(options.header_timeout));

@@ -8,20 +8,20 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
 
 use proglog_log::{CommitLog, MemoryLog, Offset};
-use proglog_server::Options;
+use proglog_server::ServerOptions;
 use support::{Client, HookedLog, NEVER, SOON, TestServer, request};
 
 const RECORD: &str = r#"{"record":"aGVsbG8="}"#;
 
 /// Limits that no test reaches but the one that it is about.
-fn patient() -> Options {
-    Options::new()
+fn patient() -> ServerOptions {
+    ServerOptions::new()
         .request_timeout(NEVER * 2)
         .header_timeout(NEVER * 2)
         .shutdown_timeout(NEVER * 2)
 }
 
-fn serve(options: Options) -> (TestServer, MemoryLog) {
+fn serve(options: ServerOptions) -> (TestServer, MemoryLog) {
     let log = MemoryLog::new();
     (TestServer::start(options, Arc::new(log.clone())), log)
 }
@@ -54,7 +54,9 @@ fn one_connection_carries_many_calls() {
 #[test]
 fn a_limit_on_time_that_no_clock_reaches_is_none() {
     let never = std::time::Duration::MAX;
-    let options = Options::new().request_timeout(never).header_timeout(never);
+    let options = ServerOptions::new()
+        .request_timeout(never)
+        .header_timeout(never);
     let (mut server, _) = serve(options.shutdown_timeout(never));
     let mut client = server.client();
     for call in ["POST /", "POST /"] {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use proglog_log::{CommitLog, Error, Offset, Outcome};
-use proglog_server::{Options, router};
+use proglog_server::{ServerOptions, router};
 use proglog_store::{Operation, Position};
 use support::router::{get, post, problem};
 use support::{HookedLog, NEVER, SOON};
@@ -110,7 +110,9 @@ async fn a_log_that_blocks_holds_up_its_own_call_alone_and_for_a_time() {
         let _ = blocked.lock().unwrap().recv_timeout(NEVER);
         Ok(())
     });
-    let router = Options::new().request_timeout(SOON).router(log.clone());
+    let router = ServerOptions::new()
+        .request_timeout(SOON)
+        .router(log.clone());
     let answer = post(&router, r#"{"record":""}"#).await;
     assert_eq!(answer.problem(), problem(503, "log_timeout"));
     assert_eq!(answer.json()["outcome"], "unknown");

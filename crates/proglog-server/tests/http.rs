@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use proglog_api::{json, v1};
 use proglog_log::{CommitLog, MemoryLog, Offset};
-use proglog_server::{Options, router};
+use proglog_server::{ServerOptions, router};
 use prost::Message;
 use serde_json::json;
 use support::router::{Answer, call, get, in_drops, post, problem};
@@ -310,7 +310,7 @@ fn a_record_takes_a_few_times_its_limit_in_memory_however_many_headers_it_has() 
 
 #[tokio::test]
 async fn the_servers_own_limit_holds_beside_the_logs() {
-    let router = Options::new()
+    let router = ServerOptions::new()
         .record_bytes_max(3)
         .router(Arc::new(MemoryLog::new()));
     assert_eq!(post(&router, produce_json(vec![0xff; 3])).await.status, 200);

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
@@ -137,6 +137,26 @@ fn what_keeps_it_from_starting_is_said_in_one_line() {
         std::fs::read(other.path().join("default/letter.txt")).unwrap(),
         b"dear"
     );
+}
+
+#[test]
+fn its_log_begins_with_a_sentence_about_the_log_that_it_opened() {
+    let data = TempDir::new().unwrap();
+    for (records, state) in [
+        ("0 records, offsets 0..0", "clean"),
+        ("1 record,", "recovered"),
+    ] {
+        let mut command = Program::command(data.path(), &[]);
+        command.env("RUST_LOG", "info").stderr(Stdio::piped());
+        let mut program = Program::start(command);
+        let errors = program.child.stderr.take().unwrap();
+        let line = BufReader::new(errors).lines().next().unwrap().unwrap();
+        let path = data.path().join("default");
+        let sentence = format!("opened the log in {}: {records}", path.display());
+        assert!(line.contains(&sentence) && line.contains(state), "{line}");
+        program.client().call("POST /", RECORD);
+        program.kill();
+    }
 }
 
 #[test]

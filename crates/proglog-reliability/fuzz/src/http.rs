@@ -58,7 +58,7 @@ struct Answer {
 
 async fn serve(data: &[u8]) {
     let log = Arc::new(MemoryLog::new());
-    let options = proglog_server::Options::new().record_bytes_max(RECORD_BYTES_MAX);
+    let options = proglog_server::ServerOptions::new().record_bytes_max(RECORD_BYTES_MAX);
     let mut server = Server {
         router: options.router(log.clone()),
         log,

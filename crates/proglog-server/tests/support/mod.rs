@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proglog_log::{Batch, CommitLog, Follow, MemoryLog, Offset, Record, Records, Result, Ticket};
-use proglog_server::Options;
+use proglog_server::ServerOptions;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -86,7 +86,7 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    pub(crate) fn start(options: Options, log: Arc<dyn CommitLog>) -> Self {
+    pub(crate) fn start(options: ServerOptions, log: Arc<dyn CommitLog>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

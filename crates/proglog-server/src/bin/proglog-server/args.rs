@@ -6,6 +6,8 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use proglog_log::{Log, Options};
 
+use crate::report::Sentence;
+
 /// Keeps a commit log on disk and serves it over HTTP.
 ///
 /// Writes its address to standard output once it accepts connections, and what happens to standard
@@ -61,10 +63,11 @@ impl Args {
         let log = Log::open(&path, &options);
         let log = log.with_context(|| format!("cannot open the log in {}", path.display()))?;
         let recovery = log.recovery();
+        let (path, found) = (path.display(), Sentence(recovery));
         if recovery.set_aside.is_some() || recovery.damaged.is_some() {
-            tracing::warn!(?recovery, "opened a log that was cut off or damaged");
+            tracing::warn!("opened the log in {path}: {found}");
         } else {
-            tracing::info!(?recovery, "opened");
+            tracing::info!("opened the log in {path}: {found}");
         }
         Ok(log)
     }

@@ -1,6 +1,7 @@
 //! The program `proglog-server`: flags and signals. What it serves is in the library.
 
 mod args;
+mod report;
 mod signals;
 
 use std::io::{self, Write};

@@ -1,0 +1,84 @@
+//! State of the handlers: the log, bounded concurrency of calls into it, and the limits on requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proglog_log::{CommitLog, Offset, Record};
+use tokio::sync::Semaphore;
+
+use crate::error::Failure;
+use crate::options::ServerOptions;
+
+/// The most calls of a kind into the log at a time, each on a blocking thread. Appends wait for their
+/// sync without a thread, so calls are brief, except that one which begins a new segment holds up the
+/// other appends. Reads have a bound of their own, so that appends never hold them up.
+const CALLS_MAX: usize = 64;
+
+/// What all handlers share.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    log: Arc<dyn CommitLog>,
+    appends: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+    pub(crate) record_bytes_max: usize,
+    pub(crate) append_body_bytes_max: usize,
+    pub(crate) request_timeout: Duration,
+}
+
+impl Api {
+    pub(crate) fn new(log: Arc<dyn CommitLog>, options: &ServerOptions) -> Self {
+        Self {
+            log,
+            appends: Arc::new(Semaphore::new(CALLS_MAX)),
+            reads: Arc::new(Semaphore::new(CALLS_MAX)),
+            record_bytes_max: options.record_bytes_max,
+            append_body_bytes_max: options.append_body_bytes_max(),
+            request_timeout: options.request_timeout,
+        }
+    }
+
+    /// Appends `record` and waits until it is as durable as the log promises.
+    pub(crate) async fn append(&self, record: Record) -> Result<Offset, Failure> {
+        self.in_time(async {
+            let submit = |log: &dyn CommitLog| log.submit(record.into());
+            let ticket = self.call(&self.appends, submit).await?;
+            Ok(ticket.await?.start)
+        })
+        .await
+    }
+
+    pub(crate) async fn read(&self, offset: u64) -> Result<Record, Failure> {
+        let read = move |log: &dyn CommitLog| log.read(Offset::new(offset));
+        self.in_time(self.call(&self.reads, read)).await
+    }
+
+    /// Runs `call` on a blocking thread. Once begun, it completes even if its request is gone.
+    async fn call<T: Send + 'static>(
+        &self,
+        permits: &Arc<Semaphore>,
+        call: impl FnOnce(&dyn CommitLog) -> proglog_log::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let permit = Arc::clone(permits).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let log = Arc::clone(&self.log);
+        let called = tokio::task::spawn_blocking(move || {
+            // Held by the call itself, which may outlive its request.
+            let _permit = permit;
+            call(&*log)
+        });
+        let result = called.await.map_err(|error| {
+            tracing::error!(%error, "a call into the log panicked");
+            Failure::Panicked
+        })?;
+        Ok(result?)
+    }
+
+    /// Bounds `call` by the request timeout. The work that it has started is not cancelled.
+    async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let called = tokio::time::timeout(self.request_timeout, call).await;
+        called.unwrap_or(Err(Failure::Timeout))
+    }
+}
