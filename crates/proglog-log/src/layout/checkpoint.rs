@@ -1,9 +1,7 @@
 //! The checkpoint: where the log starts, and what of it is known to be durable.
 //!
-//! The file has two slots in different blocks, written in turn, each with a number one higher than
-//! the last: a write that tears spoils the slot it goes to, and the other still holds. Both are there
-//! from the beginning, so that a write needs no new space, even on a full device. The checkpoint may
-//! lag behind the log but never runs ahead of it. A slot is zero-padded to [`SLOT_LEN`]:
+//! It may lag behind the log but never runs ahead of it. In its file ([`checkpoint_file`]) it fills a
+//! slot, which is zero-padded to [`SLOT_LEN`]:
 //!
 //! ```text
 //!  0       8         10     12        16       24       40      48        56         64
@@ -21,21 +19,19 @@
 //!
 //! Of the flags, bit 0 says that the log has had a segment, and bit 1 that it is being cut: what lies
 //! at and above the recovery point is to go, whatever it is.
-
-use std::sync::Arc;
+//!
+//! [`checkpoint_file`]: crate::layout::checkpoint_file
 
 use byteorder::{BigEndian, ByteOrder};
-use proglog_store::{Boundary, Directory, FRAME_OVERHEAD, OpenMode, Operation, Position, Storage};
+use proglog_store::{Boundary, FRAME_OVERHEAD, Position};
 
-use crate::error::{Error, Result};
-use crate::layout::names::{CHECKPOINT, TEMPORARY};
 use crate::offset::Offset;
 
 /// The distance of the two slots.
-const SLOT_LEN: usize = 4096;
+pub(crate) const SLOT_LEN: usize = 4096;
 /// The longest data of the application.
 pub(crate) const DATA_LEN_MAX: usize = 1024;
-const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 1;
 const MAGIC: [u8; 8] = *b"\x8bprochkp";
 
 const VERSION_AT: usize = MAGIC.len();
@@ -49,7 +45,7 @@ const POSITION_AT: usize = BASE_AT + 8;
 const FRAMES_AT: usize = POSITION_AT + 8;
 const DATA_AT: usize = FRAMES_AT + 8;
 const CRC_AT: usize = DATA_AT + DATA_LEN_MAX;
-const USED: usize = CRC_AT + 4;
+pub(crate) const USED: usize = CRC_AT + 4;
 /// The flags.
 const EXISTS: u32 = 1;
 const CUT: u32 = 2;
@@ -76,13 +72,13 @@ pub(crate) struct Checkpoint {
 
 /// Why a slot does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SlotFault {
+pub(crate) enum SlotFault {
     Damaged,
     Version(u16),
 }
 
 impl Checkpoint {
-    fn encode(&self, number: u64) -> Vec<u8> {
+    pub(crate) fn encode(&self, number: u64) -> Vec<u8> {
         let mut slot = vec![0; SLOT_LEN];
         let data_len = u16::try_from(self.data.len()).expect("at most DATA_LEN_MAX");
         slot[..MAGIC.len()].copy_from_slice(&MAGIC);
@@ -140,17 +136,17 @@ impl Checkpoint {
     }
 
     /// Where the log is cut, if it is being cut.
-    fn cut_at(&self) -> Option<(Offset, Boundary)> {
+    pub(crate) fn cut_at(&self) -> Option<(Offset, Boundary)> {
         self.cut.then_some((self.segment_base, self.recovery_point))
     }
 
     /// Whether `other` would drop the same records, and has the same data.
-    fn can_stand_for(&self, other: &Self) -> bool {
+    pub(crate) fn can_stand_for(&self, other: &Self) -> bool {
         self.start == other.start && self.cut_at() == other.cut_at() && self.data == other.data
     }
 
     /// The number of the slot and what it holds.
-    fn decode(slot: &[u8]) -> Result<(u64, Self), SlotFault> {
+    pub(crate) fn decode(slot: &[u8]) -> Result<(u64, Self), SlotFault> {
         if slot.len() < USED
             || slot[..MAGIC.len()] != MAGIC
             || BigEndian::read_u32(&slot[CRC_AT..]) != crc_fast::crc32_iscsi(&slot[..CRC_AT])
@@ -184,186 +180,8 @@ impl Checkpoint {
     }
 }
 
-/// The slot that does not count, as an opening finds it. Should the one that counts be lost, it must
-/// neither miss what was dropped since, or stored by the application, nor drop what was appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Other {
-    /// It can stand for the one that counts. It is on the device: it was before that one was written.
-    StandsFor,
-    /// It says the same of all. So the one that counts was written to have it twice, and may not be on the
-    /// device: there may still be what it has replaced.
-    SaysTheSame,
-    /// It would drop other records, has other data, or does not hold, and who knows what it was to be.
-    Differs,
-}
-
-/// The checkpoint's file. It is opened for each write, so that an idle log holds it not open.
-#[derive(Debug)]
-pub(crate) struct CheckpointFile {
-    directory: Arc<dyn Directory>,
-    /// What counts.
-    current: Checkpoint,
-    number: u64,
-    /// The slot that holds it, which the next write must leave alone.
-    slot: u64,
-    /// Whether that slot was written by this process. Of one that was not, an earlier process may
-    /// have seen the sync fail: then it can be read now and is not on the device, so it is written
-    /// again, same bytes, before the other slot is.
-    confirmed: bool,
-    /// What the other slot was found to be.
-    other: Other,
-}
-
-impl CheckpointFile {
-    /// Makes the file, durable with its name.
-    pub(crate) fn create(directory: Arc<dyn Directory>, current: Checkpoint) -> Result<Self> {
-        let temporary = format!("{CHECKPOINT}{TEMPORARY}");
-        let file = directory
-            .open(&temporary, OpenMode::CreateIfMissing)
-            .map_err(fail(Operation::Open))?;
-        file.allocate(2 * SLOT_LEN as u64)
-            .map_err(fail(Operation::Write))?;
-        for number in 0..2 {
-            write_slot(&*file, number, &current.encode(number))?;
-        }
-        file.sync_all().map_err(fail(Operation::Sync))?;
-        directory
-            .rename(&temporary, CHECKPOINT)
-            .map_err(fail(Operation::Rename))?;
-        directory.sync().map_err(fail(Operation::SyncDirectory))?;
-        Ok(Self {
-            directory,
-            current,
-            number: 1,
-            slot: 1,
-            confirmed: true,
-            other: Other::StandsFor,
-        })
-    }
-
-    /// Reads the newest slot that holds.
-    pub(crate) fn open(directory: Arc<dyn Directory>) -> Result<Self> {
-        let file = directory
-            .open(CHECKPOINT, OpenMode::Read)
-            .map_err(fail(Operation::Open))?;
-        let mut slots = [Err(SlotFault::Damaged), Err(SlotFault::Damaged)];
-        for (number, slot) in slots.iter_mut().enumerate() {
-            let mut bytes = [0; USED];
-            let read = file
-                .read_full_at(&mut bytes, (number * SLOT_LEN) as u64)
-                .map_err(fail(Operation::Read))?;
-            *slot = Checkpoint::decode(&bytes[..read]);
-        }
-        let other = match &slots {
-            [Ok((_, first)), Ok((_, second))] if first == second => Other::SaysTheSame,
-            [Ok((_, first)), Ok((_, second))] if first.can_stand_for(second) => Other::StandsFor,
-            _ => Other::Differs,
-        };
-        let (slot, (number, current)) = match slots {
-            // Whoever wrote such a slot may have gone on where the other one knows nothing of.
-            [Err(SlotFault::Version(got)), _] | [_, Err(SlotFault::Version(got))] => {
-                return Err(Error::UnsupportedCheckpoint {
-                    got,
-                    known: VERSION,
-                });
-            }
-            [Ok(first), Ok(second)] if first.0 > second.0 => (0, first),
-            [_, Ok(second)] => (1, second),
-            [Ok(first), Err(_)] => (0, first),
-            [Err(SlotFault::Damaged), Err(SlotFault::Damaged)] => {
-                return Err(Error::CheckpointLost {
-                    problem: "both slots are damaged",
-                });
-            }
-        };
-        Ok(Self {
-            directory,
-            current,
-            number,
-            slot,
-            confirmed: false,
-            other,
-        })
-    }
-
-    /// The number of what counts: another after each write.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// What counts.
-    pub(crate) fn current(&self) -> &Checkpoint {
-        &self.current
-    }
-
-    /// Writes `next`; on return it is durable. After an error the last one still
-    /// counts.
-    pub(crate) fn write(&mut self, next: Checkpoint) -> Result<()> {
-        self.confirm()?;
-        let (slot, number) = (1 - self.slot, self.number + 1);
-        self.write_to(slot, &next.encode(number))?;
-        (self.current, self.number, self.slot) = (next, number, slot);
-        Ok(())
-    }
-
-    /// Writes `next` to both slots; on return it is durable in each, so that damage to one of them does
-    /// not bring back what was before. After an error the last one still counts, until the log is opened
-    /// again: then either may. But a cut is begun once a slot says so, and nothing takes that back.
-    pub(crate) fn write_twice(&mut self, next: &Checkpoint) -> Result<()> {
-        let last = self.current.clone();
-        self.write(next.clone())?;
-        self.write(next.clone()).inspect_err(|_| {
-            let begins_cut = next.cut && next.cut_at() != last.cut_at();
-            if !begins_cut {
-                self.current = last;
-            }
-        })
-    }
-
-    /// Makes sure that what counts is on the device, and that the other slot can stand for it: before that,
-    /// nothing may be dropped or appended.
-    pub(crate) fn settle(&mut self) -> Result<()> {
-        match self.other {
-            Other::StandsFor => {}
-            Other::SaysTheSame => self.confirm()?,
-            Other::Differs => self.write(self.current.clone())?,
-        }
-        self.other = Other::StandsFor;
-        Ok(())
-    }
-
-    /// Makes sure that what counts is on the device.
-    fn confirm(&mut self) -> Result<()> {
-        if !self.confirmed {
-            self.write_to(self.slot, &self.current.encode(self.number))?;
-            self.confirmed = true;
-        }
-        Ok(())
-    }
-
-    fn write_to(&self, slot: u64, bytes: &[u8]) -> Result<()> {
-        let file = self
-            .directory
-            .open(CHECKPOINT, OpenMode::Write)
-            .map_err(fail(Operation::Open))?;
-        write_slot(&*file, slot, bytes)?;
-        file.sync_data().map_err(fail(Operation::Sync))
-    }
-}
-
-fn write_slot(file: &dyn Storage, slot: u64, bytes: &[u8]) -> Result<()> {
-    file.write_all_at(bytes, slot * SLOT_LEN as u64)
-        .map_err(fail(Operation::Write))
-}
-
-fn fail(operation: Operation) -> impl Fn(std::io::Error) -> Error {
-    move |error| Error::io(operation, CHECKPOINT, error)
-}
-
 #[cfg(test)]
 mod tests {
-    use proglog_store::testing::SimDisk;
-
     use super::*;
 
     fn checkpoint() -> Checkpoint {
@@ -418,28 +236,6 @@ mod tests {
         };
         let slot = checkpoint.encode(1);
         assert_eq!(Checkpoint::decode(&slot), Ok((1, checkpoint)));
-    }
-
-    #[test]
-    fn a_file_is_made_of_two_slots_which_are_written_in_turn() {
-        let disk = SimDisk::new();
-        let mut file = CheckpointFile::create(disk.directory(), checkpoint()).unwrap();
-        assert_eq!(disk.file_names(), [CHECKPOINT]);
-        for number in 2..6 {
-            let next = Checkpoint {
-                start: Offset::new(number),
-                ..checkpoint()
-            };
-            file.write(next.clone()).unwrap();
-            let bytes = disk.read_file(CHECKPOINT);
-            let slots: Vec<_> = bytes.chunks(SLOT_LEN).map(Checkpoint::decode).collect();
-            let newest = usize::from(number % 2 == 1);
-            assert_eq!(slots.len(), 2);
-            assert_eq!(slots[newest], Ok((number, next.clone())));
-            assert_eq!(slots[1 - newest].as_ref().unwrap().0, number - 1);
-            let opened = CheckpointFile::open(disk.directory()).unwrap();
-            assert_eq!((opened.number(), opened.current()), (number, &next));
-        }
     }
 
     #[test]

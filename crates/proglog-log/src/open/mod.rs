@@ -2,24 +2,25 @@
 
 pub(crate) mod repair;
 pub(crate) mod report;
-pub(crate) mod truncation;
+mod truncation;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use proglog_store::{Boundary, Directory, OpenMode, Operation, Storage, Store};
+use proglog_store::{Boundary, Directory, Operation};
 
 use crate::engine::{Parts, Shared};
 use crate::error::{Error, Result, SegmentIdentity};
-use crate::layout::checkpoint::{Checkpoint, CheckpointFile};
-use crate::layout::names::{self, CHECKPOINT, LOCK, TEMPORARY};
+use crate::layout::checkpoint::Checkpoint;
+use crate::layout::checkpoint_file::CheckpointFile;
+use crate::layout::inventory;
+use crate::layout::names::{self, CHECKPOINT, TEMPORARY};
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::open::report::Recovery;
 use crate::options::Options;
-use crate::record::decode;
 use crate::runtime;
 use crate::segment::{Segment, removal};
 
@@ -27,20 +28,20 @@ use crate::segment::{Segment, removal};
 pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<Arc<Shared>> {
     let begun = Instant::now();
     options.validate()?;
-    check_is_log(&list(&*directory)?)?;
-    let lock = lock(&*directory)?;
+    inventory::check_is_log(&inventory::list(&*directory)?)?;
+    let lock = inventory::lock(&*directory)?;
     runtime::start()?;
     // Only now nobody else changes anything.
-    let names = list(&*directory)?;
-    let bases = segment_bases(&names);
+    let names = inventory::list(&*directory)?;
+    let bases = inventory::segment_bases(&names);
     let mut checkpoint = open_checkpoint(&directory, &names, &bases)?;
     truncation::check_possible(&*directory, checkpoint.current(), &bases)?;
     checkpoint.settle()?;
     let bases = truncation::finish(&directory, &mut checkpoint, bases, options)?;
-    let (bases, trimmed) = without_trimmed(checkpoint.current(), bases);
-    let labels = read_labels(&*directory, bases, checkpoint.current().log_id)?;
-    check_chain(&labels, checkpoint.current())?;
-    check_recovery_point(&*directory, &labels, checkpoint.current())?;
+    let (bases, trimmed) = inventory::without_trimmed(checkpoint.current(), bases);
+    let labels = inventory::read_labels(&*directory, bases, checkpoint.current().log_id)?;
+    inventory::check_chain(&labels, checkpoint.current())?;
+    inventory::check_recovery_point(&*directory, &labels, checkpoint.current())?;
     // What may fail comes first: recovering the active segment changes it.
     let (mut segments, sealed_rebuilt) = open_sealed(&directory, &labels)?;
     let (label, known) = active_label(&labels, checkpoint.current());
@@ -85,13 +86,6 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     Ok(shared)
 }
 
-/// The base offsets of the segments without those all of whose records were trimmed, and of those.
-fn without_trimmed(checkpoint: &Checkpoint, bases: Vec<Offset>) -> (Vec<Offset>, Vec<Offset>) {
-    let started = bases.iter().filter(|base| **base <= checkpoint.start);
-    let first = started.max().copied().unwrap_or_default();
-    bases.into_iter().partition(|base| *base >= first)
-}
-
 /// Removes the segments `trimmed`: whoever trimmed the log did not get to it.
 fn remove_trimmed(
     directory: &dyn Directory,
@@ -125,7 +119,7 @@ fn open_sealed(
 /// Notes in the checkpoint that the newest segment is durable up to `end`.
 fn note_recovered(checkpoint: &mut CheckpointFile, base: Offset, end: Boundary) -> Result<()> {
     let current = checkpoint.current();
-    check_start(current, base.plus(end.frames))?;
+    inventory::check_start(current, base.plus(end.frames))?;
     let next = Checkpoint {
         segment_exists: true,
         segment_base: base,
@@ -136,94 +130,6 @@ fn note_recovered(checkpoint: &mut CheckpointFile, base: Offset, end: Boundary) 
         Ok(())
     } else {
         checkpoint.write(next)
-    }
-}
-
-/// The log, whose segments end at `end`, does not start behind that.
-pub(crate) fn check_start(checkpoint: &Checkpoint, end: Offset) -> Result<()> {
-    let start = checkpoint.start;
-    if start > end {
-        let file = CHECKPOINT.into();
-        return Err(Error::StartPastEnd { file, start, end });
-    }
-    Ok(())
-}
-
-/// The newest segment, if the checkpoint tells its recovery point, goes as far, and the record there is
-/// the one that must be there.
-pub(crate) fn check_recovery_point(
-    directory: &dyn Directory,
-    labels: &BTreeMap<Offset, Label>,
-    checkpoint: &Checkpoint,
-) -> Result<()> {
-    let (base, known) = (checkpoint.segment_base, checkpoint.recovery_point);
-    let newest = labels.keys().next_back();
-    if known == Boundary::START || newest != Some(&base) {
-        return Ok(());
-    }
-    let name = names::store(base);
-    let store = Store::open_sealed_in(directory, &name)?;
-    let (end, position) = (store.end().position, known.position);
-    if end < position {
-        return Err(Error::RecoveryPointPastEnd {
-            file: CHECKPOINT.into(),
-            segment: name.into(),
-            recovery_point: position,
-            end,
-        });
-    }
-    let expected = base.plus(known.frames);
-    match store.frames(position..).next() {
-        Some(Ok(frame)) => match decode::offset_and_size(&frame.payload) {
-            Ok((got, _)) if got != expected.get() => Err(Error::RecoveryPointMoved {
-                file: CHECKPOINT.into(),
-                segment: name.into(),
-                position,
-                expected,
-                got: Offset::new(got),
-            }),
-            _ => Ok(()),
-        },
-        Some(Err(error @ proglog_store::Error::Io { .. })) => Err(error.into()),
-        // What is damaged there, or torn, recovery tells.
-        _ => Ok(()),
-    }
-}
-
-pub(crate) fn list(directory: &dyn Directory) -> Result<Vec<String>> {
-    let mut names = directory
-        .list()
-        .map_err(|error| Error::io(Operation::List, LOCK, error))?;
-    names.sort_unstable();
-    Ok(names)
-}
-
-pub(crate) fn segment_bases(names: &[String]) -> Vec<Offset> {
-    names
-        .iter()
-        .filter_map(|name| names::parse_store(name))
-        .collect()
-}
-
-/// A log has a checkpoint or a segment; a directory that has neither must hold nothing at all.
-pub(crate) fn check_is_log(names: &[String]) -> Result<()> {
-    let is_log = |name: &String| name == CHECKPOINT || names::parse_store(name).is_some();
-    match names.iter().find(|name| !names::may_precede_log(name)) {
-        Some(found) if !names.iter().any(is_log) => Err(Error::NotALog {
-            found: Some(found.clone()),
-        }),
-        _ => Ok(()),
-    }
-}
-
-pub(crate) fn lock(directory: &dyn Directory) -> Result<Arc<dyn Storage>> {
-    let file = directory
-        .open(LOCK, OpenMode::CreateIfMissing)
-        .map_err(|error| Error::io(Operation::Open, LOCK, error))?;
-    match file.try_lock() {
-        Ok(true) => Ok(file),
-        Ok(false) => Err(Error::Locked),
-        Err(error) => Err(Error::io(Operation::Lock, LOCK, error)),
     }
 }
 
@@ -260,51 +166,6 @@ fn open_checkpoint(
         data: Vec::new(),
     };
     CheckpointFile::create(directory, first)
-}
-
-/// What the segments' headers say, by the base offset in their names, which must agree.
-pub(crate) fn read_labels(
-    directory: &dyn Directory,
-    bases: Vec<Offset>,
-    log_id: u128,
-) -> Result<BTreeMap<Offset, Label>> {
-    let mut labels = BTreeMap::new();
-    for base_offset in bases {
-        let label = Label::read(directory, base_offset)?;
-        let expected = SegmentIdentity {
-            log_id,
-            base_offset,
-        };
-        if label.identity != expected {
-            let file = names::store(base_offset).into();
-            return Err(Error::WrongSegment {
-                file,
-                expected,
-                got: label.identity,
-            });
-        }
-        labels.insert(base_offset, label);
-    }
-    Ok(labels)
-}
-
-/// Every segment from the one with the log's start to the newest known one must be there.
-pub(crate) fn check_chain(labels: &BTreeMap<Offset, Label>, checkpoint: &Checkpoint) -> Result<()> {
-    let missing = |base_offset| Err(Error::MissingSegment { base_offset });
-    if checkpoint.segment_exists && !labels.contains_key(&checkpoint.segment_base) {
-        return missing(checkpoint.segment_base);
-    }
-    if let Some((first, label)) = labels.first_key_value()
-        && *first > checkpoint.start
-    {
-        return missing(label.previous_base.unwrap_or(checkpoint.start));
-    }
-    for (before, label) in labels.keys().zip(labels.values().skip(1)) {
-        if label.previous_base != Some(*before) {
-            return missing(label.previous_base.unwrap_or(checkpoint.start));
-        }
-    }
-    Ok(())
 }
 
 /// The label of the segment to append to, which is made if there is none yet, and what of it is

@@ -10,21 +10,22 @@ use std::sync::Arc;
 use proglog_store::{Boundary, Directory, Store};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::checkpoint::{Checkpoint, CheckpointFile};
+use crate::layout::checkpoint::Checkpoint;
+use crate::layout::checkpoint_file::CheckpointFile;
+use crate::layout::inventory;
 use crate::layout::names::{self, CHECKPOINT};
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
-use crate::open;
 use crate::open::truncation;
 use crate::record::decode;
 
 /// Makes the checkpoint of the log in `directory` anew, if it is lost or does not fit.
 pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
-    open::check_is_log(&open::list(&*directory)?)?;
-    let _lock = open::lock(&*directory)?;
-    let names = open::list(&*directory)?;
+    inventory::check_is_log(&inventory::list(&*directory)?)?;
+    let _lock = inventory::lock(&*directory)?;
+    let names = inventory::list(&*directory)?;
     let old = old_checkpoint(&directory, &names)?;
-    let bases = open::segment_bases(&names);
+    let bases = inventory::segment_bases(&names);
     let Some(first) = bases.iter().min() else {
         return match old {
             Some(old) if !old.segment_exists => Ok(()),
@@ -37,7 +38,7 @@ pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
         };
     };
     let log_id = Label::read(&*directory, *first)?.identity.log_id;
-    let labels = open::read_labels(&*directory, bases, log_id)?;
+    let labels = inventory::read_labels(&*directory, bases, log_id)?;
     let old = old.filter(|old| old.log_id == log_id);
     Store::finish_recovery_in(&*directory, &names::store(newest(&labels)))?;
     if let Some(old) = &old
@@ -46,7 +47,7 @@ pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
         return Ok(());
     }
     let next = fitting(&*directory, &labels, log_id, old)?;
-    open::check_chain(&labels, &next)?;
+    inventory::check_chain(&labels, &next)?;
     CheckpointFile::create(directory, next)?;
     Ok(())
 }
@@ -81,9 +82,9 @@ fn check(
         let bases = labels.keys().copied().collect::<Vec<_>>();
         return truncation::check_possible(directory, checkpoint, &bases);
     }
-    open::check_start(checkpoint, end_of(directory, labels)?)?;
-    open::check_chain(labels, checkpoint)?;
-    open::check_recovery_point(directory, labels, checkpoint)
+    inventory::check_start(checkpoint, end_of(directory, labels)?)?;
+    inventory::check_chain(labels, checkpoint)?;
+    inventory::check_recovery_point(directory, labels, checkpoint)
 }
 
 /// The checkpoint that fits the segments, with what `old` says that does.
@@ -101,7 +102,7 @@ fn fitting(
         Some(old)
             if !old.cut
                 && old.segment_base == newest
-                && holds(open::check_recovery_point(directory, labels, old))? =>
+                && holds(inventory::check_recovery_point(directory, labels, old))? =>
         {
             old.recovery_point
         }

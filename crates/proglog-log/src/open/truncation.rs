@@ -5,7 +5,8 @@ use std::sync::Arc;
 use proglog_store::{Directory, Store};
 
 use crate::error::{Error, Result, SegmentIdentity};
-use crate::layout::checkpoint::{Checkpoint, CheckpointFile};
+use crate::layout::checkpoint::Checkpoint;
+use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::names::{self, CHECKPOINT};
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use proglog_store::{Boundary, Directory, Store};
 
 use crate::error::{Error, Result, SegmentIdentity};
-use crate::layout::checkpoint::{Checkpoint, CheckpointFile};
+use crate::layout::checkpoint::Checkpoint;
+use crate::layout::checkpoint_file::CheckpointFile;
+use crate::layout::inventory;
 use crate::layout::names;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
-use crate::open;
 use crate::read::view::Place;
 use crate::segment::Segment;
 
@@ -57,9 +58,9 @@ impl Seen {
     }
 
     fn try_look(&mut self, directory: &Arc<dyn Directory>) -> Result<Found> {
-        let names = open::list(&**directory)?;
-        open::check_is_log(&names)?;
-        let mut bases = open::segment_bases(&names);
+        let names = inventory::list(&**directory)?;
+        inventory::check_is_log(&names)?;
+        let mut bases = inventory::segment_bases(&names);
         if !names.iter().any(|name| name == names::CHECKPOINT) {
             if bases.is_empty() {
                 // Nobody has made it yet.

@@ -3,6 +3,7 @@
 pub(crate) mod damaged_ranges;
 pub(crate) mod files;
 pub(crate) mod index;
+mod index_rebuild;
 pub(crate) mod removal;
 
 use std::sync::{Arc, LazyLock};
@@ -15,6 +16,7 @@ use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::options::{Durability, Options, RECORD_OVERHEAD_MAX};
 use crate::segment::files::OpenSegment;
+use crate::segment::index::Index;
 use crate::sync::{AtomicBool, AtomicU64, Cache, Mutex, OnceLock, Ordering};
 
 /// How many sealed segments of all logs of the process are kept open; each has two files.
@@ -94,8 +96,8 @@ impl Segment {
         };
         let store = Store::open_in(&**directory, &names::store(base), &store_options)?;
         let count = store.end().frames;
-        let mut open = OpenSegment::new(&segment, store, index::place(count).0);
-        let index_rebuilt = open.recover_index(&segment, count)?;
+        let mut open = segment.files(store, index::place(count).0);
+        let index_rebuilt = open.recover_index(count)?;
         segment.activate(|| Arc::new(open));
         Ok(OpenedActive {
             segment,
@@ -107,15 +109,6 @@ impl Segment {
         self.base
     }
 
-    pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
-        &self.directory
-    }
-
-    /// What names it in this process's caches.
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
     /// Its files, opened if they are not.
     pub(crate) fn open(&self) -> Result<Arc<OpenSegment>> {
         if self.is_active.load(Ordering::Acquire)
@@ -125,13 +118,21 @@ impl Segment {
         }
         OPEN_SEALED.get_or_insert_with(&self.id, || {
             let store = Store::open_sealed_in(&*self.directory, &names::store(self.base))?;
-            Ok(Arc::new(OpenSegment::new(self, store, u64::MAX)))
+            Ok(Arc::new(self.files(store, u64::MAX)))
         })
+    }
+
+    /// The files of which `store` is one, and the first `pages_in_file` pages of the index are in the other.
+    fn files(&self, store: Store, pages_in_file: u64) -> OpenSegment {
+        let directory = Arc::clone(&self.directory);
+        let name = names::index(self.base);
+        let index = Index::new(directory, name, self.id, store.salt(), pages_in_file);
+        OpenSegment::new(self.base, store, index)
     }
 
     /// Reads the segment in `store`, which follows another process that appends to it.
     pub(crate) fn follow(&self, store: &Store) {
-        self.activate(|| Arc::new(OpenSegment::new(self, store.clone(), u64::MAX)));
+        self.activate(|| Arc::new(self.files(store.clone(), u64::MAX)));
     }
 
     /// The segment is followed no more: it is sealed, or to be followed anew.
@@ -198,8 +199,8 @@ impl Segment {
             return Ok(false);
         }
         let store = Store::open_sealed_in(&*self.directory, &names::store(self.base))?;
-        let mut open = OpenSegment::new(self, store, u64::MAX);
-        open.rebuild_index(self, count)?;
+        let mut open = self.files(store, u64::MAX);
+        open.rebuild_index(count)?;
         open.index.write_all(true);
         Ok(true)
     }

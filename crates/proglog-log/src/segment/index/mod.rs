@@ -17,12 +17,14 @@
 //! Entries that are not in the file yet are in memory. Only entries of records that are sure to stay
 //! are written.
 
+use std::io;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use byteorder::{BigEndian, ByteOrder};
-use proglog_store::{Directory, OpenMode, Position, Storage};
+use proglog_store::{Directory, OpenMode, Operation, Position, Storage};
 
+use crate::error::{Error, Result};
 use crate::sync::{Cache, Mutex, OnceLock};
 
 /// How many entries a page has.
@@ -157,6 +159,20 @@ impl Index {
             is_read_only: in_file == u64::MAX,
             writing: Mutex::new(()),
         }
+    }
+
+    /// Removes the file: from here on the index has no entries, and takes all that come.
+    pub(crate) fn clear(&mut self) -> Result<()> {
+        match self.directory.remove(&self.name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io(Operation::Remove, &self.name, error));
+            }
+            _ => {}
+        }
+        let directory = Arc::clone(&self.directory);
+        let name = std::mem::take(&mut self.name);
+        *self = Self::new(directory, name, self.id, self.salt, 0);
+        Ok(())
     }
 
     /// The entry of record `number` of the segment; `None` if its page is missing or damaged.
