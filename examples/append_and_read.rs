@@ -1,4 +1,4 @@
-//! A log on disk: append records, read one by its offset, read all in order, open it again.
+//! A log on disk: append records, read one by its offset, read all in order, and reopen the log.
 //!
 //! ```text
 //! $ cargo run -p examples --example append_and_read
@@ -18,8 +18,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let log = Log::open(directory.path(), &Options::new())?;
 
-    // What can be made into a record is appended as it is: text, bytes, or a record with a key,
-    // headers and a time of its own.
+    // Anything that converts into a record can be appended: text, bytes, or a record with a key,
+    // headers and a timestamp.
     let paid = Record::new("paid")
         .with_key("order-7")
         .with_header("trace", "4bf92f35");

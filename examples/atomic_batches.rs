@@ -1,7 +1,7 @@
-//! A batch is seen as a whole or not at all, by every reader and at every moment.
+//! Atomic batches: every reader sees all of a batch or none of it, at any time.
 //!
-//! Each batch here moves money: a debit and a credit of the same amount. A second thread reads the
-//! log over and over while the first appends, and never finds a balance other than zero.
+//! Each batch here moves money: a debit and a credit of the same amount. A second thread keeps reading
+//! the log while the first appends, and never finds a balance other than zero.
 //!
 //! ```text
 //! $ cargo run -p examples --example atomic_batches
@@ -17,7 +17,7 @@ use proglog_log::{ErrorKind, Log, Offset, Options};
 
 const TRANSFERS: u64 = 300;
 
-/// The sum of all movements that can be read, and how many there are.
+/// The sum of all readable movements, and their count.
 fn balance(log: &Log) -> Result<(i64, usize), Box<dyn Error + Send + Sync>> {
     let (mut sum, mut count) = (0, 0);
     for record in log.records(0) {

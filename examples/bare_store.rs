@@ -1,4 +1,4 @@
-//! A store alone: an append-only file of checksummed frames that are read by position.
+//! A store by itself: an append-only file of checksummed frames, read by position.
 //!
 //! ```text
 //! $ cargo run -p examples --example bare_store
@@ -14,7 +14,7 @@ use std::fs;
 
 use proglog_store::{ErrorKind, Options, Store};
 
-/// A store's frames begin behind its header of this length.
+/// The length of a store's header, which precedes its frames.
 const HEADER_LEN: usize = 8192;
 
 fn main() -> Result<(), Box<dyn Error>> {

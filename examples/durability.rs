@@ -1,9 +1,9 @@
-//! What an acknowledged record survives is the caller's choice, and so is how to wait for it.
+//! Durability: the crashes that an acknowledged record survives, and three ways to wait for it.
 //!
-//! - `Synced`, the default: acknowledged once it is on the device; survives a power loss.
+//! - `Synced`, the default: acknowledged once it is on the device; survives a power failure.
 //! - `Interval`: acknowledged once the operating system has it; survives the end of the process. A
-//!   power loss may take what was appended since the last sync.
-//! - `Buffered`: acknowledged at once; the end of the process may take what is still in its memory.
+//!   power failure may lose records appended since the last sync.
+//! - `Buffered`: acknowledged at once; the end of the process may lose records still in its memory.
 //!
 //! ```text
 //! $ cargo run -p examples --example durability
@@ -34,7 +34,7 @@ fn show(durability: Durability) -> Result<(), Box<dyn Error>> {
     let options = Options::new().durability(durability);
     let log = Log::open(directory.path(), &options)?;
 
-    // A ticket has the offsets already; the outcome comes later, in one of three ways.
+    // A ticket has the offsets at once. The outcome comes later, in one of three ways.
     let tickets = [log.submit("a")?, log.submit("b")?, log.submit("c")?];
     let early = log.end_offset();
     let [waited, awaited, called] = tickets;
@@ -49,7 +49,7 @@ fn show(durability: Durability) -> Result<(), Box<dyn Error>> {
     called.on_complete(move |outcome| drop(sender.send(outcome)));
     assert_eq!(receiver.recv()??.start, Offset::new(2));
 
-    // Readers see no record that is not as durable as promised.
+    // Readers see a record only once it is as durable as promised.
     let late = log.end_offset();
     let at_once = durability == Durability::Buffered;
     assert_eq!(early, Offset::new(if at_once { 3 } else { 0 }));

@@ -1,7 +1,7 @@
-//! Following a log: a reader gets every record as it is appended, and sleeps in between.
+//! Followers: readers that get every record as it is appended, and sleep in between.
 //!
-//! One thread follows from the start, another only what is new. The append wakes them; nothing polls.
-//! From async code, `into_stream` does the same without blocking.
+//! One thread follows from the start, another from the end. Appends wake them; nothing polls. In async
+//! code, `into_stream` does the same without blocking.
 //!
 //! ```text
 //! $ cargo run -p examples --example follow
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use proglog_log::{Follow, Log, NextTimeoutError, Options};
 
-/// The values of the next records, up to the one that ends the story.
+/// The values of the next records, up to `delivered`.
 fn until_delivered(follower: Follow) -> Result<Vec<String>, proglog_log::Error> {
     let mut seen = Vec::new();
     for record in follower {

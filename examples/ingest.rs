@@ -1,5 +1,5 @@
-//! Loads newline-delimited JSON into a log, one record a line, then reads all of it back from the
-//! closed and reopened log and compares it byte for byte.
+//! Loads newline-delimited JSON into a log, one record for each line, closes and reopens the log, reads
+//! everything back and compares it byte for byte.
 //!
 //! ```text
 //! $ cargo run --release -p examples --example ingest [FILE|-] [DIRECTORY]
@@ -7,9 +7,9 @@
 //! read back from offset 0 on: every byte is the same
 //! ```
 //!
-//! Without a file it takes the sample in `data`, with `-` standard input; without a directory a
-//! temporary one, and otherwise it adds to the log that is there. Lines are taken as they are, and
-//! empty ones are skipped. The input is kept in memory for the comparison.
+//! The default file is the sample in `data`; `-` is standard input. The default directory is a
+//! temporary one; a log that exists is appended to. Lines are appended as they are, except for empty
+//! ones. The input is kept in memory for the comparison.
 
 use std::error::Error;
 use std::io::{self, Read};
@@ -21,7 +21,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use proglog_log::{Log, Options, Ticket};
 
 const SAMPLE: &str = "data/earthquakes-sample.ndjson";
-/// How many records are submitted before the first of them is waited for: they share one sync.
+/// Records submitted before waiting for the first of them: they share one sync.
 const IN_FLIGHT: usize = 1000;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,4 +1,4 @@
-//! Compiles and runs the example in the README of the workspace, as a documentation test.
+//! The README of the workspace as a documentation test, which compiles and runs its example.
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,5 +1,5 @@
-//! Every acknowledged record survives a crash: this program starts itself again as a child that
-//! appends, kills it in the middle, and opens the log that it left.
+//! Recovery after a crash: this program starts itself as a child that appends, kills the child, and
+//! finds every acknowledged record in the log.
 //!
 //! ```text
 //! $ cargo run -p examples --example recover_after_crash
@@ -30,7 +30,7 @@ fn value_of(number: u64) -> String {
     format!("record number {number}")
 }
 
-/// The child: appends without end and writes each offset to its standard output once it has it.
+/// The child: appends without end, and prints the offset of each acknowledged record.
 fn append_until_killed(directory: &Path) -> Result<(), Box<dyn Error>> {
     let log = Log::open(directory, &Options::new())?;
     for number in 0.. {
@@ -58,7 +58,7 @@ fn kill_and_recover() -> Result<(), Box<dyn Error>> {
     let count = acknowledged.len();
     println!("killed the child after it had acknowledged {count} records");
 
-    // The operating system has given up the dead child's lock.
+    // The operating system has released the lock of the dead child.
     let log = Log::open(directory.path(), &Options::new())?;
     let report = log.recovery();
     let (start, end) = (report.records.start, report.records.end);

@@ -1,8 +1,9 @@
-//! A log that keeps what it is told to keep: by hand, to the record, and by a policy, by segments.
+//! Two ways to drop old records: `trim`, exact to the record, and a retention policy, which drops whole
+//! segments.
 //!
 //! ```text
 //! $ cargo run -p examples --example retention
-//! trimmed by hand: 7 is gone, 8 is the first
+//! trimmed: 7 is gone, 8 is the first
 //! 10000 records were appended, and the newest 2116 are kept, of at least 2000
 //! after reopening the log still starts at 7884
 //! ```
@@ -13,7 +14,7 @@ use proglog_log::{Durability, ErrorKind, Log, Offset, Options, Retention};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    // Small segments, so that there is something to drop, and no waiting for syncs.
+    // Small segments, so that there are some to drop, and no waiting for syncs.
     let options = Options::new()
         .segment_bytes_max(64 << 10)
         .durability(Durability::Buffered)
@@ -27,12 +28,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let gone = log.read(7).expect_err("it was trimmed");
     assert_eq!(gone.kind(), ErrorKind::Trimmed);
     assert_eq!(log.start_offset(), Offset::new(8));
-    println!("trimmed by hand: 7 is gone, 8 is the first");
+    println!("trimmed: 7 is gone, 8 is the first");
 
     for number in 20..10_000 {
         log.append(format!("reading {number} {:>40}", "of some sensor"))?;
     }
-    // The log does this by itself whenever a segment is full.
+    // The log does the same in the background whenever a segment is full.
     let start = log.retain()?;
     let kept = log.end_offset().since(start);
     assert!((2000..4000).contains(&kept), "{kept} are kept");

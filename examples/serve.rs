@@ -1,4 +1,4 @@
-//! The HTTP server embedded in a program, which then uses it like any client.
+//! The HTTP server, embedded in a program that also calls it as a client.
 //!
 //! ```text
 //! $ cargo run -p examples --example serve
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
     let address = listener.local_addr()?;
     let (stop, stopped) = oneshot::channel();
-    // The log is a cheap handle: the server gets one, the program keeps one.
+    // A `Log` is a cheap handle: the server gets one, the program keeps one.
     let server = runtime.spawn(proglog_server::serve(
         listener,
         Arc::new(log.clone()),
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ));
 
     let called = call(address);
-    // Whether the calls worked or not: what is under way is answered before the server ends.
+    // Shut down even if a call failed. Requests in flight are answered first.
     stop.send(()).map_err(|()| "the server is gone")?;
     runtime.block_on(server)?;
     called?;

@@ -1,13 +1,13 @@
-//! The committed code is what the proto file generates.
+//! Comparison of the committed code with what the proto file generates.
 //!
 //! Users of the crate need no protobuf compiler, because the generated code is committed. After a
-//! change of `proto/log/v1/log.proto`, write it anew with
+//! change to `proto/log/v1/log.proto`, regenerate it with
 //!
 //! ```text
 //! PROGLOG_REGENERATE=1 cargo test -p proglog-api --test codegen
 //! ```
 //!
-//! before any change of `src/v1/mod.rs` that needs it: this test links the crate, which must compile.
+//! before changing code that needs it: this test links the crate, which must compile.
 
 use std::{env, fs, path::Path};
 
@@ -15,7 +15,7 @@ use prost_build::Module;
 
 const COMMAND: &str = "PROGLOG_REGENERATE=1 cargo test -p proglog-api --test codegen";
 
-/// The code for `log/v1/log.proto`, compiled by protox: no `protoc` is involved.
+/// Generates the code for `log/v1/log.proto` with protox, without `protoc`.
 fn generate(crate_dir: &Path) -> String {
     let descriptors = protox::compile(["log/v1/log.proto"], [crate_dir.join("proto")])
         .expect("the proto file compiles");
@@ -26,7 +26,7 @@ fn generate(crate_dir: &Path) -> String {
         .collect();
     let mut config = prost_build::Config::new();
     config.bytes(["."]);
-    // prost derives these only where no field is a list or another message.
+    // prost derives these only for messages without repeated and message fields.
     for message in ["Record", "ProduceRequest", "ConsumeResponse"] {
         config.type_attribute(format!(".log.v1.{message}"), "#[derive(Eq, Hash)]");
     }
@@ -45,7 +45,7 @@ fn committed_code_is_what_the_proto_generates() {
     if env::var_os("PROGLOG_REGENERATE").is_some_and(|value| value == "1") {
         fs::write(&committed, generated).unwrap();
     } else {
-        // Not `assert_eq`, which would print both files; the diff is in git once regenerated.
+        // Not `assert_eq`, which would print both files. Once regenerated, git has the diff.
         let fresh = fs::read_to_string(&committed).is_ok_and(|committed| committed == generated);
         assert!(
             fresh,

@@ -1,4 +1,4 @@
-//! The JSON that the server speaks: what is written, what is read, and what the errors say.
+//! The server's JSON: serialized forms, accepted forms, and the texts of errors.
 
 use std::{fmt::Debug, str::FromStr};
 
@@ -19,7 +19,7 @@ fn consumed(value: &'static [u8]) -> ConsumeResponse {
     }
 }
 
-/// `json` is read as `message`: from text, from bytes that arrive in pieces, and from a `Value`.
+/// Asserts that `json` deserializes to `message` from text, from a reader, and from a `Value`.
 #[track_caller]
 fn assert_reads<T: DeserializeOwned + PartialEq + Debug>(json: &str, message: &T) {
     let value = serde_json::Value::from_str(json).expect("the test's JSON is well-formed");
@@ -32,14 +32,14 @@ fn assert_reads<T: DeserializeOwned + PartialEq + Debug>(json: &str, message: &T
     }
 }
 
-/// `message` is written as exactly `json`, and read back from it.
+/// Asserts that `message` serializes to exactly `json` and back.
 #[track_caller]
 fn assert_json<T: Serialize + DeserializeOwned + PartialEq + Debug>(message: &T, json: &str) {
     assert_eq!(serde_json::to_string(message).ok().as_deref(), Some(json));
     assert_reads(json, message);
 }
 
-/// `json` is not a `T`, and the error begins with `error`; the place in the JSON follows it.
+/// Asserts that `json` is not a `T`, with an error that begins with `error`; the line and column follow.
 #[track_caller]
 fn assert_refused<T: DeserializeOwned + Debug>(json: &str, error: &str) {
     let got = serde_json::from_str::<T>(json).expect_err(json).to_string();
@@ -283,7 +283,7 @@ fn bad_base64_is_refused_with_its_place() {
         ),
         (
             "aGl=",
-            "'l' at byte 2 ends it with bits that no byte takes up",
+            "'l' at byte 2 ends it with bits beyond the last byte",
         ),
     ];
     for (text, error) in cases {

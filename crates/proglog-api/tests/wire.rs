@@ -1,4 +1,4 @@
-//! The bytes of every message, written out: a field's number and type never change meaning.
+//! Golden encodings of every message: a field's number and type never change meaning.
 
 use std::fmt::Debug;
 
@@ -8,7 +8,7 @@ use proglog_api::v1::{
 };
 use prost::Message;
 
-/// Every field is set, each to a value of its own.
+/// A record with every field set, each to a distinct value.
 fn full_record() -> Record {
     Record {
         value: Bytes::from_static(b"hello"),
@@ -39,7 +39,7 @@ const FULL_RECORD: &[u8] = &[
     0x42, 6, 0x0a, 1, b'n', 0x12, 1, 0xff, // 8: headers
 ];
 
-/// `message` has exactly the encoding `bytes`, in both directions.
+/// Asserts that `message` encodes to exactly `bytes` and back.
 #[track_caller]
 fn assert_wire<M: Message + Default + PartialEq + Debug>(message: &M, bytes: &[u8]) {
     assert_eq!(message.encode_to_vec(), bytes);

@@ -1,4 +1,4 @@
-//! Why a call failed, and the one table from that to what the client is told.
+//! Errors of calls, and the table that maps each to a status, a stable code and facts.
 
 use std::error::Error as _;
 
@@ -7,49 +7,49 @@ use axum::response::{IntoResponse, Response};
 use proglog_log::{ErrorKind, Outcome};
 use serde::Serialize;
 
-/// Why a call failed.
+/// An error of a call.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The query string has something other than one good `offset`.
+    /// The query string is not a single valid `offset`.
     MalformedQuery(String),
-    /// The body is not the message that the call wants.
+    /// The body is not the message of the call.
     MalformedBody(String),
-    /// The body ended early, or was not framed as HTTP demands.
+    /// The body ended early, or its HTTP framing is wrong.
     IncompleteBody,
-    /// A read that does not say what.
+    /// A read names no offset.
     MissingOffset,
-    /// A read whose query and body ask for different records.
+    /// A read names different offsets in its query and body.
     ConflictingOffsets { query: u64, body: u64 },
     /// The body is compressed, or otherwise encoded.
     UnsupportedEncoding,
     /// The body did not arrive in time.
     BodyTimeout,
-    /// The body is larger than any good one.
+    /// The body is larger than any valid one.
     BodyTooLarge { max: usize },
-    /// The value is larger than the server takes.
+    /// The value is larger than the server's limit.
     RecordTooLarge { len: usize, max: usize },
-    /// The record has so many headers that they alone are over the limit on its size.
+    /// The headers of the record alone exceed the limit on its size.
     TooManyHeaders { max: usize },
-    /// There is nothing under this path.
+    /// There is nothing at this path.
     UnknownPath,
     /// The path exists, the method does not. The router adds the `Allow` header.
     UnknownMethod,
-    /// A handler panicked, outside of the log.
+    /// A handler panicked, outside the log.
     Panicked,
     /// An append failed.
     Append(Failure),
-    /// This offset could not be read.
+    /// The record at this offset could not be read.
     Read { offset: u64, failure: Failure },
 }
 
-/// Why a call into the log failed.
+/// A failed call into the log.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The log says why.
+    /// The log returned an error.
     Log(proglog_log::Error),
-    /// It did not answer in time.
+    /// The log did not answer in time.
     Timeout,
-    /// It panicked.
+    /// The log panicked.
     Panicked,
 }
 
@@ -59,11 +59,11 @@ impl From<proglog_log::Error> for Failure {
     }
 }
 
-/// What is told where only the server's log tells more.
-const FAILED: &str = "the server failed; its log tells why";
+/// The detail of errors whose cause is for the operator alone.
+const FAILED: &str = "the server failed; its log has the details";
 
 impl Error {
-    /// The status and the stable code of each error: this is the table.
+    /// The table: the status and the stable code of each error.
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::MalformedQuery(_) => (StatusCode::BAD_REQUEST, "malformed_query"),
@@ -86,7 +86,7 @@ impl Error {
         }
     }
 
-    /// What the log said, if it was the log.
+    /// The log's error, if the log returned one.
     fn of_log(&self) -> Option<&proglog_log::Error> {
         match self {
             Self::Append(Failure::Log(error))
@@ -98,8 +98,7 @@ impl Error {
         }
     }
 
-    /// What the client is told in words. Nothing of the server's inside: no path, no message of the
-    /// operating system.
+    /// The error in words, for the client. It holds no path and no message of the operating system.
     fn detail(&self) -> String {
         match self {
             Self::MalformedQuery(what) | Self::MalformedBody(what) => what.clone(),
@@ -135,7 +134,7 @@ impl Error {
 
     fn detail_of_log(&self, error: &proglog_log::Error) -> String {
         match error.kind() {
-            // These name offsets and sizes, and nothing else.
+            // Their texts hold offsets and sizes, and nothing else.
             ErrorKind::OutOfRange | ErrorKind::Trimmed | ErrorKind::TooLarge => error.to_string(),
             ErrorKind::Corrupt => match self {
                 Self::Read { offset, .. } => format!("the record at offset {offset} is damaged"),
@@ -147,12 +146,12 @@ impl Error {
                 "an earlier failure stopped the log; it takes no more records until it is reopened"
                     .into()
             }
-            ErrorKind::DiskFull => "there is no room for the record".into(),
+            ErrorKind::DiskFull => "there is no space for the record".into(),
             _ => FAILED.into(),
         }
     }
 
-    /// What is known beside the words, for programs.
+    /// The facts of the error, for programs.
     fn facts(&self) -> Facts {
         use proglog_log::Error as Log;
         let mut facts = Facts::default();
@@ -179,7 +178,7 @@ impl Error {
         facts
     }
 
-    /// After how many seconds the same request may fare better, where only time is needed.
+    /// The `Retry-After` header, in seconds, of errors that may pass with time alone.
     fn retry_after(&self) -> Option<HeaderValue> {
         let passing = match self {
             Self::Append(Failure::Timeout)
@@ -194,7 +193,7 @@ impl Error {
         passing.then_some(HeaderValue::from_static("1"))
     }
 
-    /// Tells the operator what the client is not told.
+    /// Logs the cause of a server error for the operator.
     fn report(&self, status: StatusCode, code: &str) {
         if !status.is_server_error() {
             return;
@@ -224,14 +223,14 @@ impl Failure {
             ErrorKind::Closed => (StatusCode::SERVICE_UNAVAILABLE, "log_closed"),
             ErrorKind::Poisoned => (StatusCode::SERVICE_UNAVAILABLE, "log_poisoned"),
             ErrorKind::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
-            // `LimitReached`: there are no offsets left. `Abandoned`: nobody knows the outcome.
-            // `InvalidInput`, `EndMoved`, `Locked`, `NotALog`, `Unsupported`: neither call asks
-            // for what meets these. And kinds of later versions.
+            // `LimitReached`: there are no offsets left. `Abandoned`: the outcome is unknown.
+            // `InvalidInput`, `EndMoved`, `Locked`, `NotALog`, `Unsupported`: neither call causes
+            // them. And kinds of later versions.
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
     }
 
-    /// What became of the append that failed so.
+    /// The outcome of an append with this failure.
     fn outcome(&self) -> &'static str {
         let outcome = match self {
             Self::Log(error) => error.outcome(),
@@ -244,7 +243,7 @@ impl Failure {
     }
 }
 
-/// The body of an answer that is an error: problem details as in RFC 9457, of the default type.
+/// The body of an error response: problem details (RFC 9457) of the default type.
 #[derive(Serialize)]
 struct Problem {
     title: &'static str,
@@ -255,7 +254,7 @@ struct Problem {
     facts: Facts,
 }
 
-/// Facts beside a problem's detail; those that do not apply are left out.
+/// Extension members of a problem. Those that do not apply are left out.
 #[derive(Default, Serialize)]
 struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -288,7 +287,7 @@ impl IntoResponse for Error {
         let headers = response.headers_mut();
         let problem_json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem_json);
-        // A cache may keep a 404 or 410 otherwise, and the record may come.
+        // Otherwise a cache may keep a 404 after the record was appended.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, seconds);

@@ -1,4 +1,4 @@
-//! What requests ask for, out of their queries and bodies, in JSON and in protobuf.
+//! Extraction of calls from requests: their queries, and their bodies in JSON and protobuf.
 
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,10 @@ use crate::state::Api;
 
 /// The largest body of a read.
 const READ_BODY_BYTES_MAX: usize = 4 << 10;
-/// How much of a body that nobody wants is read and thrown away, so that a client that sends before
-/// it listens gets to see the answer.
+/// The most of an unwanted body that is read and discarded, so that a client that sends its whole body
+/// before it reads gets to see the response.
 const DISCARDED_BYTES_MAX: usize = 16 << 20;
-/// What a header counts towards the limit on records, as it does in a log.
+/// The bytes that a header counts towards the limit on records, as in the log.
 const HEADER_BYTES: usize = 32;
 
 /// A request to append a record.
@@ -78,7 +78,7 @@ impl FromRequest<Api> for Consume {
         let format = Format::of_body(&head.headers);
         let in_body = match format {
             Format::Json if body.is_empty() => None,
-            // Nothing is how protobuf writes offset 0, unless the query says what is wanted.
+            // Protobuf encodes offset 0 as no bytes, so an empty body is one unless the query has the offset.
             Format::Protobuf(_) if body.is_empty() && query.is_some() => None,
             Format::Json => Some(parse::<json::ConsumeRequest>(&body, r#"{"offset": 0}"#)?.offset),
             Format::Protobuf(_) => Some(decode::<v1::ConsumeRequest>(&body)?.offset),
@@ -95,11 +95,11 @@ impl FromRequest<Api> for Consume {
     }
 }
 
-/// How a body is written.
+/// The encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
-    /// With the media type that the client calls it by.
+    /// With the media type that the client used.
     Protobuf(&'static str),
 }
 
@@ -113,14 +113,15 @@ impl Format {
         }
     }
 
-    /// A body is JSON, whatever its type (`curl -d` calls it a form), unless it says protobuf.
+    /// The format of a request: JSON, whatever the content type (`curl -d` sends a form's), unless it
+    /// is protobuf's.
     fn of_body(headers: &HeaderMap) -> Self {
         let content_type = headers.get(header::CONTENT_TYPE);
         let named = content_type.and_then(|value| Self::named(value.to_str().ok()?));
         named.unwrap_or(Self::Json)
     }
 
-    /// An answer is written as the client prefers, of the two; otherwise as the request was.
+    /// The format of the response: the one that `Accept` prefers, or else that of the request.
     fn of_answer(headers: &HeaderMap, request: Self) -> Self {
         let accepted = headers.get_all(header::ACCEPT).into_iter();
         let ranges = accepted
@@ -149,21 +150,21 @@ impl Format {
     }
 }
 
-/// The weight that a range in an `Accept` header carries.
+/// The weight of a range in an `Accept` header.
 fn quality(range: &str) -> f32 {
     let mut parameters = range.split(';').skip(1).map(str::trim);
     let weight = parameters.find_map(|parameter| parameter.strip_prefix("q="));
     weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0))
 }
 
-/// What the query string says.
+/// The parameters of the query string.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Query {
     offset: Option<u64>,
 }
 
 impl Query {
-    /// A parameter that is not known, or twice there, is an error: its sender would think it obeyed.
+    /// Parses a query string. An unknown or repeated parameter is an error, not ignored.
     fn parse(query: Option<&str>, offset_known: bool) -> Result<Self, Error> {
         let mut parsed = Self::default();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -172,7 +173,7 @@ impl Query {
                 return Err(Error::MalformedQuery(what));
             }
             if parsed.offset.is_some() {
-                let what = "the query parameter `offset` is there twice";
+                let what = "the query parameter `offset` is repeated";
                 return Err(Error::MalformedQuery(what.into()));
             }
             parsed.offset = Some(parse_offset(&value)?);
@@ -182,7 +183,7 @@ impl Query {
 }
 
 fn parse_offset(text: &str) -> Result<u64, Error> {
-    // Digits alone: `parse` would take a sign too.
+    // Digits only: `parse` would accept a sign.
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let offset = digits.then(|| text.parse().ok()).flatten();
     offset.ok_or_else(|| {
@@ -192,14 +193,14 @@ fn parse_offset(text: &str) -> Result<u64, Error> {
     })
 }
 
-/// The beginning of what a client sent, to be shown to it.
+/// The beginning of a client's input, short enough to repeat in an error.
 fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(40)]
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Error> {
     if body.is_empty() {
-        let what = format!("the body is empty; the call wants JSON such as `{example}`");
+        let what = format!("the body is empty; expected JSON such as `{example}`");
         return Err(Error::MalformedBody(what));
     }
     serde_json::from_slice(body).map_err(|error| {
@@ -208,8 +209,8 @@ fn parse<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Error> {
     })
 }
 
-/// Decodes from a slice and not from `Bytes`, so that a value is a copy of its own: a slice of the
-/// body would keep the connection's read buffer alive for as long as a log in memory keeps it.
+/// Decodes a message from a slice, not from `Bytes`, so that values are copied. A slice of the body
+/// would keep the connection's read buffer alive as long as a log in memory keeps the record.
 fn decode<M: Message + Default>(body: &[u8]) -> Result<M, Error> {
     M::decode(body).map_err(|error| {
         let what = format!("the body is not the protobuf message of this call: {error}");
@@ -217,9 +218,9 @@ fn decode<M: Message + Default>(body: &[u8]) -> Result<M, Error> {
     })
 }
 
-/// Counts the headers before they are decoded: an empty one has 2 bytes here, and takes 56 then.
+/// Checks the number of headers before decoding: an empty header takes 2 bytes encoded, 56 decoded.
 fn check_headers(body: &[u8], max: usize) -> Result<(), Error> {
-    /// A record of which nothing is kept; `()` is a message that skips its fields.
+    /// A record without its contents: `()` is a message that skips its fields.
     #[derive(PartialEq, Message)]
     struct Outline {
         #[prost(message, repeated, tag = "8")]
@@ -237,14 +238,14 @@ fn check_headers(body: &[u8], max: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads a body of up to `max` bytes, in the time that a request has.
+/// Reads a body of at most `max` bytes within the request timeout.
 async fn read_body(request: Request, max: usize, api: &Api) -> Result<(Parts, Vec<u8>), Error> {
     let encoding = request.headers().get(header::CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| encoding != "identity") {
         return Err(refuse(request, Error::UnsupportedEncoding, api).await);
     }
     let (head, mut body) = request.into_parts();
-    // A client that waits for leave to send is refused before it sends.
+    // Refuse a client that waits for `100 Continue` before it sends.
     if head.headers.contains_key(header::EXPECT) && body.size_hint().lower() > max as u64 {
         return Err(Error::BodyTooLarge { max });
     }
@@ -262,8 +263,8 @@ async fn read_body(request: Request, max: usize, api: &Api) -> Result<(Parts, Ve
     }
 }
 
-/// A body of up to `max` bytes in one piece, which grows with it. The pieces that it comes in may be
-/// of one byte, and each takes a hundred bytes where they are kept.
+/// Collects a body of at most `max` bytes into one growing buffer. Its frames may be of one byte each,
+/// and keeping them would take a hundred bytes for each.
 async fn collect(body: &mut Body, max: usize) -> Result<Vec<u8>, Error> {
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -277,8 +278,7 @@ async fn collect(body: &mut Body, max: usize) -> Result<Vec<u8>, Error> {
     Ok(whole)
 }
 
-/// Hands `error` back once the body that nobody wants has come. A client that waits for leave to send
-/// it is answered at once.
+/// Returns `error` after discarding the body, or at once if the client waits for `100 Continue`.
 pub(crate) async fn refuse(request: Request, error: Error, api: &Api) -> Error {
     if !request.headers().contains_key(header::EXPECT) {
         discard(request.into_body(), api.request_timeout).await;
@@ -286,8 +286,8 @@ pub(crate) async fn refuse(request: Request, error: Error, api: &Api) -> Error {
     error
 }
 
-/// Reads what is left of a body, up to a limit and for a time, and throws it away. However this
-/// ends, the answer is the same.
+/// Reads and discards the rest of a body, up to [`DISCARDED_BYTES_MAX`] and for at most `time`. The
+/// response does not depend on how this ends.
 async fn discard(mut body: Body, time: Duration) {
     let read = async {
         let mut discarded = 0;

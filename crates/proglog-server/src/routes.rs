@@ -1,4 +1,4 @@
-//! The calls: their paths and their handlers.
+//! Paths and handlers of the two calls.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -22,10 +22,12 @@ use crate::extract::{Consume, Format, Produce, refuse};
 use crate::options::ServerOptions;
 use crate::state::Api;
 
-/// Append with POST, read with GET: the two calls on the log that the server is given.
+/// The log: append with POST, read with GET.
 const ROOT: &str = "/";
 
-/// The calls on `log`, with the default [`ServerOptions`].
+/// Returns a router for the calls on `log`, with the default [`ServerOptions`].
+///
+/// # Examples
 ///
 /// ```
 /// use std::sync::Arc;
@@ -41,12 +43,12 @@ pub fn router(log: Arc<dyn CommitLog>) -> Router {
 }
 
 impl ServerOptions {
-    /// The calls on `log`, to be served or to be made part of another service. The timeouts and
-    /// limits on connections are those of [`serve`](ServerOptions::serve), not of the router.
+    /// Returns a router for the calls on `log`, to serve or to nest in another service. It applies the
+    /// request timeout and the limit on records; the limits on connections apply in
+    /// [`serve`](ServerOptions::serve) alone.
     ///
-    /// Every call into the log runs on a thread of the runtime that may block, and an append waits
-    /// for its durability without one. It has to be used within a tokio runtime that has its timer
-    /// enabled.
+    /// Calls into the log run on blocking threads of the runtime. An append then waits for its
+    /// durability without a thread. The router needs a tokio runtime with its timer enabled.
     pub fn router(&self, log: Arc<dyn CommitLog>) -> Router {
         Router::new()
             .route(ROOT, get(consume).post(produce))
@@ -58,7 +60,7 @@ impl ServerOptions {
                     .make_span_with(span_of)
                     .on_request(())
                     .on_response(answered)
-                    // What failed inside has reported itself.
+                    // Failures are logged where they occur.
                     .on_failure(()),
             )
             .with_state(Api::new(log, self))
@@ -125,7 +127,7 @@ fn span_of(request: &Request) -> Span {
     tracing::info_span!("request", method = %request.method(), uri = %request.uri())
 }
 
-/// The request log. What went well is left to the level `debug`: there is a line for each record.
+/// Logs a response: successes at level `debug`, since there is one for each record.
 fn answered(response: &Response, latency: Duration, _: &Span) {
     let status = response.status().as_u16();
     if response.status().is_success() {

@@ -1,4 +1,4 @@
-//! Connections: accepting, limiting and ending them.
+//! Connections: accepting, limiting, and shutting them down.
 
 use std::future::Future;
 use std::io;
@@ -19,13 +19,13 @@ use tracing::Instrument;
 
 use crate::options::ServerOptions;
 
-/// How long to wait with the next connection when the operating system has no room for one.
+/// The pause after a failure to accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// A time limit that is longer is none: it may be later than clocks go.
+/// The longest timeout that is applied. A longer one is no timeout: its end may be out of range for clocks.
 const TIMEOUT_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// Serves `log` on `listener` with the default [`ServerOptions`], until `shutdown` is complete; see
+/// Serves `log` on `listener` with the default [`ServerOptions`] until `shutdown` completes; see
 /// [`ServerOptions::serve`].
 pub async fn serve(
     listener: TcpListener,
@@ -36,17 +36,17 @@ pub async fn serve(
 }
 
 impl ServerOptions {
-    /// Serves `log` on `listener` until `shutdown` is complete.
+    /// Serves `log` on `listener` over HTTP/1.1 until `shutdown` completes.
     ///
-    /// From then on no connection is accepted, idle ones are closed, and requests that are under way
-    /// are answered, for at most [`shutdown_timeout`](ServerOptions::shutdown_timeout). The log stays open:
-    /// closing it, which makes durable what was taken and never answered, is up to its owner.
+    /// Then it accepts no more connections, closes idle ones, and answers requests in flight, for at
+    /// most [`shutdown_timeout`](ServerOptions::shutdown_timeout). The log stays open. Its owner closes
+    /// it, which makes appends durable that were accepted and not yet answered.
     ///
-    /// Nothing that a client does ends the server. When the operating system has no room for another
-    /// connection, it goes on with those it has and tries again.
+    /// No client can end the server. If the operating system has no resources for another connection,
+    /// the server keeps serving those it has and tries again.
     ///
-    /// It speaks HTTP/1.1 and has to run within a tokio runtime that has I/O and timer enabled. A
-    /// caller that drops the future ends all connections at once.
+    /// The future needs a tokio runtime with I/O and timer enabled. Dropping it closes all connections
+    /// at once.
     pub async fn serve(
         &self,
         listener: TcpListener,
@@ -73,14 +73,14 @@ impl ServerOptions {
         self.drain(graceful, connections).await;
     }
 
-    /// Waits for the requests that are under way, as long as they may take.
+    /// Waits for requests in flight, up to the shutdown timeout.
     async fn drain(&self, graceful: GracefulShutdown, mut connections: JoinSet<()>) {
         let drained = tokio::time::timeout(self.shutdown_timeout, graceful.shutdown());
         if drained.await.is_err() {
             let unanswered = connections.len();
             tracing::warn!(
                 unanswered,
-                "connections were closed before their requests were done"
+                "closed connections before their requests were answered"
             );
             connections.abort_all();
         }
@@ -90,7 +90,7 @@ impl ServerOptions {
     }
 }
 
-/// What all connections share.
+/// State that all connections share.
 struct Server {
     service: TowerToHyperService<axum::Router>,
     http: http1::Builder,
@@ -112,7 +112,7 @@ impl Server {
         }
     }
 
-    /// The next connection, once there may be one more. Cancelling it loses none.
+    /// Accepts the next connection once the limit allows one more. Cancel-safe: no connection is lost.
     async fn accept(&self, listener: &TcpListener) -> (TcpStream, OwnedSemaphorePermit) {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
@@ -121,14 +121,14 @@ impl Server {
                 Ok((stream, _)) => return (stream, permit),
                 Err(error) if ended_early(&error) => {}
                 Err(error) => {
-                    tracing::error!(%error, "no connection could be accepted");
+                    tracing::error!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    /// Serves one connection to its end. The permit goes with it, however it ends.
+    /// Serves one connection to its end, however it ends, and then releases the permit.
     fn connection(
         &self,
         stream: TcpStream,
@@ -137,7 +137,7 @@ impl Server {
     ) -> impl Future<Output = ()> + Send + 'static {
         let peer = stream.peer_addr().ok();
         let span = tracing::debug_span!("connection", ?peer);
-        // Answers are small and written whole; without it they could wait for an acknowledgement.
+        // Responses are small and written whole. With Nagle's algorithm they could wait for an ACK.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
@@ -149,7 +149,7 @@ impl Server {
         let served = async move {
             let _permit = permit;
             if let Err(error) = connection.await {
-                // A client that vanished, was too slow, or speaks no HTTP.
+                // The client vanished, was too slow, or does not speak HTTP.
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
                     "connection failed"
@@ -160,12 +160,12 @@ impl Server {
     }
 }
 
-/// `None` where a time limit is none.
+/// The timeout to apply, if any.
 fn limited(timeout: Duration) -> Option<Duration> {
     (timeout <= TIMEOUT_MAX).then_some(timeout)
 }
 
-/// Whether the connection failed, not the accepting.
+/// Returns whether the connection failed, rather than the listener.
 fn ended_early(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -176,7 +176,7 @@ fn ended_early(error: &io::Error) -> bool {
     )
 }
 
-/// Panics of handlers are answered; this would be one outside of them.
+/// Logs a panic of a connection's task. Panics of handlers are caught and answered before.
 fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()

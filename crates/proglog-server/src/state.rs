@@ -14,7 +14,7 @@ use crate::options::ServerOptions;
 /// other appends. Reads have a bound of their own, so that appends never hold them up.
 const CALLS_MAX: usize = 64;
 
-/// What all handlers share.
+/// State shared by all handlers.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     log: Arc<dyn CommitLog>,

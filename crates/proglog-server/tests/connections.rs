@@ -1,4 +1,4 @@
-//! Clients that are slow, wrong or gone, and shutting down, over a real listener.
+//! Clients that are slow, malformed or gone, and shutdown, over a real listener.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -13,7 +13,7 @@ use support::{Client, HookedLog, NEVER, SOON, TestServer, request};
 
 const RECORD: &str = r#"{"record":"aGVsbG8="}"#;
 
-/// Limits that no test reaches but the one that it is about.
+/// Timeouts that no test reaches unless it sets one.
 fn patient() -> ServerOptions {
     ServerOptions::new()
         .request_timeout(NEVER * 2)
@@ -26,7 +26,7 @@ fn serve(options: ServerOptions) -> (TestServer, MemoryLog) {
     (TestServer::start(options, Arc::new(log.clone())), log)
 }
 
-/// A log whose calls tell that they have begun, and end when they are let.
+/// A log whose calls signal that they have begun, and return once the gate is dropped.
 fn gated() -> (Arc<HookedLog>, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (begun, begins) = mpsc::channel();
     let (gate, opened) = mpsc::channel();
@@ -77,7 +77,7 @@ fn a_body_that_never_ends_is_408_and_the_server_goes_on() {
         let mut client = server.client();
         client.send(format!("POST / HTTP/1.1\r\nhost: test\r\n{body}"));
         assert_eq!(client.answer().unwrap().code(), "body_timeout");
-        assert_eq!(client.answer(), None, "the connection goes on");
+        assert_eq!(client.answer(), None, "the connection stays open");
     }
     assert_eq!(log.end_offset(), Offset::ZERO);
     assert_eq!(server.client().call("POST /", RECORD).status, 200);
@@ -109,7 +109,7 @@ fn what_is_not_http_or_breaks_off_is_refused_and_the_server_goes_on() {
         (wrong_length, 400),
     ] {
         let mut client = server.client();
-        // It may be refused before all of it was sent.
+        // The server may refuse it before all of it is sent.
         let _ = client.socket().write_all(bytes.as_bytes());
         assert_eq!(
             client.answer().map_or(status, |answer| answer.status),
@@ -225,7 +225,7 @@ fn a_connection_over_the_limit_is_served_once_another_ends() {
 }
 
 #[test]
-fn connections_give_back_their_place_however_they_end() {
+fn connections_release_their_permit_however_they_end() {
     let panics = HookedLog::new(|| panic!("a log that panics"));
     let server = TestServer::start(patient().connections_max(2), panics);
     for round in 0..50 {
@@ -246,11 +246,11 @@ fn connections_give_back_their_place_however_they_end() {
 }
 
 #[test]
-fn a_client_that_never_reads_does_not_keep_its_place_for_ever() {
+fn a_client_that_never_reads_does_not_keep_its_permit_for_ever() {
     let (server, log) = serve(patient().connections_max(1).request_timeout(SOON * 2));
     log.append(vec![0; 1 << 20].into()).unwrap();
     let mut deaf = server.client();
-    // More answers than the buffers between the two hold.
+    // More responses than the buffers between the two hold.
     for _ in 0..64 {
         deaf.send(request("GET /?offset=0", ""));
     }
@@ -258,7 +258,7 @@ fn a_client_that_never_reads_does_not_keep_its_place_for_ever() {
 }
 
 #[test]
-fn shutting_down_answers_what_is_under_way_and_accepts_no_more() {
+fn a_shutdown_answers_requests_in_flight_and_accepts_no_more() {
     let (log, begins, gate) = gated();
     let mut server = TestServer::start(patient(), log.clone());
     let mut idle = server.client();
@@ -282,17 +282,17 @@ fn shutting_down_answers_what_is_under_way_and_accepts_no_more() {
     assert_eq!(busy.answer(), None);
     assert_eq!(fresh.answer(), None);
     server.join();
-    // The log is its owner's to close.
+    // The log stays open for its owner to close.
     assert_eq!(log.read(Offset::ZERO).unwrap().value, "hello");
 }
 
 #[test]
-fn a_stuck_connection_holds_a_shutdown_up_for_a_limited_time() {
+fn a_stuck_connection_delays_a_shutdown_for_a_limited_time() {
     let (mut server, _) = serve(patient().shutdown_timeout(SOON));
     let mut stuck: Vec<Client> = (0..3).map(|_| server.client()).collect();
     stuck[0].send("POST / HT");
     stuck[1].send("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 30\r\n\r\n{");
-    // They are accepted in order, so the others were before this one.
+    // Connections are accepted in order, so the other two were accepted before this one.
     assert_eq!(stuck[2].call("POST /", RECORD).status, 200);
     server.join();
     assert!(stuck.iter_mut().all(|client| client.answer().is_none()));

@@ -1,4 +1,4 @@
-//! Logs that fail, panic or hang, and what their clients are told.
+//! Logs that fail, panic or hang, and the responses that their clients get.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -22,7 +22,7 @@ fn storage_error(kind: io::ErrorKind) -> Error {
 }
 
 #[tokio::test]
-async fn every_failure_of_the_log_has_its_status_and_tells_no_secrets() {
+async fn every_failure_of_the_log_has_its_status_and_leaks_no_secrets() {
     let (offset, start, end) = (Offset::new(7), Offset::new(9), Offset::new(12));
     let corrupt = Error::Corrupt {
         offset,
@@ -101,9 +101,9 @@ async fn a_panic_is_500_with_what_is_known_and_the_next_call_is_answered() {
     assert_eq!(post(&router, r#"{"record":""}"#).await.status, 200);
 }
 
-// On a runtime of one thread: it could answer nothing if a call held that thread up.
+// On a runtime of one thread, which could answer nothing if a call blocked that thread.
 #[tokio::test(flavor = "current_thread")]
-async fn a_log_that_blocks_holds_up_its_own_call_alone_and_for_a_time() {
+async fn a_log_that_blocks_delays_only_its_own_call_and_for_a_limited_time() {
     let (release, blocked) = mpsc::channel::<()>();
     let blocked = Mutex::new(blocked);
     let log = HookedLog::new(move || {
@@ -121,7 +121,7 @@ async fn a_log_that_blocks_holds_up_its_own_call_alone_and_for_a_time() {
     assert_eq!(answer.problem(), problem(503, "log_timeout"));
     assert_eq!(answer.json()["offset"], 7);
 
-    // The append was not cancelled, and goes through once it can.
+    // The append was not cancelled, and completes once it can.
     assert_eq!(log.end_offset(), Offset::ZERO);
     drop(release);
     let stored = async {
@@ -133,23 +133,23 @@ async fn a_log_that_blocks_holds_up_its_own_call_alone_and_for_a_time() {
 }
 
 #[tokio::test]
-async fn reads_do_not_wait_for_appends_that_are_held_up() {
-    /// As many as run at a time.
-    const HELD_UP: usize = 64;
+async fn reads_do_not_wait_for_appends_that_are_blocked() {
+    /// The bound on concurrent calls of a kind.
+    const BLOCKED: usize = 64;
     let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
     let (release, gate) = mpsc::channel::<()>();
     let (gate, calls) = (Mutex::new(gate), AtomicUsize::new(0));
     let router = router(HookedLog::new(move || {
-        if calls.fetch_add(1, Ordering::SeqCst) < HELD_UP {
+        if calls.fetch_add(1, Ordering::SeqCst) < BLOCKED {
             begun.send(()).unwrap();
             let _ = gate.lock().unwrap().recv_timeout(NEVER);
         }
         Ok(())
     }));
     let append = async |router: axum::Router| post(&router, r#"{"record":""}"#).await.status;
-    let appends = (0..2 * HELD_UP).map(|_| tokio::spawn(append(router.clone())));
+    let appends = (0..2 * BLOCKED).map(|_| tokio::spawn(append(router.clone())));
     let appends: Vec<_> = appends.collect();
-    for _ in 0..HELD_UP {
+    for _ in 0..BLOCKED {
         begins.recv().await.unwrap();
     }
     let answer = get(&router, "/?offset=0", "").await;

@@ -1,4 +1,4 @@
-//! The two calls and every way to get them wrong, on the router alone.
+//! The two calls, valid and malformed, on the router without connections.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -23,7 +23,7 @@ fn two_records() -> Router {
     router(Arc::new(log))
 }
 
-/// The answer to an append in protobuf, which took no more than a few times the limit in memory.
+/// Appends in protobuf, and asserts that it took no more than a few times the limit in memory.
 fn produce_protobuf(body: Body) -> Answer {
     let router = router(Arc::new(MemoryLog::new()));
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -250,7 +250,7 @@ async fn a_record_of_exactly_the_limit_passes_and_one_byte_more_is_413() {
         post(&router, produce_json(vec![0xff; MIB])).await.status,
         200
     );
-    // Some writers of JSON escape the slash, which is every 64th character of mixed bytes.
+    // Some JSON writers escape the slash, every 64th character of random bytes in base64.
     let bytes = (0..=u8::MAX).flat_map(|a| (0..=u8::MAX).map(move |b| a ^ b.rotate_left(3)));
     let bytes: Vec<u8> = bytes.cycle().take(MIB).collect();
     let plain = String::from_utf8(produce_json(bytes)).unwrap();
@@ -270,7 +270,7 @@ async fn a_record_of_exactly_the_limit_passes_and_one_byte_more_is_413() {
 
     let answer = post(&router, produce_json(vec![0xff; 2 * MIB])).await;
     assert_eq!(answer.problem(), problem(413, "body_too_large"));
-    // The log's limit counts the key too.
+    // The log's limit includes the key.
     let record = Some(v1::Record::new(vec![0; MIB]).with_key("k"));
     let body = v1::ProduceRequest { record }.encode_to_vec();
     let headers = [("content-type", "application/protobuf")];
@@ -298,7 +298,7 @@ fn a_record_takes_a_few_times_its_limit_in_memory_however_many_headers_it_has() 
         });
         Body::from(v1::ProduceRequest { record }.encode_to_vec())
     };
-    // As many as a log takes.
+    // The most that a log accepts.
     let most = MIB / 32;
     assert_eq!(produce_protobuf(with_headers(most)).status, 200);
     for count in [most + 1, MIB * 3 / 4] {

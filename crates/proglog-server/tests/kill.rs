@@ -1,4 +1,4 @@
-//! Real records over 32 connections into a server that is killed as `kill -9` does, and back.
+//! Real records over 32 connections into a server that is killed repeatedly, and read back.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -13,12 +13,12 @@ use support::{NEVER, Program};
 use tempfile::TempDir;
 
 const CONNECTIONS: usize = 32;
-/// How often the server is killed while records go in.
+/// The number of times that the server is killed under load.
 const KILLS: usize = 3;
 
 type Value = bytes::Bytes;
 
-/// The real records: those of the shared folder beside the workspace, else the sample within.
+/// Real records: those of `../shared/data` beside the workspace, or else the sample in it.
 fn records() -> Vec<Value> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let shared = std::fs::read_dir(root.join("../shared/data"));
@@ -38,7 +38,7 @@ fn records() -> Vec<Value> {
     lines.map(Value::from).collect()
 }
 
-/// A connection to the server; an error is one of the connection.
+/// A connection to the server. Its errors are those of the connection.
 struct Connection {
     agent: ureq::Agent,
     url: String,
@@ -63,7 +63,7 @@ impl Connection {
         Ok(response.offset)
     }
 
-    /// `None` where there is no such record yet.
+    /// Reads a record; `None` if there is none yet.
     fn read(&self, offset: u64) -> Result<Option<Value>, ureq::Error> {
         let request = format!(r#"{{"offset":{offset}}}"#);
         let get = self.agent.get(&self.url).force_send_body();
@@ -82,16 +82,16 @@ impl Connection {
     }
 }
 
-/// What the clients know, over all lives of the server.
+/// The clients' knowledge over all lives of the server.
 #[derive(Default)]
 struct Known {
-    /// Offsets that were acknowledged or read, and their values.
+    /// The values of offsets that were acknowledged or read.
     values: BTreeMap<u64, Value>,
-    /// Offsets of the appends that were acknowledged.
+    /// The offsets of acknowledged appends.
     acknowledged: HashSet<u64>,
-    /// Records whose append was not answered in this life of the server.
+    /// Records whose append got no response in this life of the server.
     unanswered: Vec<Value>,
-    /// Those of earlier lives, appended again since.
+    /// Such records of earlier lives, which were appended again.
     in_doubt: Vec<Value>,
 }
 
@@ -102,8 +102,8 @@ impl Known {
     }
 }
 
-/// Sends what is in `pending` until it is empty or the server is gone, which is made to happen once
-/// `kill_at` records were acknowledged.
+/// Appends the `pending` records until none is left or the server is gone. Kills the server once
+/// `kill_at` records are acknowledged.
 fn load(
     program: &mut Program,
     pending: &Mutex<VecDeque<Value>>,
@@ -126,14 +126,14 @@ fn load(
                 known.learn(offset, &record);
                 assert!(
                     known.acknowledged.insert(offset),
-                    "offset {offset} was given twice"
+                    "offset {offset} was assigned twice"
                 );
                 known.acknowledged.len()
             };
             if acknowledged == kill_at {
                 program.lock().unwrap().kill();
             }
-            // What another client appends, perhaps before it knows.
+            // A record of another client, perhaps before its append is acknowledged.
             if let Ok(Some(value)) = connection.read(offset + 1) {
                 known.lock().unwrap().learn(offset + 1, &value);
             }
@@ -146,7 +146,7 @@ fn load(
     });
 }
 
-/// All records, in their order.
+/// All records in order.
 fn read_all(program: &Program) -> Vec<Value> {
     let connection = Connection::new(program);
     let read = |offset| connection.read(offset).unwrap();
@@ -166,7 +166,7 @@ fn nothing_acknowledged_is_lost(durability: &str) {
     let records = records();
     let known = Mutex::new(Known::default());
     let pending = Mutex::new(VecDeque::from(records.clone()));
-    // Small segments, so that kills meet the log rolling too.
+    // Small segments, so that some kills hit a roll.
     let arguments = ["--durability", durability, "--segment-bytes", "65536"];
     let start = || Program::start(Program::command(data.path(), &arguments));
     for life in 1..=KILLS {
@@ -178,7 +178,7 @@ fn nothing_acknowledged_is_lost(durability: &str) {
             records.len() * life / (KILLS + 1),
         );
         assert_ne!(program.child.try_wait().unwrap(), None, "it was not killed");
-        // Whoever got no answer asks again.
+        // Clients retry appends that got no response.
         let mut known = known.lock().unwrap();
         let Known {
             unanswered,
@@ -203,7 +203,7 @@ fn nothing_acknowledged_is_lost(durability: &str) {
         let stored = stored.get(usize::try_from(*offset).unwrap());
         assert_eq!(stored, Some(value), "offset {offset}");
     }
-    // Beside each record once, there are at most those whose first append was not answered.
+    // Each record is stored once, or more often if an append of it got no response.
     let allowed = count(records.iter().chain(&known.in_doubt).cloned());
     for (value, stored) in count(stored.iter().cloned()) {
         assert!(

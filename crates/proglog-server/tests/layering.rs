@@ -1,4 +1,4 @@
-//! The crates depend on each other strictly bottom-up.
+//! The order of the crates: each depends on those below it alone.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! The program: its flags, its signals, and what it says when it cannot start.
+//! The program: flags, signals, its log, and errors at startup.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(unix)]
 
@@ -20,7 +20,7 @@ fn start(data: &Path, arguments: &[&str]) -> Program {
     Program::start(Program::command(data, arguments))
 }
 
-/// The one line that it ends with when started so.
+/// The single line that it fails with.
 fn refusal(data: &Path, arguments: &[&str]) -> String {
     let mut command = Program::command(data, arguments);
     let output = command.stderr(Stdio::piped()).output().unwrap();
@@ -34,7 +34,7 @@ fn refusal(data: &Path, arguments: &[&str]) -> String {
 #[test]
 fn either_signal_ends_it_well_and_nothing_that_was_answered_is_lost() {
     let data = TempDir::new().unwrap();
-    // Buffered: only a close puts the records into the file.
+    // Buffered: the records reach the file only when the log is closed.
     for (round, signal) in ["INT", "TERM"].into_iter().enumerate() {
         let mut program = start(data.path(), &["--durability", "buffered"]);
         let mut client = program.client();
@@ -46,7 +46,7 @@ fn either_signal_ends_it_well_and_nothing_that_was_answered_is_lost() {
                 RECORD
             );
         }
-        // The idle connection does not hold it up.
+        // The idle connection does not delay it.
         program.signal(signal);
         assert_eq!(program.child.wait().unwrap().code(), Some(0));
         let mut rest = String::new();
@@ -61,12 +61,12 @@ fn a_second_signal_ends_it_at_once() {
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
         let mut program = start(data.path(), &[]);
         let mut client = program.client();
-        // For the body of this one it would wait.
+        // It would wait for the body of this request.
         client.send("POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 30\r\n\r\n");
         assert_eq!(client.answer().unwrap().status, 100);
         program.signal(signal);
         while TcpStream::connect(program.address).is_ok() {}
-        // The first ones may be taken for the same.
+        // The first few may count as the same signal.
         let ended = loop {
             program.signal(signal);
             thread::sleep(Duration::from_millis(100));
@@ -112,7 +112,7 @@ fn settings_come_from_flags_and_from_the_environment() {
 }
 
 #[test]
-fn what_keeps_it_from_starting_is_said_in_one_line() {
+fn a_failed_start_is_explained_in_one_line() {
     let data = TempDir::new().unwrap();
     let program = start(data.path(), &[]);
     assert!(refusal(data.path(), &[]).contains("locked"));

@@ -1,15 +1,15 @@
-//! Bytes as base64 text: the standard alphabet, padded, and nothing else.
+//! Base64 text in the standard alphabet, with padding.
 
 use base64::{DecodeError, Engine, display::Base64Display, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::Serializer;
 
-/// Writes `bytes` piece by piece, without a copy of the whole text.
+/// Serializes `bytes` in pieces, without a copy of the whole text.
 pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&Base64Display::new(bytes, &STANDARD))
 }
 
-/// Reads `text`, or says what is wrong with it and at which byte.
+/// Decodes `text`. The error describes the fault and its byte in the text.
 pub(super) fn decode(text: &str) -> Result<Bytes, String> {
     STANDARD
         .decode(text)
@@ -20,14 +20,14 @@ pub(super) fn decode(text: &str) -> Result<Bytes, String> {
 fn explain(text: &str, error: &DecodeError) -> String {
     match *error {
         DecodeError::InvalidByte(index, byte) => {
-            // The byte may lie within a character, which is then named whole.
+            // The byte may be within a character; name the whole character.
             let index = text.floor_char_boundary(index);
             let found = text[index..].chars().next().unwrap_or(char::from(byte));
             format!("unexpected {found:?} at byte {index}")
         }
         DecodeError::InvalidLastSymbol { offset, symbol, .. } => {
             let found = char::from(symbol);
-            format!("{found:?} at byte {offset} ends it with bits that no byte takes up")
+            format!("{found:?} at byte {offset} ends it with bits beyond the last byte")
         }
         DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => {
             let len = text.len();
@@ -62,7 +62,7 @@ mod tests {
         }
     }
 
-    /// Whether what `error` says of `text` is so.
+    /// Returns whether `error` describes a fault that `text` has.
     fn is_true(error: &str, text: &str) -> bool {
         let place = error
             .split(' ')
@@ -73,7 +73,7 @@ mod tests {
         let named = error.split('\'').nth(1);
         if error.starts_with("unexpected") {
             named == text.get(place..=place) && matches!(named, Some("*" | "="))
-        } else if error.ends_with("no byte takes up") {
+        } else if error.ends_with("beyond the last byte") {
             named == text.get(place..=place) && named == Some("B")
         } else {
             error.ends_with("within a group of four characters")
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_of_many_bytes_is_named_whole() {
+    fn a_multibyte_character_is_named_whole() {
         assert_eq!(
             decode("aGVs\u{e9}A==").unwrap_err(),
             "unexpected '\u{e9}' at byte 4"

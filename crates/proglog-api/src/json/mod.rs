@@ -7,24 +7,24 @@
 //! | [`ConsumeRequest`] | `{"offset": 7}` | |
 //! | [`ConsumeResponse`] | `{"record": "aGVsbG8="}` | `{"record": {"value": "aGVsbG8="}}` |
 //!
-//! The second column is what is written. All four are written and read, so that a client can use
-//! them as well as a server.
+//! The second column is the form that is written. Every message is both serialized and deserialized,
+//! for clients and servers alike.
 //!
 //! - **`record`** is the record's value in base64: the standard alphabet, with padding, on one line
-//!   (RFC 4648, section 4). Padding is required, because without it a text that was cut short could
-//!   pass for a whole one. The empty text is the empty record; `null` is not.
-//! - **A record object** has the one field `value`. Its `offset`, which the book's clients and
-//!   server send along, may hold anything and is ignored: the log assigns it.
-//! - **`offset`** is an integer from 0 to 2<sup>64</sup> - 1, written without fraction or exponent,
-//!   and not a string. Readers that keep numbers as doubles, such as JavaScript's, lose exactness
-//!   above 2<sup>53</sup>.
-//! - **Unknown fields** are an error in a request, whose sender would think them obeyed, and are
+//!   (RFC 4648, section 4). Padding is required, so that a truncated text cannot pass for a whole one.
+//!   The empty text is the empty record; `null` is an error.
+//! - **A record object** has one field, `value`. Its `offset`, which clients and servers of the book
+//!   send, may hold anything and is ignored: the log assigns it.
+//! - **`offset`** is an integer from 0 to 2<sup>64</sup> - 1, without fraction or exponent, and not a
+//!   string. Readers that store numbers as doubles, such as JavaScript, lose precision above
+//!   2<sup>53</sup>.
+//! - **Unknown fields** are an error in a request, so that no setting is silently ignored. They are
 //!   skipped in a response, to which a newer server may add.
 //!
-//! An error names the field and, for base64, the byte of the text, counted from 0. Reading a message
-//! allocates its record and little else, and refusing one at most a few times the input, mostly for
-//! nested arrays. One exception is out of our hands: a text in the place of an offset is repeated
-//! whole in the error of `serde_json`, so whoever reads offsets from strangers bounds the input.
+//! Errors name the field and, for base64, the byte of the text, counted from 0. Reading a message
+//! allocates its record and little else. Refusing one allocates at most a few times the input, mostly
+//! for nested arrays. There is one exception: `serde_json` repeats a string in the place of an offset
+//! in full, so servers should limit the input.
 //!
 //! # Examples
 //!
@@ -50,7 +50,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use self::read::{Object, Offset, Record, Unknown};
 
-/// Asks to append one record.
+/// A request to append one record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ProduceRequest {
     /// The value of the record to append.
@@ -58,21 +58,21 @@ pub struct ProduceRequest {
     pub record: Bytes,
 }
 
-/// Says where a record was appended.
+/// The response to an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ProduceResponse {
-    /// The offset that the log gave the record.
+    /// The offset that the log assigned to the record.
     pub offset: u64,
 }
 
-/// Asks for one record.
+/// A request to read one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ConsumeRequest {
-    /// The offset of the wanted record.
+    /// The offset of the record.
     pub offset: u64,
 }
 
-/// Brings the record that was asked for.
+/// The response to a read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct ConsumeResponse {
     /// The value of the record.
@@ -80,7 +80,7 @@ pub struct ConsumeResponse {
     pub record: Bytes,
 }
 
-// Not derived: derived code reads arrays as structs, and its errors do not name the field.
+// Not derived: derived code accepts arrays for structs, and its errors do not name the field.
 
 impl<'de> Deserialize<'de> for ProduceRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,4 +1,4 @@
-//! Reading: objects of which one field matters, with errors that name it.
+//! Deserializers for objects with one relevant field, with errors that name it.
 
 use std::fmt;
 
@@ -7,32 +7,32 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Une
 
 use super::base64;
 
-/// What to do with a field that is not known.
+/// The treatment of unknown fields.
 #[derive(Clone, Copy)]
 pub(super) enum Unknown {
     Refused,
     Skipped,
 }
 
-/// The field of an object that is wanted.
+/// The relevant field of an object.
 #[derive(Clone, Copy)]
 struct Field {
     name: &'static str,
-    /// The name as errors have it, with that of the object around it.
+    /// The name in errors, with the name of the enclosing object.
     path: &'static str,
-    /// A field that may be there and is not looked at.
+    /// A field that may be present and is ignored.
     ignored: Option<&'static str>,
     unknown: Unknown,
 }
 
-/// An object of which `field` is read by `seed`.
+/// An object whose `field` is deserialized by `seed`.
 pub(super) struct Object<S> {
     field: Field,
     seed: S,
 }
 
 impl<S> Object<S> {
-    /// A message: an object with the one field `name`.
+    /// A message: an object with a single field, `name`.
     pub(super) fn message(name: &'static str, seed: S, unknown: Unknown) -> Self {
         let field = Field {
             name,
@@ -46,7 +46,7 @@ impl<S> Object<S> {
 
 impl<'de, S: DeserializeSeed<'de> + Copy> Object<S> {
     pub(super) fn read<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
-        // Anything, not a map: `serde_json` would put the whole of a long text into its error.
+        // Not `deserialize_map`: `serde_json` would repeat a long string in its error in full.
         deserializer.deserialize_any(self)
     }
 }
@@ -78,7 +78,7 @@ impl<'de, S: DeserializeSeed<'de> + Copy> Visitor<'de> for Object<S> {
     }
 }
 
-/// Reads a name, and tells whether it is that of the wanted field.
+/// Deserializes a field's name to whether it is that of the relevant field.
 impl<'de> DeserializeSeed<'de> for Field {
     type Value = bool;
 
@@ -179,8 +179,8 @@ impl Visitor<'_> for Base64 {
 
 /// The field `offset`.
 ///
-/// It asks for a `u64`, not for anything: so it reads numbers under `serde_json`'s feature
-/// `arbitrary_precision` too, which hands out maps to those who ask for anything.
+/// It uses `deserialize_u64`, so that it also works with `serde_json`'s feature `arbitrary_precision`,
+/// for which `deserialize_any` yields maps in the place of numbers.
 #[derive(Clone, Copy)]
 pub(super) struct Offset;
 
@@ -208,7 +208,7 @@ impl Visitor<'_> for Offset {
     }
 }
 
-/// Input as an error shows it: quoted, and no more than its beginning.
+/// The beginning of an input, quoted for an error.
 struct Shortened<'a>(&'a str);
 
 impl Shortened<'_> {

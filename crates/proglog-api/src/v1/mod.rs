@@ -1,15 +1,15 @@
-//! Version 1 of the messages, package `log.v1`, and ways to build a [`Record`].
+//! Version 1 of the messages, package `log.v1`, and constructors for [`Record`].
 //!
-//! The structs are generated from `proto/log/v1/log.proto`, which the package contains.
+//! The structs are generated from `proto/log/v1/log.proto`, which is part of the package.
 
 use bytes::Bytes;
 
 include!("log.v1.rs");
 
 impl Record {
-    /// Makes a record of `value` alone.
+    /// Creates a record with this value and nothing else.
     ///
-    /// The setters below add to it; the log itself assigns `offset` and `appended_at`.
+    /// The setters below add to it. The log assigns `offset` and `appended_at`.
     ///
     /// # Examples
     ///
@@ -30,14 +30,14 @@ impl Record {
         }
     }
 
-    /// Sets the key: what the record is about.
+    /// Sets the key: the entity that the record is about.
     #[must_use]
     pub fn with_key(mut self, key: impl Into<Bytes>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// Adds a header after those already there, even where one has the same name.
+    /// Appends a header. Names may repeat.
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<Bytes>) -> Self {
         self.headers.push(Header {
@@ -56,8 +56,8 @@ impl Record {
 }
 
 impl Record {
-    /// The same record in memory of its own. One that was read may be a slice of a larger block,
-    /// which it keeps in memory.
+    /// Copies the record into memory of its own. The bytes of a record that was read may be slices of a
+    /// larger block, which they keep in memory.
     #[must_use]
     pub fn detach(&self) -> Self {
         let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
@@ -74,7 +74,7 @@ impl Record {
     }
 }
 
-/// A record of this value alone, which is not copied.
+/// Creates a record with this value, without copying it.
 impl From<Bytes> for Record {
     #[inline]
     fn from(value: Bytes) -> Self {
@@ -82,7 +82,7 @@ impl From<Bytes> for Record {
     }
 }
 
-/// A record of this value alone, which is not copied.
+/// Creates a record with this value, without copying it.
 impl From<Vec<u8>> for Record {
     #[inline]
     fn from(value: Vec<u8>) -> Self {
@@ -90,7 +90,7 @@ impl From<Vec<u8>> for Record {
     }
 }
 
-/// A record of this value alone, which is not copied.
+/// Creates a record with this value, without copying it.
 impl From<String> for Record {
     #[inline]
     fn from(value: String) -> Self {
@@ -98,7 +98,7 @@ impl From<String> for Record {
     }
 }
 
-/// A record of a copy of this value alone.
+/// Creates a record with a copy of this value.
 impl From<&[u8]> for Record {
     #[inline]
     fn from(value: &[u8]) -> Self {
@@ -106,7 +106,7 @@ impl From<&[u8]> for Record {
     }
 }
 
-/// A record of a copy of this value alone, so that `b"literals"` do.
+/// Creates a record with a copy of this value, such as `b"literal"`.
 impl<const N: usize> From<&[u8; N]> for Record {
     #[inline]
     fn from(value: &[u8; N]) -> Self {
@@ -114,7 +114,7 @@ impl<const N: usize> From<&[u8; N]> for Record {
     }
 }
 
-/// A record of a copy of this value alone.
+/// Creates a record with a copy of this value.
 impl From<&str> for Record {
     #[inline]
     fn from(value: &str) -> Self {

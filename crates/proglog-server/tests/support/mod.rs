@@ -1,5 +1,4 @@
-//! What the tests share: a log that does as it is told, a server on a port, and a client that sends
-//! what it likes.
+//! Shared by the tests: a log with a hook, a server on a port, and a client that sends arbitrary bytes.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod router;
@@ -18,12 +17,12 @@ use proglog_server::ServerOptions;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// Longer than any test takes: where a test waits for so long, it fails.
+/// Longer than any test takes: a wait that reaches it fails the test.
 pub(crate) const NEVER: Duration = Duration::from_mins(1);
-/// A time limit that a test wants to see expire.
+/// A timeout that a test waits for.
 pub(crate) const SOON: Duration = Duration::from_millis(300);
 
-/// A log in memory that calls a hook before each append and read.
+/// An in-memory log that calls a hook before each append and read.
 pub(crate) struct HookedLog {
     pub(crate) inner: MemoryLog,
     pub(crate) before: Box<dyn Fn() -> Result<()> + Send + Sync>,
@@ -78,7 +77,7 @@ impl fmt::Debug for HookedLog {
     }
 }
 
-/// A server on a free port, with a runtime and a thread of its own.
+/// A server on a free port, with its own runtime and thread.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     shutdown: Option<oneshot::Sender<()>>,
@@ -110,13 +109,13 @@ impl TestServer {
         Client::connect(self.address)
     }
 
-    /// Asks it to shut down.
+    /// Starts a shutdown.
     pub(crate) fn shut_down(&mut self) {
         // Dropping the sender is the signal.
         self.shutdown = None;
     }
 
-    /// Waits for its end.
+    /// Shuts it down and waits for its end.
     pub(crate) fn join(&mut self) {
         self.shut_down();
         if let Some(thread) = self.thread.take() {
@@ -131,16 +130,16 @@ impl Drop for TestServer {
     }
 }
 
-/// The program, as its users start it. Dropping it kills it.
+/// The program as users start it. Dropping it kills the process.
 pub(crate) struct Program {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
-    /// The rest of its output.
+    /// Standard output after the first line.
     pub(crate) output: BufReader<ChildStdout>,
 }
 
 impl Program {
-    /// A command with settings that suit a test and `arguments`.
+    /// A command with `arguments` and settings for tests.
     pub(crate) fn command(data: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proglog-server"));
         command
@@ -151,7 +150,7 @@ impl Program {
         command
     }
 
-    /// Starts `command` and waits until it tells its address.
+    /// Starts `command` and waits for the line with its address.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
@@ -173,7 +172,7 @@ impl Program {
         Client::connect(self.address)
     }
 
-    /// Sends a signal, by its name.
+    /// Sends the signal of this name.
     #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
@@ -184,7 +183,7 @@ impl Program {
         assert!(sent.success());
     }
 
-    /// As `kill -9` does, and waits until it is gone.
+    /// Kills the process, as `kill -9` does, and waits for its end.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -193,7 +192,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -207,7 +206,7 @@ pub(crate) struct Client {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// As they came, in lower case.
+    /// The status line and headers, in lower case.
     pub(crate) head: String,
     pub(crate) body: String,
 }
@@ -238,13 +237,13 @@ impl Client {
         self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends a whole request and returns its answer.
+    /// Sends a whole request and returns the response.
     pub(crate) fn call(&mut self, line: &str, body: &str) -> Answer {
         self.send(request(line, body));
         self.answer().unwrap()
     }
 
-    /// The next answer; `None` if the connection was closed instead.
+    /// Reads the next response, or `None` if the connection was closed instead.
     pub(crate) fn answer(&mut self) -> Option<Answer> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -265,7 +264,7 @@ impl Client {
         Some(Answer { status, head, body })
     }
 
-    /// Whether nothing comes for a while.
+    /// Returns whether nothing arrives for a while.
     pub(crate) fn hears_nothing(&mut self) -> bool {
         self.socket().set_read_timeout(Some(SOON)).unwrap();
         let waits = self.stream.fill_buf().is_err();

@@ -1,4 +1,4 @@
-//! Calls on a router, without a connection.
+//! Calls on a router without a connection.
 
 use std::convert::Infallible;
 
@@ -28,7 +28,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Status and code of an error, once it is known to be a problem document.
+    /// The status and code of an error, after checking that it is a problem document.
     pub(crate) fn problem(&self) -> (u16, String) {
         let problem = self.json();
         assert_eq!(self.header("content-type"), "application/problem+json");
@@ -74,7 +74,7 @@ pub(crate) fn problem(status: u16, code: &str) -> (u16, String) {
     (status, code.into())
 }
 
-/// A body that comes byte by byte.
+/// A body that arrives byte by byte.
 pub(crate) fn in_drops(bytes: Bytes) -> Body {
     let drops = (0..bytes.len()).map(move |at| Ok::<_, Infallible>(bytes.slice(at..=at)));
     Body::from_stream(stream::iter(drops))

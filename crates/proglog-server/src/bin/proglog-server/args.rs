@@ -1,4 +1,4 @@
-//! What can be set, by flags and by the environment.
+//! Settings of the program, from flags and environment variables.
 
 use std::path::PathBuf;
 
@@ -10,36 +10,36 @@ use crate::report::Sentence;
 
 /// Keeps a commit log on disk and serves it over HTTP.
 ///
-/// Writes its address to standard output once it accepts connections, and what happens to standard
-/// error, where `RUST_LOG` says how much of it. SIGINT and SIGTERM end it when the requests under way
-/// are answered, and at once if another comes more than a second later.
+/// Writes its address to standard output once it accepts connections, and its log to standard error;
+/// `RUST_LOG` sets the level. SIGINT and SIGTERM shut it down after the requests in flight are
+/// answered; a second signal, more than a second later, ends it at once.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Args {
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on; port 0 picks a free port
     #[arg(long, env = "PROGLOG_LISTEN", default_value = "127.0.0.1:8080")]
     pub(crate) listen: String,
 
-    /// Folder for the log's files; made if there is none
+    /// Directory for the log's files; created if missing
     #[arg(long, env = "PROGLOG_DATA_DIR", default_value = "./proglog-data")]
     data_dir: PathBuf,
 
-    /// What a record survives once it is acknowledged
+    /// Crashes that an acknowledged record survives
     #[arg(long, env = "PROGLOG_DURABILITY", default_value = "synced")]
     durability: Durability,
 
-    /// Bytes that a segment of the log takes before the next one is begun
+    /// Size of a segment of the log, in bytes, at which the next one begins
     #[arg(long, env = "PROGLOG_SEGMENT_BYTES", default_value_t = 64 << 20)]
     segment_bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Durability {
-    /// A power loss: it is on the device
+    /// Power loss: the record is on the device
     Synced,
-    /// The end of the process; a power loss may take the last second
+    /// The end of the process; power loss may take the last second
     Interval,
-    /// Neither; up to 512 KiB are in the process alone
+    /// None; up to 512 KiB are only in the process's memory
     Buffered,
 }
 
@@ -54,7 +54,7 @@ impl From<Durability> for proglog_log::Durability {
 }
 
 impl Args {
-    /// Opens the log `default` and reports what was found.
+    /// Opens the log `default` and logs a report of it.
     pub(crate) fn open_log(&self) -> anyhow::Result<Log> {
         let path = self.data_dir.join("default");
         let options = Options::new()

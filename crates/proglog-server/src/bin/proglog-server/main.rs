@@ -1,4 +1,4 @@
-//! The program `proglog-server`: flags and signals. What it serves is in the library.
+//! The program `proglog-server`: flags, signals and logging around the library.
 
 mod args;
 mod report;
@@ -37,7 +37,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
     let log = args.open_log()?;
     runtime.block_on(serve(listener, log.clone()))?;
-    // Waits for calls into the log whose clients are gone.
+    // Waits for calls into the log that outlived their requests.
     drop(runtime);
     log.close().context("cannot close the log")?;
     tracing::info!("closed");
@@ -46,8 +46,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
 
 async fn serve(listener: TcpListener, log: Log) -> anyhow::Result<()> {
     let shutdown = signals::shutdown().context("cannot catch signals")?;
-    let address = listener.local_addr().context("cannot tell the address")?;
-    // Whoever started the server may have stopped listening; it serves all the same.
+    let address = listener
+        .local_addr()
+        .context("cannot get the listener's address")?;
+    // Standard output may be closed; that is no reason not to serve.
     let _ = writeln!(io::stdout(), "listening on http://{address}");
     proglog_server::serve(listener, Arc::new(log), shutdown).await;
     Ok(())

@@ -1,4 +1,4 @@
-//! The signals that end the program.
+//! Signals that shut the program down.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -7,22 +7,23 @@ use std::{io, process, thread};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-/// How long after the first signal others are of the same cause: who forwards one may send it twice.
+/// The time after the first signal in which others are taken for the same one: a process manager may
+/// forward it twice.
 const SAME_FOR: Duration = Duration::from_secs(1);
 
-/// Completes at the first signal from now on. One that comes more than a second later ends the process at
-/// once, whatever it is about.
+/// Returns a future that completes at the first signal. A second signal, more than [`SAME_FOR`] later,
+/// ends the process at once, whatever it is doing.
 pub(crate) fn shutdown() -> io::Result<impl Future<Output = ()>> {
-    // On a runtime of their own: the server's is gone while the log is closed.
+    // On a separate runtime: the server's is gone while the log is being closed.
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let mut signals = {
         let _inside = runtime.enter();
         Signals::new()?
     };
-    let (first, told) = oneshot::channel();
+    let (first, received) = oneshot::channel();
     let watch = async move {
         signals.next().await;
-        // Nobody listens if the server has failed.
+        // The receiver is gone if the server has failed.
         let _ = first.send(());
         let begun = Instant::now();
         loop {
@@ -34,7 +35,7 @@ pub(crate) fn shutdown() -> io::Result<impl Future<Output = ()>> {
     };
     let watching = thread::Builder::new().name("signals".into());
     watching.spawn(move || runtime.block_on(watch))?;
-    Ok(async { told.await.unwrap_or_default() })
+    Ok(async { received.await.unwrap_or_default() })
 }
 
 /// SIGINT and SIGTERM.
@@ -54,7 +55,7 @@ impl Signals {
         })
     }
 
-    /// The next signal, as the exit status of a process that it ends.
+    /// Waits for the next signal and returns the exit status of a process that it ends.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.interrupt.recv() => 128 + 2,
@@ -73,7 +74,7 @@ impl Signals {
         tokio::signal::windows::ctrl_c().map(Self)
     }
 
-    /// The next one, as the exit status of a process that it ends.
+    /// Waits for the next one and returns the exit status of a process that it ends.
     async fn next(&mut self) -> i32 {
         /// `STATUS_CONTROL_C_EXIT`.
         const STATUS: u32 = 0xc000_013a;
