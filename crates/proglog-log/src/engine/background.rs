@@ -136,12 +136,13 @@ impl Shared {
     /// `state` is that of the view when this was the active segment.
     pub(crate) fn write_checkpoint_if_due(&self, segment: &OpenSegment, state: u64) {
         let point = segment.store.recovery_point();
-        let last = self.checkpoint.lock().current().clone();
-        let appended = point
-            .position
-            .get()
-            .saturating_sub(last.recovery_point.position.get());
-        if last.segment_base != segment.base() || appended >= CHECKPOINT_BYTES {
+        let last = self.checkpoint.lock().current().state.position();
+        let is_due = last.is_none_or(|last| {
+            let synced = point.position.get();
+            last.segment_base != segment.base()
+                || synced.saturating_sub(last.boundary.position.get()) >= CHECKPOINT_BYTES
+        });
+        if is_due {
             // It may lag behind: what matters is in the segments.
             drop(self.write_checkpoint(segment.base(), point, state));
         }
@@ -186,7 +187,13 @@ mod tests {
         let options = Options::new().idle_after(Duration::MAX);
         let log = open::open(disk.directory(), &options).unwrap();
         let record = Record::new(vec![7; 1 << 20]);
-        let recovery_point = || log.checkpoint.lock().current().recovery_point.frames;
+        let recovery_point = || {
+            log.checkpoint
+                .lock()
+                .current()
+                .recovery_point_in(Offset::ZERO)
+                .frames
+        };
         for appended in 1..=40 {
             log.append(&record).unwrap();
             // Every 16 MiB, of which each record has a little more than one.

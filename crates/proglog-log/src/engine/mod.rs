@@ -18,6 +18,7 @@ use crate::engine::trim::Trimmed;
 use crate::error::{Error, Result};
 use crate::layout::checkpoint::{self, Checkpoint};
 use crate::layout::checkpoint_file::CheckpointFile;
+use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::open::report::Recovery;
 use crate::options::{Durability, Options};
@@ -165,7 +166,10 @@ impl Shared {
         base: Offset,
         recovery_point: Boundary,
     ) -> Result<()> {
-        let next = file.current().knowing(base, recovery_point);
+        let next = file.current().with_recovery_point(LogPosition {
+            segment_base: base,
+            boundary: recovery_point,
+        });
         if next == *file.current() {
             return Ok(());
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::engine::Shared;
 use crate::engine::group_commit::Commit;
 use crate::error::{Error, ErrorKind, Result};
+use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::options::Visibility;
 use crate::retention::Held;
@@ -117,7 +118,10 @@ impl Shared {
             let mut next = checkpoint.current().clone();
             if let Some(active) = active {
                 // Damage to a record that is dropped is not to be taken for the end of the log.
-                next = next.knowing(active.base(), active.store.recovery_point());
+                next = next.with_recovery_point(LogPosition {
+                    segment_base: active.base(),
+                    boundary: active.store.recovery_point(),
+                });
             }
             next.start = start;
             checkpoint.write_twice(&next)?;

@@ -21,7 +21,8 @@ use proglog_store::{Boundary, Storage};
 use crate::engine::Shared;
 use crate::engine::append::Writer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::checkpoint::Checkpoint;
+use crate::layout::checkpoint::Truncation;
+use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::read::view::Place;
 use crate::segment::{Segment, removal};
@@ -51,14 +52,11 @@ impl Shared {
         } else {
             segment.open()?.boundary_before(offset)?
         };
-        let current = self.checkpoint.lock().current().clone();
-        let cut = Checkpoint {
-            cut: true,
+        let to = LogPosition {
             segment_base: segment.base(),
-            recovery_point: boundary,
-            ..current
+            boundary,
         };
-        self.cut(writer, &cut)
+        self.cut(writer, Truncation { to, start })
     }
 
     /// Drops all records; the next one gets the offset `next`.
@@ -78,15 +76,8 @@ impl Shared {
     /// Drops all records and the files that held them, of a log whose active segment is sealed. The
     /// next record gets the offset `next`.
     pub(crate) fn empty(&self, writer: &mut Writer, next: Offset) -> Result<()> {
-        let current = self.checkpoint.lock().current().clone();
-        let cut = Checkpoint {
-            cut: true,
-            start: next,
-            segment_base: next,
-            recovery_point: Boundary::START,
-            ..current
-        };
-        self.cut(writer, &cut)
+        let to = LogPosition::start_of(next);
+        self.cut(writer, Truncation { to, start: next })
     }
 
     /// Seals the active segment, which brings the open group to its outcome, unless all of it is on the
@@ -102,7 +93,7 @@ impl Shared {
     /// Cuts the log, whose active segment is sealed, as `cut` says. Where that cannot be finished the
     /// log is stopped, since opening it again will finish it; but where only the new segment cannot be
     /// made, for want of room, say, the next append tries again.
-    fn cut(&self, writer: &mut Writer, cut: &Checkpoint) -> Result<()> {
+    fn cut(&self, writer: &mut Writer, cut: Truncation) -> Result<()> {
         let dropped = self.start_cut(writer, cut).inspect_err(|error| {
             self.poison(error);
         })?;
@@ -119,8 +110,12 @@ impl Shared {
     }
 
     /// Does all that comes before the new segment. Returns the files of the active one, if that is dropped.
-    fn start_cut(&self, writer: &mut Writer, cut: &Checkpoint) -> Result<Vec<Arc<dyn Storage>>> {
-        self.checkpoint.lock().write_twice(cut)?;
+    fn start_cut(&self, writer: &mut Writer, cut: Truncation) -> Result<Vec<Arc<dyn Storage>>> {
+        {
+            let mut checkpoint = self.checkpoint.lock();
+            let next = checkpoint.current().with_truncation(cut);
+            checkpoint.write_twice(&next)?;
+        }
         let segments = self.view.segments();
         let mut bases = segments
             .iter()
@@ -130,7 +125,7 @@ impl Shared {
             // A roll may have failed to make this one after all.
             bases.push(writer.next);
         }
-        (writer.next, writer.sealed) = (cut.cut_offset(), true);
+        (writer.next, writer.sealed) = (cut.to.offset(), true);
         // Before any file is touched, so that nobody begins to read what goes. Who is reading it goes on
         // in the files that are open, and is told of the cut with the next record, or by a read that fails.
         let cut_segment = self.show_cut(&segments, cut);
@@ -149,27 +144,27 @@ impl Shared {
         if let Some(segment) = cut_segment {
             // It may have been opened before it was cut.
             segment.release();
-            segment.check_index(cut.recovery_point.frames)?;
+            segment.check_index(cut.to.boundary.frames)?;
         }
         Ok(dropped)
     }
 
     /// Lets readers see what the cut leaves of `segments`. Returns the one that is cut itself, if one is:
     /// it is another from here on, with nothing of it in memory.
-    fn show_cut(&self, segments: &[Arc<Segment>], cut: &Checkpoint) -> Option<Arc<Segment>> {
+    fn show_cut(&self, segments: &[Arc<Segment>], cut: Truncation) -> Option<Arc<Segment>> {
         let mut kept = segments.to_vec();
         kept.retain(|segment| !cut.drops(segment.base()));
         let last = kept
             .last_mut()
-            .filter(|last| last.base() == cut.segment_base);
+            .filter(|last| last.base() == cut.to.segment_base);
         let cut_segment = last.map(|last| {
             *last = Arc::new(Segment::sealed(Arc::clone(&self.directory), last.base()));
             Arc::clone(last)
         });
         let end = Place {
-            end: cut.cut_offset(),
-            base: cut.segment_base,
-            position: cut.recovery_point.position,
+            end: cut.to.offset(),
+            base: cut.to.segment_base,
+            position: cut.to.boundary.position,
         };
         self.view.cut(kept, cut.start, end);
         cut_segment
@@ -179,11 +174,12 @@ impl Shared {
     /// Returns whether it was being cut.
     pub(crate) fn end_cut(&self, base: Offset) -> Result<bool> {
         let mut checkpoint = self.checkpoint.lock();
-        let cut = checkpoint.current().clone();
-        if cut.cut {
-            debug_assert_eq!(cut.cut_offset(), base);
-            checkpoint.write_twice(&cut.without_cut())?;
-        }
-        Ok(cut.cut)
+        let current = checkpoint.current().clone();
+        let Some(truncation) = current.truncation() else {
+            return Ok(false);
+        };
+        debug_assert_eq!(truncation.to.offset(), base);
+        checkpoint.write_twice(&current.without_truncation(truncation))?;
+        Ok(true)
     }
 }

@@ -17,14 +17,15 @@
 //!  +--------+------+------+     the application's. `crc` is the CRC-32C of the bytes before it.
 //! ```
 //!
-//! Of the flags, bit 0 says that the log has had a segment, and bit 1 that it is being cut: what lies
-//! at and above the recovery point is to go, whatever it is.
+//! Of the flags, bit 0 says that the log has had a segment, and bit 1 that it is being truncated: what
+//! lies at and above that position is to be removed, whatever it is.
 //!
 //! [`checkpoint_file`]: crate::layout::checkpoint_file
 
 use byteorder::{BigEndian, ByteOrder};
 use proglog_store::{Boundary, FRAME_OVERHEAD, Position};
 
+use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 
 /// The distance of the two slots.
@@ -48,26 +49,59 @@ const CRC_AT: usize = DATA_AT + DATA_LEN_MAX;
 pub(crate) const USED: usize = CRC_AT + 4;
 /// The flags.
 const EXISTS: u32 = 1;
-const CUT: u32 = 2;
+const TRUNCATING: u32 = 2;
 const _: () = assert!(USED == 1100 && USED <= SLOT_LEN);
 
 /// What a checkpoint holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
     pub(crate) log_id: u128,
-    /// The lowest readable offset.
+    /// Lowest readable offset.
     pub(crate) start: Offset,
-    /// Whether the log had a segment yet. Only one that never had may be without.
-    pub(crate) segment_exists: bool,
-    /// Whether all that lies at and above the recovery point is to be dropped, before anything is
-    /// appended: see [`truncate`](crate::engine::truncate).
-    pub(crate) cut: bool,
-    /// The newest segment.
-    pub(crate) segment_base: Offset,
-    /// What of that segment is durable. Those before it are durable as a whole.
-    pub(crate) recovery_point: Boundary,
-    /// The application's own.
+    pub(crate) state: LogState,
+    /// The application's data.
     pub(crate) data: Vec<u8>,
+}
+
+/// What a checkpoint says of the log's segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogState {
+    /// The log never had a segment.
+    Empty,
+    /// Everything below this position, which is in the newest segment, is on the device.
+    Open(LogPosition),
+    /// Everything at and above this position must be removed before anything is appended: see
+    /// [`truncate`](crate::engine::truncate).
+    Truncating(LogPosition),
+}
+
+impl LogState {
+    /// Returns the position up to which the log is on the device; what a truncation removes is above it.
+    pub(crate) fn position(self) -> Option<LogPosition> {
+        match self {
+            Self::Empty => None,
+            Self::Open(position) | Self::Truncating(position) => Some(position),
+        }
+    }
+}
+
+/// A truncation that was begun: what is to be removed, and what is to be left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Truncation {
+    /// End of what is left.
+    pub(crate) to: LogPosition,
+    /// Log start offset.
+    pub(crate) start: Offset,
+}
+
+impl Truncation {
+    /// Returns whether the segment with base offset `base` is removed as a whole.
+    pub(crate) fn drops(&self, base: Offset) -> bool {
+        base > self.to.segment_base
+            || self.to == LogPosition::start_of(base)
+            // No record is left, and no segment is needed to hold the start.
+            || self.to.offset() == self.start
+    }
 }
 
 /// Why a slot does not hold.
@@ -84,65 +118,81 @@ impl Checkpoint {
         slot[..MAGIC.len()].copy_from_slice(&MAGIC);
         BigEndian::write_u16(&mut slot[VERSION_AT..], VERSION);
         BigEndian::write_u16(&mut slot[DATA_LEN_AT..], data_len);
-        let exists = if self.segment_exists { EXISTS } else { 0 };
-        let cut = if self.cut { CUT } else { 0 };
-        BigEndian::write_u32(&mut slot[FLAGS_AT..], exists | cut);
+        let (flags, position) = match self.state {
+            LogState::Empty => (0, LogPosition::start_of(Offset::ZERO)),
+            LogState::Open(recovery_point) => (EXISTS, recovery_point),
+            LogState::Truncating(to) => (EXISTS | TRUNCATING, to),
+        };
+        let (base, Boundary { position, frames }) = (position.segment_base, position.boundary);
+        BigEndian::write_u32(&mut slot[FLAGS_AT..], flags);
         BigEndian::write_u64(&mut slot[NUMBER_AT..], number);
         BigEndian::write_u128(&mut slot[LOG_ID_AT..], self.log_id);
         BigEndian::write_u64(&mut slot[START_AT..], self.start.get());
-        BigEndian::write_u64(&mut slot[BASE_AT..], self.segment_base.get());
-        BigEndian::write_u64(&mut slot[POSITION_AT..], self.recovery_point.position.get());
-        BigEndian::write_u64(&mut slot[FRAMES_AT..], self.recovery_point.frames);
+        BigEndian::write_u64(&mut slot[BASE_AT..], base.get());
+        BigEndian::write_u64(&mut slot[POSITION_AT..], position.get());
+        BigEndian::write_u64(&mut slot[FRAMES_AT..], frames);
         slot[DATA_AT..DATA_AT + self.data.len()].copy_from_slice(&self.data);
         let crc = crc_fast::crc32_iscsi(&slot[..CRC_AT]);
         BigEndian::write_u32(&mut slot[CRC_AT..], crc);
         slot
     }
 
-    /// This one, with what is on the device of the newest segment: that with base offset `base`, up to
-    /// `recovery_point`. The same if it knows that, or more, or says what is to go, until that is gone.
-    pub(crate) fn knowing(&self, base: Offset, recovery_point: Boundary) -> Self {
-        let known = (self.segment_base, self.recovery_point);
-        let mut next = self.clone();
-        if !self.cut && (!self.segment_exists || (base, recovery_point) > known) {
-            next.segment_exists = true;
-            (next.segment_base, next.recovery_point) = (base, recovery_point);
-        }
-        next
-    }
-
-    /// The offset at which a log is cut that this checkpoint says to be cut: the next to be assigned.
-    pub(crate) fn cut_offset(&self) -> Offset {
-        self.segment_base.plus(self.recovery_point.frames)
-    }
-
-    /// Whether the segment with base offset `base` goes, of a log that this checkpoint says to be cut.
-    pub(crate) fn drops(&self, base: Offset) -> bool {
-        base > self.segment_base
-            || (base == self.segment_base && self.recovery_point == Boundary::START)
-            // All are dropped: then none is left to have the start.
-            || self.cut_offset() == self.start
-    }
-
-    /// This checkpoint once the cut is done: the newest segment is the new one.
-    pub(crate) fn without_cut(&self) -> Self {
+    /// Returns this checkpoint with `recovery_point`, unless it has that or a later one, or the log is being
+    /// truncated.
+    pub(crate) fn with_recovery_point(&self, recovery_point: LogPosition) -> Self {
+        let state = match self.state {
+            LogState::Open(known) => LogState::Open(known.max(recovery_point)),
+            LogState::Empty => LogState::Open(recovery_point),
+            LogState::Truncating(_) => self.state,
+        };
         Self {
-            cut: false,
-            segment_exists: true,
-            segment_base: self.cut_offset(),
-            recovery_point: Boundary::START,
+            state,
             ..self.clone()
         }
     }
 
-    /// Where the log is cut, if it is being cut.
-    pub(crate) fn cut_at(&self) -> Option<(Offset, Boundary)> {
-        self.cut.then_some((self.segment_base, self.recovery_point))
+    /// Returns this checkpoint of a log that is to be truncated.
+    pub(crate) fn with_truncation(&self, truncation: Truncation) -> Self {
+        Self {
+            start: truncation.start,
+            state: LogState::Truncating(truncation.to),
+            ..self.clone()
+        }
+    }
+
+    /// Returns this checkpoint once the truncation is done: the newest segment is a new one.
+    pub(crate) fn without_truncation(&self, truncation: Truncation) -> Self {
+        Self {
+            state: LogState::Open(LogPosition::start_of(truncation.to.offset())),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the truncation that was begun and is not done.
+    pub(crate) fn truncation(&self) -> Option<Truncation> {
+        match self.state {
+            LogState::Truncating(to) => Some(Truncation {
+                to,
+                start: self.start,
+            }),
+            LogState::Empty | LogState::Open(_) => None,
+        }
+    }
+
+    /// Returns how far the segment with base offset `base`, if it is the newest, is known to be on the
+    /// device.
+    pub(crate) fn recovery_point_in(&self, base: Offset) -> Boundary {
+        match self.state.position() {
+            Some(position) if position.segment_base == base => position.boundary,
+            _ => Boundary::START,
+        }
     }
 
     /// Whether `other` would drop the same records, and has the same data.
     pub(crate) fn can_stand_for(&self, other: &Self) -> bool {
-        self.start == other.start && self.cut_at() == other.cut_at() && self.data == other.data
+        self.start == other.start
+            && self.truncation() == other.truncation()
+            && self.data == other.data
     }
 
     /// The number of the slot and what it holds.
@@ -160,20 +210,28 @@ impl Checkpoint {
         let data_len = usize::from(BigEndian::read_u16(&slot[DATA_LEN_AT..]));
         let position = BigEndian::read_u64(&slot[POSITION_AT..]);
         let frames = BigEndian::read_u64(&slot[FRAMES_AT..]);
-        let flags = BigEndian::read_u32(&slot[FLAGS_AT..]);
         if data_len > DATA_LEN_MAX || frames > position / FRAME_OVERHEAD {
             return Err(SlotFault::Damaged);
         }
-        let checkpoint = Self {
-            log_id: BigEndian::read_u128(&slot[LOG_ID_AT..]),
-            start: Offset::new(BigEndian::read_u64(&slot[START_AT..])),
-            segment_exists: flags & EXISTS != 0,
-            cut: flags & CUT != 0,
+        let position = LogPosition {
             segment_base: Offset::new(BigEndian::read_u64(&slot[BASE_AT..])),
-            recovery_point: Boundary {
+            boundary: Boundary {
                 position: Position::new(position),
                 frames,
             },
+        };
+        let flags = BigEndian::read_u32(&slot[FLAGS_AT..]);
+        let state = match (flags & EXISTS != 0, flags & TRUNCATING != 0) {
+            (false, false) => LogState::Empty,
+            (true, false) => LogState::Open(position),
+            (true, true) => LogState::Truncating(position),
+            // Only a log with segments is truncated.
+            (false, true) => return Err(SlotFault::Damaged),
+        };
+        let checkpoint = Self {
+            log_id: BigEndian::read_u128(&slot[LOG_ID_AT..]),
+            start: Offset::new(BigEndian::read_u64(&slot[START_AT..])),
+            state,
             data: slot[DATA_AT..DATA_AT + data_len].to_vec(),
         };
         Ok((BigEndian::read_u64(&slot[NUMBER_AT..]), checkpoint))
@@ -184,17 +242,21 @@ impl Checkpoint {
 mod tests {
     use super::*;
 
+    fn position(segment_base: u64) -> LogPosition {
+        LogPosition {
+            segment_base: Offset::new(segment_base),
+            boundary: Boundary {
+                position: Position::new(45),
+                frames: 5,
+            },
+        }
+    }
+
     fn checkpoint() -> Checkpoint {
         Checkpoint {
             log_id: 1 << 120,
             start: Offset::new(2),
-            segment_exists: true,
-            cut: true,
-            segment_base: Offset::new(3),
-            recovery_point: Boundary {
-                position: Position::new(45),
-                frames: 5,
-            },
+            state: LogState::Truncating(position(3)),
             data: b"own".to_vec(),
         }
     }
@@ -216,14 +278,43 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_tells_each_flag_whatever_the_other_is() {
-        for (segment_exists, cut) in [(false, false), (false, true), (true, false), (true, true)] {
-            let flagged = Checkpoint {
-                segment_exists,
-                cut,
+    fn each_state_has_flags_of_its_own_and_no_other_flags_are_valid() {
+        let flags = |slot: &[u8]| BigEndian::read_u32(&slot[FLAGS_AT..]);
+        for (state, expected) in [
+            (LogState::Empty, 0),
+            (LogState::Open(position(3)), EXISTS),
+            (LogState::Truncating(position(3)), EXISTS | TRUNCATING),
+        ] {
+            let checkpoint = Checkpoint {
+                state,
                 ..checkpoint()
             };
-            assert_eq!(Checkpoint::decode(&flagged.encode(6)), Ok((6, flagged)));
+            let slot = checkpoint.encode(6);
+            assert_eq!(flags(&slot), expected);
+            assert_eq!(Checkpoint::decode(&slot), Ok((6, checkpoint)));
+        }
+        let mut slot = checkpoint().encode(6);
+        BigEndian::write_u32(&mut slot[FLAGS_AT..], TRUNCATING);
+        let crc = crc_fast::crc32_iscsi(&slot[..CRC_AT]);
+        BigEndian::write_u32(&mut slot[CRC_AT..], crc);
+        assert_eq!(Checkpoint::decode(&slot), Err(SlotFault::Damaged));
+    }
+
+    #[test]
+    fn the_recovery_point_only_moves_forwards_and_not_while_the_log_is_truncated() {
+        let (low, high) = (position(3), position(4));
+        for (state, recovery_point, expected) in [
+            (LogState::Empty, low, LogState::Open(low)),
+            (LogState::Open(low), high, LogState::Open(high)),
+            (LogState::Open(high), low, LogState::Open(high)),
+            (LogState::Truncating(low), high, LogState::Truncating(low)),
+        ] {
+            let checkpoint = Checkpoint {
+                state,
+                ..checkpoint()
+            };
+            let next = checkpoint.with_recovery_point(recovery_point);
+            assert_eq!(next.state, expected);
         }
     }
 
@@ -239,20 +330,15 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_can_stand_for_another_that_starts_and_cuts_alike_and_has_its_data() {
-        let cuts = checkpoint();
-        let cuts_elsewhere = Checkpoint {
-            segment_base: Offset::new(9),
+    fn a_checkpoint_can_stand_for_another_that_starts_and_truncates_alike_and_has_its_data() {
+        let truncates = checkpoint();
+        let with_state = |state| Checkpoint {
+            state,
             ..checkpoint()
         };
-        let keeps = Checkpoint {
-            cut: false,
-            ..checkpoint()
-        };
-        let keeps_elsewhere = Checkpoint {
-            cut: false,
-            ..cuts_elsewhere.clone()
-        };
+        let truncates_elsewhere = with_state(LogState::Truncating(position(9)));
+        let keeps = with_state(LogState::Open(position(3)));
+        let keeps_elsewhere = with_state(LogState::Open(position(9)));
         let starts_elsewhere = Checkpoint {
             start: Offset::new(9),
             ..keeps.clone()
@@ -262,12 +348,12 @@ mod tests {
             ..checkpoint()
         };
         for (first, second, is_same) in [
-            (&cuts, &cuts, true),
-            (&cuts, &cuts_elsewhere, false),
-            (&cuts, &keeps, false),
+            (&truncates, &truncates, true),
+            (&truncates, &truncates_elsewhere, false),
+            (&truncates, &keeps, false),
             (&keeps, &keeps_elsewhere, true),
             (&keeps, &starts_elsewhere, false),
-            (&cuts, &stores_something_else, false),
+            (&truncates, &stores_something_else, false),
         ] {
             assert_eq!(first.can_stand_for(second), is_same);
             assert_eq!(second.can_stand_for(first), is_same);

@@ -137,13 +137,15 @@ impl CheckpointFile {
 
     /// Writes `next` to both slots; on return it is durable in each, so that damage to one of them does
     /// not bring back what was before. After an error the last one still counts, until the log is opened
-    /// again: then either may. But a cut is begun once a slot says so, and nothing takes that back.
+    /// again: then either may. But a truncation is begun once a slot says so, and nothing takes that back.
     pub(crate) fn write_twice(&mut self, next: &Checkpoint) -> Result<()> {
         let last = self.current.clone();
         self.write(next.clone())?;
         self.write(next.clone()).inspect_err(|_| {
-            let begins_cut = next.cut && next.cut_at() != last.cut_at();
-            if !begins_cut {
+            let begins = next
+                .truncation()
+                .is_some_and(|next| last.truncation() != Some(next));
+            if !begins {
                 self.current = last;
             }
         })
@@ -192,22 +194,17 @@ fn fail(operation: Operation) -> impl Fn(io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use proglog_store::testing::SimDisk;
-    use proglog_store::{Boundary, Position};
 
     use super::*;
+    use crate::layout::checkpoint::LogState;
+    use crate::layout::log_position::LogPosition;
     use crate::offset::Offset;
 
     fn checkpoint() -> Checkpoint {
         Checkpoint {
             log_id: 1 << 120,
             start: Offset::new(2),
-            segment_exists: true,
-            cut: true,
-            segment_base: Offset::new(3),
-            recovery_point: Boundary {
-                position: Position::new(45),
-                frames: 5,
-            },
+            state: LogState::Truncating(LogPosition::start_of(Offset::new(3))),
             data: b"own".to_vec(),
         }
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use proglog_store::{Boundary, Directory, OpenMode, Operation, Storage, Store};
 
 use crate::error::{Error, Result, SegmentIdentity};
-use crate::layout::checkpoint::Checkpoint;
+use crate::layout::checkpoint::{Checkpoint, LogState};
+use crate::layout::log_position::LogPosition;
 use crate::layout::names::{self, CHECKPOINT, LOCK};
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
@@ -39,9 +40,11 @@ pub(crate) fn check_recovery_point(
     labels: &BTreeMap<Offset, Label>,
     checkpoint: &Checkpoint,
 ) -> Result<()> {
-    let (base, known) = (checkpoint.segment_base, checkpoint.recovery_point);
-    let newest = labels.keys().next_back();
-    if known == Boundary::START || newest != Some(&base) {
+    let Some(&base) = labels.keys().next_back() else {
+        return Ok(());
+    };
+    let known = checkpoint.recovery_point_in(base);
+    if known == Boundary::START {
         return Ok(());
     }
     let name = names::store(base);
@@ -139,8 +142,10 @@ pub(crate) fn read_labels(
 /// Every segment from the one with the log's start to the newest known one must be there.
 pub(crate) fn check_chain(labels: &BTreeMap<Offset, Label>, checkpoint: &Checkpoint) -> Result<()> {
     let missing = |base_offset| Err(Error::MissingSegment { base_offset });
-    if checkpoint.segment_exists && !labels.contains_key(&checkpoint.segment_base) {
-        return missing(checkpoint.segment_base);
+    if let LogState::Open(LogPosition { segment_base, .. }) = checkpoint.state
+        && !labels.contains_key(&segment_base)
+    {
+        return missing(segment_base);
     }
     if let Some((first, label)) = labels.first_key_value()
         && *first > checkpoint.start

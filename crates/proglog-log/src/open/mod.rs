@@ -13,9 +13,10 @@ use proglog_store::{Boundary, Directory, Operation};
 
 use crate::engine::{Parts, Shared};
 use crate::error::{Error, Result, SegmentIdentity};
-use crate::layout::checkpoint::Checkpoint;
+use crate::layout::checkpoint::{Checkpoint, LogState};
 use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::inventory;
+use crate::layout::log_position::LogPosition;
 use crate::layout::names::{self, CHECKPOINT, TEMPORARY};
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
@@ -120,10 +121,12 @@ fn open_sealed(
 fn note_recovered(checkpoint: &mut CheckpointFile, base: Offset, end: Boundary) -> Result<()> {
     let current = checkpoint.current();
     inventory::check_start(current, base.plus(end.frames))?;
-    let next = Checkpoint {
-        segment_exists: true,
+    let recovered = LogPosition {
         segment_base: base,
-        recovery_point: end,
+        boundary: end,
+    };
+    let next = Checkpoint {
+        state: LogState::Open(recovered),
         ..current.clone()
     };
     if next == *current {
@@ -141,7 +144,7 @@ fn open_checkpoint(
     let directory = Arc::clone(directory);
     if names.iter().any(|name| name == CHECKPOINT) {
         let checkpoint = CheckpointFile::open(Arc::clone(&directory))?;
-        if checkpoint.current().segment_exists {
+        if checkpoint.current().state != LogState::Empty {
             return Ok(checkpoint);
         }
         // Whoever made the file may have failed to make its name durable, and then syncing the
@@ -159,10 +162,7 @@ fn open_checkpoint(
     let first = Checkpoint {
         log_id: u128::from_be_bytes(log_id),
         start: Offset::ZERO,
-        segment_exists: false,
-        cut: false,
-        segment_base: Offset::ZERO,
-        recovery_point: Boundary::START,
+        state: LogState::Empty,
         data: Vec::new(),
     };
     CheckpointFile::create(directory, first)
@@ -180,12 +180,10 @@ fn active_label(labels: &BTreeMap<Offset, Label>, checkpoint: &Checkpoint) -> (L
         previous_base: None,
     };
     let label = labels.values().next_back().copied().unwrap_or(first);
-    let known = if label.identity.base_offset == checkpoint.segment_base {
-        checkpoint.recovery_point
-    } else {
-        Boundary::START
-    };
-    (label, known)
+    (
+        label,
+        checkpoint.recovery_point_in(label.identity.base_offset),
+    )
 }
 
 /// When the newest record was appended: the log's clock must not go back behind that.

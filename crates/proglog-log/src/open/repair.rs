@@ -10,9 +10,10 @@ use std::sync::Arc;
 use proglog_store::{Boundary, Directory, Store};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::checkpoint::Checkpoint;
+use crate::layout::checkpoint::{Checkpoint, LogState};
 use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::inventory;
+use crate::layout::log_position::LogPosition;
 use crate::layout::names::{self, CHECKPOINT};
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
@@ -27,10 +28,10 @@ pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
     let old = old_checkpoint(&directory, &names)?;
     let bases = inventory::segment_bases(&names);
     let Some(first) = bases.iter().min() else {
-        return match old {
-            Some(old) if !old.segment_exists => Ok(()),
-            Some(old) => Err(Error::MissingSegment {
-                base_offset: old.segment_base,
+        return match old.map(|old| old.state.position()) {
+            Some(None) => Ok(()),
+            Some(Some(LogPosition { segment_base, .. })) => Err(Error::MissingSegment {
+                base_offset: segment_base,
             }),
             None => Err(Error::CheckpointLost {
                 problem: "there is no segment to make it from",
@@ -77,8 +78,8 @@ fn check(
     labels: &BTreeMap<Offset, Label>,
     checkpoint: &Checkpoint,
 ) -> Result<()> {
-    if checkpoint.cut {
-        // Opening it finishes the cut.
+    if checkpoint.truncation().is_some() {
+        // Opening it finishes that.
         let bases = labels.keys().copied().collect::<Vec<_>>();
         return truncation::check_possible(directory, checkpoint, &bases);
     }
@@ -98,25 +99,25 @@ fn fitting(
     let newest = newest(labels);
     let end = end_of(directory, labels)?;
     let start = old.as_ref().map(|old| old.start);
-    let recovery_point = match &old {
+    let boundary = match &old {
         Some(old)
-            if !old.cut
-                && old.segment_base == newest
+            if old.truncation().is_none()
                 && holds(inventory::check_recovery_point(directory, labels, old))? =>
         {
-            old.recovery_point
+            old.recovery_point_in(newest)
         }
         _ => Boundary::START,
+    };
+    let recovery_point = LogPosition {
+        segment_base: newest,
+        boundary,
     };
     Ok(Checkpoint {
         log_id,
         start: start
             .filter(|start| (first..=end).contains(start))
             .unwrap_or(first),
-        segment_exists: true,
-        cut: false,
-        segment_base: newest,
-        recovery_point,
+        state: LogState::Open(recovery_point),
         data: old.map(|old| old.data).unwrap_or_default(),
     })
 }

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use proglog_store::{Directory, Store};
+use proglog_store::{Boundary, Directory, Store};
 
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::layout::checkpoint::Checkpoint;
 use crate::layout::checkpoint_file::CheckpointFile;
+use crate::layout::log_position::LogPosition;
 use crate::layout::names::{self, CHECKPOINT};
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::options::Options;
 use crate::segment::{Segment, removal};
 
-/// Finishes the cut of the log in `directory`, if its checkpoint says that it is being cut. Returns
+/// Finishes the truncation of the log in `directory`, if its checkpoint says that one was begun. Returns
 /// the base offsets of the segments that there are then.
 pub(crate) fn finish(
     directory: &Arc<dyn Directory>,
@@ -21,39 +22,42 @@ pub(crate) fn finish(
     bases: Vec<Offset>,
     options: &Options,
 ) -> Result<Vec<Offset>> {
-    let cut = checkpoint.current().clone();
-    if !cut.cut {
+    let current = checkpoint.current().clone();
+    let Some(truncation) = current.truncation() else {
         return Ok(bases);
-    }
-    let mut bases = removal::drop_segments(&**directory, &cut, bases)?;
-    let identity = SegmentIdentity {
-        log_id: cut.log_id,
-        base_offset: cut.cut_offset(),
     };
+    let mut bases = removal::drop_segments(&**directory, truncation, bases)?;
+    let base_offset = truncation.to.offset();
     let label = Label {
-        identity,
+        identity: SegmentIdentity {
+            log_id: current.log_id,
+            base_offset,
+        },
         previous_base: bases.iter().max().copied(),
     };
     drop(Segment::create(directory, label, options)?);
-    bases.push(cut.cut_offset());
-    checkpoint.write_twice(&cut.without_cut())?;
+    bases.push(base_offset);
+    checkpoint.write_twice(&current.without_truncation(truncation))?;
     Ok(bases)
 }
 
-/// Whether the log in `directory` can be cut as its checkpoint says, if it says so: it is this log's, and the
-/// segment that is to be cut itself, if one is, is there and goes as far. To be asked before anything is
+/// Whether the log in `directory` can be truncated as its checkpoint says, if it says so: it is this log's, and the
+/// segment that is to be truncated itself, if one is, is there and goes as far. To be asked before anything is
 /// changed.
 pub(crate) fn check_possible(
     directory: &dyn Directory,
-    cut: &Checkpoint,
+    checkpoint: &Checkpoint,
     bases: &[Offset],
 ) -> Result<()> {
-    let (base, to) = (cut.segment_base, cut.recovery_point.position);
-    if !cut.cut {
+    let Some(truncation) = checkpoint.truncation() else {
         return Ok(());
-    }
-    check_own(directory, cut, bases)?;
-    if cut.drops(base) {
+    };
+    check_own(directory, checkpoint.log_id, bases)?;
+    let LogPosition {
+        segment_base: base,
+        boundary: Boundary { position: to, .. },
+    } = truncation.to;
+    if truncation.drops(base) {
         return Ok(());
     }
     if !bases.contains(&base) {
@@ -74,15 +78,15 @@ pub(crate) fn check_possible(
 
 /// No segment says that it is of another log than the checkpoint: what another log was to lose stays here.
 /// One that was to go may be damaged, or empty (see [`removal`]), and say nothing.
-fn check_own(directory: &dyn Directory, cut: &Checkpoint, bases: &[Offset]) -> Result<()> {
+fn check_own(directory: &dyn Directory, log_id: u128, bases: &[Offset]) -> Result<()> {
     for base in bases {
         if let Ok(label) = Label::read(directory, *base)
-            && label.identity.log_id != cut.log_id
+            && label.identity.log_id != log_id
         {
             return Err(Error::WrongSegment {
                 file: names::store(*base).into(),
                 expected: SegmentIdentity {
-                    log_id: cut.log_id,
+                    log_id,
                     base_offset: *base,
                 },
                 got: label.identity,

@@ -78,7 +78,8 @@ impl Seen {
             self.check_salts(directory, checkpoint.log_id);
         }
         bases.sort_unstable();
-        bases.retain(|base| !(checkpoint.cut && checkpoint.drops(*base)));
+        let truncation = checkpoint.truncation();
+        bases.retain(|base| !truncation.is_some_and(|truncation| truncation.drops(*base)));
         let started = bases.partition_point(|base| *base <= checkpoint.start);
         bases.drain(..started.saturating_sub(1));
         self.note(directory, &bases, checkpoint.log_id)?;
@@ -151,11 +152,7 @@ impl Seen {
                 position: Boundary::START.position,
             });
         };
-        let known = if checkpoint.segment_base == *base {
-            checkpoint.recovery_point
-        } else {
-            Boundary::START
-        };
+        let known = checkpoint.recovery_point_in(*base);
         let current = self.newest.take();
         let same = current.filter(|(newest, store)| newest == base && store.salt() == seen.salt);
         let store = if let Some((_, store)) = same {
@@ -171,10 +168,9 @@ impl Seen {
         // Those before it are sealed, and opened as such when they are read.
         let sealed = self.segments.values().rev().skip(1);
         sealed.for_each(|seen| seen.segment.unfollow());
-        let boundary = if checkpoint.cut {
-            boundary.min(checkpoint.recovery_point)
-        } else {
-            boundary
+        let boundary = match checkpoint.truncation() {
+            Some(truncation) => boundary.min(truncation.to.boundary),
+            None => boundary,
         };
         Ok(Place {
             end: base.plus(boundary.frames),

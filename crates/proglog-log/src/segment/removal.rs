@@ -6,7 +6,8 @@ use std::sync::Arc;
 use proglog_store::{Directory, OpenMode, Operation, Storage, Store};
 
 use crate::error::{Error, Result};
-use crate::layout::checkpoint::Checkpoint;
+use crate::layout::checkpoint::Truncation;
+use crate::layout::log_position::LogPosition;
 use crate::layout::names::{self, CHECKPOINT};
 use crate::offset::Offset;
 
@@ -30,31 +31,31 @@ pub(crate) fn remove_files(directory: &dyn Directory, base: Offset) -> Result<()
     Ok(())
 }
 
-/// Removes and cuts the files of segments as `cut` says; returns the base offsets of those left.
+/// Removes and cuts the files of segments as `truncation` says; returns the base offsets of those left.
 pub(crate) fn drop_segments(
     directory: &dyn Directory,
-    cut: &Checkpoint,
+    truncation: Truncation,
     bases: Vec<Offset>,
 ) -> Result<Vec<Offset>> {
     let (dropped, left) = bases
         .into_iter()
-        .partition::<Vec<_>, _>(|base| cut.drops(*base));
+        .partition::<Vec<_>, _>(|base| truncation.drops(*base));
     for base in &dropped {
         remove_files(directory, *base)?;
     }
     sync_removed(directory, &dropped)?;
-    if left.contains(&cut.segment_base) {
-        Store::cut_in(
-            directory,
-            &names::store(cut.segment_base),
-            cut.recovery_point,
-        )?;
+    let LogPosition {
+        segment_base,
+        boundary,
+    } = truncation.to;
+    if left.contains(&segment_base) {
+        Store::cut_in(directory, &names::store(segment_base), boundary)?;
     }
     Ok(left)
 }
 
 /// Makes it durable that the segments with these base offsets are gone. Where that fails their names are
-/// made again, with nothing in them: whoever finishes the cut has to see that they must be removed once
+/// made again, with nothing in them: whoever finishes the truncation has to see that they must be removed once
 /// more, since syncing the directory once more need not help.
 fn sync_removed(directory: &dyn Directory, dropped: &[Offset]) -> Result<()> {
     if dropped.is_empty() {
