@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::commit::ticket::Ticket;
 use crate::error::Result;
 use crate::offset::Offset;
-use crate::read::cursor::Walk;
+use crate::read::cursor::Cursor;
 use crate::read::follow::Follow;
 use crate::record::{Batch, Record, RecordRef};
 
@@ -120,7 +120,7 @@ pub struct Records {
 
 enum Inner {
     /// Of a log on disk: the loop that takes the records knows it, and calls nothing for each.
-    Walk(Walk),
+    Cursor(Cursor),
     Other {
         records: Box<dyn Iterator<Item = Result<Record>> + Send>,
         /// Whether it has yielded an error, or `None`.
@@ -169,7 +169,7 @@ impl Records {
     #[inline]
     pub fn next_ref(&mut self) -> Option<Result<RecordRef<'_>>> {
         match &mut self.inner {
-            Inner::Walk(walk) => walk.next_ref(),
+            Inner::Cursor(cursor) => cursor.next_ref(),
             Inner::Other { ended: true, .. } => None,
             Inner::Other {
                 records,
@@ -183,9 +183,9 @@ impl Records {
         }
     }
 
-    pub(crate) fn of_walk(walk: Walk) -> Self {
+    pub(crate) fn of_cursor(cursor: Cursor) -> Self {
         Self {
-            inner: Inner::Walk(walk),
+            inner: Inner::Cursor(cursor),
         }
     }
 }
@@ -196,7 +196,7 @@ impl Iterator for Records {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.inner {
-            Inner::Walk(walk) => walk.next(),
+            Inner::Cursor(cursor) => cursor.next(),
             Inner::Other { ended: true, .. } => None,
             Inner::Other { records, ended, .. } => {
                 let item = records.next();
@@ -212,7 +212,7 @@ impl FusedIterator for Records {}
 impl Debug for Records {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ended = match &self.inner {
-            Inner::Walk(walk) => walk.has_ended(),
+            Inner::Cursor(cursor) => cursor.has_ended(),
             Inner::Other { ended, .. } => *ended,
         };
         f.debug_struct("Records")

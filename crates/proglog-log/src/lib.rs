@@ -197,8 +197,7 @@ mod runtime;
 mod segment;
 mod sync;
 
-pub use commit::completion::Completion;
-pub use commit::ticket::Ticket;
+pub use commit::ticket::{Completion, Ticket};
 pub use commit_log::{CommitLog, Records};
 pub use error::{Error, ErrorKind, Result, SegmentIdentity};
 pub use log::Log;

@@ -9,7 +9,7 @@ use proglog_store::{Directory, FsDirectory, Operation};
 
 use crate::commit::ticket::Ticket;
 use crate::commit_log::{CommitLog, Records};
-use crate::engine::Shared;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::open;
@@ -70,13 +70,14 @@ pub struct Log {
 
 /// What the clones of a log share; the last one closes it.
 struct Handle {
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
+    recovery: Recovery,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         // There is nobody left to tell; whoever wants to know calls `close`.
-        drop(self.shared.close());
+        drop(self.engine.close());
     }
 }
 
@@ -112,9 +113,9 @@ impl Log {
     ///
     /// As [`Log::open`].
     pub fn open_in(directory: Arc<dyn Directory>, options: &Options) -> Result<Self> {
-        let shared = open::open(directory, options)?;
+        let (engine, recovery) = open::open(directory, options)?;
         Ok(Self {
-            handle: Arc::new(Handle { shared }),
+            handle: Arc::new(Handle { engine, recovery }),
         })
     }
 
@@ -154,7 +155,7 @@ impl Log {
     /// What opening found and did.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {
-        self.handle.shared.recovery()
+        &self.handle.recovery
     }
 
     /// Appends one record and waits until it is as durable as [`Options::durability`] says; returns
@@ -164,7 +165,7 @@ impl Log {
     ///
     /// As [`Log::submit`] and [`Ticket::wait`].
     pub fn append(&self, record: impl Into<Record>) -> Result<Offset> {
-        self.handle.shared.append(&record.into())
+        self.handle.engine.append(&record.into())
     }
 
     /// Appends a batch and waits until it is as durable as [`Options::durability`] says; returns its
@@ -188,7 +189,7 @@ impl Log {
     /// and cannot be written, or the next segment cannot be made: nothing was appended then, and what
     /// was submitted before is not affected; [`Error::Poisoned`]; [`Error::Closed`].
     pub fn submit(&self, batch: impl Into<Batch>) -> Result<Ticket> {
-        self.handle.shared.submit(batch.into().records(), None)
+        self.handle.engine.submit(batch.into().records(), None)
     }
 
     /// As [`Log::submit`], but only if the first record would get the offset `expected`: of several
@@ -216,7 +217,7 @@ impl Log {
         batch: impl Into<Batch>,
     ) -> Result<Ticket> {
         self.handle
-            .shared
+            .engine
             .submit(batch.into().records(), Some(expected.into()))
     }
 
@@ -227,7 +228,7 @@ impl Log {
     /// [`Error::OutOfRange`], [`Error::Trimmed`], [`Error::Corrupt`]; [`Error::Store`] if the file
     /// system fails; [`Error::Closed`].
     pub fn read(&self, offset: impl Into<Offset>) -> Result<Record> {
-        self.handle.shared.reader.read(offset)
+        self.handle.engine.reader.read(offset)
     }
 
     /// Reads several records at once; see [`Reader::read_batch`].
@@ -236,7 +237,7 @@ impl Log {
     ///
     /// As [`Reader::read_batch`].
     pub fn read_batch(&self, from: impl Into<Offset>, bytes_max: usize) -> Result<Vec<Record>> {
-        self.handle.shared.reader.read_batch(from, bytes_max)
+        self.handle.engine.reader.read_batch(from, bytes_max)
     }
 
     /// The records from `from` on, up to the end as it is when the iterator gets there. Starting at
@@ -246,21 +247,21 @@ impl Log {
     /// independent of this handle: once the log is closed it yields [`Error::Closed`], and once the next
     /// record is trimmed, [`Error::Trimmed`].
     pub fn records(&self, from: impl Into<Offset>) -> Records {
-        self.handle.shared.reader.records(from)
+        self.handle.engine.reader.records(from)
     }
 
     /// The records from `from` on, and those still to come: at the end the iterator blocks until there
     /// is more, and [`Follow::into_stream`] waits without blocking. Like [`Log::records`] it is
     /// independent of this handle.
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
-        self.handle.shared.reader.follow(from)
+        self.handle.engine.reader.follow(from)
     }
 
     /// The reading side of this log alone, seeing as far as `visibility` says, whatever
     /// [`Options::visibility`] says.
     #[must_use]
     pub fn reader(&self, visibility: Visibility) -> Reader {
-        Reader::new(Arc::clone(&self.handle.shared.view), visibility)
+        Reader::new(Arc::clone(&self.handle.engine.view), visibility)
     }
 
     /// Lets readers that see what is [published](Visibility::Published) see the records below `end`,
@@ -271,7 +272,7 @@ impl Log {
     ///
     /// [`Error::OutOfRange`] if `end` is past the next offset to be assigned; [`Error::Closed`].
     pub fn publish(&self, end: impl Into<Offset>) -> Result<()> {
-        self.handle.shared.publish(end.into())
+        self.handle.engine.publish(end.into())
     }
 
     /// The offset of the first record that was appended at `time` or later; see
@@ -281,7 +282,7 @@ impl Log {
     ///
     /// As [`Reader::offset_at`].
     pub fn offset_at(&self, time: i64) -> Result<Offset> {
-        self.handle.shared.reader.offset_at(time)
+        self.handle.engine.reader.offset_at(time)
     }
 
     /// Reads every record and verifies it; see [`Reader::verify`].
@@ -290,20 +291,20 @@ impl Log {
     ///
     /// As [`Reader::verify`].
     pub fn verify(&self) -> Result<Verification> {
-        self.handle.shared.reader.verify()
+        self.handle.engine.reader.verify()
     }
 
     /// The lowest offset that can be read (inclusive).
     #[must_use]
     pub fn start_offset(&self) -> Offset {
-        self.handle.shared.reader.start_offset()
+        self.handle.engine.reader.start_offset()
     }
 
     /// The end of what can be read (exclusive). It covers all that was acknowledged before the call,
     /// unless [`Options::visibility`] says otherwise.
     #[must_use]
     pub fn end_offset(&self) -> Offset {
-        self.handle.shared.reader.end_offset()
+        self.handle.engine.reader.end_offset()
     }
 
     /// Drops the records below `start`: reading them fails with [`Error::Trimmed`] from now on, after
@@ -321,7 +322,7 @@ impl Log {
     /// were dropped and the next segment cannot be made, which the next append tries again. [`Error::Poisoned`],
     /// [`Error::Closed`].
     pub fn trim(&self, start: impl Into<Offset>) -> Result<()> {
-        self.handle.shared.trim(start.into())
+        self.handle.engine.trim(start.into())
     }
 
     /// Drops now what [`Options::retention`] lets go, as the log does by itself now and then, and
@@ -331,7 +332,7 @@ impl Log {
     ///
     /// As [`Log::trim`].
     pub fn retain(&self) -> Result<Offset> {
-        self.handle.shared.retain()
+        self.handle.engine.apply_retention()
     }
 
     /// Drops the records at and after `end`, durably: the next record gets the offset `end`. Does
@@ -348,7 +349,7 @@ impl Log {
     /// again finishes it; if only the next segment could not be made, for want of room, say, it is done,
     /// and the next append tries that again. [`Error::Closed`].
     pub fn truncate(&self, end: impl Into<Offset>) -> Result<()> {
-        self.handle.shared.truncate(end.into())
+        self.handle.engine.truncate(end.into())
     }
 
     /// Drops all records, durably, and goes on from the offset `next`: for a replica that is given the
@@ -358,7 +359,7 @@ impl Log {
     ///
     /// [`Error::ResetBelowEnd`]; otherwise as [`Log::truncate`].
     pub fn reset(&self, next: impl Into<Offset>) -> Result<()> {
-        self.handle.shared.reset(next.into())
+        self.handle.engine.reset(next.into())
     }
 
     /// Puts all that was submitted before on the device, whatever the durability.
@@ -368,13 +369,13 @@ impl Log {
     /// [`Error::Store`]; the appends that were submitted and not acknowledged have failed then.
     /// [`Error::Poisoned`], [`Error::Closed`].
     pub fn sync(&self) -> Result<()> {
-        self.handle.shared.sync()
+        self.handle.engine.sync()
     }
 
     /// What [`Log::set_application_data`] has stored last; empty at first.
     #[must_use]
     pub fn application_data(&self) -> Vec<u8> {
-        self.handle.shared.application_data()
+        self.handle.engine.application_data()
     }
 
     /// Stores up to 1 KiB of the application's own in the log's checkpoint, in place of what is
@@ -386,7 +387,7 @@ impl Log {
     /// [`Error::ApplicationDataTooLarge`]; [`Error::Store`], after which the old data is still
     /// shown, and reopening tells which of the two is there; [`Error::Closed`].
     pub fn set_application_data(&self, data: &[u8]) -> Result<()> {
-        self.handle.shared.set_application_data(data)
+        self.handle.engine.set_application_data(data)
     }
 
     /// Finishes all that was submitted, puts it on the device, and gives up the lock. Appending, reading,
@@ -397,17 +398,17 @@ impl Log {
     ///
     /// As [`Log::sync`]. The log is closed all the same.
     pub fn close(&self) -> Result<()> {
-        self.handle.shared.close()
+        self.handle.engine.close()
     }
 }
 
 impl CommitLog for Log {
     fn submit(&self, batch: Batch) -> Result<Ticket> {
-        self.handle.shared.submit(batch.records(), None)
+        self.handle.engine.submit(batch.records(), None)
     }
 
     fn submit_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
-        self.handle.shared.submit(batch.records(), Some(expected))
+        self.handle.engine.submit(batch.records(), Some(expected))
     }
 
     fn append(&self, record: Record) -> Result<Offset> {
@@ -449,6 +450,6 @@ impl CommitLog for Log {
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.handle.shared.fmt(f)
+        self.handle.engine.fmt(f)
     }
 }

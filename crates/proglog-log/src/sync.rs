@@ -10,6 +10,6 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 /// Where many threads wait for one thing: this condition wakes all with one system call, while the one
 /// above lets them go one by one.
-pub(crate) mod crowd {
+pub(crate) mod std_sync {
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 }

@@ -93,7 +93,10 @@ fn buffered_log_asks_for_few_syncs(jobs: &Receiver<(Duration, Job)>) {
     jobs.try_iter().for_each(drop);
     for appended in 1..=24 {
         log.append(record.clone()).unwrap();
-        let asked = jobs.try_iter().map(|(delay, _)| delay);
+        let asked = jobs.try_iter().map(|(delay, sync)| {
+            sync();
+            delay
+        });
         // Nor for a look after a time that never passes.
         let soon = [Duration::ZERO];
         let expected = &soon[..usize::from(appended % 8 == 0)];

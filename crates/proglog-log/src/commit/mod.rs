@@ -1,4 +1,4 @@
-//! Waiting for appends to be acknowledged.
+//! Commit groups and the tickets that wait for them.
 
-pub(crate) mod completion;
+pub(crate) mod group;
 pub(crate) mod ticket;

@@ -1,84 +1,101 @@
-//! What the handles of a log share: the writer's side, the reader's side, and the way between them.
+//! The engine: the state that all handles of a log share, and the operations that change it.
+//!
+//! Each file calls only those above it: `writer` and `tasks`, this one, `group_commit`, `roll`, `append`,
+//! `truncate`, `trim`, `apply_retention`, `background`, `close`. Work for later is armed as a task, whose
+//! function `background` sets when the log is opened.
 
 pub(crate) mod append;
+pub(crate) mod apply_retention;
 pub(crate) mod background;
+pub(crate) mod close;
 pub(crate) mod group_commit;
+pub(crate) mod roll;
+pub(crate) mod tasks;
 pub(crate) mod trim;
 pub(crate) mod truncate;
+pub(crate) mod writer;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use proglog_store::{Boundary, Directory, Storage};
+use proglog_store::{Directory, Storage};
 
 use crate::clock::{Clock, SteadyClock};
-use crate::engine::append::{Writer, place};
-use crate::engine::group_commit::Commit;
-use crate::engine::trim::Trimmed;
-use crate::error::{Error, Result};
+use crate::engine::tasks::Task;
+use crate::engine::writer::Writer;
+use crate::error::{Error, ErrorKind, Result};
 use crate::layout::checkpoint::{self, Checkpoint};
 use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
-use crate::open::report::Recovery;
 use crate::options::{Durability, Options};
 use crate::read::reader::Reader;
 use crate::read::view::View;
 use crate::segment::Segment;
-use crate::sync::{AtomicBool, Mutex, OnceLock};
+use crate::segment::files::OpenSegment;
+use crate::sync::{Mutex, OnceLock};
 
-/// The state of an open log.
+/// Bytes synced after the checkpoint was last written before it is written again.
+const CHECKPOINT_BYTES: u64 = 16 << 20;
+
+/// An open log.
 ///
-/// Locks are taken in this order: `lock`, `trimming`, `lead`, `writer`, `checkpoint`, those of the view;
-/// then those of a segment, its index and its store. Readers take only those of the view, and of a
-/// segment's such as are never held while a file is written or synced.
-pub(crate) struct Shared {
-    pub(crate) this: Weak<Self>,
+/// Locks are taken in this order: `lock`, `trimming`, `lead`, `writer`, `checkpoint`, those of the view, then
+/// those of a segment, its index and its store. Readers take only the view's, and those of a segment that are
+/// never held while a file is written or synced.
+pub(crate) struct Engine {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) options: Options,
     pub(crate) log_id: u128,
-    recovery: Recovery,
     /// The lock on the directory, until the log is closed.
     lock: Mutex<Option<Arc<dyn Storage>>>,
-    /// Held by whoever drops the oldest records.
+    /// Held while the oldest records are dropped.
     pub(crate) trimming: Mutex<Trimmed>,
-    /// Held by the one thread that brings groups to their outcome.
-    /// Taken with [`Shared::lead`].
-    pub(crate) lead: Mutex<()>,
+    /// Held by the leader: the one thread that commits groups. Taken with [`Engine::lead`].
+    lead: Mutex<()>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) checkpoint: Mutex<CheckpointFile>,
     pub(crate) view: Arc<View>,
-    /// Reads as far as the options say.
+    /// Reads at the visibility of the options.
     pub(crate) reader: Reader,
-    /// The failure that stopped the log.
+    /// The failure that poisoned the log.
     failure: OnceLock<Error>,
-    /// Whether a background thread was asked to commit and has not begun.
-    pub(crate) background_commit: AtomicBool,
-    /// Whether a sync is to come once the interval has passed.
-    pub(crate) sync_scheduled: AtomicBool,
-    /// Tells how old records are.
-    pub(crate) steady_clock: SteadyClock,
-    /// Whether a look is to be taken soon at what retention lets go.
-    pub(crate) retain_soon: AtomicBool,
-    /// Whether such a look is to be taken at some time.
-    pub(crate) retain_scheduled: AtomicBool,
-    /// Whether a look is to be taken whether the log is idle.
-    pub(crate) rest_scheduled: AtomicBool,
+    /// Judges the age of records.
+    steady_clock: SteadyClock,
+    tasks: Tasks,
 }
 
-/// What it takes to put a log together.
+/// Segments that were trimmed and whose files could not be removed.
+pub(crate) type Trimmed = Vec<Arc<Segment>>;
+
+/// The background work of a log.
+pub(crate) struct Tasks {
+    /// Commits the open group.
+    pub(crate) commit: Task<Engine>,
+    /// Syncs what is acknowledged.
+    pub(crate) sync: Task<Engine>,
+    /// Quiesces the log if it still ends at the given position.
+    pub(crate) quiesce: Task<Engine, LogPosition>,
+    /// Applies retention, after a roll.
+    pub(crate) retention: Task<Engine>,
+    /// Applies retention, once a segment is too old.
+    pub(crate) retention_by_age: Task<Engine>,
+}
+
+/// The parts that opening puts together.
 pub(crate) struct Parts {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) options: Options,
     pub(crate) lock: Arc<dyn Storage>,
     pub(crate) checkpoint: CheckpointFile,
     pub(crate) segments: Vec<Arc<Segment>>,
-    pub(crate) recovery: Recovery,
     /// When the newest record was appended.
     pub(crate) last_appended_at: i64,
+    /// Makes the tasks of an engine.
+    pub(crate) tasks: fn(&Weak<Engine>) -> Tasks,
 }
 
-impl Shared {
+impl Engine {
     pub(crate) fn new(parts: Parts) -> Result<Arc<Self>> {
         let Parts {
             directory,
@@ -86,26 +103,21 @@ impl Shared {
             lock,
             checkpoint,
             segments,
-            recovery,
-            ..
+            last_appended_at,
+            tasks,
         } = parts;
         let segment = Arc::clone(segments.last().expect("an open log has an active segment"));
         let active = segment.open()?;
-        let boundary = active.store.end();
-        let end = active.base().plus(boundary.frames);
         let (log_id, start) = (checkpoint.current().log_id, checkpoint.current().start);
-        let place = place(&active, (end, boundary));
-        let view = Arc::new(View::new(segments, start, place));
+        let view = Arc::new(View::new(segments, start, active.end()));
         let is_coarse = options.durability == Durability::Buffered;
-        let clock = Clock::after(parts.last_appended_at, is_coarse);
+        let clock = Clock::after(last_appended_at, is_coarse);
         let writer = Writer::new(active, segment, clock);
         let visibility = options.visibility;
         Ok(Arc::new_cyclic(|this| Self {
-            this: this.clone(),
             directory,
             options,
             log_id,
-            recovery,
             lock: Mutex::new(Some(lock)),
             trimming: Mutex::default(),
             lead: Mutex::new(()),
@@ -114,19 +126,12 @@ impl Shared {
             reader: Reader::new(Arc::clone(&view), visibility),
             view,
             failure: OnceLock::new(),
-            background_commit: AtomicBool::new(false),
-            sync_scheduled: AtomicBool::new(false),
             steady_clock: SteadyClock::new(),
-            retain_soon: AtomicBool::new(false),
-            retain_scheduled: AtomicBool::new(false),
-            rest_scheduled: AtomicBool::new(false),
+            tasks: tasks(this),
         }))
     }
 
-    pub(crate) fn recovery(&self) -> &Recovery {
-        &self.recovery
-    }
-
+    /// Checks that the log is neither closed nor poisoned.
     pub(crate) fn check_appendable(&self) -> Result<()> {
         self.view.check_open()?;
         match self.failure.get() {
@@ -137,43 +142,57 @@ impl Shared {
         }
     }
 
-    /// Stops the log.
+    /// Stops all appends from here on. The first failure is the one that later errors report.
     pub(crate) fn poison(&self, failure: &Error) {
-        // The first failure is the one to tell of.
         drop(self.failure.set(failure.clone()));
     }
 
-    /// Notes that the segment with base offset `base` is durable up to `recovery_point`, if the state of
-    /// the view is still the one in which that was found: a log that was cut since has lost that segment,
-    /// or has another one of that name.
+    /// Returns the error of an append that `error` prevented. Poisons the log if the store is poisoned: earlier
+    /// appends may be affected then, but nothing of this one was stored.
+    #[cold]
+    pub(crate) fn append_error(&self, error: impl Into<Error>) -> Error {
+        let error = error.into();
+        if error.kind() != ErrorKind::Poisoned {
+            return error;
+        }
+        let failure = error.of_poisoned_store();
+        self.poison(&failure);
+        Error::Poisoned {
+            source: Arc::new(failure),
+        }
+    }
+
+    /// Records in the checkpoint that the log is durable up to `recovery_point`, which was found when the view
+    /// had this generation. Writes nothing if it has another one now: after a truncation the segment is gone,
+    /// or is another of that name.
     pub(crate) fn write_checkpoint(
         &self,
-        base: Offset,
-        recovery_point: Boundary,
-        state: u64,
+        recovery_point: LogPosition,
+        generation: u64,
     ) -> Result<()> {
         let mut file = self.checkpoint.lock();
-        // Under the lock: closing waits for it before others may open the log, and cutting takes it.
-        if self.view.is_open() && self.view.state() == state {
-            Self::write_checkpoint_to(&mut file, base, recovery_point)
+        // Under the lock: closing takes it before another process may open the log, and so does truncating.
+        if self.view.is_open() && self.view.generation() == generation {
+            raise_recovery_point(&mut file, recovery_point)
         } else {
             Ok(())
         }
     }
 
-    fn write_checkpoint_to(
-        file: &mut CheckpointFile,
-        base: Offset,
-        recovery_point: Boundary,
-    ) -> Result<()> {
-        let next = file.current().with_recovery_point(LogPosition {
-            segment_base: base,
-            boundary: recovery_point,
+    /// Writes the checkpoint if it does not know of this segment or lags far behind. `generation` is that of
+    /// the view when this was the active segment.
+    pub(crate) fn write_checkpoint_if_due(&self, segment: &OpenSegment, generation: u64) {
+        let recovery_point = segment.recovery_point();
+        let last = self.checkpoint.lock().current().state.position();
+        let is_due = last.is_none_or(|last| {
+            let synced = recovery_point.boundary.position.get();
+            let since = synced.saturating_sub(last.boundary.position.get());
+            last.segment_base != segment.base() || since >= CHECKPOINT_BYTES
         });
-        if next == *file.current() {
-            return Ok(());
+        if is_due {
+            // The checkpoint may lag: recovery reads the segments.
+            drop(self.write_checkpoint(recovery_point, generation));
         }
-        file.write(next)
     }
 
     pub(crate) fn application_data(&self) -> Vec<u8> {
@@ -186,7 +205,7 @@ impl Shared {
             return Err(Error::ApplicationDataTooLarge { len, max });
         }
         let mut file = self.checkpoint.lock();
-        // Under the lock: closing waits for it before others may open the log.
+        // Under the lock: closing takes it before another process may open the log.
         self.view.check_open()?;
         let next = Checkpoint {
             data: data.to_vec(),
@@ -195,70 +214,85 @@ impl Shared {
         file.write_twice(&next)
     }
 
+    /// Raises the high watermark to `end`.
     pub(crate) fn publish(&self, end: Offset) -> Result<()> {
         self.view.check_open()?;
         let offset = end;
-        // Held, so that what is appended there is not taken back in between.
+        // Held, so that no roll-back comes between the check and the change.
         let writer = self.writer.lock();
         let (start, end) = (self.reader.start_offset(), writer.next);
         if offset > end {
             return Err(Error::OutOfRange { offset, start, end });
         }
-        self.view.publish(offset);
+        self.view.raise_high_watermark(offset);
         Ok(())
-    }
-
-    pub(crate) fn sync(&self) -> Result<()> {
-        self.check_appendable()?;
-        self.commit(Commit::Sync)
-    }
-
-    pub(crate) fn close(&self) -> Result<()> {
-        // Held to the end: who closes a log that is being closed waits until it is.
-        let mut lock = self.lock.lock();
-        // Who is trimming the log is done with its files before others may open it.
-        let _trimming = self.trimming.lock();
-        {
-            // Appends check it under this lock.
-            let _writer = self.writer.lock();
-            if !self.view.close() {
-                return Ok(());
-            }
-        }
-        let committed = self.commit(Commit::Sync);
-        let closed = self.close_files();
-        // Whoever writes the checkpoint has begun before; nobody begins any more.
-        drop(self.checkpoint.lock());
-        if let Some(lock) = lock.take() {
-            // Dropping the handle gives it up in any case.
-            drop(lock.unlock());
-        }
-        committed.and(closed)
-    }
-
-    fn close_files(&self) -> Result<()> {
-        let _lead = self.lead();
-        let writer = self.writer.lock();
-        let active = &writer.active;
-        let closed = active.store.close();
-        if closed.is_ok() && !writer.sealed {
-            active.index.write_all(false);
-        }
-        for segment in self.view.segments().iter() {
-            segment.release();
-        }
-        closed?;
-        let end = active.store.recovery_point();
-        Self::write_checkpoint_to(&mut self.checkpoint.lock(), active.base(), end)
     }
 }
 
-impl fmt::Debug for Shared {
+/// Records in the checkpoint that the log is durable up to `recovery_point`, if that is news.
+fn raise_recovery_point(file: &mut CheckpointFile, recovery_point: LogPosition) -> Result<()> {
+    let next = file.current().with_recovery_point(recovery_point);
+    if next == *file.current() {
+        return Ok(());
+    }
+    file.write(next)
+}
+
+impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Log")
             .field("reader", &self.reader)
             .field("durability", &self.options.durability)
             .field("failure", &self.failure.get())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proglog_store::testing::SimDisk;
+
+    use super::*;
+    use crate::open;
+    use crate::record::Record;
+
+    #[test]
+    fn a_sync_that_a_truncation_overtakes_leaves_the_checkpoint_alone() {
+        let disk = SimDisk::new();
+        let never = Options::new()
+            .idle_after(Duration::MAX)
+            .segment_bytes_max(1 << 10);
+        let (log, _) = open::open(disk.directory(), &never).unwrap();
+        for _ in 0..40 {
+            log.append(&Record::new("a".repeat(100))).unwrap();
+        }
+        // The state that a background sync has when it is done.
+        let (segment, generation) = (log.writer.lock().active.clone(), log.view.generation());
+        log.truncate(Offset::new(10)).unwrap();
+        let before = log.checkpoint.lock().current().clone();
+        log.write_checkpoint_if_due(&segment, generation);
+        assert_eq!(*log.checkpoint.lock().current(), before);
+        log.close().unwrap();
+        let (log, _) = open::open(disk.directory(), &never).unwrap();
+        assert_eq!(log.reader.end_offset(), Offset::new(10));
+    }
+
+    #[test]
+    fn the_checkpoint_is_written_again_once_much_was_synced() {
+        let disk = SimDisk::new();
+        let options = Options::new().idle_after(Duration::MAX);
+        let (log, _) = open::open(disk.directory(), &options).unwrap();
+        let record = Record::new(vec![7; 1 << 20]);
+        let recovery_point = || {
+            let checkpoint = log.checkpoint.lock();
+            checkpoint.current().recovery_point_in(Offset::ZERO).frames
+        };
+        for appended in 1..=40 {
+            log.append(&record).unwrap();
+            // Every 16 MiB, of which each record has a little more than one.
+            assert_eq!(recovery_point(), appended / 16 * 16, "after {appended}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use proglog_store::{Boundary, Directory, Operation};
 
-use crate::engine::{Parts, Shared};
+use crate::engine::{Engine, Parts, background};
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, LogState};
 use crate::layout::checkpoint_file::CheckpointFile;
@@ -25,8 +25,11 @@ use crate::options::Options;
 use crate::runtime;
 use crate::segment::{Segment, removal};
 
-/// Opens the log in `directory`, or makes one if it is empty.
-pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<Arc<Shared>> {
+/// Opens the log in `directory`, or creates one if it is empty. Returns it and what opening found.
+pub(crate) fn open(
+    directory: Arc<dyn Directory>,
+    options: &Options,
+) -> Result<(Arc<Engine>, Recovery)> {
     let begun = Instant::now();
     options.validate()?;
     inventory::check_is_log(&inventory::list(&*directory)?)?;
@@ -74,17 +77,17 @@ pub(crate) fn open(directory: Arc<dyn Directory>, options: &Options) -> Result<A
     };
     let last_appended_at = last_appended_at(&segments, end)?;
     let options = options.clone();
-    let shared = Shared::new(Parts {
+    let engine = Engine::new(Parts {
         directory,
         options,
         lock,
         checkpoint,
         segments,
-        recovery,
         last_appended_at,
+        tasks: background::tasks,
     })?;
-    shared.retain_later();
-    Ok(shared)
+    engine.retain_soon();
+    Ok((engine, recovery))
 }
 
 /// Removes the segments `trimmed`: whoever trimmed the log did not get to it.
@@ -206,14 +209,14 @@ mod tests {
     fn the_clock_goes_on_from_the_newest_record_though_the_newest_segment_has_none() {
         let disk = SimDisk::new();
         let never = Options::new().idle_after(Duration::MAX);
-        let log = open(disk.directory(), &never).unwrap();
+        let (log, _) = open(disk.directory(), &never).unwrap();
         for _ in 0..3 {
             log.append(&Record::new("a")).unwrap();
         }
         log.truncate(Offset::new(2)).unwrap();
         let newest = log.reader.read(1).unwrap().appended_at;
         log.close().unwrap();
-        let log = open(disk.directory(), &never).unwrap();
+        let (log, _) = open(disk.directory(), &never).unwrap();
         assert_eq!(log.writer.lock().last_appended_at(), Some(newest));
     }
 }

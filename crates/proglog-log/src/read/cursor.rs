@@ -7,8 +7,8 @@ use proglog_store::Frames;
 
 use crate::error::Result;
 use crate::offset::Offset;
-use crate::read::reader::Reader;
-use crate::read::view::Readable;
+use crate::options::Visibility;
+use crate::read::view::{Readable, View};
 use crate::record::decode::{self, Plain};
 use crate::record::{Record, RecordRef};
 use crate::segment::files::OpenSegment;
@@ -16,8 +16,9 @@ use crate::segment::files::OpenSegment;
 /// A walk over a log's records in large blocks, up to what is visible.
 ///
 /// It yields nothing beyond what was visible: above that, bytes may still be replaced.
-pub(crate) struct Walk {
-    reader: Reader,
+pub(crate) struct Cursor {
+    view: Arc<View>,
+    visibility: Visibility,
     next: Offset,
     run: Option<Run>,
     /// How many bytes of a segment a run takes at the most.
@@ -34,14 +35,15 @@ struct Run {
     frames: Frames,
     /// The offset behind the last of them.
     end: Offset,
-    /// The state of the view when they were found.
-    state: u64,
+    /// Generation of the view when they were found.
+    generation: u64,
 }
 
-impl Walk {
-    pub(crate) fn new(reader: Reader, from: Offset) -> Self {
+impl Cursor {
+    pub(crate) fn new(view: Arc<View>, visibility: Visibility, from: Offset) -> Self {
         Self {
-            reader,
+            view,
+            visibility,
             next: from,
             run: None,
             run_bytes_max: None,
@@ -50,11 +52,11 @@ impl Walk {
         }
     }
 
-    /// A walk that reads no more than so many bytes at a time, if a record is not longer.
-    pub(crate) fn limited(reader: Reader, from: Offset, run_bytes_max: usize) -> Self {
+    /// Limits the bytes of records that are read at a time, unless one record is longer.
+    pub(crate) fn with_run_bytes_max(self, run_bytes_max: usize) -> Self {
         Self {
             run_bytes_max: Some(run_bytes_max),
-            ..Self::new(reader, from)
+            ..self
         }
     }
 
@@ -89,7 +91,7 @@ impl Walk {
         }
     }
 
-    /// As [`Walk::next_ref`], where the run did not lend the record in the common shape.
+    /// As [`Cursor::next_ref`], where the run did not lend the record in the common shape.
     #[cold]
     fn hold_next(&mut self) -> Option<Result<RecordRef<'_>>> {
         let lent = self.run.as_ref()?.frames.lent();
@@ -109,18 +111,17 @@ impl Walk {
     /// Whether the next record can be read where the last one was.
     #[inline]
     fn is_in_run(&self) -> bool {
-        let view = self.reader.view();
+        let generation = self.view.generation();
         self.run
             .as_ref()
-            .is_some_and(|run| self.next < run.end && run.state == view.state())
-            && !view.is_trimmed(self.next)
+            .is_some_and(|run| self.next < run.end && run.generation == generation)
+            && !self.view.is_trimmed(self.next)
     }
 
-    /// Whether the log was cut since the view had this state, or appends were taken back, and it is open: then
-    /// whatever failed may have failed because of that, and the next record is to be looked for anew.
-    fn was_cut_since(&self, state: u64) -> bool {
-        let view = self.reader.view();
-        view.state() != state && view.is_open()
+    /// Returns whether the log is open and was truncated, or appends were rolled back, since `generation`: a
+    /// failure may be due to that, and the next record must be looked up again.
+    fn was_truncated_since(&self, generation: u64) -> bool {
+        self.view.generation() != generation && self.view.is_open()
     }
 
     /// Starts the run that begins with the next record; `None` if there is none. Whatever ends the walk,
@@ -129,14 +130,14 @@ impl Walk {
     fn start_run(&mut self) -> Option<Result<()>> {
         self.run = None;
         while !self.ended {
-            let state = self.reader.view().state();
+            let generation = self.view.generation();
             match self.find_run(self.next) {
                 Ok(Some(run)) => {
                     self.run = Some(run);
                     return Some(Ok(()));
                 }
                 Ok(None) => self.ended = true,
-                Err(_) if self.was_cut_since(state) => {}
+                Err(_) if self.was_truncated_since(generation) => {}
                 Err(error) => {
                     self.ended = true;
                     return Some(Err(error));
@@ -168,44 +169,44 @@ impl Walk {
                 self.next = offset.plus(1);
                 Some(Ok(record))
             }
-            Err(_) if self.was_cut_since(run.state) => self.next(),
+            Err(_) if self.was_truncated_since(run.generation) => self.next(),
             Err(error) => {
                 self.ended = true;
-                Some(Err(self.reader.or_gone(error, offset)))
+                Some(Err(self.view.or_gone(error, offset, self.visibility)))
             }
         }
     }
 
     fn find_run(&self, offset: Offset) -> Result<Option<Run>> {
-        let (view, visibility) = (self.reader.view(), self.reader.visibility());
-        let state = view.state();
+        let (view, visibility) = (&self.view, self.visibility);
+        let generation = view.generation();
         if view.check_readable(offset, visibility)? == Readable::End {
             return Ok(None);
         }
         // Only where the log was cut or trimmed at this moment is there no such segment, or no record
         // in it.
         let segment = view.segment_of(offset);
-        let segment = segment.ok_or_else(|| self.reader.gone(offset))?;
+        let segment = segment.ok_or_else(|| view.gone(offset, visibility))?;
         let bound = view.bound_in(segment.base(), visibility);
         let (end, position) = bound
             .filter(|(end, _)| offset < *end)
-            .ok_or_else(|| self.reader.gone(offset))?;
+            .ok_or_else(|| view.gone(offset, visibility))?;
         let run = segment.open().and_then(|segment| {
             let (end, frames) = segment.run(offset..end, position, self.run_bytes_max)?;
             Ok(Run {
                 segment,
                 frames,
                 end,
-                state,
+                generation,
             })
         });
         run.map(Some)
-            .map_err(|error| self.reader.or_gone(error, offset))
+            .map_err(|error| view.or_gone(error, offset, visibility))
     }
 }
 
 /// Ends at the end of the log, or with an error.
-impl Iterator for Walk {
+impl Iterator for Cursor {
     type Item = Result<Record>;
 
     // The record is made here and nowhere else, so that it is not moved from one result to the next.

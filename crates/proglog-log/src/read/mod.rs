@@ -6,3 +6,4 @@ pub(crate) mod reader;
 pub(crate) mod seek;
 pub(crate) mod verify;
 pub(crate) mod view;
+mod watermark;

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::commit_log::Records;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::offset::Offset;
 use crate::options::Visibility;
-use crate::read::cursor::Walk;
+use crate::read::cursor::Cursor;
 use crate::read::follow::Follow;
 use crate::read::view::{Readable, View};
 use crate::record::{self, Record};
@@ -16,7 +16,7 @@ use crate::record::{self, Record};
 /// handle that sees as far as its [`Visibility`] says.
 ///
 /// Readers wait for no sync, no writer and no other reader. A reader does not keep the log open: once
-/// the log is closed, all that it does fails with [`Error::Closed`].
+/// the log is closed, all that it does fails with [`Error::Closed`](crate::Error::Closed).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,12 +43,12 @@ impl Reader {
         Self { view, visibility }
     }
 
-    pub(crate) fn view(&self) -> &Arc<View> {
-        &self.view
-    }
-
     pub(crate) fn visibility(&self) -> Visibility {
         self.visibility
+    }
+
+    pub(crate) fn cursor(&self, from: Offset) -> Cursor {
+        Cursor::new(Arc::clone(&self.view), self.visibility, from)
     }
 
     /// Reads the record at `offset`.
@@ -59,13 +59,13 @@ impl Reader {
     pub fn read(&self, offset: impl Into<Offset>) -> Result<Record> {
         let offset = offset.into();
         loop {
-            let state = self.view.state();
+            let generation = self.view.generation();
             let read = match self.view.check_readable(offset, self.visibility)? {
                 Readable::Record => self.read_readable(offset),
-                Readable::End => Err(self.out_of_range(offset)),
+                Readable::End => Err(self.view.out_of_range(offset, self.visibility)),
             };
-            // What failed while the log was cut may have failed because of that.
-            if read.is_ok() || self.view.state() == state {
+            // A read that failed while the log was truncated may have failed because of that.
+            if read.is_ok() || self.view.generation() == generation {
                 return read;
             }
         }
@@ -73,38 +73,11 @@ impl Reader {
 
     fn read_readable(&self, offset: Offset) -> Result<Record> {
         let Some(segment) = self.view.segment_of(offset) else {
-            return Err(self.gone(offset));
+            return Err(self.view.gone(offset, self.visibility));
         };
         let read = segment.open().and_then(|open| open.read(offset));
         // Its segment may have been trimmed in the meantime.
-        read.map_err(|error| self.or_gone(error, offset))
-    }
-
-    /// What to tell of a record that could be read a moment ago and has no segment any more.
-    pub(crate) fn gone(&self, offset: Offset) -> Error {
-        match self.view.check_readable(offset, self.visibility) {
-            Err(error) => error,
-            Ok(_) => self.out_of_range(offset),
-        }
-    }
-
-    /// `error`, or what there is to say if the record at `offset` cannot be read any more anyway.
-    pub(crate) fn or_gone(&self, error: Error, offset: Offset) -> Error {
-        match self.view.check_readable(offset, self.visibility) {
-            Ok(Readable::Record) => error,
-            Ok(Readable::End) => self.out_of_range(offset),
-            Err(gone) => gone,
-        }
-    }
-
-    fn out_of_range(&self, offset: Offset) -> Error {
-        let range = self.view.range(self.visibility);
-        Error::OutOfRange {
-            offset,
-            start: range.start,
-            // It was not below the end when that was looked at, whatever was appended since.
-            end: range.end.min(offset),
-        }
+        read.map_err(|error| self.view.or_gone(error, offset, self.visibility))
     }
 
     /// Reads records that lie one behind the other in one segment from `from` on: as many as have at
@@ -121,9 +94,9 @@ impl Reader {
         if self.view.check_readable(from, self.visibility)? == Readable::End {
             return Ok(Vec::new());
         }
-        let mut walk = Walk::limited(self.clone(), from, bytes_max);
+        let mut cursor = self.cursor(from).with_run_bytes_max(bytes_max);
         let (mut records, mut bytes) = (Vec::new(), 0);
-        while let Some(record) = walk.next() {
+        while let Some(record) = cursor.next() {
             let record = match record {
                 Ok(record) => record,
                 Err(error) if records.is_empty() => return Err(error),
@@ -134,7 +107,7 @@ impl Reader {
                 break;
             }
             records.push(record);
-            if walk.run_is_over() {
+            if cursor.run_is_over() {
                 break;
             }
         }
@@ -143,14 +116,14 @@ impl Reader {
 
     /// The records from `from` on; see [`Log::records`](crate::Log::records).
     pub fn records(&self, from: impl Into<Offset>) -> Records {
-        Records::of_walk(Walk::new(self.clone(), from.into()))
+        Records::of_cursor(self.cursor(from.into()))
     }
 
     /// The records from `from` on, and those still to come; see [`Log::follow`](crate::Log::follow).
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
-        let mut walk = Walk::new(self.clone(), from.into());
+        let mut cursor = self.cursor(from.into());
         let changed = self.view.changed().clone();
-        Follow::new(move || walk.next_now(), &changed)
+        Follow::new(move || cursor.next_now(), &changed)
     }
 
     /// The lowest offset that can be read (inclusive).

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::offset::Offset;
-use crate::read::cursor::Walk;
 use crate::read::reader::Reader;
 
 /// What reading all of a log found.
@@ -62,9 +61,9 @@ impl Reader {
         bytes: &mut u64,
     ) -> Result<Offset, (Offset, Error)> {
         let mut next = offsets.start;
-        let mut walk = Walk::new(self.clone(), next);
+        let mut cursor = self.cursor(next);
         while next < offsets.end {
-            match walk.next_ref() {
+            match cursor.next_ref() {
                 Some(Ok(record)) => *bytes += record.size() as u64,
                 Some(Err(error)) => return Err((next, error)),
                 None => break,
@@ -99,7 +98,7 @@ mod tests {
     fn what_was_appended_since_it_began_is_not_verified() {
         let disk = SimDisk::new();
         let options = Options::new().idle_after(Duration::MAX);
-        let log = open::open(disk.directory(), &options).unwrap();
+        let (log, _) = open::open(disk.directory(), &options).unwrap();
         for _ in 0..9 {
             log.append(&Record::new("value")).unwrap();
         }

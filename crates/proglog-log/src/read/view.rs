@@ -1,7 +1,7 @@
-//! What readers of a log see: which segments there are, where the log starts, and how far it goes.
+//! The view of a log that its readers share: its segments, where it starts and where it ends.
 //!
-//! Readers and the writer meet here and nowhere else. Each lock is held for a few words' copy, and
-//! never while a file is read, written or synced.
+//! Readers and the writer meet only here. Each lock is held to copy a few words, and never while a file is
+//! read, written or synced.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,84 +9,39 @@ use std::sync::Arc;
 use proglog_store::Position;
 
 use crate::error::{Error, Result};
+use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::options::Visibility;
 use crate::read::follow::Signal;
+use crate::read::watermark::Watermark;
 use crate::segment::Segment;
-use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
+use crate::sync::{AtomicU64, Ordering, RwLock};
 
-/// What readers of a log see.
+/// The segments and watermarks of a log.
 ///
-/// Locks are taken in this order: `segments`, the place of an edge.
+/// Locks are taken in this order: `segments`, the position of a watermark.
 #[derive(Debug)]
 pub(crate) struct View {
     /// All segments, the oldest first, the active one last. Replaced as a whole.
     segments: RwLock<Arc<[Arc<Segment>]>>,
     start: AtomicU64,
-    acknowledged: Edge,
-    /// Ahead of `acknowledged`, or behind it where an append is acknowledged at once.
-    appended: Edge,
-    published: AtomicU64,
-    /// Whether it is closed (bit 0), and how often the log was cut or appends were taken back (the others).
-    state: AtomicU64,
-    /// Tells those who wait at the end that something changed.
+    acknowledged: Watermark,
+    /// End of what was submitted. In a log that acknowledges appends at once it is not kept up to date, and
+    /// `acknowledged` is ahead.
+    appended: Watermark,
+    /// End of what the owner of the log has published as committed.
+    high_watermark: AtomicU64,
+    /// Bit 0: the log is closed. The other bits: the number of truncations and roll-backs.
+    generation: AtomicU64,
+    /// Notified after every change.
     changed: Signal,
 }
 
-/// The bit of a view's state that says that it is closed, and what is added each time something of it goes.
+/// The bit of [`View::generation`] that a closed log has, and the step for each truncation or roll-back.
 const CLOSED: u64 = 1;
-const CUT: u64 = 2;
+const STEP: u64 = 2;
 
-/// How far something goes: the offset, and the place that it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The offset behind the last record.
-    pub(crate) end: Offset,
-    /// The base offset of the segment that the end is in.
-    pub(crate) base: Offset,
-    /// Where the end is there.
-    pub(crate) position: Position,
-}
-
-/// A place that moves.
-#[derive(Debug)]
-struct Edge {
-    place: Mutex<Place>,
-    /// The end in `place`, to be read without the lock.
-    end: AtomicU64,
-}
-
-impl Edge {
-    fn new(place: Place) -> Self {
-        Self {
-            end: AtomicU64::new(place.end.get()),
-            place: Mutex::new(place),
-        }
-    }
-
-    fn end(&self) -> Offset {
-        Offset::new(self.end.load(Ordering::Acquire))
-    }
-
-    #[inline]
-    fn set(&self, to: Place) {
-        let mut place = self.place.lock();
-        *place = to;
-        self.end.store(to.end.get(), Ordering::Release);
-    }
-
-    /// Moves on to `to`, unless it is there already.
-    #[inline]
-    fn raise(&self, to: Place) {
-        let mut place = self.place.lock();
-        if place.end < to.end {
-            *place = to;
-            self.end.store(to.end.get(), Ordering::Release);
-        }
-    }
-}
-
-/// What is at an offset that is no error.
+/// The place of an offset that is in range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readable {
     /// A record.
@@ -96,33 +51,33 @@ pub(crate) enum Readable {
 }
 
 impl View {
-    /// The view of a log that starts at `start` and ends at `end`, all of it acknowledged and none of
-    /// it published.
-    pub(crate) fn new(segments: Vec<Arc<Segment>>, start: Offset, end: Place) -> Self {
+    /// Returns the view of a log from `start` to `end`, all of it acknowledged and none of it committed.
+    pub(crate) fn new(segments: Vec<Arc<Segment>>, start: Offset, end: LogPosition) -> Self {
         Self {
             segments: RwLock::new(segments.into()),
             start: AtomicU64::new(start.get()),
-            acknowledged: Edge::new(end),
-            appended: Edge::new(end),
-            published: AtomicU64::new(start.get()),
-            state: AtomicU64::new(0),
+            acknowledged: Watermark::new(end),
+            appended: Watermark::new(end),
+            high_watermark: AtomicU64::new(start.get()),
+            generation: AtomicU64::new(0),
             changed: Signal::new(),
         }
     }
 
+    /// Returns the signal that is notified after every change.
     pub(crate) fn changed(&self) -> &Signal {
         &self.changed
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.state() & CLOSED == 0
+        self.generation() & CLOSED == 0
     }
 
-    /// Changes when the log is closed or cut, or appends are taken back: then what was found before is to be
-    /// looked for anew.
+    /// Returns a number that changes when the log is closed or truncated, or appends are rolled back: what was
+    /// found under an earlier generation must be looked up again.
     #[inline]
-    pub(crate) fn state(&self) -> u64 {
-        self.state.load(Ordering::Acquire)
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -135,7 +90,7 @@ impl View {
 
     /// Closes the view; returns whether it was open.
     pub(crate) fn close(&self) -> bool {
-        let was_open = self.state.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0;
+        let was_open = self.generation.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0;
         self.changed.notify();
         was_open
     }
@@ -144,7 +99,7 @@ impl View {
         Arc::clone(&self.segments.read())
     }
 
-    /// Adds the segment that comes next.
+    /// Adds a segment at the end.
     pub(crate) fn push(&self, segment: &Arc<Segment>) {
         let mut segments = self.segments.write();
         let added = segments.iter().chain([segment]).cloned().collect();
@@ -160,7 +115,7 @@ impl View {
         all[..dropped].to_vec()
     }
 
-    /// What can be read.
+    /// Returns the offsets that are readable at `visibility`.
     pub(crate) fn range(&self, visibility: Visibility) -> Range<Offset> {
         // In this order: the start never passes an end that was read after it.
         let start = Offset::new(self.start.load(Ordering::Acquire));
@@ -169,69 +124,69 @@ impl View {
 
     fn end(&self, visibility: Visibility) -> Offset {
         match visibility {
-            Visibility::Acknowledged => self.acknowledged.end(),
-            Visibility::Appended => self.appended.end().max(self.acknowledged.end()),
+            Visibility::Acknowledged => self.acknowledged.offset(),
+            Visibility::Appended => self.appended.offset().max(self.acknowledged.offset()),
             Visibility::Published => {
-                let published = Offset::new(self.published.load(Ordering::Acquire));
-                published.min(self.acknowledged.end())
+                let committed = Offset::new(self.high_watermark.load(Ordering::Acquire));
+                committed.min(self.acknowledged.offset())
             }
         }
     }
 
-    /// Up to where what was appended is acknowledged.
-    pub(crate) fn acknowledged(&self) -> Place {
-        *self.acknowledged.place.lock()
+    /// Returns the end of what is acknowledged.
+    pub(crate) fn acknowledged(&self) -> LogPosition {
+        self.acknowledged.position()
     }
 
-    /// Lets readers see what is acknowledged up to `place`.
+    /// Makes acknowledged records up to `end` readable.
     #[inline]
-    pub(crate) fn acknowledge(&self, place: Place) {
-        self.acknowledged.raise(place);
+    pub(crate) fn acknowledge(&self, end: LogPosition) {
+        self.acknowledged.raise(end);
         self.changed.notify();
     }
 
-    /// Lets those see who want to see what is appended that it goes up to `place`.
+    /// Makes submitted records up to `end` readable at [`Visibility::Appended`].
     #[inline]
-    pub(crate) fn append(&self, place: Place) {
-        self.appended.set(place);
+    pub(crate) fn append(&self, end: LogPosition) {
+        self.appended.set(end);
         self.changed.notify();
     }
 
-    /// Takes back what was appended at and after `place`: those who see what is appended see it no more,
-    /// and if it was published it is so no more.
-    pub(crate) fn take_back(&self, place: Place) {
-        self.published.fetch_min(place.end.get(), Ordering::AcqRel);
-        self.appended.set(place);
-        self.state.fetch_add(CUT, Ordering::AcqRel);
+    /// Hides what was submitted at and after `end`, and lowers the high watermark to it.
+    pub(crate) fn roll_back(&self, end: LogPosition) {
+        self.high_watermark
+            .fetch_min(end.offset().get(), Ordering::AcqRel);
+        self.appended.set(end);
+        self.generation.fetch_add(STEP, Ordering::AcqRel);
         self.changed.notify();
     }
 
-    /// Lets those see who see what is published that it goes up to `end`; it never goes back.
-    pub(crate) fn publish(&self, end: Offset) {
-        self.published.fetch_max(end.get(), Ordering::AcqRel);
+    /// Raises the high watermark; has no effect if it is at or after `end`.
+    pub(crate) fn raise_high_watermark(&self, end: Offset) {
+        self.high_watermark.fetch_max(end.get(), Ordering::AcqRel);
         self.changed.notify();
     }
 
-    /// Raises the start.
+    /// Raises the start; has no effect if it is at or after `start`.
     pub(crate) fn trim(&self, start: Offset) {
         self.start.fetch_max(start.get(), Ordering::AcqRel);
         self.changed.notify();
     }
 
-    /// Makes the view that of a log that was cut at `end`, or emptied and started anew there, and has
-    /// these segments.
-    pub(crate) fn cut(&self, segments: Vec<Arc<Segment>>, start: Offset, end: Place) {
+    /// Replaces segments, start and end, after a truncation or reset.
+    pub(crate) fn replace(&self, segments: Vec<Arc<Segment>>, start: Offset, end: LogPosition) {
         let mut current = self.segments.write();
         *current = segments.into();
         self.start.store(start.get(), Ordering::Release);
         self.acknowledged.set(end);
         self.appended.set(end);
-        self.published.fetch_min(end.end.get(), Ordering::AcqRel);
-        self.state.fetch_add(CUT, Ordering::AcqRel);
+        self.high_watermark
+            .fetch_min(end.offset().get(), Ordering::AcqRel);
+        self.generation.fetch_add(STEP, Ordering::AcqRel);
         self.changed.notify();
     }
 
-    /// Whether `offset` can be read, or is the end.
+    /// Checks that `offset` is in range: a record, or the end.
     pub(crate) fn check_readable(
         &self,
         offset: Offset,
@@ -250,48 +205,75 @@ impl View {
         }
     }
 
-    /// Whether `offset` is below the start.
+    /// Returns the error for a record that was readable a moment ago and has no segment any more.
+    pub(crate) fn gone(&self, offset: Offset, visibility: Visibility) -> Error {
+        match self.check_readable(offset, visibility) {
+            Err(error) => error,
+            Ok(_) => self.out_of_range(offset, visibility),
+        }
+    }
+
+    /// Returns `error`, or the reason why the record at `offset` has become unreadable in the meantime.
+    pub(crate) fn or_gone(&self, error: Error, offset: Offset, visibility: Visibility) -> Error {
+        match self.check_readable(offset, visibility) {
+            Ok(Readable::Record) => error,
+            Ok(Readable::End) => self.out_of_range(offset, visibility),
+            Err(gone) => gone,
+        }
+    }
+
+    /// Returns the error for an offset that was at or past the end.
+    pub(crate) fn out_of_range(&self, offset: Offset, visibility: Visibility) -> Error {
+        let range = self.range(visibility);
+        Error::OutOfRange {
+            offset,
+            start: range.start,
+            // The end may have passed the offset since.
+            end: range.end.min(offset),
+        }
+    }
+
+    /// Returns whether `offset` is below the start.
     #[inline]
     pub(crate) fn is_trimmed(&self, offset: Offset) -> bool {
         offset.get() < self.start.load(Ordering::Acquire)
     }
 
-    /// The segment that has the record at `offset`, if it is readable.
+    /// Returns the segment that holds the record at `offset`, if that is readable.
     pub(crate) fn segment_of(&self, offset: Offset) -> Option<Arc<Segment>> {
         let segments = self.segments.read();
         let after = segments.partition_point(|segment| segment.base() <= offset);
         segments.get(after.checked_sub(1)?).map(Arc::clone)
     }
 
-    /// How far readers see in the segment with base offset `base`: up to this offset (exclusive), and
-    /// up to this place if the segment goes on behind it. `None` if they do not see as far as that
-    /// segment.
+    /// Returns the end of what is readable in the segment with base offset `base`: an offset (exclusive), and
+    /// a position if the segment continues after it. `None` if nothing in that segment is readable.
     pub(crate) fn bound_in(
         &self,
         base: Offset,
         visibility: Visibility,
     ) -> Option<(Offset, Option<Position>)> {
-        let place = self.place(visibility);
+        let limit = self.position(visibility);
         let end = self.end(visibility);
-        if place.base == base {
-            return Some((place.end.min(end), Some(place.position)));
+        if limit.segment_base == base {
+            return Some((limit.offset().min(end), Some(limit.boundary.position)));
         }
         let segments = self.segments.read();
         let after = segments.partition_point(|segment| segment.base() <= base);
-        // Where the log was cut there may be no next segment yet.
+        // After a truncation there may be no next segment yet.
         let next = segments.get(after).map(|next| next.base());
-        let next = next.or((place.base > base).then_some(place.base))?;
+        let next = next.or((limit.segment_base > base).then_some(limit.segment_base))?;
         Some((next.min(end), None))
     }
 
-    /// Up to where bytes may be read ahead.
-    fn place(&self, visibility: Visibility) -> Place {
-        let acknowledged = *self.acknowledged.place.lock();
+    /// Returns the position up to which bytes may be read ahead.
+    fn position(&self, visibility: Visibility) -> LogPosition {
+        let acknowledged = self.acknowledged.position();
         match visibility {
             Visibility::Acknowledged | Visibility::Published => acknowledged,
             Visibility::Appended => {
-                let appended = *self.appended.place.lock();
-                if appended.end > acknowledged.end {
+                let appended = self.appended.position();
+                if appended.offset() > acknowledged.offset() {
                     appended
                 } else {
                     acknowledged

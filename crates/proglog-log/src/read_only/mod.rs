@@ -18,7 +18,7 @@ use crate::commit_log::Records;
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::options::Visibility;
-use crate::read::cursor::Walk;
+use crate::read::cursor::Cursor;
 use crate::read::follow::Follow;
 use crate::read::reader::Reader;
 use crate::read::view::View;
@@ -211,7 +211,7 @@ impl ReadOnlyLog {
 /// trimmed or cut since.
 struct Retrying {
     log: ReadOnlyLog,
-    walk: Walk,
+    cursor: Cursor,
     next: Offset,
 }
 
@@ -219,17 +219,17 @@ impl Retrying {
     fn new(log: &ReadOnlyLog, from: Offset) -> Self {
         Self {
             log: log.clone(),
-            walk: Walk::new(log.reader(), from),
+            cursor: log.reader.cursor(from),
             next: from,
         }
     }
 
     fn next_now(&mut self) -> Result<Option<Record>> {
-        let record = match self.walk.next_now() {
+        let record = match self.cursor.next_now() {
             Err(Error::Store(_) | Error::Corrupt { .. }) => {
                 self.log.shared.refresh()?;
-                self.walk = Walk::new(self.log.reader(), self.next);
-                self.walk.next_now()
+                self.cursor = self.log.reader.cursor(self.next);
+                self.cursor.next_now()
             }
             read => read,
         }?;
@@ -278,10 +278,10 @@ impl Shared {
                 .iter()
                 .zip(&*shown)
                 .all(|(a, b)| Arc::ptr_eq(a, b));
-        if are_shown && range.start == found.start && range.end <= found.end.end {
+        if are_shown && range.start == found.start && range.end <= found.end.offset() {
             self.view.acknowledge(found.end);
         } else {
-            self.view.cut(found.segments, found.start, found.end);
+            self.view.replace(found.segments, found.start, found.end);
         }
         Ok(())
     }

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use proglog_store::{Boundary, Directory, Store};
+use proglog_store::{Directory, Store};
 
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::layout::checkpoint::Checkpoint;
 use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::inventory;
+use crate::layout::log_position::LogPosition;
 use crate::layout::names;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
-use crate::read::view::Place;
 use crate::segment::Segment;
 
 /// How often opening is tried while segments are trimmed under its hands.
@@ -41,7 +41,7 @@ struct SeenSegment {
 pub(crate) struct Found {
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) start: Offset,
-    pub(crate) end: Place,
+    pub(crate) end: LogPosition,
 }
 
 impl Seen {
@@ -89,7 +89,7 @@ impl Seen {
         let segments = self.segments.values();
         Ok(Found {
             segments: segments.map(|seen| Arc::clone(&seen.segment)).collect(),
-            start: checkpoint.start.max(first).min(end.end),
+            start: checkpoint.start.max(first).min(end.offset()),
             end,
         })
     }
@@ -143,14 +143,14 @@ impl Seen {
     }
 
     /// Where the log ends. The newest segment is followed from here on.
-    fn end(&mut self, directory: &Arc<dyn Directory>, checkpoint: &Checkpoint) -> Result<Place> {
+    fn end(
+        &mut self,
+        directory: &Arc<dyn Directory>,
+        checkpoint: &Checkpoint,
+    ) -> Result<LogPosition> {
         let Some((base, seen)) = self.segments.last_key_value() else {
             self.newest = None;
-            return Ok(Place {
-                end: checkpoint.start,
-                base: checkpoint.start,
-                position: Boundary::START.position,
-            });
+            return Ok(LogPosition::start_of(checkpoint.start));
         };
         let known = checkpoint.recovery_point_in(*base);
         let current = self.newest.take();
@@ -172,10 +172,9 @@ impl Seen {
             Some(truncation) => boundary.min(truncation.to.boundary),
             None => boundary,
         };
-        Ok(Place {
-            end: base.plus(boundary.frames),
-            base: *base,
-            position: boundary.position,
+        Ok(LogPosition {
+            segment_base: *base,
+            boundary,
         })
     }
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use proglog_store::{Boundary, FRAME_OVERHEAD, Frames, Outcome, Position, Store};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::layout::log_position::LogPosition;
 use crate::layout::names;
 use crate::offset::Offset;
 use crate::record::Record;
@@ -48,6 +49,25 @@ impl OpenSegment {
 
     pub(crate) fn base(&self) -> Offset {
         self.base
+    }
+
+    /// Returns the end of this segment.
+    #[inline]
+    pub(crate) fn end(&self) -> LogPosition {
+        self.position(self.store.end())
+    }
+
+    /// Returns the position below which this segment is known to be on the device.
+    pub(crate) fn recovery_point(&self) -> LogPosition {
+        self.position(self.store.recovery_point())
+    }
+
+    #[inline]
+    fn position(&self, boundary: Boundary) -> LogPosition {
+        LogPosition {
+            segment_base: self.base,
+            boundary,
+        }
     }
 
     /// Reads the record at `offset`, which this segment has.

@@ -16,7 +16,7 @@ pub use event::{Event, EventListener, Listener};
 pub use lock::{Condvar, Mutex, MutexGuard, RwLock};
 
 /// Where many threads wait for one thing.
-pub mod crowd {
+pub mod std_sync {
     pub use shuttle::sync::{Condvar, Mutex, MutexGuard};
     pub use std::sync::PoisonError;
 }

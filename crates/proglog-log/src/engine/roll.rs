@@ -1,0 +1,97 @@
+//! Rolling: sealing the active segment and starting the next.
+
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::engine::writer::Writer;
+use crate::error::{Result, SegmentIdentity};
+use crate::layout::log_position::LogPosition;
+use crate::layout::segment_label::Label;
+use crate::offset::Offset;
+use crate::segment::Segment;
+
+impl Engine {
+    /// Seals the active segment, unless it is sealed, and starts the next one.
+    #[cold]
+    pub(crate) fn roll(&self, writer: &mut Writer) -> Result<()> {
+        if !writer.sealed {
+            self.seal(writer)?;
+        }
+        self.next_segment(writer)
+            .map_err(|error| self.append_error(error))
+    }
+
+    /// Syncs the active segment, which completes the open group, and closes it for appends.
+    fn seal(&self, writer: &mut Writer) -> Result<()> {
+        let active = Arc::clone(&writer.active);
+        let sealed = active.store.seal();
+        let synced = active.recovery_point();
+        if synced.offset() == writer.next {
+            // The open group is durable, even if the mark that seals the store could not be written.
+            self.view.acknowledge(synced);
+            writer.replace_group(synced).complete(Ok(()));
+        }
+        sealed.map_err(|error| self.append_error(error))?;
+        writer.sealed = true;
+        Ok(())
+    }
+
+    /// Seals the active segment, unless all of it is on the device: then nothing has to be written, so this
+    /// works on a full device.
+    pub(crate) fn seal_unless_durable(&self, writer: &mut Writer) -> Result<()> {
+        if writer.sealed || writer.active.recovery_point().offset() == writer.next {
+            return Ok(());
+        }
+        self.seal(writer)
+    }
+
+    /// Starts the segment after the active one, which takes no more appends. Completes a truncation that is
+    /// recorded in the checkpoint.
+    pub(crate) fn next_segment(&self, writer: &mut Writer) -> Result<()> {
+        let old = Arc::clone(&writer.active);
+        let identity = SegmentIdentity {
+            log_id: self.log_id,
+            base_offset: writer.next,
+        };
+        let label = Label {
+            identity,
+            previous_base: self.view.segments().last().map(|segment| segment.base()),
+        };
+        let segment = Arc::new(Segment::create(&self.directory, label, &self.options)?);
+        if !self.clear_truncation(writer.next)? {
+            // The index is a cache: if this fails it is rebuilt when it is needed.
+            old.index.write_all(true);
+        }
+        let active = segment.open()?;
+        self.view.push(&segment);
+        writer.segment.release();
+        // Readers of the old segment keep its files and not its lock: the log may be truncated there.
+        drop(old.store.release());
+        writer.continue_in(segment, active);
+        // The checkpoint may lag: recovery reads the segments.
+        let start = LogPosition::start_of(writer.next);
+        drop(self.write_checkpoint(start, self.view.generation()));
+        self.retain_soon();
+        Ok(())
+    }
+
+    /// Schedules a retention pass, if the policy has a limit.
+    pub(crate) fn retain_soon(&self) {
+        if !self.options.retention.is_unlimited() {
+            self.tasks.retention.arm();
+        }
+    }
+
+    /// Clears the truncation in the checkpoint, if there is one, now that the new segment, with base offset
+    /// `base`, exists. Returns whether there was one.
+    fn clear_truncation(&self, base: Offset) -> Result<bool> {
+        let mut checkpoint = self.checkpoint.lock();
+        let current = checkpoint.current().clone();
+        let Some(truncation) = current.truncation() else {
+            return Ok(false);
+        };
+        debug_assert_eq!(truncation.to.offset(), base);
+        checkpoint.write_twice(&current.without_truncation(truncation))?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,186 @@
+//! The writer: the active segment, the open group, and the memory that appending reuses.
+
+use std::sync::Arc;
+
+use proglog_store::{Boundary, FRAME_OVERHEAD, Position};
+
+use crate::clock::Clock;
+use crate::commit::group::CommitGroup;
+use crate::error::Result;
+use crate::layout::log_position::LogPosition;
+use crate::offset::Offset;
+use crate::record::Record;
+use crate::record::encode::{Stored, Time};
+use crate::segment::Segment;
+use crate::segment::files::OpenSegment;
+
+/// Longest batch whose lengths are measured in memory that is kept.
+const LENS_KEPT_MAX: usize = 1024;
+
+/// State that appending changes, under one lock.
+pub(crate) struct Writer {
+    pub(crate) active: Arc<OpenSegment>,
+    pub(crate) segment: Arc<Segment>,
+    /// Next offset to be assigned.
+    pub(crate) next: Offset,
+    /// The open group, which the next append joins.
+    pub(crate) group: Arc<CommitGroup>,
+    /// Start of the open group in the active segment.
+    pub(crate) group_start: LogPosition,
+    /// True once the active segment takes no more appends and its successor does not exist yet. The segment
+    /// may even be closed and its files removed.
+    pub(crate) sealed: bool,
+    pub(crate) clock: Clock,
+    /// Position in the active segment up to which a buffered log has requested a sync.
+    pub(crate) sync_requested: u64,
+    /// Encoded length of each record of the current batch.
+    lens: Vec<usize>,
+}
+
+/// The result of one append to the active segment.
+pub(crate) struct Appended {
+    /// Offset of the first record.
+    pub(crate) start: Offset,
+    /// End of the active segment after the last record.
+    pub(crate) end: LogPosition,
+    /// True if the index has a full page, which can be written once its records are certain to stay.
+    pub(crate) page_is_full: bool,
+}
+
+impl Writer {
+    /// Returns a writer that appends to `segment`, whose files are `active`.
+    pub(crate) fn new(active: Arc<OpenSegment>, segment: Arc<Segment>, clock: Clock) -> Self {
+        let end = active.end();
+        Self {
+            active,
+            segment,
+            next: end.offset(),
+            group: CommitGroup::new(),
+            group_start: end,
+            sealed: false,
+            clock,
+            sync_requested: end.boundary.position.get(),
+            lens: Vec::new(),
+        }
+    }
+
+    /// Returns when the newest record was appended, as far as this process knows.
+    pub(crate) fn last_appended_at(&self) -> Option<i64> {
+        Some(self.clock.last()).filter(|last| *last > 0)
+    }
+
+    /// Closes the open group, and opens one that starts at `start`. Returns the closed group.
+    pub(crate) fn replace_group(&mut self, start: LogPosition) -> Arc<CommitGroup> {
+        self.group_start = start;
+        std::mem::replace(&mut self.group, CommitGroup::new())
+    }
+
+    /// Continues in `segment`, which is empty and whose files are `active`.
+    pub(crate) fn continue_in(&mut self, segment: Arc<Segment>, active: Arc<OpenSegment>) {
+        self.group_start = LogPosition::start_of(active.base());
+        (self.sync_requested, self.sealed) = (0, false);
+        (self.active, self.segment) = (active, segment);
+    }
+
+    /// Returns the encoded length of each of `records`, at the next offsets.
+    #[inline]
+    pub(crate) fn measure(&mut self, records: &[Record], time: &Time) -> Vec<usize> {
+        let mut lens = std::mem::take(&mut self.lens);
+        lens.clear();
+        lens.extend(stored(records, self.next, time).map(|record| record.len()));
+        lens
+    }
+
+    /// Takes back the memory that [`Writer::measure`] returned, unless it is large.
+    #[inline]
+    pub(crate) fn keep(&mut self, lens: Vec<usize>) {
+        if lens.capacity() <= LENS_KEPT_MAX {
+            self.lens = lens;
+        }
+    }
+
+    /// Frees the memory kept for measuring batches.
+    pub(crate) fn release_memory(&mut self) {
+        self.lens = Vec::new();
+    }
+
+    /// Appends `records`, whose encoded lengths are `lens`, to the active segment; returns `None` if that
+    /// would become longer than `limit`.
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        records: &[Record],
+        (lens, time): (&[usize], &Time),
+        limit: u64,
+    ) -> Result<Option<Appended>> {
+        let (start, active) = (self.next, &self.active);
+        let mut stored = stored(records, start, time);
+        let limit = Position::new(limit);
+        let appended = active.store.append_within(limit, lens, |_, slot| {
+            if let Some(record) = stored.next() {
+                record.encode(slot);
+            }
+        })?;
+        let Some(appended) = appended else {
+            return Ok(None);
+        };
+        self.next = start.plus(records.len() as u64);
+        let index = &active.index;
+        Ok(Some(Appended {
+            start,
+            end: LogPosition {
+                segment_base: active.base(),
+                boundary: Boundary {
+                    position: appended.position.plus(appended.bytes_written),
+                    frames: self.next.since(active.base()),
+                },
+            },
+            page_is_full: index.push_batch(appended.position, lens, FRAME_OVERHEAD),
+        }))
+    }
+}
+
+/// Pairs `records` with the offsets from `start` on.
+#[inline]
+fn stored<'a>(
+    records: &'a [Record],
+    start: Offset,
+    appended_at: &'a Time,
+) -> impl Iterator<Item = Stored<'a>> {
+    // Records first in the zip: after the last one the range may be exhausted.
+    let numbered = records.iter().zip(start.get()..);
+    numbered.map(move |(record, offset)| Stored {
+        record,
+        offset: Offset::new(offset),
+        appended_at,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proglog_store::testing::SimDisk;
+
+    use super::*;
+    use crate::open;
+    use crate::options::Options;
+
+    #[test]
+    fn memory_to_measure_batches_is_kept_up_to_a_limit_and_released() {
+        let disk = SimDisk::new();
+        let never = Options::new().idle_after(Duration::MAX);
+        let (log, _) = open::open(disk.directory(), &never).unwrap();
+        let kept = || log.writer.lock().lens.capacity();
+        let kept_after = |records: usize| {
+            let batch = vec![Record::new("a"); records];
+            log.submit(&batch, None).unwrap().wait().unwrap();
+            kept()
+        };
+        assert!((9..=LENS_KEPT_MAX).contains(&kept_after(9)));
+        assert!(kept_after(LENS_KEPT_MAX + 1) <= LENS_KEPT_MAX);
+        assert!(kept_after(9) >= 9);
+        log.writer.lock().release_memory();
+        assert_eq!(kept(), 0);
+    }
+}
