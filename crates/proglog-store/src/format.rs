@@ -66,7 +66,8 @@ const SALT_AT: usize = FEATURES_AT + 4;
 const PAYLOAD_MAX_AT: usize = SALT_AT + 8;
 const LABEL_AT: usize = PAYLOAD_MAX_AT + 4;
 const HEADER_CRC_AT: usize = LABEL_AT + LABEL_LEN_MAX;
-const HEADER_COPY_USED: usize = HEADER_CRC_AT + 4;
+/// The length of one copy of the header without its padding.
+pub(crate) const HEADER_COPY_USED: usize = HEADER_CRC_AT + 4;
 const _: () = assert!(HEADER_COPY_USED == 96 && HEADER_COPY_USED <= HEADER_COPY_LEN);
 
 /// The length of what stands before a payload.

@@ -123,8 +123,7 @@ pub use io::{Directory, OpenMode, Storage};
 pub use options::Options;
 pub use position::{Boundary, Position};
 pub use recovery::{Recovery, SetAside};
-pub use store::frames::{Frame, FrameRef, Frames};
-pub use store::{Appended, Store};
+pub use store::{Appended, Frame, FrameRef, Frames, Store};
 
 /// How many bytes a frame is longer than its payload.
 pub const FRAME_OVERHEAD: u64 = format::FRAME_HEADER_LEN as u64;

@@ -14,6 +14,7 @@
 
 pub(crate) mod atomic_file;
 pub(crate) mod fs;
+pub(crate) mod named_file;
 
 use std::fmt::Debug;
 use std::io;

@@ -1,19 +1,18 @@
-//! Writing once more, in a way that a sync makes durable, what lies above the recovery point.
+//! Doublewrite of what lies above the recovery point: bytes are rewritten so that a sync makes them durable.
 //!
-//! Where an earlier process saw its sync fail, the kernel shows bytes that the device does not have. Writing
-//! the same bytes in their place is not enough: a file system may have noted the blocks as not yet written,
-//! when it gave them to the file, and not change that when the pages are written again (ext4 does so; a
-//! sync then succeeds, and after a power cut they read as zeros). So the file is cut first, which gives the
-//! blocks back. Lest a crash in between takes the bytes, they are copied before:
+//! If an earlier process saw its sync fail, the kernel may show bytes that the device does not have.
+//! Overwriting them with the same bytes is not enough: a file system may have marked the blocks as
+//! unwritten when it allocated them, and leave the mark when the pages are written again (ext4 does; the
+//! sync then succeeds, and after a power failure the blocks read as zeros). So the file is truncated first,
+//! which frees the blocks. Lest a crash in between loses the bytes, they are copied before:
 //!
 //! 1. they are copied to the file `<store>.again`, which is synced with its name;
-//! 2. the store's file is cut, and they are written to it anew, and synced;
-//! 3. the copy is made void, and removed.
+//! 2. the store's file is truncated, the bytes are written to it and synced;
+//! 3. the copy is voided, and removed.
 //!
-//! Opening a store that has such a copy, and not the bytes, begins at 2. A copy is void before anything is
-//! appended behind the bytes, and before they are dropped: it is never put back into a file that is longer.
-//! A file of that name that is no copy is somebody else's: it is neither read further, nor replaced, nor
-//! removed.
+//! Opening a store that has such a copy, and not the bytes, resumes at 2. A copy is voided before anything
+//! is appended after the bytes, and before they are dropped: it is never restored into a file that is
+//! longer. Another file of that name, which is no such copy, is neither replaced nor removed.
 //!
 //! ```text
 //!  0       8       16         24       28    32
@@ -34,215 +33,181 @@ use byteorder::{BigEndian, ByteOrder};
 use crc_fast::{CrcAlgorithm, Digest};
 
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::format::{HEADER_LEN, MARK_FRAME_LEN};
-use crate::io::atomic_file;
-use crate::io::{Directory, OpenMode, Storage};
+use crate::format::MARK_FRAME_LEN;
+use crate::io::named_file::{NamedFile, offset_of, offsets_of};
+use crate::io::{Directory, OpenMode, atomic_file};
 use crate::position::Position;
-use crate::recovery::{FileSource, for_each_block};
-use crate::scan::{BLOCK_LEN, Source};
+use crate::scan::source::Source;
 
 const MAGIC: u64 = u64::from_be_bytes(*b"plAgain1");
 const COPY_HEADER_LEN: usize = 32;
-/// What the checksum covers before the bytes.
+/// The length of what the checksum covers before the bytes.
 const FIELDS_LEN: usize = 24;
+/// The offsets of the bytes in the copy.
+const BYTES: Range<u64> = COPY_HEADER_LEN as u64..u64::MAX;
 
-/// The copy of a store, open.
-struct Copy {
-    name: Arc<str>,
-    file: Arc<dyn Storage>,
-}
-
-fn name_of(store: &str) -> String {
-    format!("{store}.again")
-}
+/// The copy beside a store, open.
+struct Doublewrite(NamedFile);
 
 /// Whether there is a copy of bytes of the store with this salt.
 pub(crate) fn has_copy(directory: &dyn Directory, store: &str, salt: u64) -> Result<bool> {
-    let copy = Copy::open(directory, store)?;
-    Ok(copy.map_or(Ok(None), |copy| copy.range(salt))?.is_some())
+    match Doublewrite::open(directory, store)? {
+        Some(copy) => Ok(copy.range(salt)?.is_some()),
+        None => Ok(false),
+    }
 }
 
-/// Puts the bytes of an interrupted recovery back, if they are not in the file.
-pub(crate) fn finish(directory: &dyn Directory, source: FileSource<'_>, salt: u64) -> Result<()> {
-    match interrupted(directory, source, salt)? {
-        // The name of a copy of what is in the file need not be durable; of one that was used, it is.
-        Some((copy, range)) if !copy.is_in(source, &range)? => copy.put_back(source, &range),
+/// Restores the bytes of an interrupted recovery, if they are not in the file.
+pub(crate) fn resume(directory: &dyn Directory, store: &NamedFile, salt: u64) -> Result<()> {
+    match interrupted(directory, store, salt)? {
+        // The name of a copy of bytes that are in the file need not be durable; of one that was used,
+        // it is.
+        Some((copy, range)) if !copy.matches(store, &range)? => copy.restore(store, &range),
         _ => Ok(()),
     }
 }
 
-/// Makes the bytes of an interrupted recovery durable in the file, so that no copy is needed any more, or
-/// put back later: for who is about to drop some of them.
-pub(crate) fn settle(directory: &dyn Directory, source: FileSource<'_>, salt: u64) -> Result<()> {
-    if let Some((copy, range)) = interrupted(directory, source, salt)? {
-        copy.put_back(source, &range)?;
+/// Makes the bytes of an interrupted recovery durable in the file, and discards the copy, so that it is
+/// not restored after some of the bytes were dropped.
+pub(crate) fn finish(directory: &dyn Directory, store: &NamedFile, salt: u64) -> Result<()> {
+    if let Some((copy, range)) = interrupted(directory, store, salt)? {
+        copy.restore(store, &range)?;
     }
-    forget(directory, source.name)
+    discard(directory, store.name())
 }
 
-/// The copy that a recovery made which was interrupted before it was done with it, and what it holds.
+/// The copy of a recovery that was interrupted while it needed the copy, and the range of its bytes.
 fn interrupted(
     directory: &dyn Directory,
-    source: FileSource<'_>,
+    store: &NamedFile,
     salt: u64,
-) -> Result<Option<(Copy, Range<Position>)>> {
-    let Some(copy) = Copy::open(directory, source.name)? else {
+) -> Result<Option<(Doublewrite, Range<Position>)>> {
+    let Some(copy) = Doublewrite::open(directory, store.name())? else {
         return Ok(None);
     };
     let Some(range) = copy.range(salt)? else {
         return Ok(None);
     };
-    let FileSource { file, name } = source;
-    let len = file
-        .len()
-        .map_err(|error| Error::io(Operation::Length, name, error))?;
-    let end = Position::new(len.saturating_sub(HEADER_LEN));
+    let end = store.end()?;
     if end < range.start {
         return Err(Error::Truncated {
-            file: Arc::clone(name),
+            file: Arc::clone(store.name()),
             end,
             expected: range.start,
         });
     }
-    // The file ended with these bytes before it was cut, so a longer one is not as that recovery left it.
+    // The file ended with these bytes before it was truncated, so in a longer one the recovery was done.
     Ok((end <= range.end).then_some((copy, range)))
 }
 
-/// Writes `range`, up to the end of the data, once more, and cuts what lies behind it; durable on return.
-/// Without room for a copy, the bytes are written in their place.
-pub(crate) fn write_again(
+/// Rewrites `range`, up to the end of the file; durable on return. Where there is no space for a copy, the
+/// bytes are overwritten in place.
+pub(crate) fn rewrite(
     directory: &dyn Directory,
-    source: FileSource<'_>,
+    store: &NamedFile,
     range: &Range<Position>,
     salt: u64,
 ) -> Result<()> {
-    match Copy::create(directory, source, range, salt) {
-        Ok(copy) => copy.put_back(source, range),
+    match Doublewrite::create(directory, store, range, salt) {
+        Ok(copy) => copy.restore(store, range),
         Err(error) if error.kind() == ErrorKind::DiskFull => {
-            let FileSource { file, name } = source;
-            for_each_block(source, range.clone(), |position, block| {
-                file.write_all_at(block, HEADER_LEN + position.get())
-                    .map_err(|error| Error::io(Operation::Write, name, error))
-            })?;
-            file.sync_data()
-                .map_err(|error| Error::sync_failed(name, error))
+            store.copy_to(offsets_of(range), store, offset_of(range.start))?;
+            store.sync_data()
         }
         Err(error) => Err(error),
     }
 }
 
-/// As [`write_again`], for a mark that closed the store and is all of `range`: if a crash takes it, no data
-/// is lost, so it needs no copy.
-pub(crate) fn write_mark_again(source: FileSource<'_>, range: &Range<Position>) -> Result<()> {
-    let FileSource { file, name } = source;
-    let mark = source.block(range.start, MARK_FRAME_LEN)?;
-    let start = HEADER_LEN + range.start.get();
-    file.set_len(start)
-        .map_err(|error| Error::io(Operation::SetLength, name, error))?;
-    file.write_all_at(&mark, start)
-        .map_err(|error| Error::io(Operation::Write, name, error))?;
-    file.sync_all()
-        .map_err(|error| Error::sync_failed(name, error))
+/// As [`rewrite`], for a range that is a closing mark: it needs no copy, since no data is lost with it.
+pub(crate) fn rewrite_mark(store: &NamedFile, range: &Range<Position>) -> Result<()> {
+    let mark = store.block(range.start, MARK_FRAME_LEN)?;
+    store.set_end(range.start)?;
+    store.write_frames(&mark, range.start)?;
+    store.sync_all()
 }
 
-/// Makes a copy void, if there is one, and removes it: what it holds is durable in the store's file.
-pub(crate) fn forget(directory: &dyn Directory, store: &Arc<str>) -> Result<()> {
-    let Some(copy) = Copy::open(directory, store)? else {
+/// Voids and removes the copy, if there is one: its bytes are durable in the store's file.
+pub(crate) fn discard(directory: &dyn Directory, store: &str) -> Result<()> {
+    let Some(copy) = Doublewrite::open(directory, store)? else {
         return Ok(());
     };
-    if !copy.is_one()? {
+    if !copy.is_copy()? {
         return Ok(());
     }
-    let name = copy.name;
-    let fail = |operation| {
-        let name = &name;
-        move |error| Error::io(operation, name, error)
-    };
-    let file = directory
-        .open(&name, OpenMode::Write)
-        .map_err(fail(Operation::Open))?;
-    file.write_all_at(&[0; COPY_HEADER_LEN], 0)
-        .map_err(fail(Operation::Write))?;
-    file.sync_data()
-        .map_err(|error| Error::sync_failed(&name, error))?;
-    // If the name comes back after a crash, the copy is void all the same.
-    directory.remove(&name).map_err(fail(Operation::Remove))
+    let name = copy.0.name();
+    let file = NamedFile::open(directory, name, OpenMode::Write)?;
+    file.write_at(&[0; COPY_HEADER_LEN], 0)?;
+    file.sync_data()?;
+    // If the name reappears after a crash, the copy is void all the same.
+    directory
+        .remove(name)
+        .map_err(|error| Error::io(Operation::Remove, name, error))
 }
 
-impl Copy {
+impl Doublewrite {
     fn open(directory: &dyn Directory, store: &str) -> Result<Option<Self>> {
-        let name: Arc<str> = name_of(store).into();
-        match directory.open(&name, OpenMode::Read) {
-            Ok(file) => Ok(Some(Self { name, file })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io(Operation::Open, &name, error)),
-        }
+        let file = NamedFile::open_if_exists(directory, &copy_name(store), OpenMode::Read)?;
+        Ok(file.map(Self))
     }
 
-    /// Whether the file is a copy of this kind, of whatever store, or a void one.
-    fn is_one(&self) -> Result<bool> {
+    /// Whether the file is a copy, of any store, or a void one.
+    fn is_copy(&self) -> Result<bool> {
         let header = self.header()?;
         Ok(header.is_some_and(|header| {
             BigEndian::read_u64(&header) == MAGIC || header == [0; COPY_HEADER_LEN]
         }))
     }
 
-    /// What the file begins with, if it is not shorter than that.
+    /// The bytes of the header; `None` if the file is shorter.
     fn header(&self) -> Result<Option<[u8; COPY_HEADER_LEN]>> {
         let mut header = [0; COPY_HEADER_LEN];
-        let read = self.file.read_full_at(&mut header, 0);
-        let read = read.map_err(|error| Error::io(Operation::Read, &self.name, error))?;
+        let read = self.0.read_at(&mut header, 0)?;
         Ok((read == COPY_HEADER_LEN).then_some(header))
     }
 
-    /// A copy of `range`, durable with its name. It takes the place of an earlier one in one step.
+    /// Copies `range`, durable with its name. Replaces an earlier copy in one step.
     fn create(
         directory: &dyn Directory,
-        source: FileSource<'_>,
+        store: &NamedFile,
         range: &Range<Position>,
         salt: u64,
     ) -> Result<Self> {
-        if let Some(earlier) = Self::open(directory, source.name)?
-            && !earlier.is_one()?
+        if let Some(earlier) = Self::open(directory, store.name())?
+            && !earlier.is_copy()?
         {
             let error = io::ErrorKind::AlreadyExists.into();
-            return Err(Error::io(Operation::Rename, &earlier.name, error));
+            return Err(Error::io(Operation::Rename, earlier.0.name(), error));
         }
-        let name: Arc<str> = name_of(source.name).into();
-        let file = atomic_file::make(directory, &name, |file, file_name| {
-            Self::write(file, file_name, source, range, salt)
+        let name = copy_name(store.name());
+        let file = atomic_file::replace(directory, &name, |file| {
+            Self::write(file, store, range, salt)
         })?;
-        Ok(Self { name, file })
+        Ok(Self(file))
     }
 
-    /// Writes a copy of `range` to `file`, which has this name.
+    /// Writes a copy of `range` to `file`.
     fn write(
-        file: &dyn Storage,
-        name: &Arc<str>,
-        source: FileSource<'_>,
+        file: &NamedFile,
+        store: &NamedFile,
         range: &Range<Position>,
         salt: u64,
     ) -> Result<()> {
-        let write = |bytes: &[u8], at| {
-            file.write_all_at(bytes, at)
-                .map_err(|error| Error::io(Operation::Write, name, error))
-        };
         let mut header = [0; COPY_HEADER_LEN];
         BigEndian::write_u64(&mut header, MAGIC);
         BigEndian::write_u64(&mut header[8..], salt);
         BigEndian::write_u64(&mut header[16..], range.start.get());
         let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
         digest.update(&header[..FIELDS_LEN]);
-        for_each_block(source, range.clone(), |position, block| {
+        store.for_each_block(offsets_of(range), |at, block| {
             digest.update(block);
-            let at = COPY_HEADER_LEN as u64 + (position.get() - range.start.get());
-            write(block, at)
+            file.write_at(block, BYTES.start + at)
         })?;
         BigEndian::write_u32(&mut header[FIELDS_LEN..], finished(&digest));
-        write(&header, 0)
+        file.write_at(&header, 0)
     }
 
-    /// Which bytes of the store with this salt it holds; `None` if it is void, damaged, or of another.
+    /// The range that is copied of the store with this salt; `None` if the copy is void, damaged, or of
+    /// another store.
     fn range(&self, salt: u64) -> Result<Option<Range<Position>>> {
         let Some(header) = self.header()? else {
             return Ok(None);
@@ -254,7 +219,7 @@ impl Copy {
         let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
         digest.update(&header[..FIELDS_LEN]);
         let mut len = 0;
-        self.for_each_block(|at, block| {
+        self.0.for_each_block(BYTES, |at, block| {
             digest.update(block);
             len = at + block.len() as u64;
             Ok(())
@@ -263,45 +228,21 @@ impl Copy {
         Ok((is_whole && len > 0).then(|| start..start.plus(len)))
     }
 
-    /// Whether the store's file holds the bytes.
-    fn is_in(&self, source: FileSource<'_>, range: &Range<Position>) -> Result<bool> {
-        let mut equal = true;
-        self.for_each_block(|at, block| {
-            equal = equal && source.block(range.start.plus(at), block.len())? == block;
-            Ok(())
-        })?;
-        Ok(equal)
+    /// Whether the store's file holds the bytes at `range`.
+    fn matches(&self, store: &NamedFile, range: &Range<Position>) -> Result<bool> {
+        self.0.equals(BYTES, store, offset_of(range.start))
     }
 
-    fn put_back(&self, source: FileSource<'_>, range: &Range<Position>) -> Result<()> {
-        let FileSource { file, name } = source;
-        let start = HEADER_LEN + range.start.get();
-        file.set_len(start)
-            .map_err(|error| Error::io(Operation::SetLength, name, error))?;
-        self.for_each_block(|at, block| {
-            file.write_all_at(block, start + at)
-                .map_err(|error| Error::io(Operation::Write, name, error))
-        })?;
-        file.sync_all()
-            .map_err(|error| Error::sync_failed(name, error))
+    /// Replaces everything from the start of `range` on with the bytes; durable on return.
+    fn restore(&self, store: &NamedFile, range: &Range<Position>) -> Result<()> {
+        store.set_end(range.start)?;
+        self.0.copy_to(BYTES, store, offset_of(range.start))?;
+        store.sync_all()
     }
+}
 
-    /// Visits the bytes, in blocks, each with how many come before it.
-    fn for_each_block(&self, mut visit: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
-        let mut block = vec![0; BLOCK_LEN];
-        let mut at = 0;
-        loop {
-            let read = self
-                .file
-                .read_full_at(&mut block, COPY_HEADER_LEN as u64 + at)
-                .map_err(|error| Error::io(Operation::Read, &self.name, error))?;
-            if read == 0 {
-                return Ok(());
-            }
-            visit(at, &block[..read])?;
-            at += read as u64;
-        }
-    }
+fn copy_name(store: &str) -> Arc<str> {
+    format!("{store}.again").into()
 }
 
 fn finished(digest: &Digest) -> u32 {

@@ -1,104 +1,73 @@
-//! Keeping what recovery drops, in a file beside the store: `<store>.torn-<position>`, or with a
-//! number behind it where that name is taken by other bytes.
+//! Quarantine of the bytes that recovery drops: `<store>.torn-<position>`, a file beside the store. If
+//! other bytes have that name, a number is appended to it.
 
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Operation, Result};
-use crate::io::atomic_file;
-use crate::io::{Directory, OpenMode, Storage};
+use crate::io::named_file::{NamedFile, offsets_of};
+use crate::io::{Directory, OpenMode, atomic_file};
 use crate::position::Position;
-use crate::recovery::{FileSource, SetAside, for_each_block};
 
-/// Copies `range` to a file of its own, durable on return with its name. A copy that an earlier,
-/// interrupted recovery made is made again under its name.
+/// The bytes that recovery dropped, kept in a file beside the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SetAside {
+    /// The name of the file that holds them, in the store's directory.
+    pub file: String,
+    /// Their position in the store.
+    pub position: Position,
+    /// Their number; zeros at the end are not kept.
+    pub bytes: u64,
+}
+
+/// Copies `range` to a file of its own, durable on return with its name. A copy that an interrupted
+/// recovery made is replaced under its name: that name may not be durable.
 pub(crate) fn copy(
     directory: &dyn Directory,
-    source: FileSource<'_>,
-    range: Range<Position>,
+    store: &NamedFile,
+    range: &Range<Position>,
     files_max: usize,
 ) -> Result<SetAside> {
-    let store = source.name;
-    let prefix = format!("{store}.torn-");
-    let names = directory
+    let prefix = format!("{}.torn-", store.name());
+    let mut existing = directory
         .list()
-        .map_err(|error| Error::io(Operation::List, store, error))?;
-    let existing = names
-        .iter()
-        .filter(|name| name.starts_with(&prefix))
-        .collect::<Vec<_>>();
+        .map_err(|error| Error::io(Operation::List, store.name(), error))?;
+    existing.retain(|name| name.starts_with(&prefix));
     let base = format!("{prefix}{}", range.start);
-    let bytes = range.end.get() - range.start.get();
-    let found = |file: String| SetAside {
-        file,
-        position: range.start,
-        bytes,
-    };
-    for number in 0..=existing.len() {
-        let name = if number == 0 {
-            base.clone()
-        } else {
-            format!("{base}.{number}")
-        };
-        if !existing.iter().any(|taken| **taken == name) {
-            if existing.len() >= files_max {
-                let file = Arc::clone(store);
-                return Err(Error::SetAsideFull {
-                    file,
-                    got: existing.len(),
-                    max: files_max,
-                });
-            }
-            write(directory, source, range.clone(), &name)?;
-            return Ok(found(name));
+    let names = (1..).map(|number| format!("{base}.{number}"));
+    for name in std::iter::once(base.clone()).chain(names) {
+        let is_new = !existing.contains(&name);
+        if is_new && existing.len() >= files_max {
+            return Err(Error::SetAsideFull {
+                file: Arc::clone(store.name()),
+                got: existing.len(),
+                max: files_max,
+            });
         }
-        if is_copy(directory, source, range.clone(), &name)? {
-            // The recovery that wrote it may have ended, or failed, before the name was durable.
-            write(directory, source, range.clone(), &name)?;
-            return Ok(found(name));
+        let file = Arc::from(&*name);
+        if is_new || is_copy(directory, store, range, &file)? {
+            atomic_file::replace(directory, &file, |file| {
+                store.copy_to(offsets_of(range), file, 0)
+            })?;
+            return Ok(SetAside {
+                file: name,
+                position: range.start,
+                bytes: range.end.get() - range.start.get(),
+            });
         }
     }
-    unreachable!("of n + 1 names, n files take at most n")
+    unreachable!("a finite number of names is taken")
 }
 
-fn write(
-    directory: &dyn Directory,
-    source: FileSource<'_>,
-    range: Range<Position>,
-    name: &str,
-) -> Result<()> {
-    let start = range.start.get();
-    atomic_file::make(directory, &name.into(), |file, file_name| {
-        for_each_block(source, range, |position, block| {
-            file.write_all_at(block, position.get() - start)
-                .map_err(|error| Error::io(Operation::Write, file_name, error))
-        })
-    })
-    .map(drop)
-}
-
-/// Whether the file `name` holds the bytes of `range`.
+/// Whether the file `name` holds the bytes of `range`, and no others.
 fn is_copy(
     directory: &dyn Directory,
-    source: FileSource<'_>,
-    range: Range<Position>,
-    name: &str,
+    store: &NamedFile,
+    range: &Range<Position>,
+    name: &Arc<str>,
 ) -> Result<bool> {
-    let file_name: Arc<str> = name.into();
-    let fail = |error| Error::io(Operation::Read, &file_name, error);
-    let file = directory.open(name, OpenMode::Read).map_err(fail)?;
-    let start = range.start.get();
-    let mut equal = file.len().map_err(fail)? == range.end.get() - start;
-    for_each_block(source, range, |position, block| {
-        equal = equal && holds(&*file, block, position.get() - start).map_err(fail)?;
-        Ok(())
-    })?;
-    Ok(equal)
-}
-
-fn holds(file: &dyn Storage, bytes: &[u8], offset: u64) -> io::Result<bool> {
-    let mut found = vec![0; bytes.len()];
-    let read = file.read_full_at(&mut found, offset)?;
-    Ok(found[..read] == *bytes)
+    let file = NamedFile::open(directory, name, OpenMode::Read)?;
+    let len = range.end.get() - range.start.get();
+    Ok(file.len()? == len && store.equals(offsets_of(range), &file, 0)?)
 }

@@ -1,245 +1,29 @@
-//! Reading frames one after the other, each verified, from whatever holds their bytes.
+//! Scanning: frames in order, each verified, from any [`Source`].
 
+pub(crate) mod marks;
 mod resync;
+pub(crate) mod source;
+pub(crate) mod verify;
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
-use crate::error::{Error, Result};
-use crate::format::{self, FRAME_HEADER_LEN, Header, Kind, Word};
-use crate::position::{Boundary, Position};
+use crate::format::{FRAME_HEADER_LEN, Kind};
+use crate::position::Position;
+use crate::scan::source::{BLOCK_LEN, Source};
+use crate::scan::verify::{Fault, FrameHeader, Verified, Verifier};
 
-/// How many bytes a scan reads at a time, of which slices are handed out: as much as one of them may
-/// keep in memory.
-pub(crate) const BLOCK_LEN: usize = 256 << 10;
-
-/// How many bytes a scan reads at a time whose frames are lent.
+/// Bytes that a scan reads at a time whose frames are lent.
 const LENT_BLOCK_LEN: usize = 1 << 20;
 
-/// Where the bytes of frames come from.
-pub(crate) trait Source {
-    /// Copies what lies from `position` on into `buffer`, and returns how many bytes there were.
-    /// Fewer than asked for only where the source changes from file to memory, which is between two
-    /// frames, or at its end.
-    fn read(&self, position: Position, buffer: &mut [u8]) -> Result<usize>;
-
-    /// The bytes from `position` on, `want` of them or as many as [`Source::read`] finds.
-    fn block(&self, position: Position, want: usize) -> Result<Vec<u8>> {
-        let mut block = vec![0; want];
-        let read = self.read(position, &mut block)?;
-        block.truncate(read);
-        Ok(block)
-    }
-}
-
-/// What is wrong at a place, as long as nobody asked which file it is in.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    /// See [`Error::InvalidFrame`].
-    Invalid { word: u32, left: u64 },
-    /// See [`Error::ChecksumMismatch`].
-    Checksum { expected: u32, got: u32 },
-    /// The bytes could not be had.
-    Read(Box<Error>),
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Self::Read(Box::new(error))
-    }
-}
-
-impl Fault {
-    /// The error to show, for a fault at `position` of the file `name`.
-    #[cold]
-    pub(crate) fn into_error(self, name: &Arc<str>, position: Position) -> Error {
-        let file = Arc::clone(name);
-        match self {
-            Self::Invalid { word, left } => Error::InvalidFrame {
-                file,
-                position,
-                word,
-                left,
-            },
-            Self::Checksum { expected, got } => Error::ChecksumMismatch {
-                file,
-                position,
-                expected,
-                got,
-            },
-            Self::Read(error) => *error,
-        }
-    }
-}
-
-/// What it takes to verify a frame of one file.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Verifier {
-    pub(crate) salt: u64,
-    pub(crate) payload_len_max: u32,
-}
-
-/// What stands before a payload, with a length that is allowed and within bounds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FrameHeader {
-    word: Word,
-    /// The word as it stands there.
-    first: u32,
-    check: u32,
-}
-
-impl FrameHeader {
-    #[inline]
-    pub(crate) fn kind(self) -> Kind {
-        self.word.kind
-    }
-
-    /// How long the frame is.
-    #[inline]
-    pub(crate) fn len(self) -> usize {
-        self.word.frame_len()
-    }
-}
-
-/// A frame that matches its checksum.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Verified<'a> {
-    pub(crate) position: Position,
-    pub(crate) kind: Kind,
-    bytes: &'a [u8],
-}
-
-impl<'a> Verified<'a> {
-    /// The payload.
-    #[inline]
-    pub(crate) fn payload(&self) -> &'a [u8] {
-        &self.bytes[FRAME_HEADER_LEN..]
-    }
-
-    /// Where the frame ends.
-    #[inline]
-    pub(crate) fn end(&self) -> Position {
-        self.position.plus(self.bytes.len() as u64)
-    }
-
-    /// What stands before the payload.
-    pub(crate) fn header(&self) -> [u8; FRAME_HEADER_LEN] {
-        *self.bytes.first_chunk().expect("a frame has a header")
-    }
-
-    /// What this frame claims to be synced, if it is a mark.
-    pub(crate) fn mark(&self) -> Option<Boundary> {
-        (self.kind == Kind::Control)
-            .then(|| format::decode_mark(&self.bytes[FRAME_HEADER_LEN..], self.position))
-            .flatten()
-    }
-}
-
-impl Verifier {
-    pub(crate) fn of(header: &Header) -> Self {
-        Self {
-            salt: header.salt,
-            payload_len_max: header.payload_len_max,
-        }
-    }
-
-    /// The header of the frame whose first bytes are `bytes`, with its length checked against the limit
-    /// and the `left` bytes from its position to the end.
-    #[inline]
-    pub(crate) fn header(&self, bytes: &[u8], left: u64) -> Result<FrameHeader, Fault> {
-        let Some(header) = bytes.first_chunk::<FRAME_HEADER_LEN>() else {
-            return Err(Fault::Invalid { word: 0, left });
-        };
-        let (first, check) = format::decode_frame_header(*header);
-        match Word::decode(first) {
-            Some(word)
-                if word.len <= self.len_max(word.kind) && word.frame_len() as u64 <= left =>
-            {
-                Ok(FrameHeader { word, first, check })
-            }
-            _ => Err(Fault::Invalid { word: first, left }),
-        }
-    }
-
-    /// Control frames are the store's own, and may be longer than the user's limit.
-    #[inline]
-    fn len_max(self, kind: Kind) -> u32 {
-        if kind == Kind::Control {
-            self.payload_len_max.max(64)
-        } else {
-            self.payload_len_max
-        }
-    }
-
-    /// Verifies the frame at `position` that has this header: `frame` is all of it.
-    #[expect(
-        clippy::inline_always,
-        reason = "a call costs a twentieth of a scan over small frames"
-    )]
-    #[inline(always)]
-    pub(crate) fn verify(
-        &self,
-        header: FrameHeader,
-        frame: &[u8],
-        position: Position,
-    ) -> Result<(), Fault> {
-        let FrameHeader {
-            first, check: got, ..
-        } = header;
-        let crc = format::crc32c(&frame[FRAME_HEADER_LEN..]);
-        let expected = format::check(self.salt, position, first, crc);
-        if got == expected {
-            Ok(())
-        } else {
-            Err(Fault::Checksum { expected, got })
-        }
-    }
-
-    /// Reads the frame at `position`, which is below `end`, with one read of `guess` bytes, and a
-    /// second one only where it is longer. `end` is where the data ends.
-    pub(crate) fn read(
-        &self,
-        source: &impl Source,
-        position: Position,
-        guess: usize,
-        end: Position,
-    ) -> Result<(Kind, Bytes), Fault> {
-        let left = end.get() - position.get();
-        let want = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(guess.max(FRAME_HEADER_LEN));
-        let mut block = source.block(position, want)?;
-        let header = self.header(&block, left)?;
-        let len = header.len();
-        if block.len() < len {
-            // Fresh memory is zero without being written to, and what was read is short.
-            let (start, mut whole) = (block.len(), vec![0; len]);
-            whole[..start].copy_from_slice(&block);
-            let read = source.read(position.plus(start as u64), &mut whole[start..])?;
-            whole.truncate(start + read);
-            block = whole;
-        }
-        if block.len() < len {
-            let left = block.len() as u64;
-            return Err(Fault::Invalid { word: 0, left });
-        }
-        block.truncate(len);
-        self.verify(header, &block, position)?;
-        let mut payload = Bytes::from(block);
-        payload.advance(FRAME_HEADER_LEN);
-        Ok((header.kind(), payload))
-    }
-}
-
-/// What becomes of the frames of a block.
+/// Use of a block's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    /// Slices of it are handed out.
-    Kept,
-    /// All are done with when the next block is read.
-    Lent,
+enum BlockUse {
+    /// Slices of it are handed out, and may outlive the scan.
+    Shared,
+    /// Its frames are borrowed, and gone when the next block is read.
+    Scratch,
 }
 
 /// A walk from frame to frame.
@@ -250,7 +34,7 @@ pub(crate) struct Scanner {
     /// in use.
     block: Bytes,
     /// What `block` was read for.
-    block_use: Use,
+    block_use: BlockUse,
     /// How many bytes of `block` were read.
     filled: usize,
     /// Where in `block` the next frame is.
@@ -269,7 +53,7 @@ impl Scanner {
         Self {
             verifier,
             block: Bytes::new(),
-            block_use: Use::Kept,
+            block_use: BlockUse::Shared,
             filled: 0,
             at: 0,
             next: from,
@@ -327,13 +111,13 @@ impl Scanner {
 
     #[inline]
     fn step_kept(&mut self, source: &impl Source) -> Result<(Position, Kind, Bytes), Fault> {
-        let header = self.frame_ahead(source, Use::Kept)?;
+        let header = self.frame_ahead(source, BlockUse::Shared)?;
         let len = header.len();
         let position = self.next;
         let payload = self.at + FRAME_HEADER_LEN..self.at + len;
         let payload = match self.block_use {
-            Use::Kept => self.block.slice(payload),
-            Use::Lent => self.copied(payload),
+            BlockUse::Shared => self.block.slice(payload),
+            BlockUse::Scratch => self.copied(payload),
         };
         self.verifier
             .verify(header, &self.rest()[..len], position)?;
@@ -398,7 +182,7 @@ impl Scanner {
     /// Verifies the next frame, and stays where it is.
     #[inline]
     fn read(&mut self, source: &impl Source) -> Result<(Kind, usize), Fault> {
-        let header = self.frame_ahead(source, Use::Lent)?;
+        let header = self.frame_ahead(source, BlockUse::Scratch)?;
         let len = header.len();
         self.verifier
             .verify(header, &self.rest()[..len], self.next)?;
@@ -407,7 +191,11 @@ impl Scanner {
 
     /// Reads the next frame ahead, all of it, and returns its header.
     #[inline]
-    fn frame_ahead(&mut self, source: &impl Source, block_use: Use) -> Result<FrameHeader, Fault> {
+    fn frame_ahead(
+        &mut self,
+        source: &impl Source,
+        block_use: BlockUse,
+    ) -> Result<FrameHeader, Fault> {
         let left = self.end.get() - self.next.get();
         self.read_ahead(source, FRAME_HEADER_LEN, block_use)?;
         let header = self.verifier.header(self.rest(), left)?;
@@ -432,7 +220,7 @@ impl Scanner {
         &mut self,
         source: &impl Source,
         need: usize,
-        block_use: Use,
+        block_use: BlockUse,
     ) -> Result<(), Fault> {
         if self.filled - self.at >= need {
             return Ok(());
@@ -445,26 +233,26 @@ impl Scanner {
         &mut self,
         source: &impl Source,
         need: usize,
-        block_use: Use,
+        block_use: BlockUse,
     ) -> Result<(), Fault> {
         let until =
             |end: Position| usize::try_from(end.get() - self.next.get()).unwrap_or(usize::MAX);
         // The first block is small: it may be all that is asked for.
         let block_use = if self.frame_len == 0 {
-            Use::Kept
+            BlockUse::Shared
         } else {
             block_use
         };
         let block_len = match block_use {
-            Use::Kept => BLOCK_LEN,
-            Use::Lent => LENT_BLOCK_LEN,
+            BlockUse::Shared => BLOCK_LEN,
+            BlockUse::Scratch => LENT_BLOCK_LEN,
         };
         // Of large frames the next one is read with the one behind it begun, to know its length.
         let ahead = block_len.max(self.frame_len + FRAME_HEADER_LEN);
         let want = until(self.end).min(need.max(ahead.min(until(self.stop))));
         let is_used_again = |block: &BytesMut| match block_use {
-            Use::Lent => block.len() >= want,
-            Use::Kept => (want..=want.max(BLOCK_LEN)).contains(&block.len()),
+            BlockUse::Scratch => block.len() >= want,
+            BlockUse::Shared => (want..=want.max(BLOCK_LEN)).contains(&block.len()),
         };
         let tail = self.at..self.filled;
         let tail_len = tail.len();

@@ -1,9 +1,11 @@
 //! Searching behind damage for the next place where a frame verifies, in bounded time whatever the bytes are.
 
-use super::{Fault, FrameHeader, Scanner, Source, Use};
 use crate::error::Result;
 use crate::format::{self, FRAME_HEADER_LEN};
 use crate::position::Position;
+use crate::scan::source::Source;
+use crate::scan::verify::{Fault, FrameHeader};
+use crate::scan::{BlockUse, Scanner};
 
 /// How many bytes a search checks of places that look like a frame with others behind it, for each
 /// byte that it passes over; and how many at least, of places that look like a frame at all.
@@ -65,7 +67,7 @@ impl Scanner {
 
     /// Reads ahead as much as tells a frame's length.
     fn peek(&mut self, source: &impl Source) -> Result<()> {
-        match self.read_ahead(source, FRAME_HEADER_LEN, Use::Kept) {
+        match self.read_ahead(source, FRAME_HEADER_LEN, BlockUse::Shared) {
             Err(Fault::Read(error)) => Err(*error),
             _ => Ok(()),
         }
@@ -129,7 +131,7 @@ mod tests {
 
     use super::*;
     use crate::format::Kind;
-    use crate::scan::Verifier;
+    use crate::scan::verify::Verifier;
 
     const VERIFIER: Verifier = Verifier {
         salt: 7,

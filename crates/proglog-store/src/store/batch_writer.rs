@@ -1,10 +1,8 @@
-//! A batch on its way into a store: gathered in the buffer, or, where it is too long for that, written
-//! to the file piece by piece.
+//! Encoding of a batch: into the write buffer or, if it is too long for that, to the file in pieces.
 
-use std::io;
-
-use crate::format::{self, FRAME_HEADER_LEN, HEADER_LEN, Kind, Word};
-use crate::io::Storage;
+use crate::error::{Error, Result};
+use crate::format::{self, FRAME_HEADER_LEN, Kind, Word};
+use crate::io::named_file::NamedFile;
 use crate::position::{Boundary, Position};
 
 /// The payloads of a batch.
@@ -13,11 +11,11 @@ pub(crate) trait Payloads {
 
     fn len(&self, index: usize) -> usize;
 
-    /// Puts the payload with this index into the batch.
+    /// Appends the payload `index` to the batch.
     fn push(&mut self, index: usize, kind: Kind, batch: &mut Batch<'_>);
 }
 
-/// A payload that is in memory, and its CRC-32C.
+/// One payload in memory, and its CRC-32C.
 pub(crate) struct One<'a>(pub(crate) &'a [u8], pub(crate) u32);
 
 impl Payloads for One<'_> {
@@ -34,7 +32,7 @@ impl Payloads for One<'_> {
     }
 }
 
-/// Payloads that are in memory.
+/// Payloads in memory.
 pub(crate) struct Slices<'a>(pub(crate) &'a [&'a [u8]]);
 
 impl Payloads for Slices<'_> {
@@ -52,7 +50,7 @@ impl Payloads for Slices<'_> {
     }
 }
 
-/// Payloads of these lengths, which a function writes into the buffer.
+/// Payloads of the given lengths, which a function writes into the buffer.
 pub(crate) struct Filled<'a, F>(pub(crate) &'a [usize], pub(crate) F);
 
 impl<F: FnMut(usize, &mut [u8])> Payloads for Filled<'_, F> {
@@ -70,31 +68,31 @@ impl<F: FnMut(usize, &mut [u8])> Payloads for Filled<'_, F> {
     }
 }
 
-/// A batch that is being appended. Dropped unfinished, it leaves nothing in the buffer; what it left in
-/// the file is for its owner to remove.
+/// A batch that is being encoded. Dropped before it is finished, it leaves nothing in the buffer; what it
+/// left in the file is for the caller to remove.
 pub(crate) struct Batch<'a> {
     salt: u64,
     bytes: &'a mut Vec<u8>,
-    /// Where `bytes` starts.
+    /// The position of `bytes`.
     bytes_start: Position,
-    /// Where the batch starts in `bytes`, as long as all of it is there.
+    /// The start of the batch in `bytes`, as long as all of it is there.
     start: usize,
     frames: u64,
-    file: Option<BatchFile<'a>>,
+    file: Option<DirectFile<'a>>,
     finished: bool,
 }
 
-/// The file that a batch is written to while it is made.
-struct BatchFile<'a> {
-    file: &'a dyn Storage,
-    /// How many bytes are gathered before they are written.
+/// The file that a batch is written to while it is encoded.
+struct DirectFile<'a> {
+    file: &'a NamedFile,
+    /// The bytes to gather before a write.
     gathered_max: usize,
-    /// Why the rest was not written.
-    error: Option<io::Error>,
+    /// The failure of a write; nothing is written after it.
+    error: Option<Error>,
 }
 
 impl<'a> Batch<'a> {
-    /// A batch at the end of `bytes`, which start at `bytes_start` and have room for all of it.
+    /// A batch at the end of `bytes`, whose position is `bytes_start` and which have room for it.
     #[inline]
     pub(crate) fn in_memory(salt: u64, bytes_start: Position, bytes: &'a mut Vec<u8>) -> Self {
         Self {
@@ -108,18 +106,18 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// A batch at `start`, written to `file` through `bytes`, with a mark before it if one is `due`.
+    /// A batch at `start`, written to `file` by way of `bytes`, after a mark if one is `due`.
     pub(crate) fn in_file(
         salt: u64,
         start: Position,
         bytes: &'a mut Vec<u8>,
-        file: &'a dyn Storage,
+        file: &'a NamedFile,
         due: Option<Boundary>,
     ) -> Self {
         if let Some(claim) = due {
             format::push_mark(bytes, salt, start, claim);
         }
-        let file = BatchFile {
+        let file = DirectFile {
             file,
             gathered_max: bytes.capacity(),
             error: None,
@@ -129,7 +127,7 @@ impl<'a> Batch<'a> {
         batch
     }
 
-    /// Puts in all payloads.
+    /// Appends all payloads.
     #[inline]
     pub(crate) fn push_all(&mut self, payloads: &mut impl Payloads) {
         for index in 0..payloads.count() {
@@ -146,14 +144,14 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Appends a frame whose payload's CRC-32C is `crc`.
+    /// Appends a frame whose payload has the CRC-32C `crc`.
     #[inline]
     pub(crate) fn push(&mut self, kind: Kind, payload: &[u8], crc: u32) {
         let len = FRAME_HEADER_LEN + payload.len();
         self.frames += 1;
         if let Some(file) = &self.file {
             if len > file.gathered_max {
-                return self.push_past(kind, payload, crc);
+                return self.write_direct(kind, payload, crc);
             }
             self.make_room(len);
         }
@@ -161,7 +159,7 @@ impl<'a> Batch<'a> {
         format::push_frame(self.bytes, self.salt, position, kind, payload, crc);
     }
 
-    /// Appends a frame of `len` bytes, which `fill` writes over zeros.
+    /// Appends a frame with a payload of `len` bytes, which `fill` writes over zeros.
     #[inline]
     pub(crate) fn push_with(&mut self, kind: Kind, len: usize, fill: impl FnOnce(&mut [u8])) {
         self.frames += 1;
@@ -175,12 +173,12 @@ impl<'a> Batch<'a> {
         header.copy_from_slice(&format::encode_frame_header(self.salt, position, word, crc));
     }
 
-    /// Where the next frame goes.
+    /// The position of the next frame.
     pub(crate) fn position(&self) -> Position {
         self.bytes_start.plus(self.bytes.len() as u64)
     }
 
-    /// Writes what was gathered, if `len` bytes more are too much.
+    /// Writes what was gathered, if `len` more bytes are too many.
     #[inline]
     fn make_room(&mut self, len: usize) {
         if let Some(file) = &mut self.file
@@ -191,9 +189,9 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Writes a frame that is longer than what is gathered, straight from where the payload lies.
+    /// Writes a frame that is longer than what is gathered, its payload without a copy.
     #[cold]
-    fn push_past(&mut self, kind: Kind, payload: &[u8], crc: u32) {
+    fn write_direct(&mut self, kind: Kind, payload: &[u8], crc: u32) {
         self.make_room(FRAME_HEADER_LEN);
         let word = Word::new(kind, payload.len());
         let header = format::encode_frame_header(self.salt, self.position(), word, crc);
@@ -205,13 +203,9 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Ends the batch and returns how many frames it has, and where it ends.
-    ///
-    /// # Errors
-    ///
-    /// What the file system said, where the batch was to be in the file.
+    /// Ends the batch, and returns the number of its frames and its end; fails if a write did.
     #[inline]
-    pub(crate) fn finish(mut self) -> io::Result<(u64, Position)> {
+    pub(crate) fn finish(mut self) -> Result<(u64, Position)> {
         if let Some(mut file) = self.file.take() {
             self.bytes_start = file.write(self.bytes_start, self.bytes);
             self.bytes.clear();
@@ -230,12 +224,11 @@ impl Drop for Batch<'_> {
     }
 }
 
-impl BatchFile<'_> {
-    /// Writes `bytes` at `position`, unless an earlier write failed, and returns where they end.
+impl DirectFile<'_> {
+    /// Writes `bytes` at `position`, unless an earlier write failed, and returns their end.
     fn write(&mut self, position: Position, bytes: &[u8]) -> Position {
         if self.error.is_none() && !bytes.is_empty() {
-            let written = self.file.write_all_at(bytes, HEADER_LEN + position.get());
-            self.error = written.err();
+            self.error = self.file.write_frames(bytes, position).err();
         }
         position.plus(bytes.len() as u64)
     }

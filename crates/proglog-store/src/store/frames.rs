@@ -1,4 +1,4 @@
-//! Iterating over a store's data frames.
+//! Iteration over the data frames of a store.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -9,26 +9,27 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::format::Kind;
 use crate::position::Position;
-use crate::scan::{Fault, Scanner};
+use crate::scan::Scanner;
+use crate::scan::verify::Fault;
 use crate::store::inner::Inner;
 
-/// A data frame, verified.
+/// A verified data frame.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {
-    /// Where it starts.
+    /// The start of the frame.
     pub position: Position,
-    /// Where it ends (exclusive).
+    /// The end of the frame (exclusive).
     pub end: Position,
     /// Whether it is the last frame of its batch.
     pub ends_batch: bool,
-    /// What was appended. A slice of a block of at most 256 KiB (or as much as a longer frame takes, this
-    /// one or one before it), which it keeps in memory; [`detach`](Frame::detach) copies it out.
+    /// The bytes that were appended: a slice of a block of at most 256 KiB (more if this frame or one
+    /// before it is longer). It keeps the block in memory; [`detach`](Frame::detach) copies it out.
     pub payload: Bytes,
 }
 
 impl Frame {
-    /// The payload in memory of its own.
+    /// Copies the payload out of its block.
     #[must_use]
     pub fn detach(&self) -> Bytes {
         Bytes::copy_from_slice(&self.payload)
@@ -46,18 +47,18 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// A data frame, verified, whose payload lies in the memory of the [`Frames`] that lend it: up to 1 MiB,
-/// or one frame, if that is longer.
+/// A verified data frame whose payload is borrowed from the [`Frames`], which hold a block of up to 1 MiB,
+/// or of one frame that is longer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FrameRef<'a> {
-    /// Where it starts.
+    /// The start of the frame.
     pub position: Position,
-    /// Where it ends (exclusive).
+    /// The end of the frame (exclusive).
     pub end: Position,
     /// Whether it is the last frame of its batch.
     pub ends_batch: bool,
-    /// What was appended.
+    /// The bytes that were appended.
     pub payload: &'a [u8],
 }
 
@@ -75,8 +76,8 @@ impl fmt::Debug for FrameRef<'_> {
 /// An iterator over the data frames of a store, made by [`Store::frames`](crate::Store::frames).
 ///
 /// It owns what it needs and can be sent to another thread; it keeps the store open. It reads large
-/// blocks and hands out slices of them. It ends after an error.
-#[must_use = "an iterator reads nothing until it is asked"]
+/// blocks and hands out slices of them. After an error it ends, unless it is [resumed](Frames::resume).
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Frames {
     store: Arc<Inner>,
     scanner: Scanner,
@@ -92,24 +93,23 @@ impl Frames {
         }
     }
 
-    /// Where the next frame is; after an error, where the frame is that it speaks of.
+    /// The position of the next frame; after an error, that of the frame that failed.
     #[must_use]
     pub fn position(&self) -> Position {
         self.scanner.position()
     }
 
-    /// Goes on behind a damaged frame: looks for the next place, after the one that the error spoke
-    /// of, where a frame verifies, and returns it; `None` if there is none up to the end.
+    /// Resumes after a damaged frame: searches for the next position, after that of the frame that failed,
+    /// at which a frame verifies, and returns it; `None` if there is none up to the end.
     ///
-    /// Every byte may be where a frame starts. To bound the work whatever the bytes are, the search
-    /// also ends, with `None`, once it has checked 64 times as many bytes as it has passed over (and
-    /// at least 64 MiB).
+    /// A frame may start at any byte. To bound the work whatever the bytes are, the search also ends, with
+    /// `None`, once it has checked 64 times as many bytes as it has skipped (and at least 64 MiB).
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]; [`Error::Closed`], after which there is nothing to go on with.
+    /// [`Error::Io`]; [`Error::Closed`] once the store is closed.
     pub fn resume(&mut self) -> Result<Option<Position>> {
-        if self.store.is_closed() {
+        if self.store.data.is_closed() {
             return Err(self.closed());
         }
         let found = self.scanner.resync(&*self.store)?;
@@ -117,8 +117,8 @@ impl Frames {
         Ok(found)
     }
 
-    /// As the iterator yields it, but lent: for small frames that are looked at and not kept this is
-    /// faster, since nothing has to be counted that refers to a block's memory.
+    /// Returns the next frame, as [`Iterator::next`], but borrowed. This is faster for small frames that are
+    /// not kept, since no references to a block have to be counted.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -138,13 +138,13 @@ impl Frames {
     ///
     /// # Errors
     ///
-    /// As the iterator.
+    /// As the items of the iterator.
     #[inline]
     pub fn next_ref(&mut self) -> Option<Result<FrameRef<'_>>> {
         if self.failed {
             return None;
         }
-        if self.store.is_closed() {
+        if self.store.data.is_closed() {
             return Some(Err(self.closed()));
         }
         let (kind, len) = match self.scanner.find_data(&*self.store)? {
@@ -160,8 +160,8 @@ impl Frames {
         }))
     }
 
-    /// The payload of the frame that was yielded or [lent](Frames::next_ref) last, once more: for who
-    /// could not hold on to it. `None` where there was none yet, at the end, and after an error.
+    /// The payload of the frame that was yielded or [lent](Frames::next_ref) last, for a caller that could
+    /// not keep the borrow. `None` before the first frame, at the end, and after an error.
     #[inline]
     #[must_use]
     pub fn lent(&self) -> Option<&[u8]> {
@@ -175,7 +175,7 @@ impl Frames {
     #[inline]
     fn step(&mut self) -> Option<Result<Frame>> {
         loop {
-            if self.store.is_closed() {
+            if self.store.data.is_closed() {
                 return Some(Err(self.closed()));
             }
             let (position, kind, payload) = match self.scanner.next_kept(&*self.store)? {
@@ -196,13 +196,13 @@ impl Frames {
     #[cold]
     fn fail(&mut self, fault: Fault) -> Error {
         self.failed = true;
-        self.store.error_at(fault, self.scanner.position())
+        fault.into_error(self.store.data.file.name(), self.scanner.position())
     }
 
     #[cold]
     fn closed(&mut self) -> Error {
         self.failed = true;
-        self.store.closed_error()
+        self.store.data.closed_error()
     }
 }
 

@@ -2,12 +2,16 @@
 
 mod append;
 mod batch_writer;
+mod data_file;
 mod durable_end;
 mod file;
-pub(crate) mod frames;
+mod frames;
 mod inner;
 mod preallocation;
+mod reader;
+mod sync;
 mod write_buffer;
+mod writer;
 
 use std::fmt;
 use std::io;
@@ -20,17 +24,19 @@ use bytes::Bytes;
 use crate::error::{Error, Operation, Result};
 use crate::format::{HEADER_LEN, Header};
 use crate::io::fs::FsDirectory;
-use crate::io::{Directory, OpenMode, Storage};
+use crate::io::named_file::NamedFile;
+use crate::io::{Directory, OpenMode};
 use crate::options::Options;
 use crate::position::{Boundary, Position};
-use crate::recovery::doublewrite;
-use crate::recovery::{self, FileSource, Recovery};
-use crate::scan::Verifier;
+use crate::recovery::{self, Recovery, doublewrite};
+use crate::scan::Scanner;
+use crate::scan::verify::Verifier;
+pub use crate::store::append::Appended;
 use crate::store::batch_writer::{Filled, Slices};
-use crate::store::durable_end::Follow;
-use crate::store::frames::Frames;
+use crate::store::durable_end::DurableEnd;
+pub use crate::store::frames::{Frame, FrameRef, Frames};
 use crate::store::inner::Inner;
-use crate::store::preallocation::Fill;
+use crate::store::writer::Writer;
 
 /// An append-only file of checksummed frames.
 ///
@@ -63,16 +69,6 @@ use crate::store::preallocation::Fill;
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
-}
-
-/// What an append did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Appended {
-    /// How long the frames are: 8 bytes more than each payload.
-    pub bytes_written: u64,
-    /// Where the first frame is.
-    pub position: Position,
 }
 
 impl Store {
@@ -113,22 +109,12 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_in(directory: &dyn Directory, name: &str, options: &Options) -> Result<Self> {
         options.validate()?;
-        let name: Arc<str> = name.into();
-        let file = file::open_or_create(directory, &name, options)?;
-        let read = file::read(&*file, &name)?;
+        let file = file::open_or_create(directory, &name.into(), options)?;
+        let read = file::read_header(&file)?;
         let verifier = Verifier::of(&read.header);
-        let source = FileSource {
-            file: &*file,
-            name: &name,
-        };
-        let mut recovery = recovery::recover(directory, source, verifier, options)?;
-        recovery.header_restored = read.restore(&*file, &name)?;
-        let (ahead_max, up_to) = options.fill_ahead;
-        let zeros = Fill::new(ahead_max, up_to);
-        let inner = Inner::new(name, file, read.header, recovery, options.buffer_len, zeros);
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let mut recovery = recovery::recover(directory, &file, verifier, options)?;
+        recovery.header_restored = read.restore(&file)?;
+        Ok(Self::of(Inner::new(file, read.header, recovery, options)))
     }
 
     /// Opens an existing store only to read what is in its file, without lock or recovery: for
@@ -138,22 +124,18 @@ impl Store {
     ///
     /// As [`Store::open`], and [`Error::Io`] if there is no such file.
     pub fn open_sealed_in(directory: &dyn Directory, name: &str) -> Result<Self> {
-        let (name, file, header) = Self::open_to_read(directory, name)?;
-        let len = file
-            .len()
-            .map_err(|error| Error::io(Operation::Length, &name, error))?;
+        let (file, header) = Self::open_to_read(directory, name)?;
+        let len = file.len()?;
         let Some(position) = len.checked_sub(HEADER_LEN).map(Position::new) else {
-            // It was cut by its owner since its header was read.
-            return Err(Error::NotAStore { file: name, len });
+            // It was truncated by its owner since its header was read.
+            let file = Arc::clone(file.name());
+            return Err(Error::NotAStore { file, len });
         };
         let end = Boundary {
             position,
             frames: 0,
         };
-        let inner = Inner::to_read(name, file, header, end).sealed();
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self::of(Inner::to_read(file, header, end, None)))
     }
 
     /// Opens an existing store only to read it, while another process may have it open and append. It
@@ -173,28 +155,27 @@ impl Store {
         name: &str,
         known: Boundary,
     ) -> Result<Self> {
-        let (name, file, header) = Self::open_to_read(directory, name)?;
-        let mut follow = Follow::new(Verifier::of(&header), known);
-        let end = follow.refresh(FileSource {
-            file: &*file,
-            name: &name,
-        })?;
-        let inner = Inner::to_read(name, file, header, end).following(follow);
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let (file, header) = Self::open_to_read(directory, name)?;
+        let mut durable_end = DurableEnd::new(Verifier::of(&header), known);
+        let end = durable_end.refresh(&file)?;
+        Ok(Self::of(Inner::to_read(
+            file,
+            header,
+            end,
+            Some(durable_end),
+        )))
     }
 
-    fn open_to_read(
-        directory: &dyn Directory,
-        name: &str,
-    ) -> Result<(Arc<str>, Arc<dyn Storage>, Header)> {
-        let name: Arc<str> = name.into();
-        let file = directory
-            .open(&name, OpenMode::Read)
-            .map_err(|error| Error::io(Operation::Open, &name, error))?;
-        let header = file::read(&*file, &name)?.header;
-        Ok((name, file, header))
+    fn open_to_read(directory: &dyn Directory, name: &str) -> Result<(NamedFile, Header)> {
+        let file = NamedFile::open(directory, &name.into(), OpenMode::Read)?;
+        let header = file::read_header(&file)?.header;
+        Ok((file, header))
+    }
+
+    fn of(inner: Inner) -> Self {
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Drops everything at and after `to`, a place between two batches, from a store that nobody has
@@ -207,30 +188,19 @@ impl Store {
     /// [`Error::SyncFailed`], after which it is unknown where the store ends, and [`Error::Io`], among
     /// others if there is no such file; and those of [`Store::open`] for a file that is something else.
     pub fn cut_in(directory: &dyn Directory, name: &str, to: Boundary) -> Result<()> {
-        let name: Arc<str> = name.into();
-        let (file, salt) = Self::lock_existing(directory, &name)?;
-        let source = FileSource {
-            file: &*file,
-            name: &name,
-        };
-        let fail = |operation| {
-            let name = &name;
-            move |error| Error::io(operation, name, error)
-        };
-        doublewrite::settle(directory, source, salt)?;
-        let len = file.len().map_err(fail(Operation::Length))?;
-        if len - HEADER_LEN < to.position.get() {
+        let (file, salt) = Self::lock_existing(directory, name)?;
+        doublewrite::finish(directory, &file, salt)?;
+        let end = file.end()?;
+        if end < to.position {
             return Err(Error::Truncated {
-                file: Arc::clone(&name),
-                end: Position::new(len - HEADER_LEN),
+                file: Arc::clone(file.name()),
+                end,
                 expected: to.position,
             });
         }
-        file.set_len(HEADER_LEN + to.position.get())
-            .map_err(fail(Operation::SetLength))?;
-        file.sync_all()
-            .map_err(|error| Error::sync_failed(&name, error))?;
-        file.unlock().map_err(fail(Operation::Lock))
+        file.set_end(to.position)?;
+        file.sync_all()?;
+        file.unlock()
     }
 
     /// Finishes a recovery of an existing store that was stopped on its way, as [`Store::open_in`] does first,
@@ -242,27 +212,16 @@ impl Store {
     /// about to write again; [`Error::SyncFailed`] and [`Error::Io`], among others if there is no such file, after
     /// which it can be called again; and those of [`Store::open`] for a file that is something else.
     pub fn finish_recovery_in(directory: &dyn Directory, name: &str) -> Result<()> {
-        let name: Arc<str> = name.into();
-        let (file, salt) = Self::lock_existing(directory, &name)?;
-        let source = FileSource {
-            file: &*file,
-            name: &name,
-        };
-        doublewrite::finish(directory, source, salt)?;
+        let (file, salt) = Self::lock_existing(directory, name)?;
+        doublewrite::resume(directory, &file, salt)?;
         file.unlock()
-            .map_err(|error| Error::io(Operation::Lock, &name, error))
     }
 
-    /// The file of a store that is there, locked, and the store's salt.
-    fn lock_existing(
-        directory: &dyn Directory,
-        name: &Arc<str>,
-    ) -> Result<(Arc<dyn Storage>, u64)> {
-        let Some(file) = file::open(directory, name)? else {
-            let error = io::ErrorKind::NotFound.into();
-            return Err(Error::io(Operation::Open, name, error));
-        };
-        let salt = file::read(&*file, name)?.header.salt;
+    /// The file of an existing store, locked, and the store's salt.
+    fn lock_existing(directory: &dyn Directory, name: &str) -> Result<(NamedFile, u64)> {
+        let file = NamedFile::open(directory, &name.into(), OpenMode::Write)?;
+        file.lock()?;
+        let salt = file::read_header(&file)?.header.salt;
         Ok((file, salt))
     }
 
@@ -281,20 +240,20 @@ impl Store {
     /// The random number that tells this file from every other.
     #[must_use]
     pub fn salt(&self) -> u64 {
-        self.inner.verifier.salt
+        self.inner.data.verifier.salt
     }
 
     /// The largest payload that the store takes, in bytes.
     #[must_use]
     pub fn payload_len_max(&self) -> u32 {
-        self.inner.verifier.payload_len_max
+        self.inner.data.verifier.payload_len_max
     }
 
     /// The end of the data (exclusive), with what is only buffered: never the end of the file. Of a store
     /// that was opened [sealed](Store::open_sealed_in) only the position is known, and no frame is counted.
     #[must_use]
     pub fn end(&self) -> Boundary {
-        self.inner.buffers.lock().end()
+        self.inner.end()
     }
 
     /// How many bytes of frames there are: the position of [`Store::end`].
@@ -312,7 +271,7 @@ impl Store {
     /// The recovery point: everything below is known to be on the device.
     #[must_use]
     pub fn recovery_point(&self) -> Boundary {
-        self.inner.buffers.lock().synced()
+        self.inner.recovery_point()
     }
 
     /// Appends one payload, as a batch of its own. On return it can be read, and survives nothing
@@ -328,7 +287,7 @@ impl Store {
     /// Nothing was appended then, the last one included.
     #[inline]
     pub fn append(&self, payload: &[u8]) -> Result<Appended> {
-        self.inner.append_one(payload)
+        self.inner.appender()?.append_one(payload)
     }
 
     /// Appends payloads as one batch: recovery keeps all of them or none. They lie one behind the
@@ -338,7 +297,7 @@ impl Store {
     ///
     /// As [`Store::append`].
     pub fn append_batch(&self, payloads: &[&[u8]]) -> Result<Appended> {
-        self.inner.append(Slices(payloads))
+        self.inner.appender()?.append(Slices(payloads))
     }
 
     /// As [`Store::append_batch`], for payloads that are not in memory yet: `fill` writes the one
@@ -369,7 +328,7 @@ impl Store {
         lens: &[usize],
         fill: impl FnMut(usize, &mut [u8]),
     ) -> Result<Appended> {
-        self.inner.append(Filled(lens, fill))
+        self.inner.appender()?.append(Filled(lens, fill))
     }
 
     /// As [`Store::append_with`], but only if the batch, with a sync mark before it, ends at `limit` at
@@ -385,7 +344,9 @@ impl Store {
         lens: &[usize],
         fill: impl FnMut(usize, &mut [u8]),
     ) -> Result<Option<Appended>> {
-        self.inner.append_within(limit, Filled(lens, fill))
+        self.inner
+            .appender()?
+            .append_within(limit, Filled(lens, fill))
     }
 
     /// Reads the payload of the frame at `position`, verified. One read fetches as much as the frames
@@ -398,7 +359,7 @@ impl Store {
     /// [`Error::ChecksumMismatch`] if the frame is damaged or none starts there;
     /// [`Error::ControlFrame`]; [`Error::Io`]; [`Error::Closed`].
     pub fn read(&self, position: Position) -> Result<Bytes> {
-        self.inner.check_open()?;
+        self.inner.data.check_open()?;
         self.inner.read(position)
     }
 
@@ -409,8 +370,8 @@ impl Store {
     ///
     /// As [`Store::read`].
     pub fn read_guessing(&self, position: Position, frame_len: usize) -> Result<Bytes> {
-        self.inner.check_open()?;
-        self.inner.read_guessing(position, frame_len)
+        self.inner.data.check_open()?;
+        self.inner.read_with_len_hint(position, frame_len)
     }
 
     /// The data frames that begin in `range`, up to where the data ends now. The range has to start
@@ -428,7 +389,8 @@ impl Store {
             Bound::Excluded(stop) => *stop,
             Bound::Unbounded => end,
         };
-        self.inner.frames(start, stop.min(end), end)
+        let scanner = Scanner::new(self.inner.data.verifier, start, end).before(stop.min(end));
+        Frames::new(Arc::clone(&self.inner), scanner)
     }
 
     /// Hands everything appended so far to the operating system and returns its end: that much
@@ -439,8 +401,9 @@ impl Store {
     /// [`Error::Io`]: what is buffered stays so, and a later call tries again;
     /// [`Error::WriteNotUndone`], [`Error::Poisoned`], [`Error::Closed`].
     pub fn flush(&self) -> Result<Boundary> {
-        self.inner.check_open()?;
-        self.inner.flush()
+        self.inner.data.check_open()?;
+        let writer = self.inner.writer();
+        writer.map_or_else(|| Ok(self.end()), Writer::flush)
     }
 
     /// Puts everything appended so far on the device and returns the recovery point. Calls at the
@@ -450,8 +413,9 @@ impl Store {
     ///
     /// As [`Store::flush`]; [`Error::SyncFailed`], after which the store is poisoned.
     pub fn sync(&self) -> Result<Boundary> {
-        self.inner.check_open()?;
-        self.inner.sync()
+        self.inner.data.check_open()?;
+        let writer = self.inner.writer();
+        writer.map_or_else(|| Ok(self.end()), |writer| writer.sync(None))
     }
 
     /// As [`Store::sync`], but takes no more than what lies below `to` for synced: what lies behind
@@ -462,8 +426,9 @@ impl Store {
     ///
     /// As [`Store::sync`].
     pub fn sync_to(&self, to: Boundary) -> Result<Boundary> {
-        self.inner.check_open()?;
-        self.inner.sync_to(to)
+        self.inner.data.check_open()?;
+        let writer = self.inner.writer();
+        writer.map_or_else(|| Ok(self.end()), |writer| writer.sync(Some(to)))
     }
 
     /// Looks how far whoever writes the store has synced it, if this one was opened
@@ -475,7 +440,7 @@ impl Store {
     /// [`Error::Io`]; [`Error::Truncated`] if the store was cut below what was shown already;
     /// [`Error::Closed`].
     pub fn refresh(&self) -> Result<Boundary> {
-        self.inner.check_open()?;
+        self.inner.data.check_open()?;
         self.inner.refresh()
     }
 
@@ -483,14 +448,16 @@ impl Store {
     /// one tells it or the store is sealed. Later appends bring marks of their own; this is for a
     /// moment when there are none. If the process then ends without closing the store, damage to
     /// anything below the recovery point is known for what it is, and never taken for an unfinished
-    /// write. On return the buffers, if they are empty, hold no memory until the next append, and the
+    /// write. On return the buffer, if they are empty, hold no memory until the next append, and the
     /// file has no [zeros ahead](Options::fill_ahead).
     ///
     /// # Errors
     ///
     /// As [`Store::flush`].
     pub fn mark(&self) -> Result<()> {
-        self.inner.mark()
+        self.inner.data.check_open()?;
+        let writer = self.inner.writer();
+        writer.map_or(Ok(()), Writer::write_sync_mark)
     }
 
     /// Drops everything at and after `to`, which is a place between two batches, not below the
@@ -503,8 +470,8 @@ impl Store {
     /// [`Error::WriteNotUndone`] if the file cannot be cut, after which the store is poisoned;
     /// [`Error::Poisoned`], if the file would have to be cut; [`Error::Closed`].
     pub fn rewind(&self, to: Boundary) -> Result<()> {
-        self.inner.check_open()?;
-        self.inner.rewind(to)
+        self.inner.data.check_open()?;
+        self.inner.appender()?.rewind(to)
     }
 
     /// Ends the store: puts everything on the device, with a mark that says so. It can still be
@@ -515,8 +482,8 @@ impl Store {
     /// As [`Store::sync`]. If the store is not poisoned it still takes appends, and this can be
     /// tried again.
     pub fn seal(&self) -> Result<()> {
-        self.inner.check_open()?;
-        self.inner.seal()
+        self.inner.data.check_open()?;
+        self.inner.writer().map_or(Ok(()), Writer::seal)
     }
 
     /// Takes no more appends and gives up the lock, and goes on reading what is in the file: for an owner
@@ -527,7 +494,7 @@ impl Store {
     ///
     /// [`Error::Io`] if the file system cannot unlock.
     pub fn release(&self) -> Result<()> {
-        self.inner.release()
+        self.inner.writer().map_or(Ok(()), Writer::detach)
     }
 
     /// Seals the store and gives up its lock, so that it can be opened again. Every operation on

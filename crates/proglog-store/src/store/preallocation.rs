@@ -1,42 +1,43 @@
-//! Zeros ahead of the data, so that a sync finds the blocks of an append in place and has the append
-//! alone to write, not what the file system notes of a longer file.
+//! Preallocation: zeros after the data, so that a sync has to write the data alone, and no new length or
+//! block list of the file.
 //!
-//! Where a sync is about to happen and the data has reached the end of the zeros, more of them are
-//! written first, so that the one sync covers both. How many grows from [`STEP_MIN`] with each time, so
-//! that a small store takes little more room than its data. Zeros are never a frame, and opening cuts
-//! them, so it does not matter which of them a crash leaves. A store that is at rest gives them back, and
-//! has none before the second sync after that: one append now and then is not worth them.
+//! When a sync is about to happen and the data has reached the end of the zeros, more of them are written
+//! first, so that the one sync covers both. Their number doubles each time, from [`STEP_MIN`], so that a
+//! small store takes little more space than its data. Zeros are never a frame, and opening removes them, so
+//! it does not matter which of them a crash leaves. An idle store removes them, and has none before the
+//! second sync after that: they do not pay for a single append now and then.
 
 use crate::format::HEADER_LEN;
 use crate::io::Storage;
+use crate::io::named_file::offset_of;
 use crate::position::Position;
 
-/// How many zeros are written first.
+/// The zeros written first, in bytes.
 const STEP_MIN: u64 = 64 << 10;
-/// How many zeros are written at a time at most.
+/// The most zeros written at a time, in bytes.
 pub(crate) const STEP_MAX: u64 = 8 << 20;
-/// The zeros end where a block of the file system does.
+/// The file system's block length, at a multiple of which the zeros end.
 const BLOCK_LEN: u64 = 4096;
 
-/// What is filled when, and how far it is.
+/// Decides when to preallocate, and how far.
 #[derive(Debug)]
-pub(crate) struct Fill {
-    /// How far to go beyond the data at most.
+pub(crate) struct Preallocator {
+    /// The most bytes beyond the data.
     ahead_max: u64,
-    /// Where to stop.
+    /// The position that is not to be exceeded.
     up_to: Position,
-    /// Whether there was a sync since the start, or since the store was at rest.
+    /// Whether there was a sync since the start, or since the store was idle.
     is_warm: bool,
-    /// How far to go the next time.
+    /// The bytes to preallocate next.
     step: u64,
-    /// Nothing is to be done before the data gets there.
+    /// The end of the data at which more are due.
     next_at: Position,
     /// Whether the file may be longer than its data.
     pub(crate) is_ahead: bool,
 }
 
-impl Fill {
-    /// Never goes further than `ahead_max` bytes beyond the data, nor beyond `up_to`.
+impl Preallocator {
+    /// Never exceeds `ahead_max` bytes beyond the data, nor the position `up_to`.
     pub(crate) fn new(ahead_max: u64, up_to: Position) -> Self {
         Self {
             ahead_max: ahead_max.min(STEP_MAX),
@@ -48,9 +49,9 @@ impl Fill {
         }
     }
 
-    /// Writes zeros behind the data, which ends at `end`, if they are due. That they cannot be written
-    /// is not an error: the room that they took is given back, and it is not tried again soon.
-    pub(crate) fn fill(&mut self, file: &dyn Storage, end: Position) {
+    /// Writes zeros after the data, which ends at `end`, if they are due. A failure is no error: the space
+    /// that was taken is freed, and it is some time before the next attempt.
+    pub(crate) fn extend_if_due(&mut self, file: &dyn Storage, end: Position) {
         if !std::mem::replace(&mut self.is_warm, true) {
             return;
         }
@@ -59,15 +60,16 @@ impl Fill {
         };
         self.is_ahead = true;
         self.next_at = target;
-        if file.allocate(HEADER_LEN + target.get()).is_ok() {
+        if file.allocate(offset_of(target)).is_ok() {
             self.step = (self.step * 2).min(STEP_MAX);
         } else {
             self.step = STEP_MIN;
-            // What cannot be cut stays: zeros.
-            self.is_ahead = file.set_len(HEADER_LEN + end.get()).is_err();
+            // Zeros that cannot be removed stay.
+            self.is_ahead = file.set_len(offset_of(end)).is_err();
         }
     }
 
+    /// The end of the zeros to write now; `None` if none are due.
     fn target(&self, end: Position) -> Option<Position> {
         let step = self.step.min(self.ahead_max);
         if step == 0 || end < self.next_at {
@@ -81,16 +83,17 @@ impl Fill {
         (target > end).then_some(target)
     }
 
-    /// Cuts the zeros off behind the data, which ends at `end`, and begins anew. What cannot be cut stays.
-    pub(crate) fn give_back(&mut self, file: &dyn Storage, end: Position) {
-        if self.is_ahead && file.set_len(HEADER_LEN + end.get()).is_ok() {
-            self.was_cut(end);
+    /// Removes the zeros after the data, which ends at `end`, and starts over. Zeros that cannot be removed
+    /// stay.
+    pub(crate) fn reset(&mut self, file: &dyn Storage, end: Position) {
+        if self.is_ahead && file.set_len(offset_of(end)).is_ok() {
+            self.truncated(end);
         }
         (self.is_warm, self.step) = (false, STEP_MIN);
     }
 
-    /// The file was cut at `end`.
-    pub(crate) fn was_cut(&mut self, end: Position) {
+    /// Notes that the file was truncated at `end`.
+    pub(crate) fn truncated(&mut self, end: Position) {
         self.is_ahead = false;
         self.next_at = self.next_at.min(end);
     }
@@ -107,21 +110,21 @@ mod tests {
         disk.set_capacity(capacity);
         let directory = disk.directory();
         let file = directory.open("a", OpenMode::CreateNew).unwrap();
-        let mut zeros = Fill::new(ahead_max, Position::new(up_to));
-        zeros.fill(&*file, Position::ZERO);
+        let mut zeros = Preallocator::new(ahead_max, Position::new(up_to));
+        zeros.extend_if_due(&*file, Position::ZERO);
         assert_eq!(file.len().unwrap(), 0, "one sync is not worth it");
         ends.iter()
             .map(|end| {
                 file.set_len(file.len().unwrap().max(HEADER_LEN + end))
                     .unwrap();
-                zeros.fill(&*file, Position::new(*end));
+                zeros.extend_if_due(&*file, Position::new(*end));
                 file.len().unwrap() - HEADER_LEN
             })
             .collect()
     }
 
     #[test]
-    fn steps_double_from_64_kib_to_8_mib_each_time_that_the_data_gets_there() {
+    fn steps_double_from_64_kib_to_8_mib_each_time_the_data_gets_there() {
         const K: u64 = 1 << 10;
         let mut ends = vec![10, 11, 64 * K - 1];
         let mut expected = vec![64 * K; 3];
@@ -134,22 +137,22 @@ mod tests {
     }
 
     #[test]
-    fn a_store_at_rest_gives_the_zeros_back_and_begins_anew() {
+    fn an_idle_store_removes_the_zeros_and_starts_over() {
         let disk = SimDisk::new();
         let file = disk.directory().open("a", OpenMode::CreateNew).unwrap();
-        let mut zeros = Fill::new(u64::MAX, Position::new(u64::MAX));
+        let mut zeros = Preallocator::new(u64::MAX, Position::new(u64::MAX));
         let len = || file.len().unwrap() - HEADER_LEN;
         let mut end = Position::new(10);
         file.set_len(HEADER_LEN + 10).unwrap();
         for _ in 0..3 {
-            zeros.fill(&*file, end);
+            zeros.extend_if_due(&*file, end);
             assert_eq!(len(), end.get(), "the first sync does without");
-            zeros.fill(&*file, end);
+            zeros.extend_if_due(&*file, end);
             assert_eq!(len(), (end.get() + STEP_MIN) / 4096 * 4096);
-            zeros.fill(&*file, end.plus(STEP_MIN));
+            zeros.extend_if_due(&*file, end.plus(STEP_MIN));
             end = end.plus(STEP_MIN + 5);
             file.set_len(HEADER_LEN + end.get().max(len())).unwrap();
-            zeros.give_back(&*file, end);
+            zeros.reset(&*file, end);
             assert_eq!(len(), end.get());
         }
     }
@@ -170,23 +173,23 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_as_long_as_it_may_get_has_nothing_to_give_back() {
+    fn a_file_of_the_maximum_length_has_nothing_to_remove() {
         let disk = SimDisk::new();
         let file = disk.directory().open("a", OpenMode::CreateNew).unwrap();
         let end = Position::new(5000);
         file.set_len(HEADER_LEN + end.get()).unwrap();
-        let mut zeros = Fill::new(4096, end);
+        let mut zeros = Preallocator::new(4096, end);
         for _ in 0..2 {
-            zeros.fill(&*file, end);
+            zeros.extend_if_due(&*file, end);
             assert!(!zeros.is_ahead);
         }
         disk.start_trace();
-        zeros.give_back(&*file, end);
+        zeros.reset(&*file, end);
         assert_eq!(disk.trace(), []);
     }
 
     #[test]
-    fn on_a_full_disk_the_room_is_given_back_and_not_taken_again_soon() {
+    fn on_a_full_disk_the_space_is_freed_and_not_taken_again_soon() {
         let full = Some(HEADER_LEN + 50_000);
         assert_eq!(lens(u64::MAX, u64::MAX, &[10, 40_000], full), [10, 40_000]);
     }

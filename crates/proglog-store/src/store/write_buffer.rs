@@ -1,70 +1,73 @@
-//! The frames that are not in the file yet: one buffer, being filled.
+//! The write buffer: frames that are appended and not yet in the file.
 //!
-//! Pure memory; whoever holds it does nothing but copy bytes. Frames are put in whole, and a buffer
-//! is handed over whole, so the file's end always is a frame's end, and a batch's.
+//! Memory only; under its lock nothing happens but copies of bytes. Frames are added whole, and a buffer is
+//! flushed whole, so the file always ends with a whole frame, and a whole batch.
 
 use crate::format::{self, Kind, MARK_FRAME_LEN};
 use crate::position::{Boundary, Position};
 use crate::store::batch_writer::Batch;
 
-/// What is appended but not yet handed over to be written, and where the store stands.
+/// The frames to be flushed next, and the boundaries of the store.
 #[derive(Debug)]
-pub(crate) struct Buffers {
+pub(crate) struct WriteBuffer {
     salt: u64,
-    /// How many bytes of frames are gathered. Memory for them is taken with the first frame.
+    /// The most bytes of frames to hold. Memory for them is allocated with the first frame.
     capacity: usize,
-    /// Frames being gathered; they start at `active_start`.
-    active: Vec<u8>,
-    active_start: Position,
-    /// How long `active` may grow without a further look at anything: 0 where there is something to
-    /// look at, as there is before the first frame, when the store takes no appends, and while a
-    /// batch goes past the buffer.
-    room: usize,
-    /// Data frames below the end of `active`.
+    /// The frames, from position `start` on.
+    bytes: Vec<u8>,
+    start: Position,
+    /// The length up to which [`WriteBuffer::try_push`] may fill `bytes`: 0 while a check of the store's
+    /// state has to come first, as before the first frame, when the store takes no appends, and during a
+    /// direct write.
+    fast_len_max: usize,
+    /// Data frames below the end of `bytes`.
     frames: u64,
-    /// What is known to be on the device.
+    /// The recovery point.
     synced: Boundary,
-    /// What the newest mark claims.
+    /// The claim of the newest mark.
     marked: Boundary,
-    /// Where the newest mark ends, if it closed the store: it claims all that lies before it.
+    /// The end of the newest mark, if it closed the store: it claims all that lies before it.
     closed_at: Option<Position>,
-    /// A batch is being written past the buffer, and nothing can be appended before it is done.
-    passing: bool,
+    /// Whether a batch is being written directly to the file. Nothing else can be appended meanwhile.
+    writing_direct: bool,
 }
 
-/// Frames to be written, or written last, and where.
+/// A buffer that is being written to the file, or was written last.
 #[derive(Debug)]
-pub(crate) struct Chunk {
+pub(crate) struct FlushingBuffer {
     pub(crate) bytes: Vec<u8>,
     pub(crate) start: Position,
-    /// The end of the chunk.
+    /// The end of the bytes.
     pub(crate) end: Boundary,
 }
 
-/// What marks may add to one buffer: one at its start, one at its end.
+/// The bytes that marks may add to one buffer: one at its start, one at its end.
 const MARKS_LEN_MAX: usize = 2 * MARK_FRAME_LEN;
 
-impl Buffers {
-    /// Empty buffers of a store that ends at `end`, of which all is synced. `closed` tells whether
-    /// it ends with a closing mark.
+/// The most memory that is kept, after a large payload, for the next one.
+const DIRECT_MEMORY_KEPT_MAX: usize = 2 << 20;
+
+impl WriteBuffer {
+    /// An empty buffer of a store that ends at `end`, of which all is synced; `closed` if it ends with a
+    /// closing mark.
     pub(crate) fn new(salt: u64, capacity: usize, end: Boundary, closed: bool) -> Self {
         Self {
             salt,
             capacity,
-            active: Vec::new(),
-            active_start: end.position,
-            room: 0,
+            bytes: Vec::new(),
+            start: end.position,
+            fast_len_max: 0,
             frames: end.frames,
             synced: end,
             marked: if closed { end } else { Boundary::START },
             closed_at: closed.then_some(end.position),
-            passing: false,
+            writing_direct: false,
         }
     }
 
     #[inline]
     pub(crate) fn end(&self) -> Boundary {
-        let position = self.active_start.plus(self.active.len() as u64);
+        let position = self.start.plus(self.bytes.len() as u64);
         Boundary {
             position,
             frames: self.frames,
@@ -79,41 +82,34 @@ impl Buffers {
         self.synced = synced;
     }
 
-    /// The file was found to be synced up to `to`, by somebody else who writes it.
-    pub(crate) fn advance(&mut self, to: Boundary) {
-        debug_assert!(self.active.is_empty(), "who follows appends nothing");
-        (self.active_start, self.frames) = (to.position, to.frames);
-        self.synced = to;
-    }
-
-    /// Whether nothing waits to be handed over.
+    /// Whether there is nothing to flush.
     pub(crate) fn is_empty(&self) -> bool {
-        self.active.is_empty()
+        self.bytes.is_empty()
     }
 
-    /// Whether the buffer, when it is empty, can hold a batch of so many bytes.
+    /// Whether the buffer, when it is empty, can hold a batch of `len` bytes.
     #[inline]
     pub(crate) fn can_hold(&self, len: usize) -> bool {
         len.saturating_add(MARKS_LEN_MAX) <= self.capacity
     }
 
-    /// Whether a batch of so many bytes, which the buffer can hold, can be put in now.
+    /// Whether a batch of `len` bytes, which the buffer can hold, can be added now.
     #[inline]
     pub(crate) fn has_room(&self, len: usize) -> bool {
-        !self.passing && self.can_hold(self.active.len().saturating_add(len))
+        !self.writing_direct && self.can_hold(self.bytes.len().saturating_add(len))
     }
 
-    /// Puts in one frame that is a batch, and returns where it is; `None`, if that takes more than
-    /// copying it.
+    /// Appends a frame as a batch of its own, and returns its position; `None` if more has to be done
+    /// than to copy it.
     #[inline]
     pub(crate) fn try_push(&mut self, payload: &[u8], crc: u32) -> Option<Position> {
         let len = format::FRAME_HEADER_LEN + payload.len();
-        if self.active.len() + len > self.room {
+        if self.bytes.len() + len > self.fast_len_max {
             return None;
         }
-        let position = self.active_start.plus(self.active.len() as u64);
+        let position = self.start.plus(self.bytes.len() as u64);
         format::push_frame(
-            &mut self.active,
+            &mut self.bytes,
             self.salt,
             position,
             Kind::BatchEnd,
@@ -124,39 +120,39 @@ impl Buffers {
         Some(position)
     }
 
-    /// Has every append ask before it is put in, from now on until one was let in.
-    pub(crate) fn stop(&mut self) {
-        self.room = 0;
+    /// Has the next append check the state of the store first.
+    pub(crate) fn stop_fast_appends(&mut self) {
+        self.fast_len_max = 0;
     }
 
-    /// Starts a batch of data frames, for which there is room. It counts, and stays, once
-    /// [`Buffers::finish`] is told that it is whole.
+    /// Starts a batch for which there is room. It is kept, and counted, by
+    /// [`WriteBuffer::finish_batch`].
     #[inline]
     pub(crate) fn start_batch(&mut self) -> Batch<'_> {
-        if self.active.is_empty() {
+        if self.bytes.is_empty() {
             self.push_mark_if_due();
         }
         self.reserve();
-        Batch::in_memory(self.salt, self.active_start, &mut self.active)
+        Batch::in_memory(self.salt, self.start, &mut self.bytes)
     }
 
-    /// Counts the frames of a batch that is whole.
+    /// Counts the frames of a whole batch.
     #[inline]
-    pub(crate) fn finish(&mut self, frames: u64) {
+    pub(crate) fn finish_batch(&mut self, frames: u64) {
         self.frames += frames;
-        self.room = self.capacity.saturating_sub(MARK_FRAME_LEN);
+        self.fast_len_max = self.capacity.saturating_sub(MARK_FRAME_LEN);
     }
 
     #[inline]
     fn reserve(&mut self) {
-        if self.active.capacity() == 0 {
-            self.active.reserve_exact(self.capacity);
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve_exact(self.capacity);
         }
     }
 
-    /// Appends a mark that claims what is synced, unless the newest one claims as much. A write
-    /// that follows a sync carries one so: at its start, or at its end where the sync was not over
-    /// when it was begun.
+    /// Appends a mark that claims what is synced, unless the newest one claims as much. So each write
+    /// that follows a sync carries one: at its start, or at its end if the sync was still running when
+    /// the buffer was started.
     #[inline]
     pub(crate) fn push_mark_if_due(&mut self) {
         if self.synced > self.marked {
@@ -167,15 +163,15 @@ impl Buffers {
     fn push_mark(&mut self, claim: Boundary) {
         self.reserve();
         let position = self.end().position;
-        format::push_mark(&mut self.active, self.salt, position, claim);
+        format::push_mark(&mut self.bytes, self.salt, position, claim);
         self.marked = claim;
     }
 
-    /// Appends the mark that closes the store, where all is synced and no such mark ends it yet.
-    /// Returns whether it did.
+    /// Appends a closing mark to a store of which all is synced, unless it ends with one. Returns
+    /// whether it did.
     pub(crate) fn push_closing_mark(&mut self) -> bool {
         let end = self.end();
-        debug_assert_eq!(end, self.synced, "a store is closed after it was synced");
+        debug_assert_eq!(end, self.synced, "a store is synced before it is closed");
         if self.closed_at == Some(end.position) {
             return false;
         }
@@ -184,107 +180,106 @@ impl Buffers {
         true
     }
 
-    /// Hands over what was gathered, to be written, and goes on with `empty` memory.
-    pub(crate) fn take(&mut self, empty: Vec<u8>) -> Chunk {
-        debug_assert!(empty.is_empty() && !self.active.is_empty());
+    /// Hands over the bytes to be written, and continues with `empty` memory.
+    pub(crate) fn start_flush(&mut self, empty: Vec<u8>) -> FlushingBuffer {
+        debug_assert!(empty.is_empty() && !self.bytes.is_empty());
         self.push_mark_if_due();
-        let (start, end) = (self.active_start, self.end());
-        self.active_start = end.position;
-        self.room = 0;
-        let bytes = std::mem::replace(&mut self.active, empty);
-        Chunk { bytes, start, end }
+        let (start, end) = (self.start, self.end());
+        self.start = end.position;
+        self.fast_len_max = 0;
+        let bytes = std::mem::replace(&mut self.bytes, empty);
+        FlushingBuffer { bytes, start, end }
     }
 
-    /// What was handed over is not in the file: it goes back before what came since.
-    pub(crate) fn take_back(&mut self, chunk: Chunk) {
-        let mut bytes = chunk.bytes;
-        bytes.append(&mut self.active);
-        self.active = bytes;
-        self.active_start = chunk.start;
-        self.room = 0;
+    /// Takes a buffer back whose write failed, and puts it before what was appended since.
+    pub(crate) fn restore(&mut self, flushing: FlushingBuffer) {
+        let mut bytes = flushing.bytes;
+        bytes.append(&mut self.bytes);
+        self.bytes = bytes;
+        self.start = flushing.start;
+        self.fast_len_max = 0;
     }
 
-    /// Drops everything at and after `to`, which is not below what is synced. What was in the file
-    /// above `to` must have been cut off.
+    /// Drops everything at and after `to`, not below the recovery point. The file must have been
+    /// truncated there.
     pub(crate) fn rewind(&mut self, to: Boundary) {
-        debug_assert!(!self.passing && self.synced <= to && to <= self.end());
-        let keep = to.position.get().saturating_sub(self.active_start.get());
-        self.active
+        debug_assert!(!self.writing_direct && self.synced <= to && to <= self.end());
+        let keep = to.position.get().saturating_sub(self.start.get());
+        self.bytes
             .truncate(usize::try_from(keep).unwrap_or(usize::MAX));
-        self.active_start = self.active_start.min(to.position);
-        self.room = 0;
+        self.start = self.start.min(to.position);
+        self.fast_len_max = 0;
         self.frames = to.frames;
         self.closed_at = None;
         // Marks that were dropped claimed no more than this.
         self.marked = Boundary::START;
     }
 
-    /// Copies what lies from `position` on into `buffer`, and returns how many bytes there were:
-    /// none at the end, and `None` if `position` was handed over.
-    pub(crate) fn copy(&self, position: Position, buffer: &mut [u8]) -> Option<usize> {
-        copy(&self.active, self.active_start, position, buffer)
+    /// Copies the bytes from `position` on into `target`, and returns how many there were: none at the
+    /// end, and `None` if `position` is below the start.
+    pub(crate) fn copy(&self, position: Position, target: &mut [u8]) -> Option<usize> {
+        copy(&self.bytes, self.start, position, target)
     }
 
-    /// Gives the memory back, if nothing is in it.
-    pub(crate) fn release(&mut self) {
-        if self.active.is_empty() && !self.passing {
-            self.active = Vec::new();
-            self.room = 0;
+    /// Frees the memory, if the buffer is empty.
+    pub(crate) fn free_memory(&mut self) {
+        if self.bytes.is_empty() && !self.writing_direct {
+            self.bytes = Vec::new();
+            self.fast_len_max = 0;
         }
     }
 }
 
-/// A batch goes past the buffer, which must be empty by the time that its frames are made.
-impl Buffers {
-    /// Has all other appends wait.
-    pub(crate) fn start_passing(&mut self) {
-        debug_assert!(!self.passing, "one writer at a time");
-        self.passing = true;
-        self.room = 0;
+/// A direct write: a batch that is too long for the buffer goes to the file. The buffer must be empty by
+/// the time its frames are encoded.
+impl WriteBuffer {
+    /// Makes all other appends wait.
+    pub(crate) fn start_direct_write(&mut self) {
+        debug_assert!(!self.writing_direct, "one writer at a time");
+        self.writing_direct = true;
+        self.fast_len_max = 0;
     }
 
-    /// The memory for the batch, where it starts, and what a mark at its start claims, if one is due.
-    pub(crate) fn lend(&mut self) -> (Vec<u8>, Position, Option<Boundary>) {
-        debug_assert!(self.passing && self.active.is_empty());
+    /// The memory for the batch, its start, and the claim of a mark before it, if one is due.
+    pub(crate) fn lend_memory(&mut self) -> (Vec<u8>, Position, Option<Boundary>) {
+        debug_assert!(self.writing_direct && self.bytes.is_empty());
         self.reserve();
         let due = (self.synced > self.marked).then_some(self.synced);
-        (std::mem::take(&mut self.active), self.active_start, due)
+        (std::mem::take(&mut self.bytes), self.start, due)
     }
 
-    /// Takes the memory back, if it is no more than a buffer should keep.
-    pub(crate) fn give_back(&mut self, mut memory: Vec<u8>) {
-        debug_assert!(self.active.is_empty());
-        if memory.capacity() <= self.capacity.max(LENT_KEPT_MAX) {
+    /// Takes the memory back, unless it is more than a buffer should keep.
+    pub(crate) fn return_memory(&mut self, mut memory: Vec<u8>) {
+        debug_assert!(self.bytes.is_empty());
+        if memory.capacity() <= self.capacity.max(DIRECT_MEMORY_KEPT_MAX) {
             memory.clear();
-            self.active = memory;
+            self.bytes = memory;
         }
     }
 
-    /// The batch is in the file, and ends at `end`.
-    pub(crate) fn passed(&mut self, end: Boundary, marked: Option<Boundary>) {
-        (self.active_start, self.frames) = (end.position, end.frames);
+    /// Counts the batch, which is in the file and ends at `end`, and the mark before it.
+    pub(crate) fn finish_direct_write(&mut self, end: Boundary, marked: Option<Boundary>) {
+        (self.start, self.frames) = (end.position, end.frames);
         self.marked = marked.unwrap_or(self.marked);
     }
 
-    pub(crate) fn stop_passing(&mut self) {
-        self.passing = false;
+    /// Lets other appends continue.
+    pub(crate) fn end_direct_write(&mut self) {
+        self.writing_direct = false;
     }
 }
 
-/// How much memory that a large payload took is kept for the next one.
-const LENT_KEPT_MAX: usize = 2 << 20;
-
-impl Chunk {
-    /// As [`Buffers::copy`]; `None` if `position` is not in the chunk.
-    pub(crate) fn copy(&self, position: Position, buffer: &mut [u8]) -> Option<usize> {
-        copy(&self.bytes, self.start, position, buffer).filter(|copied| *copied > 0)
+impl FlushingBuffer {
+    /// As [`WriteBuffer::copy`]; `None` if `position` is not in the buffer.
+    pub(crate) fn copy(&self, position: Position, target: &mut [u8]) -> Option<usize> {
+        copy(&self.bytes, self.start, position, target).filter(|copied| *copied > 0)
     }
 }
 
-fn copy(bytes: &[u8], start: Position, position: Position, buffer: &mut [u8]) -> Option<usize> {
+fn copy(bytes: &[u8], start: Position, position: Position, target: &mut [u8]) -> Option<usize> {
     let skip = usize::try_from(position.get().checked_sub(start.get())?).ok()?;
     let rest = bytes.get(skip..).unwrap_or_default();
-    let len = buffer.len().min(rest.len());
-    buffer[..len].copy_from_slice(&rest[..len]);
+    let len = target.len().min(rest.len());
+    target[..len].copy_from_slice(&rest[..len]);
     Some(len)
 }

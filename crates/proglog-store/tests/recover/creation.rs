@@ -1,4 +1,4 @@
-//! Making a store's file: its name is made durable, and what stands in the way is told of.
+//! Creation of a store's file: its name is made durable, and obstacles are errors.
 
 use std::io;
 use std::sync::Arc;
@@ -10,22 +10,23 @@ use crate::fixture::{NAME, THREE, closed, open, payloads, refused};
 
 const TEMPORARY: &str = "a.store.tmp";
 
-/// Has the next call of this kind but so many fail.
+/// Makes the next call of this kind fail, after `skipped` others.
 fn deny(disk: &SimDisk, kind: CallKind, skipped: u64) {
     let fault = Fault::error(io::ErrorKind::PermissionDenied);
     disk.inject(When::Next(kind, skipped), fault);
 }
 
-fn assert_denied(error: &Error) {
+/// `error` is a refusal of a call on the file `name`.
+fn assert_denied(error: &Error, name: &str) {
     let Error::Io { file, source, .. } = error else {
         panic!("{error:?}");
     };
     let found = (&**file, source.kind());
-    assert_eq!(found, (NAME, io::ErrorKind::PermissionDenied));
+    assert_eq!(found, (name, io::ErrorKind::PermissionDenied));
 }
 
 #[test]
-fn a_store_whose_name_could_not_be_made_durable_is_made_anew() {
+fn a_store_whose_name_could_not_be_made_durable_is_created_again() {
     let disk = SimDisk::new();
     deny(&disk, CallKind::SyncDirectory, 0);
     open(&disk).unwrap_err();
@@ -40,32 +41,32 @@ fn a_store_whose_name_could_not_be_made_durable_is_made_anew() {
 fn a_store_that_cannot_be_opened_is_not_taken_for_one_that_is_missing() {
     let disk = closed(&THREE);
     deny(&disk, CallKind::Open, 0);
-    assert_denied(&refused(&disk, &Options::new()));
+    assert_denied(&refused(&disk, &Options::new()), NAME);
     assert_eq!(payloads(&open(&disk).unwrap()).len(), 3);
 }
 
 #[test]
-fn a_store_that_cannot_be_made_is_an_error() {
+fn a_store_that_cannot_be_created_is_an_error() {
     let disk = SimDisk::new();
     deny(&disk, CallKind::Create, 0);
-    assert_denied(&open(&disk).unwrap_err());
+    assert_denied(&open(&disk).unwrap_err(), TEMPORARY);
     assert!(disk.file_names().is_empty());
     open(&disk).unwrap();
 }
 
 #[test]
-fn what_a_creation_left_that_never_ended_is_no_hindrance_unless_it_cannot_be_opened() {
+fn what_an_interrupted_creation_left_is_no_obstacle_unless_it_cannot_be_opened() {
     let disk = SimDisk::new();
     disk.write_file(TEMPORARY, b"begun");
     // Before it come those that find that there is no store, and that the name is taken.
     deny(&disk, CallKind::Open, 2);
-    assert_denied(&open(&disk).unwrap_err());
+    assert_denied(&open(&disk).unwrap_err(), TEMPORARY);
     assert_eq!(disk.file_names(), [TEMPORARY]);
     open(&disk).unwrap();
     assert_eq!(disk.file_names(), [NAME]);
 }
 
-/// A directory where a file is gone as soon as it was found to be there: whoever made it is done with it.
+/// A directory where a file is gone as soon as it was found: the creation that made it has ended.
 #[derive(Debug)]
 struct Vanishing(Arc<dyn Directory>);
 
@@ -96,7 +97,7 @@ impl Directory for Vanishing {
 }
 
 #[test]
-fn a_creation_that_ends_while_another_begins_is_no_hindrance() {
+fn a_creation_that_ends_while_another_begins_is_no_obstacle() {
     let disk = SimDisk::new();
     disk.write_file(TEMPORARY, b"under way");
     let directory = Vanishing(disk.directory());
