@@ -1,4 +1,4 @@
-//! What can go wrong with a store.
+//! The error type of a store, and its classification.
 
 use std::fmt;
 use std::io;
@@ -9,27 +9,27 @@ use crate::position::Position;
 /// The result of a store's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, with the facts.
+/// An error of a store, with the facts.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file system refused an operation. What was appended before is as it was.
+    /// The file system refused an operation. Earlier appends are not affected.
     #[error("cannot {operation} {file}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The file's name.
         file: Arc<str>,
-        /// What the file system said.
+        /// The error of the file system.
         source: Arc<io::Error>,
     },
-    /// Somebody else has the store open; try again when they have closed it.
+    /// Another handle or process has the store open; try again when it is closed.
     #[error("{file} is locked: another handle or process has it open")]
     Locked {
         /// The file's name.
         file: Arc<str>,
     },
-    /// Neither copy of the header is one: another kind of file, an empty one, or both are damaged.
+    /// Neither copy of the header is valid: another kind of file, an empty one, or both copies are damaged.
     #[error("{file} ({len} bytes) does not start with a store's header")]
     NotAStore {
         /// The file's name.
@@ -37,116 +37,115 @@ pub enum Error {
         /// The file's length in bytes.
         len: u64,
     },
-    /// The two copies of the header are each whole but not equal: one is from another file.
+    /// Both copies of the header are valid, and they differ: one is from another file.
     #[error("the two headers of {file} differ")]
     HeadersDiffer {
         /// The file's name.
         file: Arc<str>,
     },
-    /// The file is of a version that this code does not know; nothing was changed.
-    #[error("{file} has format version {got}, only {known} is known")]
+    /// The format version of the file is not supported; nothing was changed.
+    #[error("{file} has format version {got}, only {known} is supported")]
     UnsupportedVersion {
         /// The file's name.
         file: Arc<str>,
         /// The version in the file.
         got: u16,
-        /// The version of this code.
+        /// The supported version.
         known: u16,
     },
-    /// The file uses features that this code does not know; nothing was changed.
-    #[error("{file} uses unknown features {bits:#010x}")]
+    /// The file uses features that are not supported; nothing was changed.
+    #[error("{file} uses unsupported features {bits:#010x}")]
     UnsupportedFeatures {
         /// The file's name.
         file: Arc<str>,
-        /// The bits that are set.
+        /// The feature bits that are set.
         bits: u32,
     },
-    /// The file uses a checksum that this code does not know; nothing was changed.
-    #[error("{file} uses unknown checksum kind {kind}")]
+    /// The file uses a checksum that is not supported; nothing was changed.
+    #[error("{file} uses unsupported checksum kind {kind}")]
     UnsupportedChecksum {
         /// The file's name.
         file: Arc<str>,
         /// The kind in the file.
         kind: u8,
     },
-    /// The label is too long to be stored.
+    /// The label does not fit into the header.
     #[error("a label of {len} bytes is longer than {max}")]
     LabelTooLong {
-        /// Its length in bytes.
+        /// Its length, in bytes.
         len: usize,
-        /// The longest that fits.
+        /// The maximum length, in bytes.
         max: usize,
     },
-    /// The payload limit is larger than a frame's length field can tell.
+    /// The payload limit does not fit into a frame's length field.
     #[error("a payload limit of {got} bytes is larger than {max}")]
     PayloadLimitTooLarge {
-        /// The limit asked for.
+        /// The limit requested, in bytes.
         got: u32,
-        /// The largest limit.
+        /// The largest limit, in bytes.
         max: u32,
     },
-    /// The payload is over the store's limit. Nothing was appended.
+    /// The payload exceeds the store's limit. Nothing was appended.
     #[error("a payload of {len} bytes is larger than the limit of {max}")]
     PayloadTooLarge {
-        /// Its length in bytes.
+        /// Its length, in bytes.
         len: usize,
-        /// The limit that the file was created with.
+        /// The limit that the file was created with, in bytes.
         max: u32,
     },
-    /// There is no frame at or past the end.
+    /// The position is at or past the end of the data.
     #[error("position {position} of {file} is not below the end {end}")]
     OutOfRange {
         /// The file's name.
         file: Arc<str>,
-        /// The place asked for.
+        /// The position requested.
         position: Position,
         /// The end of the data (exclusive).
         end: Position,
     },
-    /// What is to be dropped from `position` on is known to be on the device. Nothing was dropped.
+    /// The frames from `position` on are known to be on the device, and cannot be dropped. Nothing was.
     #[error("cannot rewind {file} to {position}: it is synced up to {recovery_point}")]
     BelowRecoveryPoint {
         /// The file's name.
         file: Arc<str>,
-        /// The place asked for.
+        /// The position requested.
         position: Position,
-        /// Up to where all is known to be on the device.
+        /// The position below which everything is known to be on the device.
         recovery_point: Position,
     },
-    /// What is at `position` cannot be a frame: its kind is invalid, or its length runs past the
-    /// limit or the end. It was damaged, or `position` is not where a frame starts.
+    /// The bytes at `position` cannot be a frame: the kind is invalid, or the length exceeds the limit or
+    /// the end. The frame was damaged, or none starts there.
     #[error("no frame at {position} of {file}: first word {word:#010x}, {left} bytes left")]
     InvalidFrame {
         /// The file's name.
         file: Arc<str>,
-        /// The place.
+        /// The position of the frame.
         position: Position,
-        /// The first word found there; 0 if there is not even one.
+        /// The first word of the bytes there; 0 if there are fewer than 8 bytes.
         word: u32,
-        /// The bytes from there to the end.
+        /// The number of bytes from there to the end.
         left: u64,
     },
-    /// The frame at `position` does not match its checksum: it was damaged, or `position` is not
-    /// where a frame starts.
+    /// The frame at `position` does not match its checksum: it was damaged, or no frame starts there.
     #[error(
         "checksum mismatch at {position} of {file}: expected {expected:#010x}, got {got:#010x}"
     )]
     ChecksumMismatch {
         /// The file's name.
         file: Arc<str>,
-        /// The place.
+        /// The position of the frame.
         position: Position,
-        /// The checksum of the bytes there.
+        /// The checksum computed from the bytes there.
         expected: u32,
         /// The checksum stored with them.
         got: u32,
     },
-    /// The frame at `position` is the store's own, not data.
+    /// The frame at `position` is a control frame of the store, not data.
     #[error("the frame at {position} of {file} is a control frame")]
     ControlFrame {
         /// The file's name.
         file: Arc<str>,
-        /// The place.
+        /// The position of the frame.
         position: Position,
     },
     /// The file ends before data that is known to have been on the device.
@@ -154,44 +153,44 @@ pub enum Error {
     Truncated {
         /// The file's name.
         file: Arc<str>,
-        /// The end of what is there.
+        /// The end of the file.
         end: Position,
-        /// What is known to have been there.
+        /// The position up to which data is known to have been there.
         expected: Position,
     },
-    /// Setting a torn end aside would exceed the limit on such files; move old ones away.
+    /// Setting a torn end aside would exceed the limit on such files; move old ones elsewhere.
     #[error("{file} has {got} set-aside files already, the limit is {max}")]
     SetAsideFull {
         /// The store's file name.
         file: Arc<str>,
-        /// How many there are.
+        /// The number of such files.
         got: usize,
-        /// How many there may be.
+        /// The limit.
         max: usize,
     },
-    /// A sync failed, so what was appended since the last one may or may not be durable. The store
-    /// takes no more appends; reopen it to recover.
+    /// A sync failed: appends since the last one may or may not be durable. The store takes no more
+    /// appends; reopen it to recover.
     #[error("syncing {file} failed")]
     SyncFailed {
         /// The file's name.
         file: Arc<str>,
-        /// What the file system said.
+        /// The error of the file system.
         source: Arc<io::Error>,
     },
-    /// A write failed and what it left could not be removed, so what was buffered may or may not be
-    /// in the file. The store takes no more appends; reopen it to recover.
+    /// A write failed, and the part it left could not be removed: buffered appends may or may not be in
+    /// the file. The store takes no more appends; reopen it to recover.
     #[error("{file} holds a part of a failed write that could not be removed")]
     WriteNotUndone {
         /// The file's name.
         file: Arc<str>,
-        /// Why it could not be removed.
+        /// The error of the file system when it was to be removed.
         source: Arc<io::Error>,
     },
     /// An earlier failure ([`Error::SyncFailed`], [`Error::WriteNotUndone`]) stopped the store.
     /// Nothing was appended.
     #[error("the store is poisoned by an earlier failure")]
     Poisoned {
-        /// That failure.
+        /// The failure.
         source: Arc<Error>,
     },
     /// The store is sealed: it takes no more appends.
@@ -209,7 +208,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What kind of thing went wrong.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -240,7 +239,7 @@ impl Error {
         }
     }
 
-    /// What became of an append that failed with this error.
+    /// The outcome of an append that failed with this error.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
@@ -265,68 +264,68 @@ impl Error {
     }
 }
 
-/// The kinds of [`Error`], for callers that act on them.
+/// The kind of an [`Error`], for callers that act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The file system refused.
+    /// The file system refused an operation.
     Io,
-    /// There is no room; appends work again once there is.
+    /// The disk is full; appends work again once there is space.
     DiskFull,
     /// There is no such file.
     NotFound,
-    /// Somebody else has it open.
+    /// Another handle or process has the store open.
     Locked,
-    /// What is stored is damaged.
+    /// Stored data is damaged.
     Corrupt,
-    /// What is stored is of another version.
+    /// The file is of another version.
     Unsupported,
-    /// The caller asked for what cannot be.
+    /// An argument is invalid.
     InvalidInput,
-    /// The place is not one that was asked for rightly: nothing is there, or what is there must stay.
+    /// The position is past the end, or below the recovery point.
     OutOfRange,
-    /// A limit on what the store keeps beside its data is reached.
+    /// The limit on set-aside files is reached.
     LimitReached,
-    /// A failure stopped the store; reopen it.
+    /// A failure stopped the store; reopen it to recover.
     Poisoned,
-    /// It takes no more of this.
+    /// The store is sealed or closed.
     Closed,
 }
 
-/// What became of a failed append.
+/// The outcome of a failed append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It is not stored and never will be.
+    /// The append is not stored, and never will be.
     NotAppended,
-    /// It may be stored or not; reopening tells.
+    /// The append may or may not be stored; reopen the store to find out.
     Unknown,
 }
 
-/// What a store was doing when the file system refused.
+/// An operation of the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Opening or making a file.
+    /// Opening or creating a file.
     Open,
-    /// Locking a file.
+    /// Locking or unlocking a file.
     Lock,
-    /// Asking for a file's length.
+    /// Reading a file's length.
     Length,
-    /// Reading.
+    /// Reading from a file.
     Read,
-    /// Writing.
+    /// Writing to a file.
     Write,
-    /// Cutting or extending a file.
+    /// Setting a file's length.
     SetLength,
-    /// Putting a file on the device.
+    /// Syncing a file.
     Sync,
     /// Renaming a file.
     Rename,
     /// Removing a file.
     Remove,
-    /// Reading a directory.
+    /// Listing a directory.
     List,
-    /// Putting a directory on the device.
+    /// Syncing a directory.
     SyncDirectory,
     /// Asking the operating system for random bytes.
     Random,
@@ -337,7 +336,7 @@ impl fmt::Display for Operation {
         f.write_str(match self {
             Self::Open => "open",
             Self::Lock => "lock",
-            Self::Length => "tell the length of",
+            Self::Length => "read the length of",
             Self::Read => "read",
             Self::Write => "write",
             Self::SetLength => "set the length of",

@@ -1,7 +1,7 @@
-//! The bytes of a store: the file's header, a frame, and the control frame called sync mark.
+//! The file format: the header, frames, and the control frame called sync mark.
 //!
 //! All integers are big-endian. A file is a header of [`HEADER_LEN`] bytes and then frames without
-//! gaps; positions count from the header's end.
+//! gaps; positions count from the end of the header.
 //!
 //! The header is kept in two equal copies, [`HEADER_COPY_LEN`] bytes apart, so that no single bad
 //! block takes both. Each is zero-padded:
@@ -15,8 +15,8 @@
 //! ```
 //!
 //! `crc` is the CRC-32C of the 92 bytes before it. `salt` is random, so that no frame of one file is
-//! valid in another. `payload max` bounds the payloads of this file for good: a reader needs no
-//! option to know what a damaged length can at most make it allocate.
+//! valid in another. `payload max` bounds the payloads of the file: it limits what a reader allocates
+//! for a damaged length.
 //!
 //! A frame is 8 bytes and a payload:
 //!
@@ -50,7 +50,7 @@ use crate::position::{Boundary, Position};
 pub(crate) const HEADER_LEN: u64 = 2 * HEADER_COPY_LEN as u64;
 /// The length of one copy of the header with its padding.
 pub(crate) const HEADER_COPY_LEN: usize = 4096;
-/// The version of the format that this code writes, and the only one that it reads.
+/// The format version, the only one supported.
 pub(crate) const VERSION: u16 = 1;
 /// The longest label.
 pub(crate) const LABEL_LEN_MAX: usize = 64;
@@ -70,9 +70,9 @@ const HEADER_CRC_AT: usize = LABEL_AT + LABEL_LEN_MAX;
 pub(crate) const HEADER_COPY_USED: usize = HEADER_CRC_AT + 4;
 const _: () = assert!(HEADER_COPY_USED == 96 && HEADER_COPY_USED <= HEADER_COPY_LEN);
 
-/// The length of what stands before a payload.
+/// The length of the header of a frame.
 pub(crate) const FRAME_HEADER_LEN: usize = 8;
-/// The largest payload that the length field can tell.
+/// The largest payload that fits the length field.
 pub(crate) const PAYLOAD_LEN_MAX: u32 = (1 << 30) - 1;
 
 const MARK_TYPE: u8 = 1;
@@ -80,7 +80,7 @@ const MARK_LEN: usize = 24;
 /// The length of a sync mark as it lies in the file.
 pub(crate) const MARK_FRAME_LEN: usize = FRAME_HEADER_LEN + MARK_LEN;
 
-/// Where, in a sync mark, the last byte ends that is never zero.
+/// The end, in a sync mark, of the last byte that is never zero.
 pub(crate) const MARK_TYPE_END: usize = FRAME_HEADER_LEN + 1;
 
 /// The CRC-32C of `bytes`.
@@ -89,39 +89,39 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
 }
 
-/// What a store's file says of itself.
+/// The contents of a file's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
     /// Mixed into the checksum of each frame of this file.
     pub(crate) salt: u64,
     /// The largest payload in this file.
     pub(crate) payload_len_max: u32,
-    /// What the layer above wrote at creation; at most [`LABEL_LEN_MAX`] bytes.
+    /// The label given at creation; at most [`LABEL_LEN_MAX`] bytes.
     pub(crate) label: Vec<u8>,
 }
 
-/// Why one copy of a header cannot be used.
+/// The reason why a copy of the header cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeaderFault {
-    /// No header: the magic or the checksum does not hold.
+    /// The magic or the checksum is wrong.
     Damaged,
-    /// A header of a later version.
+    /// The version is not supported.
     Version(u16),
-    /// A checksum that this code does not know.
+    /// The checksum kind is not supported.
     Checksum(u8),
-    /// Features that this code does not know.
+    /// The features are not supported.
     Features(u32),
 }
 
 impl Header {
-    /// The header as it stands at the start of a file: [`HEADER_LEN`] bytes.
+    /// Encodes both copies: [`HEADER_LEN`] bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = self.encode_copy();
         bytes.extend_from_within(..);
         bytes
     }
 
-    /// One copy, padded to [`HEADER_COPY_LEN`].
+    /// Encodes one copy, padded to [`HEADER_COPY_LEN`].
     pub(crate) fn encode_copy(&self) -> Vec<u8> {
         let mut copy = vec![0; HEADER_COPY_LEN];
         copy[..MAGIC.len()].copy_from_slice(&MAGIC);
@@ -137,7 +137,7 @@ impl Header {
         copy
     }
 
-    /// Reads one copy; `copy` may be shorter than a copy is.
+    /// Decodes one copy; `copy` may be too short.
     pub(crate) fn decode_copy(copy: &[u8]) -> Result<Self, HeaderFault> {
         if copy.len() < HEADER_COPY_USED
             || copy[..MAGIC.len()] != MAGIC
@@ -170,25 +170,25 @@ impl Header {
     }
 }
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The last data frame of its batch.
     BatchEnd = 0b01,
-    /// A data frame whose batch goes on in the next frame.
+    /// A data frame whose batch continues in the next frame.
     BatchGoesOn = 0b10,
-    /// An entry of the store's own.
+    /// A control frame of the store.
     Control = 0b11,
 }
 
-/// A frame's first word: what it is and how long its payload is.
+/// The first word of a frame: its kind and the length of its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Word {
     pub(crate) kind: Kind,
     pub(crate) len: u32,
 }
 
-/// Whether a frame's first byte can be this one: its kind is in the upper two bits.
+/// Whether a frame can start with `byte`: the kind is in the upper two bits.
 pub(crate) fn may_start_frame(byte: u8) -> bool {
     byte >> 6 != 0
 }
@@ -207,7 +207,7 @@ impl Word {
         (self.kind as u32) << 30 | self.len
     }
 
-    /// `None` for the kind that is never valid.
+    /// Decodes the word; `None` for the kind that is never valid.
     #[inline]
     pub(crate) fn decode(word: u32) -> Option<Self> {
         let kind = match word >> 30 {
@@ -222,16 +222,16 @@ impl Word {
         })
     }
 
-    /// The bytes of the whole frame.
+    /// The length of the whole frame.
     pub(crate) fn frame_len(self) -> usize {
         FRAME_HEADER_LEN + self.len as usize
     }
 }
 
-/// The check of a frame: the CRC-32C of its payload, exclusive-or a hash of what names its place.
+/// The check of a frame: the CRC-32C of its payload, exclusive-or a hash of salt, position and word.
 ///
-/// The hash is `MurmurHash3`'s finaliser (Austin Appleby) over salt, position and word; it costs two
-/// multiplications, and a one-shot CRC of the payload stays possible, the fastest kind.
+/// The hash is the finaliser of `MurmurHash3` (Austin Appleby). It costs two multiplications, and leaves
+/// the CRC of the payload a one-shot call, the fastest kind.
 #[inline]
 pub(crate) fn check(salt: u64, position: Position, word: u32, payload_crc: u32) -> u32 {
     let mut hash = salt ^ position.get() ^ (u64::from(word) << 32);
@@ -245,7 +245,7 @@ pub(crate) fn check(salt: u64, position: Position, word: u32, payload_crc: u32) 
     folded ^ payload_crc
 }
 
-/// The 8 bytes before a payload of a frame that is to lie at `position`.
+/// The header of a frame that is to be at `position`.
 #[inline]
 pub(crate) fn encode_frame_header(
     salt: u64,
@@ -260,7 +260,7 @@ pub(crate) fn encode_frame_header(
     header
 }
 
-/// Appends a frame that is to lie at `position`, and whose payload has the CRC-32C `payload_crc`.
+/// Appends a frame that is to be at `position`. Its payload has the CRC-32C `payload_crc`.
 #[inline]
 pub(crate) fn push_frame(
     bytes: &mut Vec<u8>,
@@ -276,13 +276,13 @@ pub(crate) fn push_frame(
     bytes.extend_from_slice(payload);
 }
 
-/// Appends the sync mark that claims `claim` and is to lie at `position`.
+/// Appends a sync mark that claims `claim` and is to be at `position`.
 pub(crate) fn push_mark(bytes: &mut Vec<u8>, salt: u64, position: Position, claim: Boundary) {
     let mark = encode_mark(claim);
     push_frame(bytes, salt, position, Kind::Control, &mark, crc32c(&mark));
 }
 
-/// The two words before a payload: the first one and the check.
+/// The two words of the header: the first word and the check.
 #[inline]
 pub(crate) fn decode_frame_header(header: [u8; FRAME_HEADER_LEN]) -> (u32, u32) {
     (
@@ -291,7 +291,7 @@ pub(crate) fn decode_frame_header(header: [u8; FRAME_HEADER_LEN]) -> (u32, u32) 
     )
 }
 
-/// The payload of a mark that says all below `boundary` was synced.
+/// The payload of a mark that claims `boundary`.
 pub(crate) fn encode_mark(boundary: Boundary) -> [u8; MARK_LEN] {
     let mut mark = [0; MARK_LEN];
     mark[0] = MARK_TYPE;
@@ -300,8 +300,8 @@ pub(crate) fn encode_mark(boundary: Boundary) -> [u8; MARK_LEN] {
     mark
 }
 
-/// The boundary of a mark that lies at `position`; `None` for a control frame that is no mark, or
-/// one that claims more bytes, or more frames, than lay before it.
+/// The claim of a mark at `position`; `None` for a control frame that is no mark, or claims more bytes
+/// or frames than there can be before it.
 pub(crate) fn decode_mark(payload: &[u8], position: Position) -> Option<Boundary> {
     if payload.len() != MARK_LEN || payload[0] != MARK_TYPE || payload[1..8] != [0; 7] {
         return None;
@@ -314,7 +314,7 @@ pub(crate) fn decode_mark(payload: &[u8], position: Position) -> Option<Boundary
     (boundary.position <= position && boundary.frames <= room_for).then_some(boundary)
 }
 
-/// The first word of every mark, as its bytes: what a search for marks looks for.
+/// The encoded first word of every mark, for a search.
 pub(crate) fn mark_word() -> [u8; 4] {
     let mut bytes = [0; 4];
     let len = u32::try_from(MARK_LEN).expect("a mark is short");
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_another_time_is_told_from_a_damaged_one() {
+    fn a_header_of_another_version_is_not_taken_for_a_damaged_one() {
         let changed = |at: usize, value: u8| {
             let mut copy = header().encode_copy();
             copy[at] = value;

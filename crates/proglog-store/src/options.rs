@@ -1,10 +1,10 @@
-//! How a store is opened.
+//! Options of opening a store.
 
 use crate::error::{Error, Result};
 use crate::format::{LABEL_LEN_MAX, PAYLOAD_LEN_MAX};
 use crate::position::{Boundary, Position};
 
-/// How to open a store, and how to make it where there is none.
+/// Options of opening a store, and of creating it if there is none.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -47,24 +47,23 @@ impl Options {
         Self::default()
     }
 
-    /// What a new store's header says of it, for the layer above: up to 64 bytes. An existing
-    /// store keeps the label that it was made with. Default: empty.
+    /// Sets the label in the header of a new store: up to 64 bytes, for the caller's use. An existing store
+    /// keeps the label that it was created with. Default: empty.
     pub fn label(mut self, label: impl AsRef<[u8]>) -> Self {
         self.label = label.as_ref().to_vec();
         self
     }
 
-    /// The largest payload that a new store takes, in bytes. It is written into the file, which
-    /// keeps it: an existing store has the limit that it was made with. Default: 1 MiB.
-    /// Maximum: 1 GiB less one byte.
+    /// Sets the largest payload that a new store takes, in bytes. An existing store keeps the limit that it
+    /// was created with. Default: 1 MiB. Maximum: 1 GiB less one byte.
     pub fn payload_len_max(mut self, bytes: u32) -> Self {
         self.payload_len_max = bytes;
         self
     }
 
-    /// How many bytes of frames are gathered before they are written. A larger buffer makes fewer,
-    /// larger writes; two of them are used in turn, and none before the first append. A batch that is
-    /// longer is written as it is appended. Default: 256 KiB. Maximum: 1 GiB; more counts as that.
+    /// Sets the bytes of frames that are gathered before they are written. A larger buffer makes fewer,
+    /// larger writes. Two buffers are used in turn, and allocated with the first appends. A batch that is
+    /// longer is written as it is appended. Default: 256 KiB. Maximum: 1 GiB; larger values count as that.
     pub fn buffer_len(mut self, bytes: usize) -> Self {
         self.buffer_len = bytes.min(1 << 30);
         self

@@ -1,28 +1,28 @@
-//! Places in a store.
+//! Positions in a store.
 
 use std::fmt;
 
-/// A byte place in a store, counted from the end of the file's header: the first frame is at 0.
+/// A position in a store, in bytes from the end of the file's header: the first frame is at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(u64);
 
 impl Position {
-    /// The place of the first frame.
+    /// The position of the first frame.
     pub const ZERO: Self = Self(0);
 
-    /// The place `bytes` bytes after the header.
+    /// The position `bytes` bytes after the header.
     #[must_use]
     pub const fn new(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// How many bytes lie between the header and this place.
+    /// The number of bytes between the header and this position.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The place `bytes` bytes further on; saturates at the largest place.
+    /// The position `bytes` bytes after this one, or the largest position if there is none.
     #[must_use]
     pub const fn plus(self, bytes: u64) -> Self {
         Self(self.0.saturating_add(bytes))
@@ -35,15 +35,15 @@ impl fmt::Display for Position {
     }
 }
 
-/// A place between two batches: its position, and how many data frames lie below it.
+/// A position between two batches, with the number of data frames below it.
 ///
-/// The count lets whoever numbers the frames go on from here without having read what lies below,
-/// even where some of that is damaged.
+/// The count allows frames to be numbered from here on without reading those below, even if some of
+/// them are damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Boundary {
-    /// The place: the end of the frames below (exclusive), the start of the next.
+    /// The end of the frames below (exclusive), and the start of the next.
     pub position: Position,
-    /// How many data frames lie below; control frames do not count.
+    /// The number of data frames below; control frames do not count.
     pub frames: u64,
 }
 

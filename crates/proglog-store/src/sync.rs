@@ -1,4 +1,4 @@
-//! The locks and atomics of this crate, in one place, so that a model checker can take theirs.
+//! The locks and atomics of this crate, in one place, so that a model checker can replace them.
 
 pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
 pub(crate) use std::sync::OnceLock;

@@ -1,4 +1,4 @@
-//! Both I/O traits over the operating system's file system, by the standard library alone.
+//! Both I/O traits on the operating system's file system, by the standard library alone.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -14,12 +14,12 @@ pub struct FsDirectory {
 }
 
 impl FsDirectory {
-    /// The existing directory at `path`.
+    /// Opens the existing directory at `path`.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::NotFound`] when there is none, [`io::ErrorKind::NotADirectory`] when it is
-    /// something else, and what the file system says.
+    /// [`io::ErrorKind::NotFound`] if there is none, [`io::ErrorKind::NotADirectory`] if it is something
+    /// else, and other errors of the file system.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = match path.as_ref() {
             path if path.as_os_str().is_empty() => Path::new("."),
@@ -34,15 +34,15 @@ impl FsDirectory {
         }
     }
 
-    /// The directory at `path`, made with those above it where they are missing. The names of the
-    /// directories made are durable on return, and so is that of the one at `path`, or of the lowest above
-    /// it, that was there: somebody may have made it just now, or an earlier call that did not get further.
-    /// Of that one alone, a directory above it that must not be read, or that cannot be synced since it is
-    /// never written, is no hindrance.
+    /// Opens the directory at `path`, and creates it and its parents where they are missing.
+    ///
+    /// On return the names of all directories that were created are durable, and so is that of the lowest
+    /// directory that existed: it may have been created just now, or by an interrupted call. For that one
+    /// it is no error if its parent cannot be read, or is on a file system that is never written.
     ///
     /// # Errors
     ///
-    /// What the file system says.
+    /// Those of the file system.
     pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         let missing = path
@@ -64,19 +64,19 @@ impl FsDirectory {
         Self::open(path)
     }
 
-    /// Where it is.
+    /// The absolute path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Makes the name of the directory at `path` durable, whatever way leads there.
+/// Makes the name of the directory at `path` durable.
 fn sync_name(path: &Path) -> io::Result<()> {
     FsDirectory::open(path.join(".."))?.sync()
 }
 
-/// Whether a directory must not be opened to be synced, or is of a file system that syncs none.
+/// Whether the error says that a directory may not be opened, or cannot be synced on this file system.
 fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
     matches!(
@@ -88,7 +88,7 @@ fn is_refusal(error: &io::Error) -> bool {
 impl Directory for FsDirectory {
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn Storage>> {
         let path = self.path.join(name);
-        // Opening a pipe, say, could wait for ever.
+        // Opening a pipe could block for ever.
         if mode != OpenMode::CreateNew && path.metadata().is_ok_and(|entry| !entry.is_file()) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -189,8 +189,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sync_asks_the_system_which_refuses_what_it_cannot_sync() {
-        // Nothing of a device that keeps nothing can be synced.
+    fn a_sync_reports_what_the_system_cannot_sync() {
+        // A device that keeps nothing cannot be synced.
         let device = FsFile(File::open("/dev/null").unwrap());
         for refused in [device.sync_data(), device.sync_all()] {
             assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);

@@ -1,16 +1,16 @@
-//! The two traits under all file access: a [`Storage`] (one file) and a [`Directory`] of them.
+//! The two traits under all file access: [`Storage`], one file, and [`Directory`], a directory of files.
 //!
-//! A store asks nothing else of the machine, so a test can put the `testing` double in the operating
-//! system's place. Both traits are small on purpose: loops over short transfers and interrupted calls
-//! stand once, in the provided methods, and not in each implementation.
+//! A store uses nothing else of the operating system, so a test can use the simulated disk of the feature
+//! `testing` instead. Both traits are small: loops over short transfers and interrupted calls are provided
+//! methods, not a duty of each implementation.
 //!
-//! # What an implementation promises
+//! # Contract of an implementation
 //!
-//! - A read sees every write and `set_len` that returned before it began, from whatever handle.
-//! - What was written is durable once [`Storage::sync_data`] or [`Storage::sync_all`] has returned
-//!   `Ok`, and the name of a file once [`Directory::sync`] has. Before that a crash may keep any
-//!   subset of the writes, in any order, and parts of each.
-//! - After a sync failed nothing is known of the writes before it, whatever a later sync says.
+//! - A read sees every write and `set_len` that returned before it began, through any handle.
+//! - Written bytes are durable once [`Storage::sync_data`] or [`Storage::sync_all`] has returned `Ok`, and
+//!   the name of a file once [`Directory::sync`] has. Before that, a crash may keep any subset of the
+//!   writes, in any order, and parts of each.
+//! - After a failed sync the state of the writes before it is unknown, whatever a later sync returns.
 
 pub(crate) mod atomic_file;
 pub(crate) mod fs;
@@ -20,18 +20,18 @@ use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 
-/// One file: read and written at byte offsets, from many threads.
+/// A file that many threads read and write at byte offsets.
 ///
 /// Offsets and lengths are in bytes from the start of the file.
 pub trait Storage: Debug + Send + Sync {
-    /// The length of the file.
+    /// Returns the length of the file.
     ///
     /// # Errors
     ///
-    /// When the file system cannot tell.
+    /// If the file system fails.
     fn len(&self) -> io::Result<u64>;
 
-    /// Whether the file has no bytes.
+    /// Returns whether the file has no bytes.
     ///
     /// # Errors
     ///
@@ -40,27 +40,27 @@ pub trait Storage: Debug + Send + Sync {
         Ok(self.len()? == 0)
     }
 
-    /// Reads into `buffer` from `offset` on, and returns how many bytes were read; 0 only at or past
-    /// the end, or for an empty buffer. May read fewer than asked for.
+    /// Reads into `buffer` from `offset` on, and returns the number of bytes read, which may be less than
+    /// its length; 0 only at or past the end, or for an empty buffer.
     ///
     /// # Errors
     ///
-    /// When the device fails, or the call was interrupted.
+    /// If the device fails, or the call was interrupted.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Writes from `bytes` at `offset`, and returns how many bytes were written. May write fewer than
-    /// asked for. A write past the end makes the file longer; the gap reads as zeros.
+    /// Writes `bytes` at `offset`, and returns the number of bytes written, which may be less than their
+    /// length. A write past the end extends the file; the gap reads as zeros.
     ///
     /// # Errors
     ///
-    /// When the device fails or is full, or the call was interrupted. Some of `bytes` may be written.
+    /// If the device fails or is full, or the call was interrupted. Some of `bytes` may be written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 
-    /// Cuts the file to `len` bytes, or extends it with zeros.
+    /// Truncates the file to `len` bytes, or extends it with zeros.
     ///
     /// # Errors
     ///
-    /// When the file system refuses; the length is then unchanged.
+    /// If the file system refuses; the length is then unchanged.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
     /// Makes the file at least `len` bytes long, with zeros after its present end, and reserves the
@@ -68,7 +68,7 @@ pub trait Storage: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// When the device fails or is full; the file may have grown in part.
+    /// If the device fails or is full; the file may have grown in part.
     fn allocate(&self, len: u64) -> io::Result<()> {
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         let mut end = self.len()?;
@@ -81,37 +81,37 @@ pub trait Storage: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Puts the bytes of the file, and as much of its length as it takes to read them, on the device.
+    /// Makes the bytes of the file durable, and as much of its metadata as is needed to read them.
     ///
     /// # Errors
     ///
-    /// When the device fails: what is durable is then unknown, and a second call cannot tell.
+    /// If the device fails: what is durable is then unknown, and a second call does not change that.
     fn sync_data(&self) -> io::Result<()>;
 
-    /// As [`Storage::sync_data`], and all that the file system knows of the file.
+    /// As [`Storage::sync_data`], with all of the file's metadata.
     ///
     /// # Errors
     ///
     /// As [`Storage::sync_data`].
     fn sync_all(&self) -> io::Result<()>;
 
-    /// Takes the file's exclusive lock, held until every handle to this open file is dropped or the
-    /// process ends. Returns `false` at once when somebody else holds it.
+    /// Takes the file's exclusive lock, which is held until every handle to this open file is dropped or
+    /// the process ends. Returns `false` at once if another handle or process holds it.
     ///
     /// # Errors
     ///
-    /// When the file system cannot lock.
+    /// If the file system cannot lock.
     fn try_lock(&self) -> io::Result<bool>;
 
-    /// Gives up the lock that [`Storage::try_lock`] took on this handle.
+    /// Releases the lock that [`Storage::try_lock`] took through this handle.
     ///
     /// # Errors
     ///
-    /// When the file system cannot unlock.
+    /// If the file system cannot unlock.
     fn unlock(&self) -> io::Result<()>;
 
-    /// Fills `buffer` from `offset` on, over short reads and interruptions, and returns how many
-    /// bytes there were: fewer than asked for only at the end of the file.
+    /// Fills `buffer` from `offset` on, across short reads and interruptions, and returns the number of
+    /// bytes read: less than its length only at the end of the file.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ pub trait Storage: Debug + Send + Sync {
         Ok(filled)
     }
 
-    /// Writes all of `bytes` at `offset`, over short writes and interruptions.
+    /// Writes all of `bytes` at `offset`, across short writes and interruptions.
     ///
     /// # Errors
     ///
@@ -150,48 +150,47 @@ pub trait Storage: Debug + Send + Sync {
 
 /// A flat directory of files. Names are single path components.
 pub trait Directory: Debug + Send + Sync {
-    /// Opens the file `name` to read and write; with [`OpenMode::Read`] only to read. A new file's
-    /// name is durable only after [`Directory::sync`].
+    /// Opens the file `name` to read and write; with [`OpenMode::Read`] only to read. The name of a new
+    /// file is durable only after [`Directory::sync`].
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::NotFound`] when there is none (except with [`OpenMode::CreateNew`]),
-    /// [`io::ErrorKind::AlreadyExists`] when there is one and the mode is [`OpenMode::CreateNew`].
+    /// [`io::ErrorKind::NotFound`] if there is none and the mode creates none;
+    /// [`io::ErrorKind::AlreadyExists`] if there is one and the mode is [`OpenMode::CreateNew`].
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn Storage>>;
 
-    /// Gives the file `from` the name `to`, replacing a file of that name, as one step that a crash
-    /// does not split. Durable only after [`Directory::sync`].
+    /// Renames the file `from` to `to`, replacing a file of that name, in one step that a crash does not
+    /// split. Durable only after [`Directory::sync`].
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::NotFound`] when there is no file `from`.
+    /// [`io::ErrorKind::NotFound`] if there is no file `from`.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Removes the name `name`; handles to the file go on working. Durable only after
-    /// [`Directory::sync`].
+    /// Removes the file `name`; open handles to it keep working. Durable only after [`Directory::sync`].
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::NotFound`] when there is no such file.
+    /// [`io::ErrorKind::NotFound`] if there is no such file.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// The names of all entries, in no order. Names that are not Unicode appear with replacement
+    /// Returns the names of all entries, in no order. Names that are not Unicode appear with replacement
     /// characters.
     ///
     /// # Errors
     ///
-    /// When the directory cannot be read.
+    /// If the directory cannot be read.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// Puts the names made, changed and removed so far on the device.
+    /// Makes the creations, renames and removals so far durable.
     ///
     /// # Errors
     ///
-    /// When the device fails: which names are durable is then unknown.
+    /// If the device fails: which names are durable is then unknown.
     fn sync(&self) -> io::Result<()>;
 }
 
-/// How [`Directory::open`] opens a file. There are no others: an implementation has to know each.
+/// The way [`Directory::open`] opens a file. Exhaustive: an implementation has to support each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
     /// An existing file, only to read.
@@ -200,6 +199,6 @@ pub enum OpenMode {
     Write,
     /// A file that must not exist yet, to read and write.
     CreateNew,
-    /// A file to read and write, made when there is none.
+    /// A file to read and write, created if there is none.
     CreateIfMissing,
 }

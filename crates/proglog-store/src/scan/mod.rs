@@ -14,7 +14,7 @@ use crate::position::Position;
 use crate::scan::source::{BLOCK_LEN, Source};
 use crate::scan::verify::{Fault, FrameHeader, Verified, Verifier};
 
-/// Bytes that a scan reads at a time whose frames are lent.
+/// Bytes read at a time by a scan whose frames are borrowed.
 const LENT_BLOCK_LEN: usize = 1 << 20;
 
 /// Use of a block's memory.
@@ -26,25 +26,24 @@ enum BlockUse {
     Scratch,
 }
 
-/// A walk from frame to frame.
+/// A scan, from frame to frame.
 #[derive(Debug)]
 pub(crate) struct Scanner {
     verifier: Verifier,
-    /// Memory for what was read ahead, used again for the next block unless a slice of it is still
-    /// in use.
+    /// The bytes read ahead. The memory is reused for the next block unless a slice of it is still in use.
     block: Bytes,
-    /// What `block` was read for.
+    /// The use that `block` was read for.
     block_use: BlockUse,
-    /// How many bytes of `block` were read.
+    /// The number of bytes of `block` that were read.
     filled: usize,
-    /// Where in `block` the next frame is.
+    /// The start of the next frame in `block`.
     at: usize,
     next: Position,
-    /// Where the walk ends: a frame that begins there or behind is not walked over.
+    /// The end of the scan: frames that start at or after it are not visited.
     stop: Position,
-    /// Where the data ends.
+    /// The end of the data.
     end: Position,
-    /// How long the frame was that was passed last; 0 where none was, and once the end was told.
+    /// The length of the newest frame passed; 0 before the first, after a seek, and at the end.
     frame_len: usize,
 }
 
@@ -63,17 +62,17 @@ impl Scanner {
         }
     }
 
-    /// The same walk, over the frames alone that begin before `stop`, which is not behind the end.
+    /// Limits the scan to frames that start before `stop`, which is not after the end.
     pub(crate) fn before(self, stop: Position) -> Self {
         Self { stop, ..self }
     }
 
-    /// Where the next frame is, or should be.
+    /// The position of the next frame.
     pub(crate) fn position(&self) -> Position {
         self.next
     }
 
-    /// Goes on from `position`.
+    /// Continues at `position`.
     pub(crate) fn seek(&mut self, position: Position) {
         let at = (self.at as u64)
             .wrapping_add(position.get())
@@ -82,7 +81,7 @@ impl Scanner {
             Ok(at) if at <= self.filled => self.at = at,
             _ => (self.at, self.filled) = (0, 0),
         }
-        // What lies before it was not passed as a frame.
+        // No frame that ends here was passed.
         self.frame_len = 0;
         self.next = position;
     }
@@ -96,7 +95,7 @@ impl Scanner {
         Some(self.step(source))
     }
 
-    /// As [`Scanner::next`], with a payload to be kept.
+    /// As [`Scanner::next`], with a payload that may be kept.
     #[inline]
     pub(crate) fn next_kept(
         &mut self,
@@ -120,7 +119,7 @@ impl Scanner {
             BlockUse::Scratch => self.copied(payload),
         };
         self.verifier
-            .verify(header, &self.rest()[..len], position)?;
+            .verify(header, &self.ahead()[..len], position)?;
         self.pass(len);
         Ok((position, header.kind(), payload))
     }
@@ -137,7 +136,7 @@ impl Scanner {
         self.frame_len = len;
     }
 
-    /// Passes control frames and verifies the data frame behind them, for [`Scanner::take`]; `None` at
+    /// Passes control frames and verifies the data frame after them, for [`Scanner::take`]; `None` at
     /// the end.
     #[inline]
     pub(crate) fn find_data(
@@ -160,7 +159,7 @@ impl Scanner {
         Ok(self.take(kind, len))
     }
 
-    /// The next frame, which was verified. Passes it.
+    /// Passes the next frame, which was verified, and returns it.
     #[inline]
     pub(crate) fn take(&mut self, kind: Kind, len: usize) -> Verified<'_> {
         let (start, position) = (self.at, self.next);
@@ -172,24 +171,24 @@ impl Scanner {
         }
     }
 
-    /// The payload of the frame that was passed last, as long as it is there.
+    /// The payload of the newest frame passed, while it is in memory.
     #[inline]
     pub(crate) fn passed(&self) -> Option<&[u8]> {
         let start = self.at.checked_sub(self.frame_len)?;
         self.block.get(start + FRAME_HEADER_LEN..self.at)
     }
 
-    /// Verifies the next frame, and stays where it is.
+    /// Verifies the next frame without passing it.
     #[inline]
     fn read(&mut self, source: &impl Source) -> Result<(Kind, usize), Fault> {
         let header = self.frame_ahead(source, BlockUse::Scratch)?;
         let len = header.len();
         self.verifier
-            .verify(header, &self.rest()[..len], self.next)?;
+            .verify(header, &self.ahead()[..len], self.next)?;
         Ok((header.kind(), len))
     }
 
-    /// Reads the next frame ahead, all of it, and returns its header.
+    /// Reads all of the next frame ahead, and returns its header.
     #[inline]
     fn frame_ahead(
         &mut self,
@@ -198,9 +197,9 @@ impl Scanner {
     ) -> Result<FrameHeader, Fault> {
         let left = self.end.get() - self.next.get();
         self.read_ahead(source, FRAME_HEADER_LEN, block_use)?;
-        let header = self.verifier.header(self.rest(), left)?;
+        let header = self.verifier.header(self.ahead(), left)?;
         self.read_ahead(source, header.len(), block_use)?;
-        let left = self.rest().len();
+        let left = self.ahead().len();
         if left < header.len() {
             let left = left as u64;
             return Err(Fault::Invalid { word: 0, left });
@@ -208,13 +207,13 @@ impl Scanner {
         Ok(header)
     }
 
-    /// What was read ahead, from the next frame on.
+    /// The bytes read ahead, from the next frame on.
     #[inline]
-    fn rest(&self) -> &[u8] {
+    fn ahead(&self) -> &[u8] {
         &self.block[self.at..self.filled]
     }
 
-    /// Makes sure that `need` bytes from the next frame on are read ahead, if there are that many.
+    /// Reads ahead until there are `need` bytes from the next frame on, or the source ends.
     #[inline]
     fn read_ahead(
         &mut self,
@@ -237,7 +236,7 @@ impl Scanner {
     ) -> Result<(), Fault> {
         let until =
             |end: Position| usize::try_from(end.get() - self.next.get()).unwrap_or(usize::MAX);
-        // The first block is small: it may be all that is asked for.
+        // The first block is small: it may be all that is needed.
         let block_use = if self.frame_len == 0 {
             BlockUse::Shared
         } else {
@@ -247,39 +246,39 @@ impl Scanner {
             BlockUse::Shared => BLOCK_LEN,
             BlockUse::Scratch => LENT_BLOCK_LEN,
         };
-        // Of large frames the next one is read with the one behind it begun, to know its length.
-        let ahead = block_len.max(self.frame_len + FRAME_HEADER_LEN);
-        let want = until(self.end).min(need.max(ahead.min(until(self.stop))));
-        let is_used_again = |block: &BytesMut| match block_use {
+        // A large frame is read with the header of the frame after it.
+        let block_len = block_len.max(self.frame_len + FRAME_HEADER_LEN);
+        let want = until(self.end).min(need.max(block_len.min(until(self.stop))));
+        let is_reusable = |block: &BytesMut| match block_use {
             BlockUse::Scratch => block.len() >= want,
             BlockUse::Shared => (want..=want.max(BLOCK_LEN)).contains(&block.len()),
         };
-        let tail = self.at..self.filled;
-        let tail_len = tail.len();
+        let kept = self.at..self.filled;
+        let kept_len = kept.len();
         let mut block = match std::mem::take(&mut self.block).try_into_mut() {
-            Ok(mut block) if is_used_again(&block) => {
-                block.copy_within(tail, 0);
+            Ok(mut block) if is_reusable(&block) => {
+                block.copy_within(kept, 0);
                 block
             }
-            Ok(old) => copied(&old[tail], want),
-            Err(old) => copied(&old[tail], want),
+            Ok(old) => copied(&old[kept], want),
+            Err(old) => copied(&old[kept], want),
         };
-        let read = match want.checked_sub(tail_len) {
+        let read = match want.checked_sub(kept_len) {
             Some(1..) => {
-                let from = self.next.plus(tail_len as u64);
-                source.read(from, &mut block[tail_len..want])
+                let from = self.next.plus(kept_len as u64);
+                source.read(from, &mut block[kept_len..want])
             }
             _ => Ok(0),
         };
         self.block = block.freeze();
         self.block_use = block_use;
         self.at = 0;
-        self.filled = tail_len + read.as_ref().map_or(0, |read| *read);
+        self.filled = kept_len + read.as_ref().map_or(0, |read| *read);
         Ok(read.map(drop)?)
     }
 }
 
-/// Memory of `len` bytes, at least, that starts with `bytes`.
+/// Memory of at least `len` bytes that starts with `bytes`.
 fn copied(bytes: &[u8], len: usize) -> BytesMut {
     let mut copy = BytesMut::zeroed(len.max(bytes.len()));
     copy[..bytes.len()].copy_from_slice(bytes);

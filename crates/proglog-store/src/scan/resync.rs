@@ -1,4 +1,5 @@
-//! Searching behind damage for the next place where a frame verifies, in bounded time whatever the bytes are.
+//! Resynchronisation after damage: the search for the next position at which a frame verifies, in bounded
+//! time whatever the bytes are.
 
 use crate::error::Result;
 use crate::format::{self, FRAME_HEADER_LEN};
@@ -7,16 +8,16 @@ use crate::scan::source::Source;
 use crate::scan::verify::{Fault, FrameHeader};
 use crate::scan::{BlockUse, Scanner};
 
-/// How many bytes a search checks of places that look like a frame with others behind it, for each
-/// byte that it passes over; and how many at least, of places that look like a frame at all.
+/// The bytes that a search checks of candidates followed by others, for each byte that it skips.
 const RESYNC_WORK_RATIO: u64 = 64;
+/// The bytes that a search checks at least, of candidates with and without followers.
 const RESYNC_WORK_MIN: u64 = 64 << 20;
-/// How many frames have to seem to follow.
+/// The number of headers that have to follow a candidate.
 const RESYNC_FOLLOWING: usize = 4;
 
 impl Scanner {
-    /// Looks for the first place after the present one where a frame verifies, and goes on from
-    /// there. `None` if there is none before the walk ends, or none that bounded work can find.
+    /// Searches for the first position after the present one at which a frame verifies, and continues
+    /// there. `None` if there is none before the scan ends, or none that bounded work can find.
     pub(crate) fn resync(&mut self, source: &impl Source) -> Result<Option<Position>> {
         let from = self.next;
         let (mut work, mut extra_work) = (0, 0);
@@ -28,7 +29,7 @@ impl Scanner {
             }
             if let Some(len) = self.candidate_len(source)? {
                 let len = len as u64;
-                // In random bytes many places look like a frame, but hardly one like several in a row.
+                // Among random bytes, many look like a frame, but hardly any like several in a row.
                 let followed = self.is_followed(source, len)?;
                 let spent = if followed { &mut work } else { &mut extra_work };
                 if followed || *spent <= RESYNC_WORK_MIN {
@@ -46,17 +47,17 @@ impl Scanner {
         Ok(None)
     }
 
-    /// Goes on to the next byte that a frame can start with; `false` if there is none.
+    /// Skips to the next byte that a frame can start with; `false` if there is none.
     fn skip_to_candidate(&mut self, source: &impl Source) -> Result<bool> {
         while self.next < self.stop {
             self.peek(source)?;
-            let rest = self.rest();
-            if rest.is_empty() {
+            let ahead = self.ahead();
+            if ahead.is_empty() {
                 return Ok(false);
             }
-            debug_assert!(self.next.plus(rest.len() as u64) <= self.end);
-            let skip = rest.iter().position(|byte| format::may_start_frame(*byte));
-            let passed = skip.unwrap_or(rest.len()) as u64;
+            debug_assert!(self.next.plus(ahead.len() as u64) <= self.end);
+            let skip = ahead.iter().position(|byte| format::may_start_frame(*byte));
+            let passed = skip.unwrap_or(ahead.len()) as u64;
             self.seek(self.next.plus(passed));
             if skip.is_some() {
                 return Ok(self.next < self.stop);
@@ -65,7 +66,7 @@ impl Scanner {
         Ok(false)
     }
 
-    /// Reads ahead as much as tells a frame's length.
+    /// Reads a frame's header ahead.
     fn peek(&mut self, source: &impl Source) -> Result<()> {
         match self.read_ahead(source, FRAME_HEADER_LEN, BlockUse::Shared) {
             Err(Fault::Read(error)) => Err(*error),
@@ -73,18 +74,18 @@ impl Scanner {
         }
     }
 
-    /// How long the frame at the present place would be; `None` if there can be none.
+    /// The length of the frame at the present position, if its header is valid.
     fn candidate_len(&mut self, source: &impl Source) -> Result<Option<usize>> {
         self.peek(source)?;
         let left = self.end.get() - self.next.get();
         Ok(self
             .verifier
-            .header(self.rest(), left)
+            .header(self.ahead(), left)
             .ok()
             .map(FrameHeader::len))
     }
 
-    /// Whether what lies `len` bytes further on looks like some frames in a row too, or is the end.
+    /// Whether valid headers, or the end, follow `len` bytes ahead.
     fn is_followed(&self, source: &impl Source, len: u64) -> Result<bool> {
         let mut position = self.next.plus(len);
         for _ in 0..RESYNC_FOLLOWING {
@@ -100,7 +101,7 @@ impl Scanner {
         Ok(true)
     }
 
-    /// How long the frame at `position`, which lies further on, would be; `None` if there can be none.
+    /// The length of the frame at `position`, which lies ahead, if its header is valid.
     fn peek_len(
         &self,
         source: &impl Source,
@@ -109,7 +110,7 @@ impl Scanner {
     ) -> Result<Option<usize>> {
         let skip = usize::try_from(position.get() - self.next.get()).unwrap_or(usize::MAX);
         let header = skip..skip.saturating_add(FRAME_HEADER_LEN);
-        if let Some(header) = self.rest().get(header) {
+        if let Some(header) = self.ahead().get(header) {
             return Ok(self
                 .verifier
                 .header(header, left)
@@ -157,7 +158,7 @@ mod tests {
     }
 
     impl Memory {
-        /// Frames with payloads of these lengths behind `before`, and where they start.
+        /// Frames with payloads of these lengths after `before`, and their positions.
         fn with_frames(before: Vec<u8>, lens: &[usize]) -> (Self, Vec<usize>) {
             let mut bytes = before;
             let mut starts = Vec::new();
@@ -180,7 +181,7 @@ mod tests {
             Scanner::new(VERIFIER, Position::new(from), Position::new(end))
         }
 
-        /// Where a search from behind `from` ends.
+        /// The result of a search that starts after `from`.
         fn found_from(&self, from: usize) -> Option<usize> {
             let mut scanner = self.scanner(from);
             let found = scanner.resync(self).unwrap();
@@ -224,7 +225,7 @@ mod tests {
             payload_len_max: 1 << 16,
             ..VERIFIER
         };
-        // Every other byte begins what looks like a frame of 16 KiB, with another one behind it.
+        // Every other byte starts a candidate of 16 KiB, followed by another one.
         let looks = [0x40, 0].repeat(1 << 20);
         for (from, passed, is_found) in [
             (0, 4 << 10, true),

@@ -1,4 +1,4 @@
-//! What a call is, and which call fails how.
+//! Calls on a disk, and the faults planned for them.
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub enum CallKind {
     Lock,
     /// [`Directory::open`](crate::Directory::open) of a file that exists.
     Open,
-    /// [`Directory::open`](crate::Directory::open) that makes a file.
+    /// [`Directory::open`](crate::Directory::open) that creates a file.
     Create,
     /// [`Directory::rename`](crate::Directory::rename).
     Rename,
@@ -35,7 +35,7 @@ pub enum CallKind {
 }
 
 impl CallKind {
-    /// Whether such a call changes what a crash can leave behind.
+    /// Whether such a call changes what a crash can leave.
     #[must_use]
     pub fn is_change(self) -> bool {
         match self {
@@ -51,18 +51,18 @@ impl CallKind {
     }
 }
 
-/// One call, as [`SimDisk::trace`](super::SimDisk::trace) tells it.
+/// A call, as recorded by [`SimDisk::trace`](super::SimDisk::trace).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Call {
-    /// Its number, the value of [`SimDisk::calls`](super::SimDisk::calls) before it; `None` when it
-    /// is of a kind that is not counted.
+    /// Its number, the value of [`SimDisk::calls`](super::SimDisk::calls) before it; `None` if its kind is
+    /// not counted.
     pub number: Option<u64>,
-    /// What was called.
+    /// The kind of the call.
     pub kind: CallKind,
     /// The file's name when it was opened; for a rename the old name, for the directory "".
     pub name: Arc<str>,
-    /// Where a read or write begins; otherwise 0.
+    /// The offset of a read or write; otherwise 0.
     pub offset: u64,
     /// The bytes to read or write, or the length to set; otherwise 0.
     pub len: u64,
@@ -88,19 +88,19 @@ impl Call {
     }
 }
 
-/// Which call a [`Fault`] befalls.
+/// The call that a [`Fault`] is planned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum When {
-    /// The call before which [`SimDisk::calls`](super::SimDisk::calls) is this number; the first of
-    /// all is call 0.
+    /// The call with this number, the value of [`SimDisk::calls`](super::SimDisk::calls) before it; the
+    /// first is 0.
     Call(u64),
-    /// The next call of this kind after so many others of it: 0 is the very next one. Calls that are
-    /// not counted can be hit too.
+    /// A call of this kind, after the given number of others of the kind; 0 is the next one. It may be of a
+    /// kind that is not counted.
     Next(CallKind, u64),
 }
 
-/// What befalls a call.
+/// A fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
     outcome: Outcome,
@@ -172,7 +172,7 @@ impl Fault {
     }
 }
 
-/// What every call returns once the process is dead.
+/// The error of every call once the process is dead.
 pub(super) fn crashed() -> io::Error {
     io::Error::other("the simulated process has crashed")
 }
@@ -186,8 +186,8 @@ impl Plan {
         self.0.push((when, fault));
     }
 
-    /// The fault that befalls a call of this kind; `number` is `None` when the call is not counted.
-    /// Of two faults for one call the one added first wins, and the other one is dropped.
+    /// The fault of a call of this kind; `number` is `None` if the call is not counted. Of two faults for
+    /// one call the one added first is used, and the other is dropped.
     pub(super) fn take(&mut self, kind: CallKind, number: Option<u64>) -> Option<Fault> {
         let mut hit = None;
         self.0.retain_mut(|(when, fault)| {

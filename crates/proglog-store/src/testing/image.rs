@@ -8,13 +8,13 @@ use super::rng::mix;
 
 const PAGE_LEN: usize = 4096;
 
-/// The longest file, in bytes. It bounds what a stray offset can make us allocate for the page table.
+/// The longest file, in bytes: a bound on the page table that a stray offset makes us allocate.
 pub(super) const FILE_LEN_MAX: u64 = 1 << 31;
 
 #[derive(Clone)]
 struct Page {
     bytes: [u8; PAGE_LEN],
-    /// The hash of `bytes`, once somebody asked for it; reset by each change.
+    /// The hash of `bytes`, once it was computed; reset by each change.
     hash: OnceLock<u64>,
 }
 
@@ -43,7 +43,7 @@ impl Image {
         bytes
     }
 
-    /// Fills `buffer` from `offset` on as far as there are bytes, and returns how many.
+    /// Fills `buffer` from `offset` on, as far as there are bytes, and returns their number.
     pub(super) fn read(&self, buffer: &mut [u8], offset: usize) -> usize {
         let len = buffer.len().min(self.len.saturating_sub(offset));
         let mut done = 0;
@@ -60,7 +60,7 @@ impl Image {
         len
     }
 
-    /// Puts `bytes` at `offset`; grows if need be.
+    /// Writes `bytes` at `offset`, and grows as needed.
     pub(super) fn write(&mut self, bytes: &[u8], offset: usize) {
         self.grow(offset + bytes.len());
         let mut done = 0;
@@ -93,7 +93,7 @@ impl Image {
         }
     }
 
-    /// Turns one bit; nothing when `byte` is past the end.
+    /// Flips one bit; no effect if `byte` is past the end.
     pub(super) fn flip(&mut self, byte: usize, bit: u8) {
         if byte < self.len {
             self.page_mut(byte / PAGE_LEN)[byte % PAGE_LEN] ^= 1 << bit;

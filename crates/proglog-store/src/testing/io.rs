@@ -56,7 +56,7 @@ impl Storage for SimFile {
         if let Some(fault) = fault {
             if self.is_writable {
                 let begun = &bytes[..bytes.len().min(fault.written())];
-                // Where this fails too, the error of the plan still comes first.
+                // If this fails too, the planned error is the one returned.
                 let _ = state.write(self.inode, begun, offset);
             }
             return Err(state.fail(fault));

@@ -1,29 +1,29 @@
-//! An in-memory disk that fails, tears and crashes on request, and the page cache above it.
+//! A simulated disk in memory, with a page cache, that fails, tears and crashes on request.
 //!
-//! # What it promises
+//! # Model
 //!
-//! - A [`SimDisk`] is a flat directory of files behind [`Directory`] and [`Storage`](crate::Storage). A
-//!   file has durable bytes and a list of *pending* changes: each write and each set length since its
-//!   last sync. The names have the same: each file made, renamed or removed since the directory's last
+//! - A [`SimDisk`] is a flat directory of files, with the traits [`Directory`] and
+//!   [`Storage`](crate::Storage). A file has durable bytes and a list of *pending* changes: each write and each set length since its
+//!   last sync. So have the names: each file created, renamed or removed since the directory's last
 //!   sync. Reads see all of them.
 //! - A sync of a file makes its pending changes durable, and not its name; a sync of the directory makes
-//!   the names durable, and not what is in the files.
-//! - [`SimDisk::crash`] gives the disk as it is found afterwards. Any subset of the pending changes
+//!   the names durable, and not the bytes of the files.
+//! - [`SimDisk::crash`] returns the disk as it is after a crash. Any subset of the pending changes
 //!   survives, applied in the order they were made; so later ones may survive where earlier ones do not.
 //!   A write may be torn: of the sectors of 512 bytes that it touches any subset survives, and a longer
 //!   file may have its length without its bytes. A rename is never split.
 //! - A sync that fails leaves its changes *lost but visible*, as a kernel does that marked the pages
 //!   clean: reads see them, no later sync makes them durable, and each survives a crash by chance. The
-//!   same bytes written once more are a new change, which the next sync does make durable.
+//!   same bytes written again are a new change, which the next sync does make durable.
 //! - The same calls with the same seeds have the same outcome.
 //!
-//! # What it assumes
+//! # Assumptions
 //!
 //! - A sector is written whole or not at all, and what a successful sync wrote stays; damage beyond that
-//!   is for the caller to do ([`SimDisk::flip`], [`SimDisk::fail_reads`]).
+//!   is up to the test ([`SimDisk::flip`], [`SimDisk::fail_reads`]).
 //! - The cache never drops a lost page before the crash, and never writes one back with its neighbours.
 //!   A file takes up its length, whether written or not.
-//! - Names are as loose as bytes: of two renames the second may survive alone. Journals do better.
+//! - Names are as unordered as bytes: of two renames the second may survive alone. Journals do better.
 //!
 //! # Examples
 //!
@@ -67,16 +67,16 @@ use self::rng::Rng;
 use self::state::{Inode, State, to_index};
 use crate::Directory;
 
-/// A simulated disk with one directory; see the [module's documentation](self) for what it models.
+/// A simulated disk with one directory; see the [module's documentation](self) for the model.
 ///
-/// A clone is another handle to the same disk; [`SimDisk::deep_clone`] is a copy. Each call holds one
-/// lock while it lasts. The methods here are for the test, not for the code under test: none of them
-/// is counted or fails, and they work on a disk whose process has crashed.
+/// A clone is another handle to the same disk; [`SimDisk::deep_clone`] is a copy. The methods here are for
+/// the test, not for the code under test: they are not counted, do not fail, and work on a disk whose
+/// process has crashed.
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<State>>);
 
 impl SimDisk {
-    /// An empty disk of unlimited size on which nothing goes wrong.
+    /// An empty disk of unlimited size without faults.
     #[must_use]
     pub fn new() -> Self {
         Self::from_state(State::new())
@@ -88,66 +88,65 @@ impl SimDisk {
         Arc::new(io::SimDirectory(self.clone()))
     }
 
-    /// What is found after a crash now, as a disk of its own. This one stays as it is.
+    /// Returns the disk as it is after a crash now. This one is not changed.
     ///
-    /// Nobody has a file open or locked there, calls are counted from 0, and no faults are planned.
-    /// The capacity, unreadable ranges and which calls are counted stay. After
-    /// [`Survivors::KeepAll`] what was pending still is; otherwise nothing is pending.
+    /// On the new disk no file is open or locked, calls are counted from 0, and no faults are planned.
+    /// The capacity, unreadable ranges and the kinds of calls that are counted stay. After
+    /// [`Survivors::KeepAll`] pending changes are still pending; otherwise nothing is.
     #[must_use]
     pub fn crash(&self, survivors: Survivors) -> Self {
         Self::from_state(self.0.lock().crash(survivors))
     }
 
-    /// A copy of the disk as it is, pending changes, numbers and faults to come included, but with no
-    /// file open or locked.
+    /// Copies the disk with its pending changes, numbers and planned faults, but with no file open or
+    /// locked.
     #[must_use]
     pub fn deep_clone(&self) -> Self {
         Self::from_state(self.0.lock().without_handles())
     }
 
-    /// How many changes a crash decides about: the bits of [`Survivors::Ops`].
+    /// The number of changes that a crash may lose: the bits of [`Survivors::Ops`].
     #[must_use]
     pub fn pending(&self) -> usize {
         self.0.lock().pending()
     }
 
-    /// How many parts of changes a crash decides about: the bits of [`Survivors::Parts`].
+    /// The number of parts of changes that a crash may lose: the bits of [`Survivors::Parts`].
     #[must_use]
     pub fn pending_parts(&self) -> usize {
         self.0.lock().pending_parts()
     }
 
-    /// A hash of all names and bytes as they are now seen. Equal disks have equal hashes, and it is
-    /// cheap where only a few pages differ from a disk that was hashed before.
+    /// A hash of all names and bytes as they are now seen. Equal disks have equal hashes. Only pages that
+    /// changed since the last call are hashed again.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         self.0.lock().fingerprint()
     }
 
-    /// How many calls were made so far.
+    /// The number of calls so far.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.0.lock().run.calls
     }
 
-    /// From now on counts only calls for which [`CallKind::is_change`] holds.
+    /// Counts only calls for which [`CallKind::is_change`] holds from now on.
     pub fn count_only_changes(&self) {
         self.0.lock().counts_only_changes = true;
     }
 
-    /// Plans a fault, besides those already planned.
+    /// Plans a fault, in addition to those already planned.
     pub fn inject(&self, when: When, fault: Fault) {
         self.0.lock().run.plan.add(when, fault);
     }
 
-    /// Whether a [`Fault::crash`] has struck.
+    /// Whether a [`Fault::crash`] has happened.
     #[must_use]
     pub fn has_crashed(&self) -> bool {
         self.0.lock().run.crashed
     }
 
-    /// With a seed, two of three reads and writes are interrupted or move fewer bytes than asked for;
-    /// with `None` none is.
+    /// With a seed, interrupts or shortens two of three reads and writes; with `None`, none.
     pub fn set_short_transfers(&self, seed: Option<u64>) {
         self.0.lock().run.short_transfers = seed.map(Rng::new);
     }
@@ -159,7 +158,7 @@ impl SimDisk {
         self.0.lock().capacity = bytes;
     }
 
-    /// Begins to record calls.
+    /// Starts to record calls.
     pub fn start_trace(&self) {
         self.0.lock().run.trace = Some(Vec::new());
     }
@@ -193,7 +192,7 @@ impl SimDisk {
         self.image(name).to_vec()
     }
 
-    /// Sets the bytes of a file, durably; makes it if there is none. Open handles see them.
+    /// Sets the bytes of a file, durably; creates it if there is none. Open handles see them.
     ///
     /// # Panics
     ///
@@ -218,7 +217,7 @@ impl SimDisk {
         self.put(to, self.image(from));
     }
 
-    /// Cuts or extends a file to `len` bytes, durably; what was pending in it becomes durable too.
+    /// Truncates or extends a file to `len` bytes, durably; its pending changes become durable too.
     ///
     /// # Panics
     ///
@@ -251,7 +250,7 @@ impl SimDisk {
         state.collect();
     }
 
-    /// Turns bit `bit` (0 is the lowest) of byte `byte` of a file: on the device, and in the cache.
+    /// Flips bit `bit` (0 is the lowest) of byte `byte` of a file, on the device and in the cache.
     ///
     /// # Panics
     ///
@@ -272,8 +271,8 @@ impl SimDisk {
             .damage(|image| image.flip(to_index(byte), bit));
     }
 
-    /// Makes reads of `range` (in bytes) of a file fail with EIO, until [`SimDisk::mend_reads`]. A read
-    /// that begins before it ends there.
+    /// Makes reads of `range` (in bytes) of a file fail with EIO, until [`SimDisk::mend_reads`]. A read that
+    /// starts before the range ends at it.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! What a disk holds for certain, what is seen, and the changes between the two.
+//! The durable state of a disk, the visible state, and the pending changes between the two.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ pub(super) trait Change {
     fn is_overtaken<'a>(&'a self, later: impl Iterator<Item = &'a Self>) -> bool;
 }
 
-/// How certain a change is.
+/// The state of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// The next sync makes it durable.
@@ -30,7 +30,7 @@ pub(super) enum Standing {
 
 #[derive(Debug, Clone)]
 pub(super) struct Op<C> {
-    /// When the change was made: its place among all changes of the disk.
+    /// The number of the change among all changes of the disk.
     pub(super) time: u64,
     pub(super) standing: Standing,
     pub(super) change: C,
@@ -81,7 +81,7 @@ impl<C: Change> Cached<C> {
         });
     }
 
-    /// A change that is durable at once, though earlier ones are not.
+    /// Makes a change that is durable at once, though earlier ones are not.
     pub(super) fn change_durably(&mut self, time: u64, change: C) {
         change.apply(Arc::make_mut(&mut self.current));
         self.ops.push(Op {
@@ -101,7 +101,7 @@ impl<C: Change> Cached<C> {
         self.set_dirty_to(Standing::Lost);
     }
 
-    /// Changes what is durable and what is seen alike.
+    /// Changes both the durable and the visible state.
     pub(super) fn damage(&mut self, damage: impl Fn(&mut C::Target)) {
         damage(Arc::make_mut(&mut self.durable));
         if self.ops.is_empty() {
@@ -121,7 +121,7 @@ impl<C: Change> Cached<C> {
         }
     }
 
-    /// Forgets what can no longer matter, and moves what is certain into `durable`.
+    /// Drops changes that can no longer matter, and applies those that are certain to `durable`.
     fn fold(&mut self) {
         if !self.ops.iter().any(Op::is_pending) {
             self.durable = Arc::clone(&self.current);
@@ -227,7 +227,7 @@ impl fmt::Debug for FileChange {
 /// The names of the directory, and the inode of each.
 pub(super) type Names = BTreeMap<Arc<str>, u64>;
 
-/// A change of names: one goes, one is made, or both at once.
+/// A change of names: one is removed, one is added, or both at once.
 #[derive(Debug, Clone)]
 pub(super) struct NameChange {
     pub(super) gone: Option<Arc<str>>,

@@ -1,4 +1,4 @@
-//! All of a disk: files, names, and the plan of what goes wrong.
+//! The state of a disk: files, names, and planned faults.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +10,7 @@ use super::image::{FILE_LEN_MAX, Image};
 use super::pending::{Cached, FileChange, NameChange, Names};
 use super::rng::{Rng, mix};
 
-/// EIO, by Linux's number.
+/// The number of EIO on Linux.
 const EIO: i32 = 5;
 
 #[derive(Clone)]
@@ -27,15 +27,15 @@ pub(super) struct State {
 #[derive(Clone)]
 pub(super) struct Inode {
     pub(super) content: Cached<FileChange>,
-    /// Where reads fail.
+    /// The ranges in which reads fail.
     pub(super) unreadable: Vec<Range<u64>>,
-    /// How many handles are open.
+    /// The number of open handles.
     pub(super) handles: usize,
     /// The handle that holds the lock.
     pub(super) locked_by: Option<u64>,
 }
 
-/// What ends with the process.
+/// The state that ends with the process.
 #[derive(Clone, Default)]
 pub(super) struct Run {
     pub(super) calls: u64,
@@ -77,7 +77,7 @@ impl State {
         self.next_id
     }
 
-    /// Counts and records a call, and says what befalls it.
+    /// Counts and records a call, and returns its fault.
     pub(super) fn begin(&mut self, call: Call) -> io::Result<Option<Fault>> {
         if self.run.crashed {
             return Err(crashed());
@@ -92,7 +92,7 @@ impl State {
         Ok(fault)
     }
 
-    /// As [`State::begin`], for a call that leaves nothing behind when it fails.
+    /// As [`State::begin`], for a call that has no effect when it fails.
     pub(super) fn check(&mut self, call: Call) -> io::Result<()> {
         match self.begin(call)? {
             None => Ok(()),
@@ -118,7 +118,7 @@ impl State {
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// How many of `len` bytes the next transfer moves.
+    /// The number of `len` bytes that the next transfer moves.
     pub(super) fn transfer_len(&mut self, len: usize) -> io::Result<usize> {
         match &mut self.run.short_transfers {
             Some(rng) if len > 0 => match rng.below(3) {
@@ -150,7 +150,7 @@ impl State {
             .read(&mut buffer[..readable], to_index(offset)))
     }
 
-    /// Writes as much of `bytes` as fits, and returns how much.
+    /// Writes as much of `bytes` as fits, and returns their number.
     pub(super) fn write(&mut self, id: u64, bytes: &[u8], offset: u64) -> io::Result<usize> {
         if bytes.is_empty() {
             return Ok(0);
@@ -205,7 +205,7 @@ impl State {
         capacity.saturating_sub(used.map(|(_, inode)| inode.len()).sum())
     }
 
-    /// Makes an inode and opens it once.
+    /// Creates an inode, and opens it once.
     pub(super) fn create(&mut self, name: &Arc<str>) -> u64 {
         let id = self.next_id();
         self.inodes
@@ -246,14 +246,14 @@ impl State {
         self.names.durable().values().any(|inode| *inode == id) || made.any(|made| made.1 == id)
     }
 
-    /// Forgets the inodes that nothing leads to any more.
+    /// Drops the inodes that are no longer reachable.
     pub(super) fn collect(&mut self) {
         let mut inodes = std::mem::take(&mut self.inodes);
         inodes.retain(|id, inode| inode.handles > 0 || self.is_reachable(*id));
         self.inodes = inodes;
     }
 
-    /// The same disk without anybody who has a file open.
+    /// The same disk with no file open.
     pub(super) fn without_handles(&self) -> Self {
         let mut state = self.clone();
         for inode in state.inodes.values_mut() {
@@ -279,7 +279,7 @@ impl Call {
     }
 }
 
-/// A place within [`FILE_LEN_MAX`].
+/// An offset within [`FILE_LEN_MAX`].
 pub(super) fn to_index(offset: u64) -> usize {
     usize::try_from(offset).expect("offsets are at most FILE_LEN_MAX")
 }

@@ -1,4 +1,4 @@
-//! What is left after a crash.
+//! The pending changes that survive a crash.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,15 +9,15 @@ use super::pending::{Cached, Change, FileChange, NameChange, Op};
 use super::rng::Rng;
 use super::state::{Inode, Run, State};
 
-/// What a drive writes whole or not at all, in bytes.
+/// The bytes that a drive writes whole or not at all.
 const SECTOR_LEN: usize = 512;
 
-/// Which pending changes survive a crash. They are numbered from 0 in the order they were made, over
-/// all files and names together.
+/// The pending changes that survive a crash. They are numbered from 0 in the order they were made, across
+/// all files and names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Survivors {
-    /// The process dies, the machine lives: all is seen as before, and all that was pending stays so.
+    /// The process dies, the machine lives: everything is visible as before, and pending changes stay pending.
     KeepAll,
     /// The power fails, and nothing pending was on the device.
     LoseAll,
@@ -35,7 +35,7 @@ pub enum Survivors {
     Parts(u64),
 }
 
-/// A change in the order of time.
+/// A change, ordered by time.
 enum Entry<'a> {
     File(u64, &'a Op<FileChange>),
     Name(&'a Op<NameChange>),
@@ -76,7 +76,7 @@ impl Entry<'_> {
 }
 
 impl State {
-    /// All changes that are not yet folded into what is durable, certain or not.
+    /// All changes that are not yet applied to the durable state, certain or not.
     fn entries(&self) -> Vec<Entry<'_>> {
         let mut entries: Vec<_> = self.names.ops().iter().map(Entry::Name).collect();
         for (id, inode) in &self.inodes {
@@ -160,20 +160,20 @@ fn sectors(offset: usize, len: usize) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Decides change after change.
+/// Decides about one change after another.
 struct Judge {
     survivors: Survivors,
-    /// How many decisions were taken.
+    /// The number of decisions so far.
     taken: u64,
     rng: Rng,
     style: Style,
 }
 
-/// How a seeded judge chooses.
+/// The rule of a seeded judge.
 enum Style {
-    /// Whatever comes before this decision is kept, the change it falls on is torn.
+    /// All changes before this decision are kept; the one it falls on is torn.
     Before(u64),
-    /// So many of eight are kept.
+    /// Keeps this many of eight.
     OfEight(u64),
 }
 
@@ -216,7 +216,7 @@ impl Judge {
         }
     }
 
-    /// Applies what survives of `change`.
+    /// Applies the part of `change` that survives.
     fn apply(&mut self, change: &FileChange, image: &mut Arc<Image>) {
         match (self.survivors, change) {
             (
