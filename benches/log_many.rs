@@ -1,16 +1,16 @@
-//! What many logs in one process take: 10,000 open, 100 of them busy.
+//! Resources of many logs in one process: 10,000 open, 100 of them busy.
 //!
 //! ```text
 //! cargo bench --bench log_many              # 10,000 logs
-//! cargo bench --bench log_many -- 1000      # so many
+//! cargo bench --bench log_many -- 1000      # 1,000 logs
 //! cargo bench --bench log_many -- --test    # 50 logs
 //! ```
 //!
-//! It prints, while the logs are idle, while some are appended to, and when these are idle again: the
-//! threads and descriptors of the process, its anonymous memory, and the space that the files take.
-//! Each busy log is appended to in turn, a record of 1 KiB at a time, with the durability `interval`.
-//! Each log has a first record, so that it has an index and a segment with data. Only Linux tells
-//! threads, descriptors and memory.
+//! Prints the threads, descriptors and anonymous memory of the process, and the disk space of its files:
+//! while the logs are idle, while some are appended to, and when these are idle again. The busy logs are
+//! appended to in turn, a record of 1 KiB at a time, with durability `interval`. Each log has a first
+//! record, so that it has an index and a segment with data. Threads, descriptors and memory are available
+//! on Linux only.
 
 use std::env;
 use std::error::Error;
@@ -27,11 +27,11 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const RECORD_BYTES: usize = 1 << 10;
 const APPENDS: usize = 200_000;
-/// How long it takes until all logs are at rest: longer than [`Options::idle_after`], and the syncs.
+/// Time until all logs are idle: longer than [`Options::idle_after`] and the syncs.
 const REST: Duration = Duration::from_secs(5);
-/// How many descriptors an idle log may take at the most.
+/// The most descriptors of an idle log.
 const DESCRIPTORS_EACH: u64 = 3;
-/// What the process takes beside its idle logs, the busy ones among them.
+/// Descriptors of the process beside those of idle logs, including those of busy ones.
 const DESCRIPTORS_SPARE: u64 = 300;
 
 fn main() -> Result<()> {
@@ -88,11 +88,11 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// How many logs this process may have open, by the descriptors that one takes. Raises the limit to
-/// what `wanted` logs take, the hard one if this process may, or as far as the system allows.
+/// The number of logs that this process can have open, by the descriptors of one. Raises the limit to that of
+/// `wanted` logs, the hard limit too if permitted, or as far as the system allows.
 fn logs_that_fit(wanted: usize) -> Result<usize> {
     let needed = wanted as u64 * DESCRIPTORS_EACH + DESCRIPTORS_SPARE;
-    // Some may raise the hard limit too; for others it is what it is.
+    // Raising the hard limit needs privileges; without them it stays.
     let limit = match Resource::NOFILE.set(needed, needed) {
         Ok(()) => needed,
         Err(_) => rlimit::increase_nofile_limit(needed)?,
@@ -117,7 +117,7 @@ fn open(path: &Path) -> Result<Log> {
 fn show(table: &mut Table, logs: &str, directory: &Path) -> Result<()> {
     let usage = Usage::now();
     let number =
-        |number: Option<u64>| number.map_or("not told".to_owned(), |number| number.to_string());
+        |number: Option<u64>| number.map_or("unknown".to_owned(), |number| number.to_string());
     table.push([
         logs.to_owned(),
         number(usage.threads),
@@ -128,7 +128,7 @@ fn show(table: &mut Table, logs: &str, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The space that all files of the logs take, which is more or less than their lengths.
+/// The disk space of all files of the logs, which may differ from their lengths.
 fn disk_bytes(directory: &Path) -> Result<u64> {
     let mut bytes = 0;
     for log in fs::read_dir(directory)? {

@@ -1,9 +1,9 @@
 //! Appends to a log by one thread: size of a record x records in a batch x durability.
 //!
-//! An append returns when it is as durable as its log promises, so `synced` shows what the device
-//! takes for one sync after the other; appends of several threads would share them. A number covers
-//! the rolls between segments (64 MiB), which sync in every durability, and making a batch of
-//! records that are in memory. It does not cover closing the log.
+//! An append returns when it is as durable as its log promises, so `synced` shows the latency of one sync
+//! after another; appends of several threads would share them. The figures include the rolls between
+//! segments (64 MiB), which sync in every durability, and building a batch of records in memory. They do
+//! not include closing the log.
 
 mod measured;
 
@@ -22,7 +22,7 @@ const DURABILITIES: [(&str, Durability); 3] = [
 const BATCH_LENS: [usize; 3] = [1, 10, 100];
 /// The default limit on a batch.
 const BATCH_BYTES_MAX: usize = 16 << 20;
-/// How much is appended to one log.
+/// Bytes appended to one log.
 const LOG_BYTES: usize = 256 << 20;
 
 fn main() {
@@ -35,7 +35,7 @@ fn main() {
 
 fn log_append(criterion: &mut Criterion, durability_name: &str, durability: Durability) {
     let mut group = criterion.benchmark_group(format!("log_append/{durability_name}"));
-    // There are many of them, and each closes its logs beside the measurement.
+    // There are many iterations, and each closes its log outside the measurement.
     group.warm_up_time(Duration::from_millis(100));
     group.measurement_time(Duration::from_millis(500));
     for (name, size) in SIZES {
@@ -54,7 +54,7 @@ fn log_append(criterion: &mut Criterion, durability_name: &str, durability: Dura
     group.finish();
 }
 
-/// The time that so many appends of a batch take.
+/// The time of `appends` appends of a batch.
 fn append(appends: u64, value: &Bytes, batch_len: usize, durability: Durability) -> Duration {
     let options = Options::new().durability(durability);
     let mut elapsed = Duration::ZERO;

@@ -1,7 +1,7 @@
 //! Reads from a log: `random` by offset, `scan` in order. Every record is verified and decoded.
 //!
-//! The log was closed and opened again, and its files are in the page cache: a number shows the
-//! index, system calls, checksums and decoding, and not a device.
+//! The log was closed and reopened, and its files are in the page cache: the figures show the index,
+//! system calls, checksums and decoding, not a device.
 
 mod measured;
 
@@ -12,9 +12,9 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use proglog_log::{Batch, Durability, Log, Options};
 use tempfile::TempDir;
 
-/// How much the values of the log take: with what is stored beside them, at least two segments.
+/// Bytes of values in the log: with their overhead, at least two segments.
 const LOG_BYTES: usize = 64 << 20;
-/// How much is appended as one batch while loading.
+/// Bytes per batch while loading.
 const BATCH_BYTES: usize = 1 << 20;
 
 fn main() {

@@ -1,10 +1,10 @@
-//! How the benches of the layers are measured.
+//! Configuration of the benches of single layers.
 
 use std::time::Duration;
 
 use criterion::Criterion;
 
-/// Long enough to tell a change of some percent, short enough that each bench is done in two minutes.
+/// Long enough to detect a change of a few percent, short enough for each bench to take two minutes.
 pub(crate) fn configured() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(300))

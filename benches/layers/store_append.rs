@@ -1,7 +1,7 @@
 //! Appends to a store: into its buffer, and from there to the operating system.
 //!
-//! A number covers the appends and a flush at the end. It does not show what a device takes: nothing
-//! is synced while the clock runs, and no file grows beyond [`FILE_BYTES`].
+//! The figures include the appends and a flush at the end. They do not show a device: nothing is synced
+//! while the clock runs, and no file grows beyond [`FILE_BYTES`].
 
 mod measured;
 
@@ -13,7 +13,7 @@ use benches::{SIZES, payload};
 use criterion::{Criterion, Throughput};
 use proglog_store::{Options, Store};
 
-/// How much is appended to one file.
+/// Bytes appended to one file.
 const FILE_BYTES: usize = 128 << 20;
 
 fn main() {
@@ -34,7 +34,7 @@ fn store_append(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The time that so many appends take.
+/// The time of `appends` appends.
 fn append(appends: u64, payload: &[u8]) -> Duration {
     let mut elapsed = Duration::ZERO;
     let mut left = appends;
@@ -55,7 +55,7 @@ fn append(appends: u64, payload: &[u8]) -> Duration {
     elapsed
 }
 
-/// Empties the file, so that closing the store finds nothing to sync.
+/// Empties the file, so that closing the store has nothing to sync.
 fn discard(path: &std::path::Path) {
     let file = File::options().write(true).open(path);
     file.and_then(|file| file.set_len(0)).expect("a file");

@@ -1,7 +1,6 @@
 //! Reads from a store: `random` by position, `scan` in order. Every read verifies its checksum.
 //!
-//! The file is in the page cache, so a number shows system calls, checksums and copies, and not a
-//! device.
+//! The file is in the page cache, so the figures show system calls, checksums and copies, not a device.
 
 mod measured;
 
@@ -12,7 +11,7 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use proglog_store::{Options, Position, Store};
 use tempfile::TempDir;
 
-/// How much payload the store holds.
+/// Bytes of payload in the store.
 const STORE_BYTES: usize = 64 << 20;
 
 fn main() {

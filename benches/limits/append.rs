@@ -1,8 +1,8 @@
-//! Appends that are not waited for: `store/append`, `log/append` and `log/append-batch100`.
+//! Buffered appends: `store/append`, `log/append` and `log/append-batch100`.
 //!
-//! A store is one file, without rolls and syncs, and is flushed at the end. A log goes over at least
-//! eight segments, and rolls with syncs in line. Closing is not counted, and neither is making the file
-//! or the log. Making a batch of records that are in memory is.
+//! A store is one file without rolls and syncs, flushed at the end. A log covers at least eight segments,
+//! and rolls with inline syncs. Creating and closing the file or log are not counted. Building a batch of
+//! records in memory is.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -19,11 +19,11 @@ use crate::bare::{
 };
 use crate::bench::{Bench, Result, Scale, Scratch, rate, rate_of_threads};
 
-/// How many records a batch has.
+/// Records per batch.
 const BATCH_LEN: u64 = 100;
 /// The default limit on a batch.
 pub(crate) const BATCH_BYTES_MAX: u64 = 16 << 20;
-/// How many threads append at once.
+/// Threads that append at once.
 pub(crate) const THREADS: u32 = 4;
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
@@ -41,7 +41,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
                 Side::Ours => log(scale, &value, 1),
                 Side::Other => bare_log(scale, bytes, 1),
             })?;
-            // Held against one thread.
+            // Compared with one thread.
             let row = ("log/append", bytes, THREADS);
             bench.row(row, "records/s", |side| match side {
                 Side::Ours => log(scale, &value, THREADS),
@@ -70,7 +70,7 @@ fn store(scale: Scale, payload: &[u8]) -> Result<f64> {
     }
     store.flush()?;
     let elapsed = begun.elapsed();
-    // Closing then finds next to nothing to sync.
+    // Leaves almost nothing for closing to sync.
     File::options().write(true).open(&path)?.set_len(0)?;
     store.close()?;
     scratch.discard()?;
@@ -103,7 +103,7 @@ fn options(scale: Scale) -> Options {
         .segment_bytes_max(scale.segment_bytes)
 }
 
-/// How many batches fill eight segments, and one more, so that the eighth roll is among them.
+/// The number of batches that fill eight segments, and one more to include the eighth roll.
 fn batches(scale: Scale, value_len: u64, batch_len: u64) -> u64 {
     let value_len = usize::try_from(value_len).expect("a value is short");
     let frame_len = FRAME_HEADER_LEN + record_len(value_len, 1 << 20);
@@ -137,7 +137,7 @@ fn log_batches(scale: Scale, value: &Bytes) -> Result<f64> {
     Ok(rate(batches * BATCH_LEN, elapsed))
 }
 
-/// Frames as long as those of the records; a batch lies in one segment.
+/// Frames of the same length as those of the records; a batch is in one segment.
 fn bare_log(scale: Scale, value_len: u64, batch_len: u64) -> Result<f64> {
     let scratch = Scratch::new()?;
     let batches = batches(scale, value_len, batch_len);

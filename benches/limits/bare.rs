@@ -2,7 +2,7 @@
 //!
 //! A bare file is a header of [`HEADER_LEN`] bytes and frames, each a 4-byte word, the 4-byte CRC-32C
 //! of the payload, and the payload. There is no salt, no position in the checksum, no batch, no mark,
-//! no index and no lock: a loop does what nothing can do without, and as fast as it can.
+//! no index and no lock: a loop does only what every log has to do, as fast as possible.
 
 pub(crate) mod append;
 pub(crate) mod read;
@@ -12,11 +12,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// What a segment starts with, as long as a store's header.
+/// The length of a segment's header: that of a store's.
 pub(crate) const HEADER_LEN: u64 = HEADER.len() as u64;
-/// No log's header, but as long as one.
+/// Filler in the place of a header.
 static HEADER: [u8; 8 << 10] = [1; 8 << 10];
-/// What stands before a payload.
+/// The length of the bytes before a payload.
 pub(crate) const FRAME_HEADER_LEN: usize = 8;
 
 /// The kind and length of a frame.
@@ -33,13 +33,12 @@ pub(crate) fn frame_header(payload: &[u8]) -> [u8; FRAME_HEADER_LEN] {
     header
 }
 
-/// Where segment `number` lies.
+/// The path of segment `number`.
 pub(crate) fn segment_path(directory: &Path, number: usize) -> PathBuf {
     directory.join(format!("{number:020}.log"))
 }
 
-/// Makes segment `number`, durable with its name: what any log has to do that must not lose a file
-/// it has written to.
+/// Creates segment `number`, durable with its name, as every log has to that must not lose a file.
 pub(crate) fn create_segment(directory: &Path, number: usize) -> io::Result<File> {
     let temporary = directory.join("next.tmp");
     let mut file = File::options()
@@ -54,9 +53,8 @@ pub(crate) fn create_segment(directory: &Path, number: usize) -> io::Result<File
     Ok(file)
 }
 
-/// The bytes of the payload that a record of `value_len` bytes at `offset` has in a log, as `log.proto`
-/// has it: the value, the offset and the time of the append, each behind its tag. The key and the
-/// headers are absent.
+/// The length of the encoded record in a log, according to `log.proto`, for a value of `value_len` bytes
+/// at `offset`: the value, the offset and the time of the append, each with its tag. No key, no headers.
 pub(crate) fn record_len(value_len: usize, offset: u64) -> usize {
     // Microseconds since 1970 take 51 bits until 2041.
     const TIME_LEN: usize = 1 + 8;

@@ -1,4 +1,4 @@
-//! How much is measured, where, and what came of it.
+//! Amounts, directories and results of a run.
 
 use std::error::Error;
 use std::fs;
@@ -12,23 +12,23 @@ use tempfile::TempDir;
 
 pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// How large the files are.
+/// The sizes of files.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale {
-    /// What is appended to a log in one measurement: eight segments.
+    /// Bytes appended to a log in one measurement: eight segments.
     pub(crate) append_bytes: u64,
     pub(crate) segment_bytes: u64,
-    /// What is appended to a store in one measurement.
+    /// Bytes appended to a store in one measurement.
     pub(crate) store_bytes: u64,
-    /// What is loaded to be read.
+    /// Bytes loaded for reads.
     pub(crate) read_bytes: u64,
-    /// No more records are loaded than this, however small they are.
+    /// The most records loaded for reads.
     pub(crate) records_max: u64,
-    /// How many records are read at random, if they are small.
+    /// The number of random reads of small records.
     pub(crate) reads: u64,
-    /// How many records each of 1, 8 and 64 threads appends durably.
+    /// Durable appends by each of 1, 8 and 64 threads.
     pub(crate) synced_appends: [u64; 3],
-    /// What is read or durably appended is no more than this.
+    /// The most bytes read at random or appended durably.
     pub(crate) work_bytes_max: u64,
 }
 
@@ -64,7 +64,7 @@ impl Scale {
         work_bytes_max: 2 << 20,
     };
 
-    /// How many records of `bytes` bytes make `total`, at least one.
+    /// The number of records of `bytes` bytes in `total`, at least one.
     pub(crate) fn count(self, total: u64, bytes: u64) -> u64 {
         (total / bytes).clamp(1, self.records_max)
     }
@@ -76,18 +76,18 @@ pub(crate) struct Bench {
     pub(crate) scale: Scale,
     /// The most pairs that count, and the fewest.
     pub(crate) pairs: (usize, usize),
-    /// When the run is to be over, and how many rows it still has.
+    /// The deadline of the run, and the number of rows left.
     pub(crate) end: Instant,
     pub(crate) rows_left: u32,
-    /// Parts of the names of what is measured; none means all of it.
+    /// Parts of the names of works to measure; all if empty.
     pub(crate) works: Vec<String>,
-    /// The sizes of records that are measured.
+    /// The sizes of records to measure.
     pub(crate) sizes: Vec<u64>,
     pub(crate) rows: Vec<Row>,
 }
 
 impl Bench {
-    /// Whether `work` is measured: it was named, or a part of its name was that is no work itself.
+    /// Returns whether `work` is selected: by its name, or by a part of it that is not itself a work.
     pub(crate) fn wants(&self, work: &str) -> bool {
         let names = |part: &String| {
             let is_work = super::WORKS.iter().any(|(name, _)| name == part);
@@ -100,7 +100,7 @@ impl Bench {
         works.iter().any(|work| self.wants(work))
     }
 
-    /// Measures one row in pairs and keeps it. What is measured is a rate, or a time in milliseconds.
+    /// Measures one row in pairs and keeps it. The figure is a rate, or a time in milliseconds.
     pub(crate) fn row(
         &mut self,
         (work, bytes, threads): (&str, u64, u32),
@@ -116,14 +116,14 @@ impl Bench {
         let comparison = pairs(effort, measure)?;
         self.rows_left = self.rows_left.saturating_sub(1);
         let row = Row::against_limit(work, bytes, threads, unit, &comparison);
-        tell(&row, &comparison);
+        print_row(&row, &comparison);
         self.rows.push(row);
         Ok(())
     }
 }
 
-/// Tells at once, for those who wait for the table.
-fn tell(row: &Row, comparison: &Comparison) {
+/// Prints a row at once, before the table.
+fn print_row(row: &Row, comparison: &Comparison) {
     eprintln!(
         "{} of {} by {}: {} {}, {:.2} of the limit (spread {:.2}, pairs: {})",
         row.work,
@@ -137,7 +137,7 @@ fn tell(row: &Row, comparison: &Comparison) {
     );
 }
 
-/// A directory for one measurement, which begins on a quiet disk.
+/// A directory for one measurement, created on a quiet disk.
 #[derive(Debug)]
 pub(crate) struct Scratch(TempDir);
 
@@ -169,7 +169,7 @@ pub(crate) fn rate(count: u64, time: Duration) -> f64 {
     count / time.as_secs_f64()
 }
 
-/// The rate at which so many threads, which begin at the same time, do `work` so many times each.
+/// The rate at which `threads` threads, started together, do `work` `each` times.
 pub(crate) fn rate_of_threads<E: Error + Send + 'static>(
     threads: u32,
     each: u64,

@@ -1,16 +1,16 @@
-//! How near proglog comes to what the machine gives.
+//! The speed of proglog beside the limits of the machine.
 //!
 //! ```text
 //! cargo bench --bench limits                           # everything: about ten minutes
 //! cargo bench --bench limits -- --quick                # within a minute, from smaller files
 //! cargo bench --bench limits -- log/append             # one kind of work
 //! cargo bench --bench limits -- append --bytes 1024    # all kinds with this in their names, of 1 KiB
-//! cargo bench --bench limits -- --json FILE            # the figures, one row a line
-//! cargo bench --bench limits -- --svg FILE             # a picture
+//! cargo bench --bench limits -- --json FILE            # the figures, one row per line
+//! cargo bench --bench limits -- --svg FILE             # a chart
 //! ```
 //!
-//! The README beside this directory says what the figures mean. All files lie in the system's
-//! temporary directory; `TMPDIR` chooses another disk.
+//! The README in the directory above explains the figures. All files are in the system's temporary
+//! directory; `TMPDIR` selects another disk.
 
 mod append;
 mod bare;
@@ -29,7 +29,7 @@ use clap::Parser;
 
 use crate::bench::{Bench, Result, Scale};
 
-/// What can be measured, and how many rows each size makes.
+/// The works, and the number of rows that each has per size.
 const WORKS: [(&str, usize); 11] = [
     ("store/append", 1),
     ("log/append", 2),
@@ -44,27 +44,27 @@ const WORKS: [(&str, usize); 11] = [
     ("log/verify", 1),
 ];
 
-/// How near proglog comes to what the machine gives.
+/// Measures proglog beside the limits of the machine
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// What to measure: kinds of work, or parts of their names [default: all]
+    /// Works to measure, or parts of their names [default: all]
     works: Vec<String>,
     /// Only records of this size, in bytes
     #[arg(long)]
     bytes: Option<u64>,
-    /// Write the rows to this file, as a line of JSON each
+    /// Write the rows to this file, one line of JSON each
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Draw the rows into this file
+    /// Draw a chart of the rows into this file
     #[arg(long)]
     svg: Option<PathBuf>,
-    /// End within a minute
+    /// Finish within a minute
     #[arg(long)]
     quick: bool,
-    /// Do everything once, with little data
+    /// Run everything once with little data
     #[arg(long)]
     test: bool,
-    /// What cargo says to every bench
+    /// Passed by cargo to every bench
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -118,8 +118,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The rows that make a picture: those of four threads are held against one, which is no limit, and
-/// those of verifying are much like those of scanning.
+/// The rows of the chart: without those of four threads, which are compared with one thread and not with
+/// a limit, and without those of verifying, which resemble those of scanning.
 fn drawn(rows: &[Row]) -> Vec<Row> {
     let is_drawn = |row: &&Row| {
         let of_threads = row.work == "log/append" && row.threads == append::THREADS;

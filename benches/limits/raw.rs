@@ -1,4 +1,4 @@
-//! What the operating system gives: `write` and `pread` of blocks of each size, in MB/s.
+//! The operating system alone: `write` and `pread` of blocks of each size, in MB/s.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -11,7 +11,7 @@ use benches::{Table, grouped, median, payload, size_name};
 use crate::bench::{Bench, Result, Scratch, rate};
 
 const ROUNDS: usize = 3;
-/// Small blocks take a system call each: so many of them are enough.
+/// The most blocks to write: each takes a system call.
 const CALLS_MAX: u64 = 100_000;
 
 pub(crate) fn table(bench: &Bench) -> Result<Table> {
@@ -29,7 +29,7 @@ pub(crate) fn table(bench: &Bench) -> Result<Table> {
     Ok(table)
 }
 
-/// Writes a file that grows, and reads it in order.
+/// Writes a growing file and reads it in order.
 fn measure(bytes: u64, total: u64) -> Result<(f64, f64)> {
     let scratch = Scratch::new()?;
     let mut block = payload(usize::try_from(bytes)?).to_vec();

@@ -1,8 +1,7 @@
-//! Reads of what lies in the page cache: `store/scan` and `store/read`, `log/scan`, `log/read` and
-//! `log/verify`.
+//! Reads from the page cache: `store/scan` and `store/read`, `log/scan`, `log/read` and `log/verify`.
 //!
-//! What is read at random is chosen before, the same for both: places for the store, which does not
-//! know how long a frame is, and offsets for the log, which knows it from its index.
+//! Random reads are chosen beforehand, the same for both sides: positions for the store, which does not
+//! know the length of a frame, and offsets for the log, which has it in its index.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -18,7 +17,7 @@ use crate::bare::read::{BLOCK_LENS, read, scan};
 use crate::bare::{FRAME_HEADER_LEN, RECORD_OVERHEAD_MAX, record_len, segment_path};
 use crate::bench::{Bench, Result, Scale, Scratch, rate};
 
-/// How much is appended as one batch while loading.
+/// Bytes per batch while loading.
 pub(crate) const LOAD_BATCH_BYTES: u64 = 64 << 10;
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
@@ -33,7 +32,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// The numbers of records to be read, in no order.
+/// The numbers of the records to read, in random order.
 fn picks(scale: Scale, bytes: u64, count: u64) -> Vec<u64> {
     let reads = scale.reads.min((scale.work_bytes_max / bytes).max(1));
     let mut random = Random::new(bytes);
@@ -51,7 +50,7 @@ fn store(bench: &mut Bench, bytes: u64) -> Result<()> {
         positions.push(store.append(&value)?.position);
     }
     store.sync()?;
-    // One segment that holds them all.
+    // One segment holds them all.
     let mut load = BareLog::create(other.path(), u64::MAX)?;
     for _ in 0..count {
         load.append_unchecked(&value)?;
@@ -167,7 +166,7 @@ pub(crate) fn load_closed(scratch: &Scratch, scale: Scale, bytes: u64, count: u6
     Ok(log.close()?)
 }
 
-/// Every record, verified.
+/// Verifies every record.
 fn verify_log(log: &Log, count: u64) -> Result<f64> {
     let begun = Instant::now();
     let found = log.verify()?;
@@ -177,7 +176,7 @@ fn verify_log(log: &Log, count: u64) -> Result<f64> {
     Ok(rate(count, elapsed))
 }
 
-/// Every record, verified and decoded.
+/// Verifies and decodes every record.
 fn scan_log(log: &Log, count: u64) -> Result<f64> {
     let begun = Instant::now();
     let (mut records, mut seen) = (log.records(0), 0);
@@ -198,10 +197,10 @@ fn read_log(log: &Log, offsets: &[u64]) -> Result<f64> {
     Ok(rate(offsets.len() as u64, begun.elapsed()))
 }
 
-/// Bare segments to be read.
+/// Bare segments to read.
 struct Bare {
     segments: Vec<File>,
-    /// The length of the blocks with which a scan is the fastest.
+    /// The block length of the fastest scan.
     block_len: usize,
 }
 
@@ -210,7 +209,7 @@ impl Bare {
         let open = |number| File::open(segment_path(scratch.path(), number));
         let segments = (0..segments).map(open).collect::<Result<Vec<_>, _>>()?;
         let mut fastest = None;
-        // In the second round the memory is mapped and the files are in the cache.
+        // By the second round the memory is mapped and the files are cached.
         for (round, block_len) in [0, 1]
             .into_iter()
             .flat_map(|round| BLOCK_LENS.map(|len| (round, len)))
@@ -241,7 +240,7 @@ impl Bare {
         Ok(rate(count, elapsed))
     }
 
-    /// Reads the frames at `places`, whose payloads are as long as `payload_len` says.
+    /// Reads the frames at `places`, with payloads of the lengths that `payload_len` returns.
     fn read(&self, places: &[(usize, u64)], payload_len: impl Fn(usize) -> usize) -> Result<f64> {
         let begun = Instant::now();
         for (number, (segment, at)) in places.iter().enumerate() {

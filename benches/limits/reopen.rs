@@ -1,11 +1,10 @@
-//! Opening a log again: `log/reopen-clean` after it was closed, `log/reopen-killed` after its process
-//! was killed. Times in milliseconds, without closing it.
+//! Opening a log: `log/reopen-clean` after it was closed, `log/reopen-killed` after its process was
+//! killed. Times in milliseconds, without closing it.
 //!
-//! A killed log is a copy of the files of a synced one, made while it is open and with every append
-//! acknowledged. Of its newest segment nothing but its beginning is in the checkpoint: almost 16 MiB,
-//! as much as there can be. The limit reads as much in order and verifies it. What a closed log takes
-//! at least is to take the lock, to read the checkpoint and the newest segment's header, and to look at
-//! the end of that segment.
+//! A killed log is a copy of the files of an open synced log with every append acknowledged. Almost 16 MiB
+//! of its newest segment, the most possible, are above the checkpoint's recovery point. The limit reads and
+//! verifies as much in order. For a closed log, the limit takes the lock, reads the checkpoint and the
+//! newest segment's header, and checks the end of that segment.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -21,9 +20,9 @@ use crate::bare::{FRAME_HEADER_LEN, RECORD_OVERHEAD_MAX, record_len, segment_pat
 use crate::bench::{Bench, Result, Scale, Scratch};
 use crate::read::{LOAD_BATCH_BYTES, load_closed};
 
-/// How often a closed log is opened in one measurement, which is the median of them.
+/// Openings of a closed log per measurement, which is their median.
 const OPENINGS: usize = 11;
-/// Just less than what is appended before the checkpoint is written anew.
+/// Just less than the bytes appended between two checkpoints.
 const UNKNOWN_BYTES: u64 = 15 << 20;
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
@@ -60,7 +59,7 @@ fn clean(bench: &mut Bench, bytes: u64) -> Result<()> {
     scratch.discard()
 }
 
-/// Looks at what every log has to look at.
+/// Reads what every log has to read.
 fn bare_open(directory: &Path) -> Result<Duration> {
     let begun = Instant::now();
     let mut block = [0; 8 << 10];
@@ -82,7 +81,7 @@ fn bare_open(directory: &Path) -> Result<Duration> {
 fn killed(bench: &mut Bench, bytes: u64) -> Result<()> {
     let scale = bench.scale;
     let (live, other) = (Scratch::new()?, Scratch::new()?);
-    // No mark of idleness, which would tell that all is synced: it is killed in full swing.
+    // Never idle: an idle mark would say that everything is synced.
     let options = Options::new()
         .segment_bytes_max(scale.segment_bytes)
         .idle_after(Duration::MAX);
@@ -120,8 +119,8 @@ fn killed(bench: &mut Bench, bytes: u64) -> Result<()> {
     other.discard()
 }
 
-/// Appends until there is as much as is to be read and the newest segment has as much as a checkpoint
-/// may not know of. Returns how much that is.
+/// Appends until there is enough to read and the newest segment has as much above the recovery point as
+/// possible. Returns that length.
 fn load(log: &Log, directory: &Path, scale: Scale, bytes: u64) -> Result<u64> {
     let value = payload(usize::try_from(bytes)?);
     let batch_len = (LOAD_BATCH_BYTES / bytes).max(1);
@@ -133,24 +132,24 @@ fn load(log: &Log, directory: &Path, scale: Scale, bytes: u64) -> Result<u64> {
     };
     let count = scale.count(scale.read_bytes, bytes);
     append(count.div_ceil(batch_len))?;
-    // A quick segment is shorter than that: then almost all of it.
+    // The segments of a quick run are shorter: almost all of one.
     let most = UNKNOWN_BYTES.min(scale.segment_bytes / 8 * 7);
-    // No less than what a batch adds, with a mark before it.
+    // At least what a batch adds, with a mark before it.
     let frame_len = FRAME_HEADER_LEN + record_len(usize::try_from(bytes)?, u64::MAX);
     let step = batch_len * frame_len as u64 + 32;
     loop {
         append(1)?;
-        // The file does not tell: there are zeros behind the data.
+        // Not the file's length: zeros follow the data.
         let records = log.end_offset().get() - base_offset(&newest_segment(directory)?)?;
         let unknown = records * frame_len as u64;
-        // Appended again it would be too much, or a batch alone is.
+        // Another batch would be too much, or a single batch already is.
         if unknown + step > most && (unknown <= most || step > most) {
             return Ok(unknown);
         }
     }
 }
 
-/// The offset of a segment's first record, which names its files.
+/// The base offset of a segment, from its file name.
 fn base_offset(segment: &Path) -> Result<u64> {
     let stem = segment.file_stem().and_then(|stem| stem.to_str());
     Ok(stem.ok_or("a segment has a name")?.parse()?)
@@ -169,7 +168,7 @@ fn load_bare(scratch: &Scratch, bytes: u64, len: u64) -> Result<()> {
     Ok(())
 }
 
-/// The store of the newest segment: names are ordered as offsets are.
+/// The store of the newest segment: file names sort by offset.
 fn newest_segment(directory: &Path) -> Result<PathBuf> {
     let paths = fs::read_dir(directory)?.map(|entry| Ok(entry?.path()));
     let paths = paths.collect::<Result<Vec<_>>>()?;
@@ -179,7 +178,7 @@ fn newest_segment(directory: &Path) -> Result<PathBuf> {
     stores.max().ok_or_else(|| "there is no segment".into())
 }
 
-/// Copies the files of a live log. Sealed segments never change: they are linked.
+/// Copies the files of an open log. Sealed segments never change, so they are linked.
 fn copy_killed(from: &Path, to: &Path) -> Result<()> {
     let newest = newest_segment(from)?;
     for entry in fs::read_dir(from)? {

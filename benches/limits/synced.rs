@@ -1,5 +1,4 @@
-//! Durable appends by 1, 8 and 64 threads, each of which waits for one before the next:
-//! `log/append-synced`.
+//! Durable appends by 1, 8 and 64 threads, each of which waits for every append: `log/append-synced`.
 
 use std::hint::black_box;
 

@@ -1,22 +1,22 @@
-//! What is to be reached, and the table that says whether it was.
+//! Targets, and the table that shows whether they were reached.
 
 use std::fmt;
 
 use benches::{Row, Table, grouped, size_name};
 
-/// What a row is to reach.
+/// The target of a row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
-    /// This much of the limit.
+    /// At least this fraction of the limit.
     Ratio(f64),
-    /// No more than this time, whatever the limit.
+    /// At most this time.
     Millis(f64),
 }
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// Work, threads and size of a record, with what is to be reached.
+/// Targets by work, threads and record size.
 const TARGETS: [(&str, u32, u64, Target); 23] = [
     ("store/append", 1, 16, Target::Ratio(0.75)),
     ("store/append", 1, 128, Target::Ratio(0.85)),
@@ -69,7 +69,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// All rows in the order of `works`, and how many targets were reached.
+/// The table of all rows in the order of `works`, and the number of targets reached.
 pub(crate) fn table(rows: &[Row], works: &[(&str, usize)]) -> (Table, String) {
     let headers = [
         "work",

@@ -1,4 +1,4 @@
-//! A directory that counts the calls that reach the file system, by who makes them.
+//! A directory that counts the calls that reach the file system, by role of the calling thread.
 
 use std::cell::Cell;
 use std::io;
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proglog_log::store::{Directory, FsDirectory, OpenMode, Storage};
 
-/// Who calls.
+/// The role of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Reader,
     Writer,
-    /// Whoever has said nothing: a background thread, say.
+    /// A thread without a role, such as a background thread.
     Other,
 }
 
@@ -20,24 +20,24 @@ thread_local! {
     static ROLE: Cell<Role> = const { Cell::new(Role::Other) };
 }
 
-/// Says who the calls of this thread are counted for from now on.
+/// Sets the role of the current thread.
 pub(crate) fn set_role(role: Role) {
     ROLE.set(role);
 }
 
-/// The calls of all, by role.
+/// The calls of all threads, by role.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     reads: [AtomicU64; 3],
     others: [AtomicU64; 3],
 }
 
-/// The calls of one.
+/// The calls of one role.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Calls {
     /// Reads of a file.
     pub(crate) reads: u64,
-    /// All else: writes, syncs, lengths, openings.
+    /// Other calls: writes, syncs, lengths, opens.
     pub(crate) others: u64,
 }
 
@@ -70,7 +70,7 @@ impl Counts {
     }
 }
 
-/// A directory of the file system, with the count of the calls.
+/// A directory of the file system with a count of its calls.
 #[derive(Debug)]
 pub(crate) struct CountingDirectory {
     directory: FsDirectory,

@@ -1,14 +1,14 @@
-//! How many calls of the file system a reader right behind the writer makes for each record.
+//! File system calls per record of a reader that follows a writer closely.
 //!
 //! ```text
 //! cargo bench --bench log_follow              # all durabilities
 //! cargo bench --bench log_follow -- --test    # the same, with few records
 //! ```
 //!
-//! A directory that counts lies between the log and the file system, and tells the reader's calls from
-//! the writer's. `in step`, the writer appends a record only when the reader has the one before: so
-//! no call of the reader can bring two records. `free`, both go as fast as they can. The target is
-//! fewer than one call of the reader a record.
+//! A counting directory between log and file system distinguishes the reader's calls from the writer's.
+//! `in step`, the writer appends a record only when the reader has the previous one, so that no call of
+//! the reader can return two records. `free`, both run as fast as they can. The target is fewer than one
+//! call of the reader per record.
 
 mod counting;
 
@@ -34,7 +34,7 @@ const DURABILITIES: [(&str, Durability, u64); 3] = [
     ("synced", Durability::Synced, 5000),
 ];
 
-/// How far the writer may be ahead of the reader.
+/// The most records that the writer may be ahead of the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
     InStep,
@@ -76,7 +76,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Appends and follows; returns the rate, and the calls that it took.
+/// Appends and follows; returns the rate and the calls made.
 fn measure(durability: Durability, pace: Pace, count: u64) -> Result<(f64, Arc<Counts>)> {
     let path = tempfile::tempdir()?;
     let counts = Arc::new(Counts::default());
@@ -114,7 +114,7 @@ fn measure(durability: Durability, pace: Pace, count: u64) -> Result<(f64, Arc<C
     Ok((rate, counts))
 }
 
-/// Reads the records below `count` as soon as they can be read, and tells how many it has.
+/// Reads the records below `count` as soon as they are readable, and publishes how many it has read.
 fn follow(log: &Log, count: u64, seen: &AtomicU64) -> proglog_log::Result<()> {
     let mut follower = log.follow(0);
     for next in 0..count {

@@ -1,4 +1,4 @@
-//! The memory of a large log while it is appended to, scanned and read at random at once.
+//! Memory of a large log under concurrent appends, scans and random reads.
 
 use std::env;
 use std::hint::black_box;
@@ -16,13 +16,13 @@ use crate::Result;
 const TARGET_BYTES: u64 = 64 << 20;
 const RECORD_BYTES: usize = 1 << 10;
 const BATCH_LEN: usize = 100;
-/// How often the memory is looked at.
+/// The interval of memory samples.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// What a child is told to do.
+/// The argument that makes the process a child.
 pub(crate) const CHILD: &str = "load-child";
 
-/// Has a process of its own load a log of `bytes` bytes, and prints what it tells.
+/// Runs a child process that loads a log of `bytes` bytes, and prints its report.
 pub(crate) fn run(bytes: u64) -> Result<()> {
     let child = Command::new(env::current_exe()?)
         .args([CHILD, &bytes.to_string()])
@@ -34,8 +34,8 @@ pub(crate) fn run(bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// The child: one thread appends so many bytes, one scans again and again, one reads at random, and
-/// this one looks at the memory.
+/// The child: one thread appends `bytes` bytes, one scans repeatedly, one reads at random, and this one
+/// samples the memory.
 pub(crate) fn child(bytes: u64) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let log = Log::open(

@@ -1,4 +1,4 @@
-//! How long a closed log takes to open, and how much memory a log takes as it grows.
+//! Time to open a closed log, and memory of a growing log.
 //!
 //! ```text
 //! cargo bench --bench log_open              # everything, at full size: 11 GiB of disk
@@ -8,11 +8,11 @@
 //! cargo bench --bench log_open -- --test    # everything, small
 //! ```
 //!
-//! `open` loads a log without waiting for syncs, closes it, and opens and closes it again and again:
-//! the files are in the page cache. `memory` appends in a process of its own for each number of
-//! records, which tells the most memory that was resident in it (`VmHWM`) and what of it was its own
-//! at the end (`RssAnon`). `load` tells the most anonymous memory of a process that appends 10 GiB,
-//! while it scans the log and reads it at random; it keeps no record. Linux alone tells memory.
+//! `open` loads a log without waiting for syncs, closes it, and opens and closes it repeatedly, with the
+//! files in the page cache. `memory` appends each number of records in a separate process, which reports
+//! its peak resident memory (`VmHWM`) and its anonymous memory at the end (`RssAnon`). `load` reports the
+//! peak anonymous memory of a process that appends 10 GiB while it scans the log and reads it at random,
+//! without keeping records. Memory is available on Linux only.
 
 mod load;
 
@@ -92,16 +92,19 @@ fn memory(counts: [usize; 2]) -> Result<()> {
         let output = Command::new(env::current_exe()?)
             .args(["append", &count.to_string()])
             .output()?;
-        let told = String::from_utf8(output.stdout)?;
+        let report = String::from_utf8(output.stdout)?;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into());
         }
-        println!("log_open/memory: {count} records of 16 B: {}", told.trim());
+        println!(
+            "log_open/memory: {count} records of 16 B: {}",
+            report.trim()
+        );
     }
     Ok(())
 }
 
-/// The child: appends so many records and writes what memory it took.
+/// The child: appends `records` records and prints the memory that it took.
 fn append_and_tell(count: usize) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let options = Options::new().durability(Durability::Buffered);

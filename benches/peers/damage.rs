@@ -1,4 +1,4 @@
-//! What becomes of a record in which one bit has changed on the disk.
+//! The effect of one flipped bit in a record on disk.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -13,14 +13,14 @@ use crate::system::{Duration, Result};
 use tempfile::TempDir;
 
 const RECORD_BYTES: usize = 1 << 10;
-/// Fewer than there are different values: each lies in one place.
+/// Fewer than the distinct values, so that each is stored once.
 const RECORDS: u64 = 50;
-/// The record that is damaged.
+/// The record to damage.
 const DAMAGED: u64 = 25;
-/// How much of a file is searched for it: some make large empty ones.
+/// The most of a file that is searched for it: some systems create large empty files.
 const SEARCHED_BYTES: u64 = 16 << 20;
 
-/// Loads a log, ends it well, changes one bit in a record, and tells what reading all of it shows.
+/// Loads a log, closes it, flips one bit in a record, and describes what a scan then returns.
 pub(crate) fn outcome(system: &str) -> Result<String> {
     let directory = TempDir::new()?;
     let task = Task {
@@ -29,7 +29,7 @@ pub(crate) fn outcome(system: &str) -> Result<String> {
         directory: directory.path().to_owned(),
         record_bytes: RECORD_BYTES,
         threads: 1,
-        // One by one: what is damaged is not the last that was written.
+        // One by one, so that the damage is not in the last write.
         load_batch_bytes: RECORD_BYTES,
         records: RECORDS,
         reads: 0,
@@ -62,8 +62,8 @@ pub(crate) fn outcome(system: &str) -> Result<String> {
     })
 }
 
-/// Changes one bit in the middle of `value`, wherever it lies in a file below `directory`, and tells
-/// in how many places.
+/// Flips one bit in the middle of each copy of `value` in the files below `directory`, and returns the number
+/// of copies.
 fn flip(directory: &Path, value: &[u8]) -> Result<usize> {
     let mut places = 0;
     for entry in fs::read_dir(directory)? {

@@ -1,27 +1,27 @@
-//! The records that every system gets, and whether they came back.
+//! The records that every system gets, and the check of the records that it returns.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use crate::system::{Bytes, Result};
 
-/// The most different values; a prime, so that they meet every place of a batch.
+/// The most distinct values; a prime, so that each occurs at every place in a batch.
 const VALUES_MAX: usize = 61;
-/// How much all values take, unless they are large.
+/// The total length of all values, unless they are large.
 const VALUES_BYTES: usize = 256 << 10;
-/// The fewest different values.
+/// The fewest distinct values.
 const VALUES_MIN: usize = 3;
 
-/// Different values that are appended in turn. They are made beforehand: making them is not measured.
+/// Distinct values, appended in turn. They are created beforehand and not measured.
 #[derive(Debug)]
 pub(crate) struct Values {
-    /// So many in turn, and a batch more.
+    /// The values in turn, and another batch of them.
     in_turn: Vec<Bytes>,
     count: usize,
 }
 
 impl Values {
-    /// Values of so many bytes each, which are appended in batches of up to so many.
+    /// Creates values of `record_bytes` bytes each, for batches of at most `batch_len_max`.
     pub(crate) fn new(record_bytes: usize, batch_len_max: usize) -> Self {
         let count = (VALUES_BYTES / record_bytes).clamp(VALUES_MIN, VALUES_MAX);
         let all = benches::payload(record_bytes * count);
@@ -35,7 +35,7 @@ impl Values {
         }
     }
 
-    /// All values in turn, from the first one on, without end.
+    /// Returns all values in turn, endlessly.
     pub(crate) fn in_turn(&self) -> InTurn<'_> {
         InTurn {
             values: self,
@@ -43,12 +43,12 @@ impl Values {
         }
     }
 
-    /// The value of the record of this number.
+    /// Returns the value of the record of this number.
     pub(crate) fn of(&self, number: u64) -> &Bytes {
         &self.batch(number, 1)[0]
     }
 
-    /// The values of so many records, from the one of this number on.
+    /// Returns the values of `len` records from this number on.
     pub(crate) fn batch(&self, number: u64, len: usize) -> &[Bytes] {
         let turn = number % self.count as u64;
         let start = usize::try_from(turn).expect("less than a length");
@@ -56,7 +56,7 @@ impl Values {
     }
 }
 
-/// The values in turn. It takes no time that would be seen beside an append.
+/// The values in turn. Their cost is negligible beside an append.
 #[derive(Debug)]
 pub(crate) struct InTurn<'a> {
     values: &'a Values,
@@ -64,7 +64,7 @@ pub(crate) struct InTurn<'a> {
 }
 
 impl<'a> InTurn<'a> {
-    /// The next so many.
+    /// Returns the next `len` values.
     pub(crate) fn next(&mut self, len: usize) -> &'a [Bytes] {
         let next = &self.values.in_turn[self.turn..self.turn + len];
         self.turn += len;
@@ -75,7 +75,7 @@ impl<'a> InTurn<'a> {
     }
 }
 
-/// Compares what a scan shows with what was appended.
+/// Compares scanned records with the appended ones.
 #[derive(Debug, Clone)]
 pub(crate) struct Check {
     values: Arc<Values>,
@@ -85,14 +85,14 @@ pub(crate) struct Check {
 #[derive(Debug, Default)]
 struct Seen {
     records: u64,
-    /// The first record that is not what it should be.
+    /// The first wrong record.
     wrong: Option<u64>,
-    /// How often each value was there, where the order is not known.
+    /// The count of each value, if the order is unknown.
     counts: Option<HashMap<Bytes, u64>>,
 }
 
 impl Check {
-    /// Expects the values in their order.
+    /// Expects the values in order.
     pub(crate) fn in_order(values: &Arc<Values>) -> Self {
         Self {
             values: Arc::clone(values),
@@ -100,7 +100,7 @@ impl Check {
         }
     }
 
-    /// Expects each value so often, in any order: threads have appended them.
+    /// Expects each value this often, in any order: threads appended them.
     pub(crate) fn in_any_order(values: &Arc<Values>) -> Self {
         let check = Self::in_order(values);
         let turn = values.in_turn[..values.count].iter();
@@ -113,7 +113,7 @@ impl Check {
         self.seen.lock().expect("no thread has panicked")
     }
 
-    /// The next record.
+    /// Checks the next record.
     pub(crate) fn see(&self, record: &[u8]) {
         let mut seen = self.lock();
         let number = seen.records;
@@ -127,17 +127,17 @@ impl Check {
         seen.records += 1;
     }
 
-    /// How many records it has seen.
+    /// Returns the number of records checked.
     pub(crate) fn records(&self) -> u64 {
         self.lock().records
     }
 
-    /// The number of the first record that is not what was appended.
+    /// Returns the number of the first wrong record.
     pub(crate) fn wrong(&self) -> Option<u64> {
         self.lock().wrong
     }
 
-    /// Whether just the records of `numbers` were there, which are listed one thread after the other.
+    /// Returns whether exactly the records of `numbers` were there, listed thread by thread.
     pub(crate) fn finish(self, numbers: &[std::ops::Range<u64>]) -> Result<()> {
         let mut seen = self.lock();
         if let Some(wrong) = seen.wrong {

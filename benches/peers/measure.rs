@@ -1,5 +1,5 @@
-//! Measuring one system at one work, in a process of its own: what a system leaves behind in memory,
-//! or runs on in threads, touches no other.
+//! Measurement of one system at one work, in a separate process: leftover memory and threads of a system do
+//! not affect others.
 
 use std::fs;
 use std::hint::black_box;
@@ -17,18 +17,18 @@ use crate::data::{Check, Values};
 use crate::system::{Context, Duration, Instant, Purpose, Result, Setup, System};
 use crate::systems::With;
 
-/// How many records a batch has in `log/append-batch100`.
+/// Records per batch in `log/append-batch100`.
 const BATCH_LEN: usize = 100;
-/// How many bytes a batch has while a log is loaded that is scanned or opened again.
+/// Bytes per batch while loading a log for scans and openings.
 pub(crate) const LOAD_BATCH_BYTES: usize = 1 << 20;
-/// How many durable appends are made before the clock runs.
+/// Durable appends before the clock starts.
 const WARM_UP_SYNCED: u64 = 200;
-/// How long buffered appends are made before the clock runs, in a log that is thrown away.
+/// The time of buffered appends to a discarded log before the clock starts.
 const WARM_UP: Duration = Duration::from_millis(30);
-/// How many appends are made between two looks at the clock, at the most.
+/// The most appends between two readings of the clock.
 const STRIDE_BYTES: usize = 64 << 10;
 
-/// What to do.
+/// A step of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Step {
     Append,
@@ -36,44 +36,43 @@ pub(crate) enum Step {
     AppendSynced,
     Scan,
     Read,
-    /// Loads a log with durable appends and ends it.
+    /// Loads a log with durable appends and closes it.
     Load,
     /// Loads a log with durable appends, says so, and waits to be killed.
     LoadAndWait,
-    /// Opens the log that was loaded.
+    /// Opens the loaded log.
     Reopen,
-    /// Tells how many records a log shows that was damaged, or -1 if one of them is not what was
-    /// appended.
+    /// Counts the records that a damaged log returns, or -1 if one of them is wrong.
     ShowDamaged,
 }
 
-/// What to do, how often, and where.
+/// A measurement: step, amounts and directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) system: String,
     pub(crate) step: Step,
-    /// The log goes into `log` below it.
+    /// The directory; the log is in `log` below it.
     pub(crate) directory: PathBuf,
     pub(crate) record_bytes: usize,
     pub(crate) threads: u32,
-    /// How many bytes a batch has when a log is loaded.
+    /// Bytes per batch while loading a log.
     pub(crate) load_batch_bytes: usize,
-    /// The most records that are appended, or are in the log.
+    /// The most records to append, or the records in the log.
     pub(crate) records: u64,
-    /// The most reads from that log.
+    /// The most reads.
     pub(crate) reads: u64,
-    /// The longest time to append, or to read at random.
+    /// The most time for appends or random reads.
     pub(crate) time: Duration,
 }
 
-/// What came out.
+/// The result of a measurement.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Measured {
     /// Records per second, or milliseconds.
     pub(crate) figure: f64,
-    /// The median time of an operation, and what 99 of 100 take at the most, in microseconds.
+    /// The median and the 99th percentile of an operation's time, in microseconds.
     pub(crate) quantiles_us: Option<[f64; 2]>,
-    /// How many threads the system has started.
+    /// The number of threads that the system started.
     pub(crate) threads_started: usize,
 }
 
@@ -100,7 +99,7 @@ impl With for &Task {
     }
 }
 
-/// How many threads this process has; Linux alone tells.
+/// The number of threads of this process, on Linux.
 fn count_threads() -> usize {
     fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
@@ -109,7 +108,7 @@ struct Run<'a, S> {
     task: &'a Task,
     directory: PathBuf,
     values: Arc<Values>,
-    /// How many threads the system was seen to have started.
+    /// The number of threads observed.
     threads_started: AtomicUsize,
     system: PhantomData<S>,
 }
@@ -144,14 +143,14 @@ impl<'a, S: System> Run<'a, S> {
         self.threads_started.store(started, Ordering::Relaxed);
     }
 
-    /// Appends one by one or in batches, and returns how many and how long it took.
+    /// Appends one by one or in batches; returns their number and time.
     fn appended(&self, system: &mut S, batch_len: usize, time: Duration) -> Result<(u64, f64)> {
         let stride = (STRIDE_BYTES / (self.task.record_bytes * batch_len)).max(1);
         let mut until_look = 0;
         let mut in_turn = self.values.in_turn();
         let mut left = self.task.records;
         let begun = Instant::now();
-        // The next values, until there are enough or the time is up.
+        // More values, until there are enough or the time is up.
         let mut next = || {
             if until_look == 0 {
                 until_look = stride;
@@ -173,7 +172,7 @@ impl<'a, S: System> Run<'a, S> {
         Ok((appended, end.duration_since(begun).as_secs_f64()))
     }
 
-    /// Whether what is there is what was appended, so many records.
+    /// Checks that the log has exactly the appended records, from 0 to `records`.
     fn check(&self, records: u64) -> Result<()> {
         let check = Check::in_order(&self.values);
         let seen = check.clone();
@@ -207,13 +206,13 @@ impl<'a, S: System> Run<'a, S> {
         let warm_up = WARM_UP_SYNCED.min(self.task.records) / threads;
         let mut numbers = Vec::new();
         self.append_in_threads(&system, 0, warm_up, &mut numbers)?;
-        // What was prepared for the appends is on the device before the clock runs.
+        // Preallocated space is on the device before the clock starts.
         settle(&self.task.directory)?;
         let each = self.task.records / threads;
         let begun = Instant::now();
         let latencies = self.append_in_threads(&system, warm_up, each, &mut numbers)?;
         let elapsed = begun.elapsed().as_secs_f64();
-        // Those that have appended have ended.
+        // The appending threads have ended.
         self.note_threads(threads_before);
         system.close()?;
 
@@ -282,14 +281,14 @@ impl<'a, S: System> Run<'a, S> {
         Ok(rate(records, elapsed.as_secs_f64()))
     }
 
-    /// Batches are the best for a system that stores them as wholes, and harm no other.
+    /// Batches are fastest for systems that store them whole, and do not slow others.
     fn scan_batch_len(&self) -> usize {
         (self.task.load_batch_bytes / self.task.record_bytes).clamp(1, BATCH_LEN)
     }
 
     fn read(&self) -> Result<(f64, Option<[f64; 2]>)> {
         let mut system = self.open(Purpose::Buffered)?;
-        // One by one: a system that stores batches as wholes would read wholes.
+        // One by one: a system that stores batches whole would read them whole.
         let (records, _) = self.appended(&mut system, 1, Duration::MAX)?;
         system.close()?;
         self.check(records)?;
@@ -298,7 +297,7 @@ impl<'a, S: System> Run<'a, S> {
         let mut random = Random::new(1);
         let reads = self.task.reads;
         let mut numbers = (0..).map(|_| random.below(records));
-        // To warm up, caches of the systems' own too, and to see that it is the right one.
+        // Warms up the caches, the systems' own included, and checks the values.
         for number in numbers.by_ref().take(usize::try_from(reads)?) {
             let mut right = false;
             system.read(number, |record| right = self.values.of(number) == record)?;
@@ -316,7 +315,7 @@ impl<'a, S: System> Run<'a, S> {
             done += stride;
         }
         let figure = rate(done, begun.elapsed().as_secs_f64());
-        // Apart: looking at the clock takes its time, too.
+        // Separately, since reading the clock takes time too.
         let mut latencies = Vec::new();
         for number in numbers.take(usize::try_from(done)?) {
             let begun = Instant::now();
@@ -344,7 +343,7 @@ impl<'a, S: System> Run<'a, S> {
         if self.task.step == Step::LoadAndWait {
             println!("loaded");
             io::stdout().flush()?;
-            // Nothing comes: the process is killed here.
+            // Blocks until the process is killed.
             io::stdin().read_exact(&mut [0]).context("not killed")?;
         }
         system.close()?;

@@ -1,14 +1,13 @@
-//! proglog beside what its users would pick instead, at the same work. The README beside it tells what
-//! is compared and how.
+//! proglog beside its alternatives at the same work. The README in this directory describes the comparison.
 //!
 //! ```text
 //! cargo bench --bench peers                          # in this directory: three rounds
 //! cargo bench --bench peers -- --quick               # about two minutes
-//! cargo bench --bench peers -- --test                # everything tiny, once
+//! cargo bench --bench peers -- --test                # everything once, tiny
 //! cargo bench --bench peers -- okaywal log/append    # these peers at these works
-//! cargo bench --bench peers -- --json FILE           # the results, one a line
+//! cargo bench --bench peers -- --json FILE           # the results, one per line
 //! cargo bench --bench peers -- --svg FILE --limits FILE
-//!                                                    # a picture, with the limits bench's JSON
+//! # a chart, with the JSON of the limits bench
 //! ```
 
 mod damage;
@@ -30,7 +29,7 @@ use crate::system::{Context, Result};
 use crate::systems::Known;
 use crate::works::{Scale, Work};
 
-/// What was asked for.
+/// The arguments.
 struct Arguments {
     scale: Scale,
     json: Option<String>,
@@ -92,7 +91,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
     while let Some(word) = words.next() {
         let mut file = || words.next().with_context(|| format!("{word} needs a file"));
         match word.as_str() {
-            // Cargo says so to every bench.
+            // Passed by cargo to every bench.
             "--bench" => {}
             "--quick" => arguments.scale = Scale::QUICK,
             "--test" => arguments.scale = Scale::TEST,
@@ -106,7 +105,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
     Ok(arguments)
 }
 
-/// Those that a filter names, or all if none names a peer.
+/// Returns the peers that a filter names, or all if none names a peer.
 fn chosen_peers(mut peers: Vec<Known>, filters: &[String]) -> Vec<Known> {
     let named = |peer: &Known| filters.iter().any(|filter| filter == peer.name);
     if peers.iter().any(named) {
@@ -115,7 +114,7 @@ fn chosen_peers(mut peers: Vec<Known>, filters: &[String]) -> Vec<Known> {
     peers
 }
 
-/// Those whose name contains a filter that names no system, or all if there is no such filter.
+/// Returns the works whose name contains a filter that is not a system's name, or all without such a filter.
 fn chosen_works(arguments: &Arguments) -> Result<Vec<Work>> {
     let systems = systems::all();
     let filters = arguments.filters.iter();

@@ -1,4 +1,4 @@
-//! What is measured in which order, each in a process and a directory of its own.
+//! The order of measurements, each in a separate process and directory.
 
 use std::collections::HashMap;
 use std::env;
@@ -13,13 +13,13 @@ use crate::system::{Context, Instant, Result};
 use crate::systems::Known;
 use crate::works::{Scale, Work};
 
-/// What the shuffling starts from, so that every run has the same order.
+/// The seed of the shuffle: every run has the same order.
 const SEED: u64 = 7;
 
 /// The figures of a system at one work, one for each round.
 pub(crate) type Figures = Vec<Measured>;
 
-/// All that was measured.
+/// All measurements.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     figures: HashMap<(usize, &'static str), Figures>,
@@ -27,12 +27,12 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    /// What `system` has reached at the work of this number, if it was measured.
+    /// The figures of `system` at the work of this number, if it was measured.
     pub(crate) fn of(&self, work: usize, system: &'static str) -> Option<&Figures> {
         self.figures.get(&(work, system))
     }
 
-    /// The most threads that `system` has started.
+    /// The most threads that `system` started.
     pub(crate) fn threads_started(&self, system: &str) -> usize {
         let of_system = self.figures.iter().filter(|((_, of), _)| *of == system);
         let threads = of_system
@@ -42,8 +42,8 @@ impl Results {
     }
 }
 
-/// Measures all `works` on ours and on `peers`, round by round. The order is shuffled, but all systems do
-/// the same work one after the other: the machine's own speed changes, too.
+/// Measures all `works` on ours and on `peers`, round by round. The order is shuffled, but all systems do the
+/// same work one right after the other, since the machine's speed varies.
 pub(crate) fn run(
     scale: &Scale,
     works: &[Work],
@@ -68,7 +68,7 @@ pub(crate) fn run(
                 let work = &works[ours_in(works, group, system).unwrap_or(group[0])];
                 let measured = measure(scale, work, system.name)
                     .with_context(|| format!("{} at {work:?}", system.name))?;
-                tell(&progress, work, system, &measured);
+                print_progress(&progress, work, system, &measured);
                 for number in group {
                     let figures = results.figures.entry((*number, system.name));
                     figures.or_default().push(measured);
@@ -80,8 +80,7 @@ pub(crate) fn run(
     Ok(results)
 }
 
-/// The numbers of the works, those together in which the peers do the same: they differ in whose of ours
-/// they are held against.
+/// The numbers of the works, grouped by what the peers do: works of a group differ only in our system.
 fn groups(works: &[Work]) -> Vec<Vec<usize>> {
     let same = |work: &Work| (work.step, work.record_bytes, work.threads);
     let mut groups = Vec::<Vec<usize>>::new();
@@ -97,13 +96,13 @@ fn groups(works: &[Work]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// The number of the work in `group` that `system`, one of ours, does.
+/// Returns the number of the work in `group` that `system`, one of ours, does.
 fn ours_in(works: &[Work], group: &[usize], system: &Known) -> Option<usize> {
     let mut numbers = group.iter().copied();
     numbers.find(|number| works[*number].ours == system.name)
 }
 
-fn tell(progress: &str, work: &Work, system: &Known, measured: &Measured) {
+fn print_progress(progress: &str, work: &Work, system: &Known, measured: &Measured) {
     eprintln!(
         "{progress:<15} {:<19} {:>7} B x{:<2} {:>13} {:>12.1} {}",
         work.name,
@@ -115,7 +114,7 @@ fn tell(progress: &str, work: &Work, system: &Known, measured: &Measured) {
     );
 }
 
-/// Measures once. Nothing is left behind: not in memory, not on the disk.
+/// Measures once, and leaves nothing in memory or on disk.
 fn measure(scale: &Scale, work: &Work, system: &str) -> Result<Measured> {
     let directory = TempDir::new()?;
     let task = Task {
@@ -153,7 +152,7 @@ fn reopen(task: &Task) -> Result<Measured> {
     })?)
 }
 
-/// Begins the task in a process of its own.
+/// Starts the task in a separate process.
 pub(crate) fn start(task: &Task) -> Result<Child> {
     let child = Command::new(env::current_exe()?)
         .args(["measure", &serde_json::to_string(task)?])
@@ -161,7 +160,7 @@ pub(crate) fn start(task: &Task) -> Result<Child> {
         .env("WALRUS_QUIET", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        // A damaged log may make a system tell of it at length.
+        // A system may report a damaged log at length.
         .stderr(match task.step {
             Step::ShowDamaged => Stdio::null(),
             _ => Stdio::inherit(),
@@ -170,20 +169,20 @@ pub(crate) fn start(task: &Task) -> Result<Child> {
     Ok(child)
 }
 
-/// What the task of this process comes to.
+/// Waits for the end of the process and returns its measurement.
 pub(crate) fn finish(mut child: Child) -> Result<Measured> {
-    let mut told = String::new();
+    let mut report = String::new();
     let output = child.stdout.as_mut().context("no output")?;
-    output.read_to_string(&mut told)?;
+    output.read_to_string(&mut report)?;
     let status = child.wait()?;
     anyhow::ensure!(
         status.success(),
         "the process that measures failed: {status}"
     );
-    serde_json::from_str(&told).context("not a measurement")
+    serde_json::from_str(&report).context("not a measurement")
 }
 
-/// Kills the process once it has said that the log is loaded.
+/// Kills the process once it reports that the log is loaded.
 fn kill(mut child: Child) -> Result<()> {
     let output = child.stdout.as_mut().context("no output")?;
     let mut line = String::new();

@@ -1,4 +1,4 @@
-//! The results as tables, rows and a picture.
+//! Results as tables, rows and a chart.
 
 use benches::{Comparison, Figure, Row, Table, grouped, machine, median, size_name, today};
 
@@ -51,7 +51,7 @@ fn quantiles(of: &Figures) -> Option<[f64; 2]> {
     Some([0, 1].map(|which| median(&all.iter().map(|both| both[which]).collect::<Vec<_>>())))
 }
 
-/// What was done: `log/append-synced 1 KiB, 8 threads`.
+/// The name of a work: `log/append-synced 1 KiB, 8 threads`.
 fn title(work: &Work) -> String {
     let size = size_name(work.record_bytes as u64);
     match work.threads {
@@ -60,7 +60,7 @@ fn title(work: &Work) -> String {
     }
 }
 
-/// The medians, each peer's with our ratio to it.
+/// The table of medians, each peer's with our ratio to it.
 pub(crate) fn print_figures(works: &[Work], peers: &[Known], results: &Results, rows: &[Row]) {
     let names = peers.iter().map(|peer| peer.name);
     let headers = ["work", "unit", "proglog"].into_iter().chain(names);
@@ -102,7 +102,7 @@ pub(crate) fn print_figures(works: &[Work], peers: &[Known], results: &Results, 
     println!("{table}");
 }
 
-/// How long single operations take.
+/// The table of latencies.
 pub(crate) fn print_latencies(works: &[Work], peers: &[Known], results: &Results) {
     let names = peers.iter().map(|peer| peer.name);
     let headers = ["p50 / p99 in µs", "proglog"].into_iter().chain(names);
@@ -125,7 +125,7 @@ pub(crate) fn print_latencies(works: &[Work], peers: &[Known], results: &Results
     }
 }
 
-/// What each does and does not do.
+/// The table of properties.
 pub(crate) fn print_facts(systems: &[Known], results: &Results) -> Result<()> {
     let headers = [
         "system",
@@ -156,13 +156,13 @@ pub(crate) fn print_facts(systems: &[Known], results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// The picture of the rows, and of what the limits bench has found, if it is given.
+/// Draws the rows, and the results of the limits bench if given.
 pub(crate) fn svg(rows: &[Row], limits: &[Row]) -> String {
     let wanted = limits
         .iter()
         .filter(|limit| rows.iter().any(|row| row.work == limit.work));
     let mut all = rows.to_vec();
-    // Of the limits bench only the limit: our own figure stands beside the peers'.
+    // From the limits bench only the limit: our own figure is in this run.
     all.extend(wanted.map(|limit| Row {
         ours: ours_of(rows, limit),
         ..limit.clone()
@@ -171,14 +171,14 @@ pub(crate) fn svg(rows: &[Row], limits: &[Row]) -> String {
     Figure::of_rows("proglog, its limit and its peers", &note, &all).svg()
 }
 
-/// Our figure in this run, or else in the other.
+/// Our figure in this run, or else in the other's.
 fn ours_of(rows: &[Row], limit: &Row) -> f64 {
     let key = |row: &Row| (row.work.clone(), row.bytes, row.threads);
     let same = rows.iter().find(|row| key(row) == key(limit));
     same.map_or(limit.ours, |row| row.ours)
 }
 
-/// Reads what the limits bench has written.
+/// Reads the rows of the limits bench.
 pub(crate) fn limits(path: Option<&str>) -> Result<Vec<Row>> {
     Ok(path
         .map(benches::read_rows)

@@ -1,4 +1,4 @@
-//! The systems, one file each.
+//! The systems, one per file.
 
 mod proglog;
 
@@ -17,14 +17,14 @@ mod walrus;
 
 use crate::system::{Facts, Result, System};
 
-/// Something to do with a system, whichever it is.
+/// Work with any system.
 pub(crate) trait With {
     type Output;
 
     fn with<S: System>(self) -> Self::Output;
 }
 
-/// A system without its type.
+/// A type-erased system.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
     pub(crate) name: &'static str,
@@ -33,7 +33,7 @@ pub(crate) struct Known {
 
 macro_rules! systems {
     ($($(#[$attribute:meta])* $system:ty,)*) => {
-        /// All that are built in: ours, then the peers.
+        /// All systems that are built in: ours, then the peers.
         pub(crate) fn all() -> Vec<Known> {
             vec![$($(#[$attribute])* Known {
                 name: <$system>::NAME,

@@ -1,42 +1,42 @@
-//! The works, their sizes, and how much of each is done.
+//! The works, their sizes and amounts.
 
 use std::time::Duration;
 
 use crate::measure::Step;
 use crate::systems::Known;
 
-/// One kind of work at one size: a line of the table.
+/// One kind of work at one size: a row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Work {
     pub(crate) name: &'static str,
     pub(crate) step: Step,
     pub(crate) record_bytes: usize,
     pub(crate) threads: u32,
-    /// The system of ours that does it.
+    /// Our system that does it.
     pub(crate) ours: &'static str,
 }
 
-/// How much is done.
+/// The amount of work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale {
     pub(crate) record_bytes: &'static [usize],
-    /// How much is appended by buffered appends, unless the time is up before.
+    /// Bytes of buffered appends, unless the time is up before.
     append_bytes: usize,
-    /// How much a log holds that is read in its order.
+    /// Bytes of a log that is scanned.
     scan_bytes: usize,
-    /// How much a log holds that is read at random, or opened again.
+    /// Bytes of a log that is read at random or opened.
     log_bytes: usize,
-    /// The most reads at random, and the most durable appends.
+    /// The most random reads, and the most durable appends.
     reads: u64,
     synced: u64,
     pub(crate) time: Duration,
     pub(crate) rounds: usize,
-    /// No further round is begun after so long.
+    /// The time after which no further round begins.
     pub(crate) rounds_time: Duration,
 }
 
 impl Scale {
-    /// What the figures are made of that are worth to be shown.
+    /// The amounts for published figures.
     pub(crate) const FULL: Self = Self {
         record_bytes: &[16, 128, 1 << 10, 16 << 10, 1 << 20],
         // Eight segments.
@@ -49,7 +49,7 @@ impl Scale {
         rounds: 3,
         rounds_time: Duration::MAX,
     };
-    /// To see where things stand.
+    /// The amounts for a quick look.
     pub(crate) const QUICK: Self = Self {
         record_bytes: &[128, 1 << 10, 16 << 10],
         append_bytes: 128 << 20,
@@ -61,7 +61,7 @@ impl Scale {
         rounds: 3,
         rounds_time: Duration::from_secs(50),
     };
-    /// To see that everything works.
+    /// The amounts for a smoke test.
     pub(crate) const TEST: Self = Self {
         record_bytes: Self::FULL.record_bytes,
         append_bytes: 64 << 10,
@@ -74,7 +74,7 @@ impl Scale {
         rounds_time: Duration::MAX,
     };
 
-    /// The works, in the order in which they are shown.
+    /// Returns the works in display order.
     pub(crate) fn works(&self) -> Vec<Work> {
         let sized = |name, step, ours| {
             let work = move |&record_bytes| Work {
@@ -96,7 +96,7 @@ impl Scale {
         let mut works = Vec::new();
         works.extend(sized("store/append", Step::Append, "proglog-store"));
         works.extend(sized("log/append", Step::Append, "proglog"));
-        // A hundred of the largest are more than a batch may have.
+        // A hundred of the largest exceed the limit on a batch.
         works.extend(
             sized("log/append-batch100", Step::AppendBatches, "proglog")
                 .filter(|work| work.record_bytes < 1 << 20),
@@ -111,7 +111,7 @@ impl Scale {
         works
     }
 
-    /// How many records `work` appends at the most, or has in its log.
+    /// Returns the most records that `work` appends, or the number in its log.
     pub(crate) fn records(&self, work: &Work) -> u64 {
         let bytes = match work.step {
             Step::Append | Step::AppendBatches => self.append_bytes,
@@ -126,14 +126,14 @@ impl Scale {
         (bytes / work.record_bytes).max(least) as u64
     }
 
-    /// How many records `work` reads at random.
+    /// Returns the number of random reads of `work`.
     pub(crate) fn reads(&self) -> u64 {
         self.reads
     }
 }
 
 impl Work {
-    /// Whether `system` can do it, with the durability that it takes.
+    /// Returns whether `system` can do the work with its durability.
     pub(crate) fn suits(&self, system: &Known) -> bool {
         match self.step {
             Step::AppendSynced => system.facts.durable,
@@ -142,7 +142,7 @@ impl Work {
         }
     }
 
-    /// What its figures count.
+    /// Returns the unit of its figures.
     pub(crate) fn unit(&self) -> &'static str {
         match self.step {
             Step::Load | Step::LoadAndWait => "ms",

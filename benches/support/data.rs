@@ -1,4 +1,4 @@
-//! Data that is the same in every run.
+//! Deterministic data.
 
 use bytes::{Bytes, BytesMut};
 
@@ -11,7 +11,7 @@ pub const SIZES: [(&str, usize); 5] = [
     ("1MiB", 1 << 20),
 ];
 
-/// `bytes` in its largest binary unit that divides it: `1 KiB`.
+/// Formats `bytes` in the largest binary unit that divides it: `1 KiB`.
 #[must_use]
 pub fn size_name(bytes: u64) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
@@ -24,23 +24,23 @@ pub fn size_name(bytes: u64) -> String {
     }
 }
 
-/// Numbers that look random and are the same in every run (`SplitMix64`).
+/// Pseudorandom numbers, the same in every run (`SplitMix64`).
 #[derive(Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The sequence of this seed.
+    /// Creates the sequence of this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next number below `end`.
+    /// Returns the next number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.number() % end
     }
 
-    /// Brings `items` into another order.
+    /// Shuffles `items`.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             #[expect(clippy::cast_possible_truncation, reason = "no more than a length")]
@@ -58,7 +58,7 @@ impl Random {
     }
 }
 
-/// `len` bytes that no disk can compress, the same in every run.
+/// Returns `len` incompressible bytes, the same in every run.
 #[must_use]
 pub fn payload(len: usize) -> Bytes {
     let mut random = Random::new(len as u64);

@@ -1,4 +1,4 @@
-//! A picture of results: throughput over the size of a record, one panel for each kind of work.
+//! Charts of results: throughput over the size of a record, one panel per work.
 
 mod svg;
 
@@ -8,48 +8,48 @@ use crate::stats::median;
 /// Panels under one title and one legend.
 #[derive(Debug, Clone)]
 pub struct Figure {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// On which machine and when, say.
+    /// A note, such as the machine and the date.
     pub note: String,
-    /// In the order in which they are drawn, two beside each other.
+    /// The panels in drawing order, two in a row.
     pub panels: Vec<Panel>,
 }
 
-/// One chart: both of its axes are logarithmic.
+/// A chart with logarithmic axes.
 #[derive(Debug, Clone)]
 pub struct Panel {
-    /// What is measured.
+    /// The title.
     pub title: String,
-    /// In the order in which they are drawn: the last lies on top.
+    /// The lines in drawing order: the last is on top.
     pub series: Vec<Series>,
 }
 
 /// One line of a chart.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// Who is measured; the same in all panels of a figure.
+    /// The name of the system; the same in all panels of a figure.
     pub name: String,
-    /// How it is drawn.
+    /// The style of the line.
     pub role: Role,
-    /// Sizes of records in bytes, and what was reached with them in MB/s.
+    /// Record sizes in bytes, with throughput in MB/s.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Whose line it is.
+/// The kind of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// proglog's: the strongest.
+    /// proglog's: the boldest.
     Ours,
     /// The machine's limit: dashed.
     Limit,
-    /// Somebody else's: each has a colour of its own.
+    /// A peer's: each has its own colour.
     Peer,
 }
 
 impl Figure {
-    /// Draws all rows that count records per second, in the order in which their works first appear.
-    /// What they count is shown as MB/s of the records' values.
+    /// Draws all rows in records per second, in the order in which their works first appear, as MB/s of the
+    /// records' values.
     #[must_use]
     pub fn of_rows(title: &str, note: &str, rows: &[Row]) -> Self {
         let mut panels = Vec::<((&str, u32), Vec<&Row>)>::new();
@@ -74,8 +74,8 @@ impl Figure {
         }
     }
 
-    /// The picture, as the text of an SVG file. It has a light and a dark form, and follows what the
-    /// viewer prefers.
+    /// Returns the chart as the text of an SVG file, with a light and a dark form that follow the viewer's
+    /// preference.
     #[must_use]
     pub fn svg(&self) -> String {
         svg::draw(self)
@@ -107,16 +107,16 @@ fn series(rows: &[&Row]) -> Vec<Series> {
     all
 }
 
-/// A line through the medians of what is told of each size.
-fn line(name: &str, role: Role, told: impl Iterator<Item = (u64, Option<f64>)>) -> Series {
-    let told = told
+/// A line through the median of the rows of each size.
+fn line(name: &str, role: Role, rows: impl Iterator<Item = (u64, Option<f64>)>) -> Series {
+    let rows = rows
         .filter_map(|(bytes, figure)| Some((bytes, figure?)))
         .collect::<Vec<_>>();
-    let mut sizes = told.iter().map(|(bytes, _)| *bytes).collect::<Vec<_>>();
+    let mut sizes = rows.iter().map(|(bytes, _)| *bytes).collect::<Vec<_>>();
     sizes.sort_unstable();
     sizes.dedup();
     let point = |size: u64| {
-        let figures = told.iter().filter(|(bytes, _)| *bytes == size);
+        let figures = rows.iter().filter(|(bytes, _)| *bytes == size);
         let figures = figures.map(|(_, figure)| *figure).collect::<Vec<_>>();
         #[expect(clippy::cast_precision_loss, reason = "the size of a record")]
         let size = size as f64;

@@ -1,8 +1,8 @@
-//! What the benches share: seeded data, statistics, and how results are written down and drawn.
+//! Shared by the benches: seeded data, statistics, and results as JSON, tables and charts.
 //!
-//! A bench that compares two things takes a figure of each in turn, many times over: [`pairs()`] says
-//! in which order, and makes a [`Comparison`] of them. That becomes a [`Row`], which is one line of
-//! JSON. Rows are shown as a [`Table`], and drawn as a [`Figure`].
+//! A bench that compares two things measures them in turn, many times. [`pairs()`] sets the order and
+//! returns a [`Comparison`], which becomes a [`Row`], one line of JSON. Rows are printed as a [`Table`] and
+//! drawn as a [`Figure`].
 //!
 //! ```
 //! use benches::{Effort, Row, Side, pairs};

@@ -1,4 +1,4 @@
-//! Where and when a bench ran, and how it leaves the disk behind.
+//! Machine, date and file system of a bench.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::SystemTime;
 
-/// The machine in a few words: processor, number of threads it runs at once, operating system.
+/// Describes the machine: processor, number of hardware threads, operating system.
 #[must_use]
 pub fn machine() -> String {
     let cores = available_parallelism().map_or(1, usize::from);
@@ -17,26 +17,25 @@ pub fn machine() -> String {
     };
     let processor = of("/proc/cpuinfo", "model name").unwrap_or(std::env::consts::ARCH.to_owned());
     let release = of("/proc/sys/kernel/osrelease", "").unwrap_or_default();
-    // What follows a hyphen tells whose build it is.
+    // The part after a hyphen identifies the build.
     let version = release.split('-').next().unwrap_or_default();
     let system = format!("{} {version}", std::env::consts::OS);
     format!("{processor}, {cores} cores, {}", system.trim_end())
 }
 
-/// The date, by the world's clock: `2026-01-31`.
+/// Returns the date in UTC: `2026-01-31`.
 #[must_use]
 pub fn today() -> String {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     now.chars().take_while(|letter| *letter != 'T').collect()
 }
 
-/// Has the file system of `directory` write all that it still holds, so that what is measured next
-/// does not pay for what was done before. Only Linux can do that for one file system; elsewhere
-/// nothing is done.
+/// Syncs the file system of `directory`, so that the next measurement does not pay for earlier writes.
+/// Linux only: other systems cannot sync a single file system, and nothing happens.
 ///
 /// # Errors
 ///
-/// When the directory cannot be opened, or the device fails.
+/// Fails if the directory cannot be opened, or if the device fails.
 pub fn settle(directory: impl AsRef<Path>) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::fs::syncfs(fs::File::open(directory)?)?;

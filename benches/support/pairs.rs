@@ -1,31 +1,31 @@
-//! Comparing two things on a machine whose speed changes all the time: in pairs.
+//! Paired measurements, for machines whose speed varies.
 
 use std::time::{Duration, Instant};
 
 use crate::stats::{median, spread};
 
-/// Which of the two is measured.
+/// The side to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// proglog.
     Ours,
-    /// What it is held against.
+    /// The limit or the peer.
     Other,
 }
 
-/// How much is measured.
+/// The amount to measure.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
-    /// The most pairs that count; 0 means that the only pair, which otherwise does not count, does.
+    /// The most pairs that count. With 0, the first pair, which otherwise does not count, is the only one.
     pub pairs: usize,
-    /// The fewest pairs that count, however long they take.
+    /// The fewest pairs that count, whatever time they take.
     pub pairs_min: usize,
-    /// No pair is begun after this time, once there are enough.
+    /// The time after which no pair begins, once there are enough.
     pub time: Duration,
 }
 
 impl Effort {
-    /// One pair, to show that everything works.
+    /// A single pair, as a smoke test.
     pub const ONCE: Self = Self {
         pairs: 0,
         pairs_min: 0,
@@ -33,12 +33,12 @@ impl Effort {
     };
 }
 
-/// What a series of pairs has shown. At least one counts.
+/// The results of a series of pairs, of which at least one counts.
 #[derive(Debug, Clone)]
 pub struct Comparison {
     /// Our figures.
     pub ours: Vec<f64>,
-    /// The other's, each taken just before or after ours.
+    /// The other side's figures, each taken just before or after ours.
     pub other: Vec<f64>,
 }
 
@@ -63,12 +63,12 @@ impl Comparison {
     }
 }
 
-/// Measures in pairs, in the order ours, other, other, ours, and so on, so that what changes slowly
-/// harms neither. The first pair does not count: it finds caches cold and memory not yet mapped.
+/// Measures in pairs, in the order ours, other, other, ours, and so on, so that slow drift affects both
+/// sides alike. The first pair does not count: caches are cold and memory is not mapped yet.
 ///
 /// # Errors
 ///
-/// What `measure` returns, at once.
+/// Returns the first error of `measure`.
 pub fn pairs<E>(
     effort: Effort,
     mut measure: impl FnMut(Side) -> Result<f64, E>,
@@ -79,7 +79,7 @@ pub fn pairs<E>(
         other: Vec::new(),
     };
     for pair in 0..=effort.pairs {
-        // The first one does not count.
+        // The first pair does not count.
         if pair > effort.pairs_min && begun.elapsed() > effort.time {
             break;
         }

@@ -1,22 +1,22 @@
-//! What this process takes of the machine, as Linux tells it.
+//! Resources of this process, as reported by Linux.
 
 use std::fs;
 
-/// What a process takes at a moment. Fields are `None` where the system does not tell.
+/// Resources of a process at one time. Fields are `None` where the system does not report them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// Its threads.
+    /// Threads.
     pub threads: Option<u64>,
-    /// The files and directories that it has open.
+    /// Open files and directories.
     pub descriptors: Option<u64>,
-    /// The resident memory that is its own and lies in no file, in bytes: `RssAnon`.
+    /// Resident anonymous memory in bytes: `RssAnon`.
     pub anonymous_bytes: Option<u64>,
-    /// The most memory that was ever resident, in bytes: `VmHWM`.
+    /// Peak resident memory in bytes: `VmHWM`.
     pub peak_bytes: Option<u64>,
 }
 
 impl Usage {
-    /// Of this process, now.
+    /// Reads the current resources of this process.
     #[must_use]
     pub fn now() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -25,7 +25,7 @@ impl Usage {
             line?.split_whitespace().next()?.parse::<u64>().ok()
         };
         let bytes = |field| number(field).map(|kib| kib << 10);
-        // One of them is that which reads the directory.
+        // Without the descriptor that reads the directory.
         let descriptors = fs::read_dir("/proc/self/fd").map(|entries| entries.count() as u64 - 1);
         Self {
             threads: number("Threads:"),
@@ -36,12 +36,12 @@ impl Usage {
     }
 }
 
-/// `bytes` in MiB, or that the system does not tell.
+/// Formats `bytes` in MiB, if known.
 #[must_use]
 pub fn mebibytes(bytes: Option<u64>) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
     let shown = bytes.map(|bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
-    shown.unwrap_or("not told".to_owned())
+    shown.unwrap_or("unknown".to_owned())
 }
 
 #[cfg(test)]
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn sizes_are_shown_in_mebibytes() {
         assert_eq!(mebibytes(Some(3 << 19)), "1.5 MiB");
-        assert_eq!(mebibytes(None), "not told");
+        assert_eq!(mebibytes(None), "unknown");
     }
 
     #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! A result, as one line of JSON.
+//! Results as lines of JSON.
 
 use std::fs;
 use std::io;
@@ -17,13 +17,13 @@ use crate::stats::median;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// What was done: `log/append`.
+    /// The work: `log/append`.
     pub work: String,
     /// The size of a record's value, in bytes.
     pub bytes: u64,
-    /// How many threads did it.
+    /// The number of threads.
     pub threads: u32,
-    /// Who is held against us: absent when it is the limit.
+    /// The peer, or absent for the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
     /// The median of our figures.
@@ -34,23 +34,23 @@ pub struct Row {
     /// The median of the peer's figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub theirs: Option<f64>,
-    /// How good ours is, pair by pair: 1 is as good as the other, more is better.
+    /// Our performance relative to the other, pair by pair: 1 is equal, more is better.
     pub ratio: f64,
     /// The [`spread`](crate::spread) of the ratios.
     pub spread: f64,
-    /// What the figures count: `records/s`, of which more is better, or `ms`, of which less is.
+    /// The unit of the figures: `records/s`, where more is better, or `ms`, where less is.
     pub unit: String,
-    /// The median time of one operation, in microseconds, where each was timed: of the peer if there
-    /// is one, else ours.
+    /// The median time of an operation in microseconds, where each was timed: the peer's if there is one, or
+    /// else ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p50_us: Option<f64>,
-    /// The time that 99 of 100 operations take at the most, likewise.
+    /// The 99th percentile, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99_us: Option<f64>,
 }
 
 impl Row {
-    /// A row against the limit. `unit` is `records/s`, or `ms`.
+    /// Creates a row against the limit. `unit` is `records/s` or `ms`.
     #[must_use]
     pub fn against_limit(
         work: &str,
@@ -66,7 +66,7 @@ impl Row {
         }
     }
 
-    /// A row against a peer.
+    /// Creates a row against a peer.
     #[must_use]
     pub fn against_peer(
         work: &str,
@@ -105,18 +105,18 @@ impl Row {
         }
     }
 
-    /// The other's figure: the limit's, or the peer's.
+    /// Returns the other figure: the limit's or the peer's.
     #[must_use]
     pub fn other(&self) -> Option<f64> {
         self.limit.or(self.theirs)
     }
 }
 
-/// Writes `rows` to the file at `path`, one a line.
+/// Writes `rows` to the file at `path`, one per line.
 ///
 /// # Errors
 ///
-/// When the file cannot be written.
+/// Fails if the file cannot be written.
 pub fn write_rows(path: impl AsRef<Path>, rows: &[Row]) -> io::Result<()> {
     let mut lines = String::new();
     for row in rows {
@@ -126,11 +126,11 @@ pub fn write_rows(path: impl AsRef<Path>, rows: &[Row]) -> io::Result<()> {
     fs::write(path, lines)
 }
 
-/// Reads what [`write_rows`] wrote.
+/// Reads rows written by [`write_rows`].
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or a line is no row.
+/// Fails if the file cannot be read, or if a line is not a row.
 pub fn read_rows(path: impl AsRef<Path>) -> io::Result<Vec<Row>> {
     let lines = fs::read_to_string(path)?;
     let rows = lines.lines().map(|line| Ok(serde_json::from_str(line)?));

@@ -1,6 +1,6 @@
-//! Medians, and how far figures lie apart.
+//! Medians and spreads.
 
-/// The value below which the fraction `at` of `values` lies, interpolated between neighbours.
+/// Returns the value below which the fraction `at` of `values` lies, interpolated between neighbours.
 ///
 /// # Panics
 ///
@@ -22,7 +22,7 @@ pub fn quantile(values: &[f64], at: f64) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * place.fract()
 }
 
-/// The value in the middle.
+/// Returns the median.
 ///
 /// # Panics
 ///
@@ -32,8 +32,8 @@ pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The width of the middle half of `values`, as a fraction of their median: 0.1 says that half of
-/// them lie within about 5 % of it. Of three values or fewer it says little.
+/// Returns the width of the middle half of `values` as a fraction of their median: 0.1 means that half of
+/// them are within about 5 % of it. For three values or fewer it means little.
 ///
 /// # Panics
 ///

@@ -1,16 +1,15 @@
-//! A table for the terminal, which is Markdown too.
+//! A table for terminals that is also Markdown.
 
 use std::fmt;
 
-/// A table with a header. Its columns are as wide as what is in them; all but the first are aligned
-/// to the right.
+/// A table with a header. Columns are as wide as their content; all but the first are right-aligned.
 #[derive(Debug, Clone)]
 pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table with these column headers and no rows.
+    /// Creates a table with these column headers and no rows.
     #[must_use]
     pub fn new(headers: &[&str]) -> Self {
         let headers = headers.iter().map(|header| (*header).to_owned()).collect();
@@ -23,7 +22,7 @@ impl Table {
     ///
     /// # Panics
     ///
-    /// If it has another number of cells than the header.
+    /// Panics if the number of cells differs from the header's.
     pub fn push<C: Into<String>>(&mut self, cells: impl IntoIterator<Item = C>) {
         let cells = cells.into_iter().map(Into::into).collect::<Vec<_>>();
         assert_eq!(cells.len(), self.rows[0].len(), "{cells:?}");
@@ -62,7 +61,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// `figure` for people: with three significant digits at least, and its thousands apart.
+/// Formats `figure` with at least three significant digits and separated thousands.
 #[must_use]
 pub fn grouped(figure: f64) -> String {
     let decimals = match figure.abs() {

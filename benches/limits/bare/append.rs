@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use super::{FRAME_HEADER_LEN, HEADER_LEN, create_segment, frame_header};
 
 const BUFFER_LEN: usize = 256 << 10;
-/// Room for a sync mark that a log keeps before it rolls, so that both roll at the same record.
+/// Space for a sync mark, which a log reserves before it rolls, so that both roll at the same record.
 const MARK_LEN: u64 = 32;
 
-/// Frames on their way to a file.
+/// Buffered frames of a file.
 pub(crate) struct BareFile {
     file: File,
     buffer: Box<[u8]>,
     filled: usize,
-    /// How many bytes of frames were appended.
+    /// Bytes of frames appended.
     len: u64,
 }
 
 impl BareFile {
-    /// Goes on at the place where `file` stands.
+    /// Continues at the current position of `file`.
     pub(crate) fn new(file: File) -> Self {
         Self {
             file,
@@ -30,7 +30,7 @@ impl BareFile {
         }
     }
 
-    /// Appends a frame and returns its place in the file.
+    /// Appends a frame and returns its range in the file.
     pub(crate) fn append(&mut self, payload: &[u8]) -> io::Result<u64> {
         let place = HEADER_LEN + self.len;
         let frame_len = FRAME_HEADER_LEN + payload.len();
@@ -48,7 +48,7 @@ impl BareFile {
         Ok(place)
     }
 
-    /// Writes a frame that is larger than the buffer without copying it.
+    /// Writes a frame larger than the buffer without a copy.
     fn write_through(&mut self, payload: &[u8]) -> io::Result<()> {
         let header = frame_header(payload);
         let written = self
@@ -59,7 +59,7 @@ impl BareFile {
         self.file.write_all(&payload[written - in_header..])
     }
 
-    /// Hands what is in the buffer to the operating system.
+    /// Flushes the buffer to the operating system.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.file.write_all(&self.buffer[..self.filled])?;
         self.filled = 0;
@@ -67,8 +67,8 @@ impl BareFile {
     }
 }
 
-/// Frames on their way to segments. A full segment is synced before the next one is made, in line:
-/// as a log does.
+/// Buffered frames of segments. As in a log, a full segment is synced before the next is created, but
+/// inline.
 pub(crate) struct BareLog {
     directory: PathBuf,
     segment_bytes_max: u64,
@@ -86,14 +86,14 @@ impl BareLog {
         })
     }
 
-    /// Appends a frame; returns the number of its segment and its place there.
+    /// Appends a frame; returns the number of its segment and its range there.
     pub(crate) fn append(&mut self, payload: &[u8]) -> io::Result<(usize, u64)> {
         self.make_room((FRAME_HEADER_LEN + payload.len()) as u64)?;
         let place = self.active.append(payload)?;
         Ok((self.segments - 1, place))
     }
 
-    /// Rolls if `len` bytes, which belong together, do not go into the segment.
+    /// Rolls if `len` contiguous bytes do not fit into the segment.
     pub(crate) fn make_room(&mut self, len: u64) -> io::Result<()> {
         if self.active.len > 0 && self.active.len + MARK_LEN + len > self.segment_bytes_max {
             self.roll()?;
@@ -101,7 +101,7 @@ impl BareLog {
         Ok(())
     }
 
-    /// Appends a frame behind others for which room was made.
+    /// Appends a frame to the current segment, which has space for it.
     pub(crate) fn append_unchecked(&mut self, payload: &[u8]) -> io::Result<()> {
         self.active.append(payload).map(drop)
     }
@@ -115,7 +115,7 @@ impl BareLog {
         Ok(())
     }
 
-    /// Hands what is buffered to the operating system; returns the number of segments.
+    /// Flushes the buffer to the operating system; returns the number of segments.
     pub(crate) fn finish(mut self) -> io::Result<usize> {
         self.active.flush()?;
         Ok(self.segments)

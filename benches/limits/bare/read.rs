@@ -7,13 +7,13 @@ use std::os::unix::fs::FileExt;
 
 use super::{FRAME_HEADER_LEN, HEADER_LEN, word};
 
-/// How many bytes a scan may read at a time.
+/// Block lengths of a scan.
 pub(crate) const BLOCK_LENS: [usize; 3] = [256 << 10, 512 << 10, 1 << 20];
 
-/// Reads all frames of `file` and verifies each; returns how many there are.
+/// Reads and verifies all frames of `file`; returns their number.
 ///
-/// The part of a frame that a block ends with is moved to the front. A frame larger than a block is
-/// read with the header of the next one, so that nothing of it is moved.
+/// A partial frame at the end of a block moves to the front. A frame larger than a block is read together
+/// with the header of the next one, so that it does not move.
 pub(crate) fn scan(file: &File, block_len: usize, buffer: &mut Vec<u8>) -> io::Result<u64> {
     let end = file.metadata()?.len();
     let mut at = HEADER_LEN;
@@ -51,10 +51,10 @@ pub(crate) fn scan(file: &File, block_len: usize, buffer: &mut Vec<u8>) -> io::R
     Ok(count)
 }
 
-/// Reads the frame that takes up `place`, and verifies it.
+/// Reads and verifies the frame at `place`.
 pub(crate) fn read(file: &File, place: Range<u64>) -> io::Result<Vec<u8>> {
     let len = usize::try_from(place.end - place.start).expect("a frame is short");
-    // Fresh memory that nobody has cleared.
+    // Fresh memory, not zeroed.
     let mut frame = Vec::with_capacity(len);
     while frame.len() < len {
         let at = place.start + frame.len() as u64;
@@ -62,7 +62,7 @@ pub(crate) fn read(file: &File, place: Range<u64>) -> io::Result<Vec<u8>> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    // An allocator may have given more than was asked for.
+    // The allocator may return more than requested.
     frame.truncate(len);
     match frame.split_first_chunk::<FRAME_HEADER_LEN>() {
         Some((header, payload)) => verify(*header, payload)?,

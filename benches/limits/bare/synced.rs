@@ -1,9 +1,9 @@
-//! The limit of durable appends: a queue, and one write and one `fdatasync` for all that waits.
+//! The limit of durable appends: a queue, with one write and one `fdatasync` for everything in it.
 //!
-//! Whoever finds nobody leading takes what has gathered, writes it, syncs it, and wakes those whose
-//! frames it held; so one thread alone never waits for another. The file is filled with zeros ahead,
-//! in steps that double from 64 KiB to 8 MiB, since a sync of a file that does not grow is cheaper.
-//! Filling and rolling happen while the clock runs, on the leader's thread.
+//! A thread that finds no leader takes the queue, writes it, syncs it, and wakes the threads whose frames
+//! it held; so a single thread never waits for another. The file is filled with zeros ahead, in steps that
+//! double from 64 KiB to 8 MiB, since a sync of a file that does not grow is cheaper. Filling and rolling
+//! happen while the clock runs, on the leader's thread.
 
 use std::fs::File;
 use std::io;
@@ -15,12 +15,12 @@ use super::{HEADER_LEN, create_segment, frame_header};
 
 const FILL_LEN_MIN: u64 = 64 << 10;
 const FILL_LEN_MAX: u64 = 8 << 20;
-/// Zeros for a group of this length or more would cost more than they save.
+/// The length of a group from which filling with zeros costs more than it saves.
 const FILLED_GROUP_LEN_MAX: usize = 64 << 10;
 
 pub(crate) struct BareQueue {
     state: Mutex<State>,
-    /// Those who wait for a group with an even number, and those who wait for one with an odd.
+    /// Waiters for groups with even numbers, and for groups with odd numbers.
     waiting: [Condvar; 2],
 }
 
@@ -29,14 +29,14 @@ struct State {
     gathered: Vec<u8>,
     /// The number of the open group.
     group: usize,
-    /// All groups below are durable.
+    /// All groups with lower numbers are durable.
     durable: usize,
     /// The file, unless a leader has it.
     file: Option<SyncedFile>,
     failed: Option<io::ErrorKind>,
 }
 
-/// Segments, each filled with zeros ahead.
+/// Segments, filled with zeros ahead.
 struct SyncedFile {
     directory: PathBuf,
     segment_bytes_max: u64,
@@ -45,7 +45,7 @@ struct SyncedFile {
     end: u64,
     filled: u64,
     fill_len: u64,
-    /// Memory for the group that comes next.
+    /// Memory for the next group.
     spare: Vec<u8>,
 }
 
@@ -93,7 +93,7 @@ impl BareQueue {
                 state = waiting.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            // Nobody leads, so all groups below the open one are durable: this is it.
+            // There is no leader, so all groups below the open one are durable, and this thread leads the open one.
             let spare = std::mem::take(&mut file.spare);
             let frames = std::mem::replace(&mut state.gathered, spare);
             state.group += 1;
@@ -106,7 +106,7 @@ impl BareQueue {
             state.durable += 1;
             state.failed = written.err().map(|error| error.kind());
             self.waiting[group % 2].notify_all();
-            // One of those who came meanwhile leads next.
+            // One of the threads that arrived meanwhile leads next.
             self.waiting[(group + 1) % 2].notify_one();
         }
     }
@@ -142,7 +142,7 @@ impl SyncedFile {
         Ok(())
     }
 
-    /// What was appended is durable already; what is left is the unused zeros to cut.
+    /// All appends are durable; remove the unused zeros.
     fn roll(&mut self) -> io::Result<()> {
         self.file.set_len(self.end)?;
         self.file.sync_data()?;

@@ -1,7 +1,7 @@
 //! commitlog 0.2.
 //!
-//! It has no buffer of its own: each append is one `write`. Its `flush` calls `File::flush`, which does
-//! nothing, so that it cannot make an append durable. Appending takes `&mut self`.
+//! It has no buffer: each append is one `write`. Its `flush` calls `File::flush`, which does nothing, so it
+//! cannot make an append durable. Appending takes `&mut self`.
 
 use std::sync::Mutex;
 
@@ -12,11 +12,11 @@ use crate::system::{
     Bytes, Context, Duration, Facts, Instant, Result, SEGMENT_BYTES, Setup, System,
 };
 
-/// What stands before a message's payload.
+/// The length of the bytes before a message's payload.
 const HEADER_BYTES: usize = 20;
-/// A limit that the last message of a segment just reaches makes reading it fail.
+/// Reading fails if the last message of a segment reaches this limit exactly.
 const LIMIT_SLACK: usize = 1;
-/// How much a scan asks for at a time; a message may be larger.
+/// Bytes per read of a scan; a message may be larger.
 const SCAN_BYTES: usize = 256 << 10;
 
 pub(crate) struct Commitlog {
@@ -38,12 +38,12 @@ impl System for Commitlog {
 
     fn open(setup: &Setup<'_>) -> Result<Self> {
         let mut options = LogOptions::new(setup.directory);
-        // The index is mapped: made large enough from the start, it is never mapped anew.
+        // The index is memory-mapped; large enough from the start, it is never remapped.
         let messages = SEGMENT_BYTES / (setup.record_bytes + HEADER_BYTES) + 2;
         options
             .segment_max_bytes(SEGMENT_BYTES)
             .index_max_items(messages)
-            // It is the limit on a whole batch.
+            // The limit on a whole batch.
             .message_max_bytes(SEGMENT_BYTES);
         Ok(Self {
             log: Mutex::new(CommitLog::new(options)?),
@@ -53,7 +53,7 @@ impl System for Commitlog {
 
     fn append_each<'a>(&mut self, values: impl Iterator<Item = &'a Bytes>) -> Result<Instant> {
         let log = self.log.get_mut().expect("no thread has panicked");
-        // As `append_msg` does, but with one buffer for all of them.
+        // Like `append_msg`, but with one buffer for all.
         let mut buffer = MessageBuf::default();
         for value in values {
             buffer.clear();
@@ -79,7 +79,7 @@ impl System for Commitlog {
         Ok(Instant::now())
     }
 
-    /// Hands the batch to the operating system, which is all that it can do.
+    /// Hands the batch to the operating system; it cannot do more.
     fn append_synced(&self, _: u32, batch: &[Bytes]) -> Result<()> {
         let mut buffer = batch.iter().collect::<MessageBuf>();
         let mut log = self.log.lock().expect("no thread has panicked");
@@ -96,7 +96,7 @@ impl System for Commitlog {
             ReadLimit::max_bytes(SCAN_BYTES.max(setup.record_bytes + HEADER_BYTES + LIMIT_SLACK));
         let begun = Instant::now();
         let mut next = 0;
-        // Each read is one `pread`, and verifies all that it has read.
+        // Each read is one `pread`, and verifies everything read.
         while next < log.next_offset() {
             for message in log.read(next, limit)?.iter() {
                 visit(message.payload());
@@ -107,7 +107,7 @@ impl System for Commitlog {
     }
 
     fn read(&self, number: u64, visit: impl FnOnce(&[u8])) -> Result<()> {
-        // Under two messages: it reads no more than the one.
+        // Less than two messages, so that it reads only one.
         let limit = ReadLimit::max_bytes(self.record_bytes + HEADER_BYTES + LIMIT_SLACK);
         let read = self
             .log

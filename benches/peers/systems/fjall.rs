@@ -10,7 +10,7 @@ use crate::system::{
     Bytes, Context, Duration, Facts, Instant, Purpose, Result, SEGMENT_BYTES, Setup, System,
 };
 
-/// From this size on values lie apart from their keys, as its documentation recommends for large ones.
+/// The size from which values are stored apart from their keys, as its documentation recommends.
 const LARGE_BYTES: usize = 4 << 10;
 
 pub(crate) struct Fjall {
@@ -48,7 +48,7 @@ impl System for Fjall {
 
     fn open(setup: &Setup<'_>) -> Result<Self> {
         let database = Database::builder(setup.directory)
-            // Otherwise it makes a system call for each buffered append.
+            // Otherwise each buffered append makes a system call.
             .manual_journal_persist(setup.purpose == Purpose::Buffered)
             .open()?;
         let apart = setup.record_bytes >= LARGE_BYTES;
@@ -115,8 +115,8 @@ impl System for Fjall {
     }
 
     fn close(self) -> Result<()> {
-        // Otherwise up to 64 MiB would be in its journal alone: opening it would read them, and
-        // reads would find them in memory.
+        // Otherwise up to 64 MiB would be only in its journal: opening would read them, and reads would find
+        // them in memory.
         self.records.rotate_memtable_and_wait()?;
         Ok(self.database.persist(PersistMode::SyncAll)?)
     }

@@ -1,7 +1,7 @@
 //! okaywal 0.3.
 //!
-//! A write-ahead log: it keeps what was not checkpointed yet, in one file, and reads it back only when
-//! it is opened. An entry is a list of chunks; committing it syncs, always.
+//! A write-ahead log: it keeps entries since the last checkpoint in one file, and reads them back only when
+//! it is opened. An entry is a list of chunks; committing it always syncs.
 
 use std::io::Read;
 use std::sync::{Arc, PoisonError};
@@ -16,19 +16,19 @@ use crate::system::{
     Bytes, Duration, Facts, Instant, Purpose, Result, SEGMENT_BYTES, Setup, System,
 };
 
-/// As large as proglog's: 16 KiB, the default, is slower.
+/// Proglog's size: the default of 16 KiB is slower.
 const BUFFER_BYTES: usize = 256 << 10;
 
 pub(crate) struct Okaywal {
     log: WriteAheadLog,
-    /// Records have places and no numbers: their owner has to remember these.
+    /// Records have positions and no numbers; the owner has to remember them.
     positions: Arc<Mutex<Vec<LogPosition>>>,
 }
 
-/// Reads all that is there, as an owner has to that wants to find it again.
+/// Reads all entries, as an owner has to in order to find them.
 struct Recover<V> {
     positions: Arc<Mutex<Vec<LogPosition>>>,
-    /// A manager has to be shareable, but recovers alone: the lock is never taken.
+    /// A manager has to be `Sync`, but recovers on one thread: the lock is never contended.
     visit: std::sync::Mutex<V>,
     buffer: Vec<u8>,
 }
@@ -44,7 +44,7 @@ impl<V: FnMut(&[u8]) + Send + 'static> LogManager for Recover<V> {
         let mut positions = self.positions.lock();
         let visit = self.visit.get_mut().unwrap_or_else(PoisonError::into_inner);
         while let ReadChunkResult::Chunk(mut chunk) = entry.read_chunk()? {
-            // Skipping it would discard what was read ahead, and be slower.
+            // Skipping it would discard the read-ahead and be slower.
             self.buffer.clear();
             chunk.read_to_end(&mut self.buffer)?;
             if !chunk.check_crc()? {
@@ -77,13 +77,13 @@ where
         buffer: Vec::new(),
     };
     let log = Configuration::default_for(setup.directory)
-        // It fills the space with zeros when it makes the file. Before durable appends this pays,
-        // and is not counted; before buffered ones it would be a second writing of the file.
+        // It fills a new file with zeros. For durable appends this pays and is not counted; for buffered
+        // ones it would write the file twice.
         .preallocate_bytes(match setup.purpose {
             Purpose::Synced => u32::try_from(SEGMENT_BYTES)?,
             Purpose::Buffered | Purpose::Read => 1 << 20,
         })
-        // What is checkpointed is gone.
+        // A checkpoint would drop the entries.
         .checkpoint_after_bytes(u64::MAX)
         .buffer_bytes(BUFFER_BYTES)
         .open(manager)?;
@@ -106,8 +106,8 @@ impl System for Okaywal {
         open(setup, |_| ())
     }
 
-    /// Each record is a chunk of one large entry: an entry of its own would sync. So no record can
-    /// be read, or survives anything, before the last.
+    /// Each record is a chunk of one large entry, since a separate entry would sync. So no record can be read,
+    /// or survives anything, before the last.
     fn append_each<'a>(&mut self, values: impl Iterator<Item = &'a Bytes>) -> Result<Instant> {
         let mut positions = self.positions.lock();
         let mut entry = self.log.begin_entry()?;
@@ -137,7 +137,7 @@ impl System for Okaywal {
         Ok(())
     }
 
-    /// A log that is open cannot be read in its order: opening it reads it.
+    /// An open log cannot be read in order; opening it reads it.
     fn scan(setup: &Setup<'_>, visit: impl FnMut(&[u8]) + Send + 'static) -> Result<Duration> {
         let begun = Instant::now();
         let log = open(setup, visit)?;

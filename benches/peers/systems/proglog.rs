@@ -1,4 +1,4 @@
-//! proglog-log, and below it proglog-store alone.
+//! proglog-log, and proglog-store by itself.
 
 use proglog_log::{Batch, Durability, Log, Options};
 use proglog_store::Store;
@@ -37,7 +37,7 @@ impl System for Proglog {
             self.0.append(value.clone())?;
         }
         let end = Instant::now();
-        // There is no call that hands over the buffer, and waits for no device.
+        // There is no call that flushes the buffer without a sync.
         self.0.sync()?;
         Ok(end)
     }
@@ -83,7 +83,7 @@ impl System for Proglog {
     }
 }
 
-/// A store has positions and no numbers, and is one file.
+/// A store is one file, and has positions instead of numbers.
 pub(crate) struct ProglogStore(Store);
 
 impl System for ProglogStore {

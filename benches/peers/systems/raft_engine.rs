@@ -1,7 +1,7 @@
 //! raft-engine 0.4.
 //!
-//! The log store of `TiKV`: many logs in one, whose entries' numbers the caller chooses and must keep
-//! dense. It has no buffer of its own: each write is one `pwrite`.
+//! The log store of `TiKV`: many logs in one. The caller chooses the numbers of entries and must keep them
+//! dense. It has no buffer: each write is one `pwrite`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,13 +14,13 @@ use crate::system::{
 
 /// The most threads that append at a time.
 const REGIONS: u64 = 64;
-/// How many entries a scan fetches at a time: enough that fetching them costs nothing beside reading.
+/// Entries per fetch of a scan: enough to make the cost of a fetch negligible.
 const SCAN_ENTRIES: u64 = 1000;
 
 pub(crate) struct RaftEngine {
     engine: Engine,
-    /// The next entry of each log. Each thread appends to a log of its own: nothing but the caller
-    /// would keep the numbers of one in order.
+    /// The next entry of each log. Each thread appends to its own log, since numbers in a shared one would need
+    /// a lock.
     next: Vec<AtomicU64>,
 }
 
@@ -72,7 +72,7 @@ impl System for RaftEngine {
         let engine = Engine::open(Config {
             dir: directory.to_owned(),
             target_file_size: ReadableSize(SEGMENT_BYTES as u64),
-            // Nothing is compressed in any system.
+            // No compression, as in all systems.
             batch_compression_threshold: ReadableSize(0),
             ..Config::default()
         })?;

@@ -12,7 +12,7 @@ const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records")
 
 pub(crate) struct Redb {
     database: Database,
-    /// A snapshot that is opened once for all reads.
+    /// A snapshot, opened once for all reads.
     snapshot: Option<ReadOnlyTable<u64, &'static [u8]>>,
 }
 
@@ -49,8 +49,8 @@ impl System for Redb {
 
     fn open(setup: &Setup<'_>) -> Result<Self> {
         let mut builder = Builder::new();
-        // It keeps what is written in its cache, 1 GiB by default, until a durable commit: with as
-        // much as the others' segments take, appends go to the operating system as theirs do.
+        // It keeps writes in its cache, 1 GiB by default, until a durable commit. With a cache of a
+        // segment's size, appends reach the operating system as those of the others do.
         if setup.purpose == Purpose::Buffered {
             builder.set_cache_size(SEGMENT_BYTES);
         }
@@ -62,8 +62,8 @@ impl System for Redb {
         Ok(Self { database, snapshot })
     }
 
-    /// Each record is an insertion in one large transaction: a transaction for each is far slower.
-    /// So no record can be read, or survives anything, before the last.
+    /// Each record is an insertion in one large transaction; a transaction for each is far slower. So no record
+    /// can be read, or survives anything, before the last.
     fn append_each<'a>(&mut self, values: impl Iterator<Item = &'a Bytes>) -> Result<Instant> {
         self.append(values, Durability::None)?;
         let end = Instant::now();

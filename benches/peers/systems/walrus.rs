@@ -1,16 +1,16 @@
 //! walrus-rust 0.2.
 //!
-//! Topics of records that are consumed in their order. It has no buffer of its own: each append is one
-//! `pwrite`. It lays files of 1000 MiB out in blocks of 10 MiB, and syncs the file after each block.
+//! Topics of records that are consumed in order. It has no buffer: each append is one `pwrite`. Files of
+//! 1000 MiB consist of blocks of 10 MiB, and the file is synced after each block.
 
 use walrus_rust::{FsyncSchedule, ReadConsistency, Walrus as Log};
 
 use crate::system::{Bytes, Context, Duration, Facts, Instant, Purpose, Result, Setup, System};
 
 const TOPIC: &str = "records";
-/// How much a scan asks for at a time: more than the largest record.
+/// Bytes per read of a scan: more than the largest record.
 const SCAN_BYTES: usize = 2 << 20;
-/// The most records that it takes as a batch.
+/// The most records in a batch.
 const BATCH_RECORDS: usize = 2000;
 
 pub(crate) struct Walrus(Log);
@@ -27,15 +27,15 @@ impl System for Walrus {
         numbered: false,
     };
 
-    /// `WALRUS_DATA_DIR` has to name the directory above `setup.directory`, and `WALRUS_QUIET` to be
-    /// set: otherwise it tells all that it does on the standard output.
+    /// `WALRUS_DATA_DIR` must be the parent of `setup.directory`, and `WALRUS_QUIET` must be set, or else it
+    /// logs everything to standard output.
     fn open(setup: &Setup<'_>) -> Result<Self> {
         let name = setup.directory.file_name().and_then(|name| name.to_str());
         let schedule = match setup.purpose {
             Purpose::Buffered | Purpose::Read => FsyncSchedule::NoFsync,
             Purpose::Synced => FsyncSchedule::SyncEach,
         };
-        // What was consumed is never written down, so that it can be read again.
+        // Consumption is never persisted, so that records can be read again.
         let consistency = ReadConsistency::AtLeastOnce {
             persist_every: u32::MAX,
         };
@@ -64,8 +64,8 @@ impl System for Walrus {
         Ok(Instant::now())
     }
 
-    /// A batch is synced whatever the schedule is. Its records singly would be faster in the buffered
-    /// works, and no batch: a crash could take some of them.
+    /// A batch is synced whatever the schedule is. Single appends would be faster in the buffered works, but
+    /// not a batch: a crash could lose some of them.
     fn append_synced(&self, _: u32, batch: &[Bytes]) -> Result<()> {
         if let [value] = batch {
             return Ok(self.0.append_for_topic(TOPIC, value)?);
@@ -77,7 +77,7 @@ impl System for Walrus {
         Ok(())
     }
 
-    /// Reading consumes, so that there is one scan for each opening.
+    /// Reading consumes, so there is one scan per opening.
     fn scan(setup: &Setup<'_>, mut visit: impl FnMut(&[u8]) + Send + 'static) -> Result<Duration> {
         let log = Self::open(setup)?;
         let begun = Instant::now();
@@ -96,7 +96,7 @@ impl System for Walrus {
         anyhow::bail!("a topic cannot find record {number} by its number")
     }
 
-    /// There is no end but being dropped.
+    /// Dropping it is the only way to close it.
     fn close(self) -> Result<()> {
         Ok(())
     }

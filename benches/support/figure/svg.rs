@@ -1,4 +1,4 @@
-//! How a figure is drawn.
+//! SVG drawing of a figure.
 
 use std::fmt::Write;
 
@@ -6,24 +6,24 @@ use super::{Figure, Panel, Role, Series};
 use crate::data::size_name;
 use crate::table::grouped;
 
-/// Two panels beside each other fill the width of a page on GitHub.
+/// The width of two panels: that of a page on GitHub.
 const COLUMNS: usize = 2;
 const WIDTH: f64 = 880.0;
 const MARGIN: f64 = 20.0;
 const PANEL_WIDTH: f64 = (WIDTH - MARGIN) / 2.0;
 const PANEL_HEIGHT: f64 = 232.0;
-/// Where the legend begins: below title and note.
+/// The top of the legend, below title and note.
 const LEGEND: f64 = 72.0;
 const LEGEND_LINE: f64 = 22.0;
-/// What of a panel lies beside its chart.
+/// The margins of a chart within its panel.
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 16.0;
 const ABOVE: f64 = 30.0;
 const BELOW: f64 = 34.0;
-/// How wide a letter is about, for the places in the legend.
+/// The approximate width of a letter, for the layout of the legend.
 const LETTER_WIDTH: f64 = 6.8;
 
-/// Light first; then what differs in the dark.
+/// The light style, then the differences of the dark one.
 const STYLE: &str = "\
 text{font-family:-apple-system,'Segoe UI','Helvetica Neue',Arial,'DejaVu Sans',sans-serif;\
 font-size:12px;fill:#59636e}
@@ -45,7 +45,7 @@ text{fill:#9198a1}.title,.name{fill:#f0f6fc}
 circle{fill:#0d1117}circle.ours{fill:#58a6ff}}
 ";
 
-/// The text of the SVG file.
+/// Returns the text of the SVG file.
 pub(super) fn draw(figure: &Figure) -> String {
     let peers = peers(figure);
     let mut drawn = String::new();
@@ -101,7 +101,7 @@ fn class(series: &Series, peers: &[&str]) -> String {
     }
 }
 
-/// Draws the names of all lines, and returns where the legend ends.
+/// Draws the names of all lines, and returns the bottom of the legend.
 fn legend(svg: &mut String, figure: &Figure, peers: &[&str]) -> f64 {
     let mut entries = Vec::<&Series>::new();
     for role in [Role::Ours, Role::Limit, Role::Peer] {
@@ -144,11 +144,11 @@ fn legend(svg: &mut String, figure: &Figure, peers: &[&str]) -> f64 {
     y + LEGEND_LINE
 }
 
-/// A logarithmic axis: where a value lies on it.
+/// A logarithmic axis.
 struct Axis {
-    /// The logarithms of the values at both ends.
+    /// The logarithms of the values at its ends.
     ends: (f64, f64),
-    /// The places of both ends.
+    /// The coordinates of its ends.
     places: (f64, f64),
 }
 
@@ -158,7 +158,7 @@ impl Axis {
         self.places.0 + along * (self.places.1 - self.places.0)
     }
 
-    /// Round values on the axis: the fewer the more decades it covers.
+    /// Round values on the axis, fewer if it covers more decades.
     fn ticks(&self) -> Vec<f64> {
         let decades = self.ends.1 - self.ends.0;
         let steps: &[f64] = match decades {
@@ -246,7 +246,7 @@ fn line(svg: &mut String, class: &str, role: Role, places: &[(f64, f64)]) {
         svg,
         format_args!(r#"<polyline class="{class}" points="{points}"/>"#),
     );
-    // The limit is a line that others come near to, and no place on it.
+    // The limit is a line without points.
     if role == Role::Limit && places.len() > 1 {
         return;
     }
@@ -258,7 +258,7 @@ fn line(svg: &mut String, class: &str, role: Role, places: &[(f64, f64)]) {
     }
 }
 
-/// The logarithms of the least and the largest value, with a margin beyond them.
+/// The logarithms of the smallest and largest value, with a margin.
 fn ends(values: impl Iterator<Item = f64>, margin: f64) -> (f64, f64) {
     let mut least = f64::INFINITY;
     let mut most = f64::NEG_INFINITY;
@@ -269,7 +269,7 @@ fn ends(values: impl Iterator<Item = f64>, margin: f64) -> (f64, f64) {
     if least > most {
         return (0.0, 1.0);
     }
-    // One value alone, or almost: half a decade to see it in.
+    // A single value, or almost: half a decade around it.
     let margin = ((most - least) * margin).max((0.5 - (most - least)) / 2.0);
     (least - margin, most + margin)
 }
