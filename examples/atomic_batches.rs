@@ -7,7 +7,7 @@
 //! $ cargo run -p examples --example atomic_batches
 //! 300 transfers are at offsets 0 to 600 (exclusive)
 //! while they were appended, 6983 readings were all in balance
-//! a batch with one record that is too large left nothing behind
+//! a batch with one record that is too large appended nothing
 //! ```
 
 use std::error::Error;
@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let error = refused.expect_err("the second record is over the limit");
     assert_eq!(error.kind(), ErrorKind::TooLarge);
     assert_eq!(log.end_offset(), end);
-    println!("a batch with one record that is too large left nothing behind");
+    println!("a batch with one record that is too large appended nothing");
     log.close()?;
     Ok(())
 }
