@@ -1,8 +1,8 @@
-//! What logs have to do when no caller is there to do it, in the background.
+//! The runtime: threads that run the background work of all logs in the process.
 //!
-//! No thread belongs to one log. A few of this process serve all logs: the first is started when a log is
-//! opened, which fails if it cannot be, and the others when there is something to do. A program that has
-//! threads of its own for such work can give them instead.
+//! No thread belongs to one log. By default a small pool serves all logs: its first thread starts when a log is
+//! opened, which fails if that thread cannot start, and the others when there is work. A program with threads
+//! of its own for such work can install them instead.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -14,38 +14,38 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::sync::{Condvar, Mutex, OnceLock};
 
-/// How many threads there are at the most: jobs mostly wait for a device.
+/// Upper limit on the threads of the pool. Jobs mostly wait for a device.
 const THREADS_MAX: usize = 4;
 
 /// A piece of background work. It may block on a file, and never panics.
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// What runs the background work of all logs of the process: syncs for those who await or are called
-/// back, syncs at an interval, marks of idle logs, retention, reading for streams.
+/// Runs the background work of all logs in the process: syncs for awaited tickets and callbacks, syncs at an
+/// interval, sync marks of idle logs, retention, and reads for streams.
 ///
-/// By default up to four threads do; the first is started when a log is opened, the others when there is
-/// something to do. See [`install_runtime`].
+/// The default is a pool of up to four threads; the first starts when a log is opened, the others when there is
+/// work. [`install_runtime`] replaces it.
 ///
-/// Both operations are called while a log holds locks: they must not wait, run a job, panic, or use a log.
+/// Both methods are called while a log holds locks: they must not block, run a job, panic, or use a log.
 ///
-/// Each job has to be run, sooner or later: a log whose job was dropped may ask for no other of the kind, and
-/// who awaits it, or waits to be called back, then does so for ever.
+/// Every job must run sooner or later. A log whose job was dropped may never schedule another of that kind, and
+/// tasks that await its tickets may then wait for ever.
 pub trait Runtime: Send + Sync {
-    /// Runs `job` soon, on a thread that may block. It must not run it before it returns: who calls it
+    /// Runs `job` soon, on a thread that may block. The job must not run before this returns, since the caller
     /// may hold locks.
     fn spawn(&self, job: Job);
 
-    /// Runs `job` once `delay` has passed, as [`spawn`](Runtime::spawn) does. Nothing is asked for that
-    /// would come at a time which no [`Instant`] can tell: the delay is never [`Duration::MAX`], for one.
+    /// Runs `job` as [`spawn`](Runtime::spawn) does, once `delay` has passed. The delay added to the present
+    /// never overflows an [`Instant`]; in particular it is never [`Duration::MAX`].
     fn spawn_after(&self, delay: Duration, job: Job);
 }
 
-/// The background work of the process has begun, or another runtime was installed before.
+/// The process has a runtime already: one was installed, or background work has begun on the default one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the background work of the process has a runtime already")]
 pub struct RuntimeInUse;
 
-/// Has `runtime` run the background work of all logs of this process from now on.
+/// Installs `runtime` to run the background work of all logs in this process.
 ///
 /// ```
 /// use std::thread;
@@ -73,15 +73,15 @@ pub struct RuntimeInUse;
 ///
 /// # Errors
 ///
-/// [`RuntimeInUse`] if one was installed before, or a log was opened or had something to do in the
-/// background: call it before the first log is opened.
+/// [`RuntimeInUse`] if a runtime was installed before, or a log was opened, or any background work was
+/// scheduled: call this before the first log is opened.
 pub fn install_runtime(runtime: impl Runtime + 'static) -> Result<(), RuntimeInUse> {
     RUNTIME
         .set(Some(Box::new(runtime)))
         .map_err(|_| RuntimeInUse)
 }
 
-/// What was installed; `None` where this process's own threads are in use.
+/// The installed runtime; `None` once the pool is in use.
 static RUNTIME: OnceLock<Option<Box<dyn Runtime>>> = OnceLock::new();
 
 static POOL: Pool = Pool::new();
@@ -90,7 +90,7 @@ fn installed() -> Option<&'static dyn Runtime> {
     RUNTIME.get_or_init(|| None).as_deref()
 }
 
-/// Makes sure that there is somebody to run jobs, from here on.
+/// Starts the pool, unless a runtime is installed.
 pub(crate) fn start() -> Result<()> {
     match installed() {
         Some(_) => Ok(()),
@@ -111,7 +111,7 @@ pub(crate) fn spawn(job: impl FnOnce() + Send + 'static) {
 
 /// Runs `job` once `delay` has passed, in the background.
 pub(crate) fn spawn_after(delay: Duration, job: impl FnOnce() + Send + 'static) {
-    // A time that no clock can tell never comes.
+    // A delay past the end of the clock never elapses.
     let Some(due) = Instant::now().checked_add(delay) else {
         return;
     };
@@ -122,7 +122,7 @@ pub(crate) fn spawn_after(delay: Duration, job: impl FnOnce() + Send + 'static) 
     }
 }
 
-/// A few threads of this process's own. Once there is one, there always is.
+/// A pool of threads. Once it has one, that thread never ends.
 struct Pool {
     state: Mutex<State>,
     changed: Condvar,
@@ -130,7 +130,7 @@ struct Pool {
 
 struct State {
     ready: VecDeque<Job>,
-    /// By the time at which they are due; the number keeps equal times apart.
+    /// Keyed by due time, and a number that distinguishes equal times.
     timers: BTreeMap<(Instant, u64), Job>,
     timers_added: u64,
     threads: usize,
@@ -159,7 +159,7 @@ impl Pool {
         }
     }
 
-    /// Makes sure that there is a thread.
+    /// Starts a thread, if there is none.
     fn start_first(&'static self) -> io::Result<()> {
         let mut state = self.state.lock();
         if state.threads == 0 {
@@ -168,7 +168,8 @@ impl Pool {
         Ok(())
     }
 
-    /// If no thread can be started and there is none, the next call tries again.
+    /// Adds a job with `change`, and wakes or starts a thread for it. If no thread can be started and there is
+    /// none, the next call tries again.
     fn add(&'static self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
         change(&mut state);
@@ -180,7 +181,7 @@ impl Pool {
         drop(self.start(&mut state));
     }
 
-    /// Starts a thread, and counts it.
+    /// Starts and counts a thread.
     fn start(&'static self, state: &mut State) -> io::Result<()> {
         thread::Builder::new()
             .name("proglog".to_owned())
@@ -201,12 +202,12 @@ impl Pool {
             }
             if let Some(job) = state.ready.pop_front() {
                 if !state.ready.is_empty() {
-                    // Whoever was to be woken for it may have been busy then.
+                    // The thread that was to be woken for it may have been busy then.
                     self.changed.notify_one();
                 }
                 let is_last = state.idle == 0 && state.threads < THREADS_MAX;
                 if is_last && !(state.timers.is_empty() && state.ready.is_empty()) {
-                    // The job may take long, and somebody has to look after the others.
+                    // The job may take long, and the others need a thread.
                     drop(self.start(&mut state));
                 }
                 drop(state);
@@ -225,7 +226,7 @@ impl Pool {
     }
 }
 
-/// Runs `job`. A panic, which can only come from a user's callback, ends the job alone.
+/// Runs `job`, and catches a panic, which can only come from a user's callback.
 pub(crate) fn run(job: impl FnOnce()) {
     drop(catch_unwind(AssertUnwindSafe(job)));
 }
@@ -238,18 +239,18 @@ mod tests {
     use super::*;
     use crate::sync::RwLock;
 
-    /// How long a test waits for what comes soon.
+    /// Timeout for what comes soon.
     const LONG: Duration = Duration::from_mins(1);
 
     fn add_job(pool: &'static Pool, job: impl FnOnce() + Send + 'static) {
         pool.add(|state| state.ready.push_back(Box::new(job)));
     }
 
-    /// Waits until so many threads have nothing to do.
+    /// Waits until `threads` threads are idle.
     fn wait_for_idle(pool: &Pool, threads: usize) {
         let begun = Instant::now();
         while pool.state.lock().idle != threads {
-            assert!(begun.elapsed() < LONG, "they do not come to rest");
+            assert!(begun.elapsed() < LONG, "they do not become idle");
             thread::yield_now();
         }
     }
@@ -401,7 +402,7 @@ mod tests {
             }
         });
         wait_for_idle(&POOL, 2);
-        // One of the two threads is told of the timers, and the other one sleeps on.
+        // Adding the timers wakes one of the two threads, and the other sleeps on.
         POOL.add(|state| {
             let due = Instant::now() + Duration::from_millis(20);
             for number in 0..2 {
@@ -449,15 +450,15 @@ mod tests {
                 .env("RUST_MIN_STACK", (usize::MAX / 4).to_string())
                 .output()
                 .unwrap();
-            let told = String::from_utf8_lossy(&output.stdout);
-            assert!(told.contains("1 passed"), "{told}");
+            let stdout = String::from_utf8_lossy(&output.stdout);
+            assert!(stdout.contains("1 passed"), "{stdout}");
             return;
         }
         for _ in 0..2 * THREADS_MAX {
             add_job(&POOL, || {});
             assert_eq!(POOL.state.lock().threads, 0);
         }
-        // Nobody would bring appends to their outcome for those who await it.
+        // Awaited appends would never complete.
         let disk = SimDisk::new();
         let error = open::open(disk.directory(), &Options::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::LimitReached, "{error:?}");

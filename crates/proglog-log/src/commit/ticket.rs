@@ -80,12 +80,12 @@ impl Ticket {
     ///     fn submit(&self, batch: Batch) -> Result<Ticket, Error> {
     ///         let offsets = self.local.append_batch(batch)?;
     ///         let (ticket, completion) = Ticket::with_completion(offsets);
-    ///         self.waiting.lock().expect("nobody panics").push(completion);
+    ///         self.waiting.lock().unwrap().push(completion);
     ///         Ok(ticket)
     ///     }
     ///
     ///     fn others_have_all(&self) {
-    ///         for completion in self.waiting.lock().expect("nobody panics").drain(..) {
+    ///         for completion in self.waiting.lock().unwrap().drain(..) {
     ///             completion.complete(Ok(()));
     ///         }
     ///     }
