@@ -208,7 +208,8 @@ pub use options::{Durability, Options, OptionsError, Visibility};
 /// The layer below, whose types some of this crate's operations take and return.
 pub use proglog_store as store;
 pub use proglog_store::Outcome;
-pub use read::follow::{Follow, FollowStream, NextTimeoutError, Signal};
+pub use read::follow::{Follow, FollowStream, NextTimeoutError};
+pub use read::notify::Signal;
 pub use read::reader::Reader;
 pub use read::verify::Verification;
 pub use read_only::ReadOnlyLog;

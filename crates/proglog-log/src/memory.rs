@@ -9,7 +9,8 @@ use crate::commit_log::{CommitLog, Records};
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::options::Options;
-use crate::read::follow::{Follow, Signal};
+use crate::read::follow::Follow;
+use crate::read::notify::Signal;
 use crate::record::{self, Batch, Record};
 use crate::sync::{Mutex, RwLock};
 

@@ -12,65 +12,10 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 
 use crate::error::{Error, Result};
+use crate::read::notify::Signal;
 use crate::record::{self, Record};
 use crate::runtime;
-use crate::sync::{AtomicBool, Event, EventListener, Listener, Mutex, Ordering, fence};
-
-/// Wakes those who follow a log. Clones wake the same followers.
-///
-/// Whoever implements [`CommitLog`](crate::CommitLog) notifies it whenever a follower may find
-/// something new: a record, or an error.
-#[derive(Clone, Default)]
-pub struct Signal(Arc<Listeners>);
-
-/// Those who wait for a signal.
-#[derive(Default)]
-struct Listeners {
-    event: Event,
-    /// Whether anybody came to listen since all were woken last: an append that nobody waits for takes
-    /// none of the locks of the event.
-    came: AtomicBool,
-}
-
-impl Signal {
-    /// A signal that nobody waits for.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Wakes all who wait.
-    #[inline]
-    pub fn notify(&self) {
-        // Whoever came to listen before this saw no change yet, and is seen here; whoever comes
-        // after it sees the change.
-        fence(Ordering::SeqCst);
-        if self.0.came.load(Ordering::Relaxed) {
-            self.wake();
-        }
-    }
-
-    #[cold]
-    fn wake(&self) {
-        // Before they are woken: whoever comes in between is woken for nothing at the worst.
-        self.0.came.swap(false, Ordering::AcqRel);
-        self.0.event.notify(usize::MAX);
-    }
-
-    /// Whatever changes from here on ends the listening.
-    fn listen(&self) -> EventListener {
-        let listener = self.0.event.listen();
-        self.0.came.store(true, Ordering::Release);
-        fence(Ordering::SeqCst);
-        listener
-    }
-}
-
-impl fmt::Debug for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signal").finish_non_exhaustive()
-    }
-}
+use crate::sync::{EventListener, Listener, Mutex};
 
 type Next = Box<dyn FnMut() -> Result<Option<Record>> + Send>;
 

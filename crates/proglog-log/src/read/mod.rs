@@ -2,6 +2,7 @@
 
 pub(crate) mod cursor;
 pub(crate) mod follow;
+pub(crate) mod notify;
 pub(crate) mod reader;
 pub(crate) mod seek;
 pub(crate) mod verify;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::options::Visibility;
-use crate::read::follow::Signal;
+use crate::read::notify::Signal;
 use crate::read::watermark::Watermark;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering, RwLock};
