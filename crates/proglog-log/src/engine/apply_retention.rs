@@ -30,6 +30,12 @@ impl Engine {
             && start > range.start
         {
             self.trim_locked(start, &mut trimmed)?;
+            #[cfg(feature = "tracing")]
+            tracing::debug!(
+                log_id = format_args!("{:032x}", self.log_id),
+                start_offset = start.get(),
+                "retention dropped old records"
+            );
         }
         if let Some(delay) = policy.next_look(kept, now) {
             // A pass that is scheduled already never comes too late: the age of what is kept only falls.
@@ -39,9 +45,26 @@ impl Engine {
         Ok(self.reader.start_offset())
     }
 
+    /// Applies retention on a background thread. Returns whether it failed and may be tried again.
+    pub(super) fn retain_in_background(&self) -> bool {
+        let retained = self.apply_retention();
+        let failed = retained.is_err() && self.check_appendable().is_ok();
+        #[cfg(feature = "tracing")]
+        if let Err(error) = &retained
+            && failed
+        {
+            tracing::warn!(
+                log_id = format_args!("{:032x}", self.log_id),
+                error = error as &dyn std::error::Error,
+                "retention failed"
+            );
+        }
+        failed
+    }
+
     /// Applies retention, and schedules another pass if this one fails.
-    pub(super) fn apply_retention_by_age(&self) {
-        if self.apply_retention().is_err() && self.check_appendable().is_ok() {
+    pub(super) fn retain_by_age(&self) {
+        if self.retain_in_background() {
             self.tasks.retention_by_age.arm_after(DELAY_MAX);
         }
     }

@@ -25,8 +25,8 @@ pub(crate) fn tasks(engine: &Weak<Engine>) -> Tasks {
         commit: Task::new(engine, |engine, ()| engine.commit_when_free()),
         sync: Task::new(engine, |engine, ()| drop(engine.sync_acknowledged())),
         quiesce: Task::new(engine, Engine::quiesce_if_idle),
-        retention: Task::new(engine, |engine, ()| drop(engine.apply_retention())),
-        retention_by_age: Task::new(engine, |engine, ()| engine.apply_retention_by_age()),
+        retention: Task::new(engine, |engine, ()| _ = engine.retain_in_background()),
+        retention_by_age: Task::new(engine, |engine, ()| engine.retain_by_age()),
     }
 }
 
@@ -69,6 +69,12 @@ impl Engine {
         if let Err(error) = self.quiesce(&active, now)
             && !matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Closed)
         {
+            #[cfg(feature = "tracing")]
+            tracing::warn!(
+                log_id = format_args!("{:032x}", self.log_id),
+                error = &error as &dyn std::error::Error,
+                "idle log not synced"
+            );
             // A full device may have room by then.
             let delay = idle_after.max(QUIESCE_RETRY_MIN);
             self.tasks.quiesce.arm_after_with(delay, active.end());

@@ -184,6 +184,13 @@ impl Engine {
             Ok(()) => {
                 segment.index.truncate(start.boundary.frames);
                 writer.next = start.offset();
+                #[cfg(feature = "tracing")]
+                tracing::warn!(
+                    log_id = format_args!("{:032x}", self.log_id),
+                    error = &error as &dyn std::error::Error,
+                    next_offset = writer.next.get(),
+                    "appends rolled back"
+                );
                 group.complete(Err(error.clone()));
                 later.complete(Err(Error::GivenUp {
                     source: Arc::new(error.clone()),

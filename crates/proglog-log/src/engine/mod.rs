@@ -144,7 +144,14 @@ impl Engine {
 
     /// Stops all appends from here on. The first failure is the one that later errors report.
     pub(crate) fn poison(&self, failure: &Error) {
-        drop(self.failure.set(failure.clone()));
+        if self.failure.set(failure.clone()).is_ok() {
+            #[cfg(feature = "tracing")]
+            tracing::error!(
+                log_id = format_args!("{:032x}", self.log_id),
+                error = failure as &dyn std::error::Error,
+                "log poisoned"
+            );
+        }
     }
 
     /// Returns the error of an append that `error` prevented. Poisons the log if the store is poisoned: earlier

@@ -71,6 +71,12 @@ impl Engine {
         // The checkpoint may lag: recovery reads the segments.
         let start = LogPosition::start_of(writer.next);
         drop(self.write_checkpoint(start, self.view.generation()));
+        #[cfg(feature = "tracing")]
+        tracing::debug!(
+            log_id = format_args!("{:032x}", self.log_id),
+            base_offset = writer.next.get(),
+            "segment created"
+        );
         self.retain_soon();
         Ok(())
     }

@@ -124,6 +124,13 @@ impl Engine {
         let mut removed = Ok(());
         for segment in self.view.drop_before(first.base()) {
             if let Err(error) = segment.remove() {
+                #[cfg(feature = "tracing")]
+                tracing::warn!(
+                    log_id = format_args!("{:032x}", self.log_id),
+                    error = &error as &dyn std::error::Error,
+                    base_offset = segment.base().get(),
+                    "trimmed segment not removed"
+                );
                 removed = Err(error);
                 trimmed.push(segment);
             }

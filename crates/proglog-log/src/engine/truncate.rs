@@ -134,6 +134,13 @@ impl Engine {
             Vec::new()
         };
         removal::drop_segments(&*self.directory, truncation, bases)?;
+        #[cfg(feature = "tracing")]
+        tracing::debug!(
+            log_id = format_args!("{:032x}", self.log_id),
+            start_offset = truncation.start.get(),
+            end_offset = truncation.to.offset().get(),
+            "log truncated"
+        );
         if let Some(segment) = truncated {
             // A reader may have opened it before it was truncated.
             segment.release();

@@ -86,8 +86,21 @@ pub(crate) fn open(
         last_appended_at,
         tasks: background::tasks,
     })?;
+    #[cfg(feature = "tracing")]
+    trace_opened(engine.log_id, &recovery);
     engine.retain_soon();
     Ok((engine, recovery))
+}
+
+/// Emits an event for what opening found.
+#[cfg(feature = "tracing")]
+fn trace_opened(log_id: u128, recovery: &Recovery) {
+    let log_id = format_args!("{log_id:032x}");
+    if recovery.damaged.is_some() {
+        tracing::warn!(log_id, ?recovery, "log opened, with damage");
+    } else {
+        tracing::debug!(log_id, ?recovery, "log opened");
+    }
 }
 
 /// Removes the segments `trimmed`: whoever trimmed the log did not get to it.

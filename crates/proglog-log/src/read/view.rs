@@ -216,7 +216,14 @@ impl View {
     /// Returns `error`, or the reason why the record at `offset` has become unreadable in the meantime.
     pub(crate) fn or_gone(&self, error: Error, offset: Offset, visibility: Visibility) -> Error {
         match self.check_readable(offset, visibility) {
-            Ok(Readable::Record) => error,
+            Ok(Readable::Record) => {
+                #[cfg(feature = "tracing")]
+                if let Error::Corrupt { .. } = &error {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, offset = offset.get(), "damaged record");
+                }
+                error
+            }
             Ok(Readable::End) => self.out_of_range(offset, visibility),
             Err(gone) => gone,
         }
