@@ -196,6 +196,8 @@ mod retention;
 mod runtime;
 mod segment;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use commit::ticket::{Completion, Ticket};
 pub use commit_log::{CommitLog, Records};

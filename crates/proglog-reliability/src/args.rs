@@ -34,7 +34,11 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_controls: bool,
 
-    /// Writes what was found into the table of `RELIABILITY.md`, in the places of these rows
+    /// Tries only this sabotage, and runs no row on the workspace itself; may be given more than once
+    #[arg(long = "sabotage", value_name = "NAME", conflicts_with_all = ["soak", "write", "no_controls"])]
+    pub(crate) sabotages: Vec<String>,
+
+    /// Writes the figures of these rows into the table of the README
     #[arg(long)]
     pub(crate) write: bool,
 

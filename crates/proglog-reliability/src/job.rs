@@ -19,6 +19,12 @@ const TOLD_MAX: u64 = 5;
 /// How many things were tried, or what is bad.
 pub(crate) type Found = Result<u64, String>;
 
+/// The finding of an operation that should have succeeded.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes it so")]
+pub(crate) fn failed(error: proglog_log::Error) -> String {
+    format!("an operation failed: {error:?}")
+}
+
 /// One run of a row.
 #[derive(Debug)]
 pub(crate) struct Job {

@@ -1,15 +1,17 @@
-//! The reliability program: each row tries in one way to make a log lose a record, or show a wrong one,
-//! and counts how often it tried and how often it succeeded. Each is then run on copies of the workspace
-//! that were damaged on purpose, to show that it notices.
+//! Rows of tests that try to make a log lose a record, or return a wrong one, and that count how often they tried and
+//! how often they succeeded. Each row also runs on copies of the workspace that are damaged on purpose, which it has to
+//! notice.
 //!
 //! ```text
 //! cargo run --release -p proglog-reliability -- ROW|all [--ci|--soak] [--seed N]
 //! ```
 //!
-//! `RELIABILITY.md` at the top of the workspace tells what is assumed, and holds the figures of a run.
+//! The README states the fault model, and has the figures of a run.
 
 #[cfg(target_os = "linux")]
 mod args;
+#[cfg(target_os = "linux")]
+mod controls;
 #[cfg(target_os = "linux")]
 mod copy;
 #[cfg(target_os = "linux")]
@@ -19,8 +21,6 @@ mod job;
 #[cfg(target_os = "linux")]
 mod model;
 #[cfg(target_os = "linux")]
-mod mutants;
-#[cfg(target_os = "linux")]
 mod panics;
 #[cfg(target_os = "linux")]
 mod report;
@@ -29,7 +29,13 @@ mod rows;
 #[cfg(target_os = "linux")]
 mod run;
 #[cfg(target_os = "linux")]
+mod sabotage;
+#[cfg(target_os = "linux")]
 mod system;
+#[cfg(target_os = "linux")]
+mod table;
+#[cfg(target_os = "linux")]
+mod workspace;
 
 /// Runs the rows that are asked for; fails if one of them fails. Some start this program as the one that
 /// is done harm to.

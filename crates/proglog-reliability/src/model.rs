@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use crate::copy::{build, put, remove_others, target, workspace};
+use crate::copy::{put, remove_others};
 use crate::system::limit;
+use crate::workspace::{self, cargo, root, scratch};
 
 const PROGRAM: &str = "proglog-model";
 
@@ -49,12 +50,14 @@ pub(crate) struct Ran {
 
 impl Model {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let target = target();
-        let folder = target.join("model");
+        let (folder, target) = (scratch().join("model"), scratch().join("modelled"));
         refresh(&folder)?;
+        let mut build = cargo(&folder, &target);
+        workspace::run(build.args(["build", "--quiet", "--bin", PROGRAM]))
+            .context("the model does not compile")?;
         Ok(Self {
-            program: build(PROGRAM, &folder, &target.join("debug"))?,
-            failures: target.join("schedules"),
+            program: target.join("debug").join(PROGRAM),
+            failures: scratch().join("schedules"),
         })
     }
 
@@ -124,7 +127,7 @@ fn refresh(folder: &Path) -> anyhow::Result<()> {
         wanted.insert(path);
         anyhow::Ok(())
     };
-    let sources = workspace().join(SOURCES);
+    let sources = root().join(SOURCES);
     put_wanted(folder.join("Cargo.toml"), manifest()?.as_bytes())?;
     put_wanted(
         folder.join("Cargo.lock"),
@@ -137,7 +140,7 @@ fn refresh(folder: &Path) -> anyhow::Result<()> {
         )?;
     }
     for (name, takes_locks) in CRATES {
-        let from = workspace().join("crates").join(name);
+        let from = root().join("crates").join(name);
         for file in files(&from)? {
             let mut bytes = fs::read(from.join(&file))?;
             if takes_locks {
@@ -151,7 +154,7 @@ fn refresh(folder: &Path) -> anyhow::Result<()> {
 
 /// What every package of the workspace shares, for a workspace of these packages alone.
 fn manifest() -> anyhow::Result<String> {
-    let whole = fs::read_to_string(workspace().join("Cargo.toml"))?;
+    let whole = fs::read_to_string(root().join("Cargo.toml"))?;
     let (_, shared) = whole
         .split_once("[workspace.package]")
         .context("the packages of the workspace share nothing")?;
@@ -164,7 +167,7 @@ fn manifest() -> anyhow::Result<String> {
 /// The bytes of a crate's file, where that names its locks or its dependencies.
 fn with_own_locks(file: &Path, bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     if file == Path::new("src/sync.rs") {
-        return Ok(fs::read(workspace().join(SOURCES).join("sync.rs"))?);
+        return Ok(fs::read(root().join(SOURCES).join("sync.rs"))?);
     }
     if file != Path::new("Cargo.toml") {
         return Ok(bytes);

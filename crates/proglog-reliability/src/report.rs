@@ -1,19 +1,16 @@
-//! What is told of a row: a line of JSON, and a row of the table in `RELIABILITY.md`.
+//! The result of a row, as a line of JSON.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::fs;
 use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::args::Args;
-use crate::copy::workspace;
 use crate::job::Figures;
 use crate::rows::Row;
+use crate::workspace::root;
 
 /// How many characters of a finding stand in a line.
 const FINDING_LEN_MAX: usize = 320;
@@ -94,11 +91,11 @@ pub(crate) struct Report {
     pub(crate) row: &'static Row,
     pub(crate) line: Line,
     /// Whether it was repeated with seed after seed.
-    is_soak: bool,
+    pub(crate) is_soak: bool,
     /// The sabotages that it caught.
-    pub(crate) caught: Vec<&'static str>,
+    pub(crate) caught: Vec<String>,
     /// What is wrong with the row itself.
-    failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }
 
 impl Report {
@@ -127,32 +124,6 @@ impl Report {
     pub(crate) fn has_failed(&self) -> bool {
         self.line.bad > 0 || self.failure.is_some()
     }
-
-    fn table_row(&self) -> String {
-        let Line {
-            seed,
-            tried,
-            bad,
-            seconds,
-            commit,
-            counts,
-            ..
-        } = &self.line;
-        let row = self.row;
-        let mut figure = row.figure.to_owned();
-        for (what, number) in counts {
-            _ = write!(figure, "; {number} {what}");
-        }
-        let caught = self.caught.join(", ");
-        let failure = self.failure.as_deref();
-        let failure = failure.map_or(String::new(), |why| format!(" **failed: {why}**"));
-        format!(
-            "| {} | `{}{}` | {figure} | {tried} | {bad}{failure} | {caught} | {seconds} | {seed} | {commit} |",
-            row.number,
-            row.name,
-            if self.is_soak { SOAK } else { "" },
-        )
-    }
 }
 
 /// What was checked, as a version control would say it. To be asked first before anything is written.
@@ -165,7 +136,7 @@ pub(crate) static COMMIT: LazyLock<String> = LazyLock::new(|| {
             "--abbrev=12",
             "--exclude=*",
         ])
-        .current_dir(workspace())
+        .current_dir(root())
         .output();
     match output {
         Ok(output) if output.status.success() => {
@@ -174,40 +145,3 @@ pub(crate) static COMMIT: LazyLock<String> = LazyLock::new(|| {
         _ => "unknown".to_owned(),
     }
 });
-
-/// What a repeated row has behind its name: it has a row of the table of its own.
-const SOAK: &str = " --soak";
-
-const BEGIN: &str = "<!-- The table is written by the program: begin -->\n";
-const END: &str = "<!-- end -->\n";
-
-/// Writes the rows' figures into the table of `RELIABILITY.md`; those of other rows stay.
-pub(crate) fn write(reports: &[Report]) -> anyhow::Result<()> {
-    let path = workspace().join("RELIABILITY.md");
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (before, rest) = text.split_once(BEGIN).context("the table has no begin")?;
-    let (table, after) = rest.split_once(END).context("the table has no end")?;
-    let mut rows: BTreeMap<(u8, bool), String> = table
-        .lines()
-        .filter_map(|line| {
-            let mut cells = line.split('|').skip(1);
-            let number = cells.next()?.trim().parse().ok()?;
-            let is_soak = cells.next()?.contains(SOAK);
-            Some(((number, is_soak), line.to_owned()))
-        })
-        .collect();
-    for report in reports {
-        rows.insert((report.row.number, report.is_soak), report.table_row());
-    }
-    let mut written = format!("{before}{BEGIN}");
-    written.push_str("| # | row | tried, and what is bad | tried | bad | sabotages caught | seconds | seed | commit |\n");
-    written.push_str("|---|---|---|---|---|---|---|---|---|\n");
-    for row in rows.values() {
-        written.push_str(row);
-        written.push('\n');
-    }
-    written.push_str(END);
-    written.push_str(after);
-    fs::write(&path, written).with_context(|| format!("cannot write {}", path.display()))
-}

@@ -1,19 +1,18 @@
-//! Runs rows, and the sabotages that they have to catch.
+//! Runs of rows, followed by the sabotages that they have to catch.
 
 use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
 use crate::args::Args;
-use crate::copy::Copy;
+use crate::controls::{self, Tried};
 use crate::job::{Figures, Job};
 use crate::panics::{self, caught};
 use crate::report::{self, Line, Report};
 use crate::rows::{ROWS, Row};
+use crate::table;
 
-/// What became of the rows.
+/// The reports of all rows that were run.
 #[derive(Debug, Default)]
 struct Results {
     reports: Vec<Report>,
@@ -27,23 +26,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    // Before another run writes its figures into the table.
+    // A later run may write its figures into the table, which changes what Git says.
     LazyLock::force(&report::COMMIT);
     panics::keep();
-    let mut results = Results::default();
-    for row in chosen(&args.rows)? {
-        if let Some(missing) = row.needs.iter().find_map(|need| need.missing()) {
-            Line::skipped(row, args, missing.clone()).print();
-            results.skipped += 1;
-        } else {
-            results.reports.push(run_row(row, args));
-        }
-    }
+    let mut results = run_rows(args)?;
+    let mut tried = Tried::default();
     if !args.no_controls && !args.until_bad {
-        run_controls(&mut results.reports, args.seed)?;
+        tried = controls::run(&mut results.reports, args)?;
     }
     if args.write {
-        report::write(&results.reports)?;
+        table::write(&results.reports)?;
     }
     let failed = results.reports.iter().filter(|report| report.has_failed());
     let (failed, all) = (failed.count(), results.reports.len());
@@ -53,8 +45,28 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             all - failed,
             results.skipped
         );
+        let Tried { all, missed } = tried;
+        println!("{} of {all} sabotages were caught", all - missed);
     }
-    Ok(ExitCode::from(u8::from(failed > 0)))
+    Ok(ExitCode::from(u8::from(failed + tried.missed > 0)))
+}
+
+fn run_rows(args: &Args) -> anyhow::Result<Results> {
+    let mut results = Results::default();
+    for row in chosen(&args.rows)? {
+        let mut needs = row.needs.iter();
+        if let Some(missing) = needs.find_map(|need| need.missing(args)) {
+            Line::skipped(row, args, missing).print();
+            results.skipped += 1;
+        } else if args.sabotages.is_empty() {
+            results.reports.push(run_row(row, args));
+        } else {
+            let nothing = Figures::default();
+            let report = Report::new(row, args, &nothing, Duration::ZERO, None);
+            results.reports.push(report);
+        }
+    }
+    Ok(results)
 }
 
 /// The rows of these names or numbers, in their own order.
@@ -102,47 +114,4 @@ fn run_row(row: &'static Row, args: &Args) -> Report {
     let report = Report::new(row, args, &figures, begun.elapsed(), broken);
     report.line.print();
     report
-}
-
-/// Runs each sabotage against all rows that have to catch it: building takes longer than running.
-fn run_controls(reports: &mut [Report], seed: u64) -> anyhow::Result<()> {
-    let patches = reports
-        .iter()
-        .flat_map(|report| report.row.controls)
-        .map(|(patch, _)| *patch)
-        .collect::<std::collections::BTreeSet<_>>();
-    if patches.is_empty() {
-        return Ok(());
-    }
-    let mut copy = Copy::new().context("cannot copy the workspace")?;
-    for patch in patches {
-        let of_patch = reports.iter_mut().filter_map(|report| {
-            let mut controls = report.row.controls.iter();
-            let (_, words) = controls.find(|control| control.0 == patch)?;
-            Some((report, *words))
-        });
-        let sabotaged = copy.sabotage(patch);
-        for (report, words) in of_patch {
-            let line = match &sabotaged {
-                Ok(sabotaged) => sabotaged.run(report.row.name, seed),
-                Err(error) => Err(anyhow::anyhow!("{error:#}")),
-            };
-            match line {
-                Ok(line) => {
-                    let line = Line {
-                        control: Some(patch.to_owned()),
-                        commit: report.line.commit.clone(),
-                        ..line
-                    };
-                    line.print();
-                    match line.finds(words) {
-                        Ok(()) => report.caught.push(patch),
-                        Err(why) => report.miss(patch, &why),
-                    }
-                }
-                Err(error) => report.miss(patch, &format!("{error:#}")),
-            }
-        }
-    }
-    Ok(())
 }

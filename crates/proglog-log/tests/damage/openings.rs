@@ -97,7 +97,7 @@ fn a_directory_that_holds_other_things_is_no_log_and_stays_as_it_is() {
 }
 
 #[test]
-fn a_file_in_a_directorys_place_and_a_directory_in_a_files_place_are_errors() {
+fn a_file_for_a_directory_and_a_directory_for_a_file_are_errors() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, "mine").unwrap();

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use byteorder::{BigEndian, ByteOrder};
 
-use crate::format::{self, FRAME_HEADER_LEN, Word};
-use crate::position::Position;
+use proglog_store::Position;
+use proglog_store::testing::format::{frame_check, frame_len};
 
 /// Where a store's first frame is in its file.
 pub(crate) const HEADER_LEN: usize = 8192;
@@ -15,6 +15,7 @@ pub(crate) const HEADER_LEN: usize = 8192;
 pub(crate) const COPY_LEN: usize = 4096;
 /// How long a page of an index is.
 pub(crate) const PAGE_LEN: usize = 4096;
+const FRAME_HEADER_LEN: usize = 8;
 const HEADER_CRC_AT: usize = 92;
 const SLOT_CRC_AT: usize = 1096;
 const SALT: Range<usize> = 16..24;
@@ -46,15 +47,15 @@ pub(crate) fn mend_store(bytes: &mut [u8], spared: u8) {
     let (mut at, mut number) = (HEADER_LEN, 0);
     while let Some(header) = bytes.get(at..at + FRAME_HEADER_LEN) {
         let first = BigEndian::read_u32(header);
-        let Some(word) = Word::decode(first) else {
+        let Some(len) = frame_len(first) else {
             return;
         };
-        let end = at + word.frame_len();
+        let end = at + len;
         let Some(payload) = bytes.get(at + FRAME_HEADER_LEN..end) else {
             return;
         };
         let position = Position::new((at - HEADER_LEN) as u64);
-        let check = format::check(salt, position, first, format::crc32c(payload));
+        let check = frame_check(salt, position, first, payload);
         if spared >> (number % 8) & 1 == 0 {
             BigEndian::write_u32(&mut bytes[at + 4..], check);
         }
@@ -71,7 +72,7 @@ pub(crate) fn mend_checkpoint(bytes: &mut [u8]) {
 fn mend_copies(bytes: &mut [u8], crc_at: usize) {
     for copy in bytes.chunks_mut(COPY_LEN).take(2) {
         if copy.len() >= crc_at + 4 {
-            let crc = format::crc32c(&copy[..crc_at]);
+            let crc = crc_fast::crc32_iscsi(&copy[..crc_at]);
             BigEndian::write_u32(&mut copy[crc_at..], crc);
         }
     }
@@ -84,7 +85,7 @@ pub(crate) fn mend_index(bytes: &mut [u8], store: &[u8]) {
         let mixed = (salt >> 32) ^ (salt & 0xffff_ffff);
         let [.., a, b, c, d] = mixed.to_be_bytes();
         let mixed = u32::from_be_bytes([a, b, c, d]) ^ number.wrapping_mul(0x9e37_79b9);
-        let check = format::crc32c(&page[..PAGE_LEN - 4]) ^ mixed;
+        let check = crc_fast::crc32_iscsi(&page[..PAGE_LEN - 4]) ^ mixed;
         BigEndian::write_u32(&mut page[PAGE_LEN - 4..], check);
     }
 }

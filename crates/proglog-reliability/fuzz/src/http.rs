@@ -11,7 +11,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode,
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use futures_util::stream;
+use futures::stream;
 use http_body_util::BodyExt;
 use proglog_api::{json, v1};
 use proglog_log::{CommitLog, MemoryLog, Offset};

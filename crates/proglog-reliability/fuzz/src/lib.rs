@@ -1,20 +1,21 @@
-//! What the fuzz targets do with the bytes that they are given, each in a module of its own.
+//! The fuzz targets, each in a module of its own.
 //!
-//! Bytes without a plan do not get past a checksum. So the first ones choose what the rest is: a script of
-//! edits of a real file, or the file itself; and whether the checksums are made right again behind the
-//! edits, so that what lies below them is reached. Where they are left alone, all that can still be read has
-//! to be what was written; where they are made right, the log has to agree with itself.
+//! Random bytes do not get past a checksum. So the first bytes of an input choose what the rest is: a script of edits
+//! of a real file, or the file itself; and whether the checksums are recomputed after the edits, so that the code
+//! below them is reached. Where checksums are left alone, everything that can still be read has to be what was
+//! written; where they are recomputed, the log has to agree with itself.
 //!
-//! `RELIABILITY.md` tells how a target is run. No sanitizer is asked for, so the stable toolchain does. The
-//! row `fuzz` of the reliability program runs all of them, from a corpus that it makes, and leaves what it found
-//! in `target/reliability/fuzz/artifacts`.
+//! cargo-fuzz runs the targets with libFuzzer, which needs the feature `libfuzzer`; no sanitizer is used, so the
+//! stable toolchain does. The program `proglog-fuzz` runs them on their seeds and on random changes of these.
 
 mod edits;
 mod files;
 mod input;
 mod logs;
 mod memory;
+mod mutate;
 mod plan;
+mod seeds;
 
 pub mod checkpoint;
 pub mod frame;
@@ -24,26 +25,49 @@ pub mod json;
 pub mod record;
 pub mod segment;
 
-/// What the log keeps to itself, taken as it is: how it reads and writes a record by hand.
-#[allow(dead_code, reason = "the log uses the rest")]
-#[path = "../../../proglog-log/src/record/decode.rs"]
-mod decode;
-#[allow(dead_code, reason = "the log uses the rest")]
-#[path = "../../../proglog-log/src/record/encode.rs"]
-mod encode;
-/// The bytes of a store.
-#[allow(
-    dead_code,
-    clippy::missing_panics_doc,
-    reason = "the store uses the rest"
-)]
-#[path = "../../../proglog-store/src/format.rs"]
-mod format;
+pub use mutate::mutated;
 
-/// What these files name so.
-mod offset {
-    pub(crate) use proglog_log::Offset;
+/// A fuzz target.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name, which cargo-fuzz uses too.
+    pub name: &'static str,
+    /// Runs it on an input. It panics if it finds something bad.
+    pub run: fn(&[u8]),
+    /// The inputs that it starts from.
+    pub seeds: fn() -> Vec<Vec<u8>>,
 }
-mod position {
-    pub(crate) use proglog_store::{Boundary, Position};
-}
+
+/// All targets. What is wrong with a checksum shows in the first ones.
+pub const TARGETS: [Target; 6] = [
+    Target {
+        name: "segment",
+        run: segment::run,
+        seeds: seeds::segment,
+    },
+    Target {
+        name: "frame",
+        run: frame::run,
+        seeds: seeds::frame,
+    },
+    Target {
+        name: "checkpoint",
+        run: checkpoint::run,
+        seeds: seeds::checkpoint,
+    },
+    Target {
+        name: "index",
+        run: index::run,
+        seeds: seeds::index,
+    },
+    Target {
+        name: "record",
+        run: record::run,
+        seeds: seeds::record,
+    },
+    Target {
+        name: "http",
+        run: http::run,
+        seeds: seeds::http,
+    },
+];

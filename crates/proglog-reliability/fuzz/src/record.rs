@@ -1,6 +1,8 @@
 //! The encodings of a record: protobuf, by prost and by hand, and JSON.
 
 use bytes::Bytes;
+use proglog_api::v1::Record;
+use proglog_log::testing::{decode_offset_and_size, decode_record, encode_record};
 use proglog_log::{Log, Offset, Options};
 use proglog_store::testing::{SimDisk, Survivors};
 use prost::Message;
@@ -8,10 +10,8 @@ use prost::Message;
 use crate::json;
 use crate::memory;
 
-pub(crate) use proglog_api::v1::Record;
-
-/// As the log counts it; its files ask for it by this name.
-pub(crate) fn size(record: &Record) -> usize {
+/// The size of a record, as the log counts it.
+fn size(record: &Record) -> usize {
     let headers = record.headers.iter();
     let headers = headers.map(|header| header.name.len() + header.value.len() + 32);
     record.value.len() + record.key.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
@@ -31,32 +31,17 @@ pub fn run(data: &[u8]) {
 
 /// Both ways of reading read the same, and what is read is written again by both in the same way.
 fn protobuf(bytes: &[u8]) {
-    let expected = Record::decode(bytes);
-    assert_eq!(
-        crate::decode::record(Bytes::copy_from_slice(bytes)),
-        expected
-    );
-    let offset_and_size = crate::decode::offset_and_size(bytes);
+    let expected = Record::decode(bytes).map_err(|error| error.to_string());
+    assert_eq!(decode_record(Bytes::copy_from_slice(bytes)), expected);
+    let offset_and_size = decode_offset_and_size(bytes);
     let Ok(record) = expected else {
         assert!(offset_and_size.is_err());
         return;
     };
     assert_eq!(offset_and_size, Ok((record.offset, size(&record))));
-    let written = write(&record);
+    let written = encode_record(&record, Offset::new(record.offset), record.appended_at);
     assert_eq!(written, record.encode_to_vec());
-    assert_eq!(crate::decode::record(written.into()), Ok(record));
-}
-
-fn write(record: &Record) -> Vec<u8> {
-    let appended_at = crate::encode::Time::new(record.appended_at);
-    let stored = crate::encode::Stored {
-        record,
-        offset: Offset::new(record.offset),
-        appended_at: &appended_at,
-    };
-    let mut written = vec![0; stored.len()];
-    stored.encode(&mut written);
-    written
+    assert_eq!(decode_record(written.into()), Ok(record));
 }
 
 /// What is appended is read back, and again after the power failed.

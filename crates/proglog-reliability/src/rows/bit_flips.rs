@@ -1,6 +1,6 @@
 //! Every bit of a log's files is turned, one at a time.
 
-use super::Row;
+use super::row::Row;
 use crate::double::damage::fixture::KINDS;
 use crate::double::damage::flips::{depth, flip, is_telling};
 use crate::job::Job;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use anyhow::{Context, ensure};
 use fastrand::Rng;
 
-use super::Row;
+use super::row::Row;
 use crate::job::{Found, Job};
 use crate::system::Need;
 use crate::system::disk::{Disk, Kind};

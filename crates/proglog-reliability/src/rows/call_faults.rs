@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use fastrand::Rng;
 
-use super::Row;
+use super::row::Row;
 use crate::job::{Found, Job};
 use crate::system::known::Known;
 use crate::system::strace::trace;

@@ -1,6 +1,6 @@
 //! A log is stopped at each call that it makes; whatever can be left then is opened, and lives on.
 
-use super::Row;
+use super::row::Row;
 use crate::double;
 use crate::double::crash::workload::Workload;
 use crate::double::crash::workloads::WORKLOADS;

@@ -1,6 +1,6 @@
 //! What a stop left is opened, and that is stopped at each of its calls too.
 
-use super::Row;
+use super::row::Row;
 use crate::double;
 use crate::double::crash::workload::Workload;
 use crate::double::crash::workloads::WORKLOADS;

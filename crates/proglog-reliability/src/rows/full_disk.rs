@@ -6,8 +6,8 @@ use std::path::Path;
 use fastrand::Rng;
 use proglog_log::{Batch, ErrorKind, Log, Options, Outcome};
 
-use super::{Row, told};
-use crate::job::Job;
+use super::row::Row;
+use crate::job::{Job, failed};
 use crate::system::Need;
 use crate::system::disk::{Disk, Kind};
 use crate::system::values::value;
@@ -80,7 +80,7 @@ fn fill(job: &Job, disk: &Disk, size: Option<u64>, segment: u64, rng: &mut Rng) 
             }
             held.read_all()?;
         }
-        held.log.close().map_err(told)?;
+        held.log.close().map_err(failed)?;
         held.log = open(&folder, &held.options)?;
         held.read_all()?;
         Ok(CYCLES_PER_DISK)
@@ -133,7 +133,7 @@ impl Held {
             {
                 Ok(false)
             }
-            Err(error) => Err(told(error)),
+            Err(error) => Err(failed(error)),
         }
     }
 
@@ -155,14 +155,14 @@ impl Held {
         self.start += records;
         self.ids
             .drain(..usize::try_from(records).unwrap_or_default());
-        self.log.trim(self.start).map_err(told)
+        self.log.trim(self.start).map_err(failed)
     }
 
     fn read_all(&self) -> Result<(), String> {
         let mut records = self.log.records(self.start);
         for (offset, id) in (self.start..).zip(&self.ids) {
             let record = records.next().ok_or(format!("{offset} is lost"))?;
-            let record = record.map_err(told)?;
+            let record = record.map_err(failed)?;
             if record.offset != offset || record.value[..] != value(*id, 0) {
                 return Err(format!("offset {offset} is not {id}: {record:?}"));
             }
@@ -175,7 +175,7 @@ impl Held {
 }
 
 fn open(folder: &Path, options: &Options) -> Result<Log, String> {
-    Log::open(folder, options).map_err(told)
+    Log::open(folder, options).map_err(failed)
 }
 
 /// The names of files, and what they take, in bytes.

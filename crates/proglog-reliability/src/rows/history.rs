@@ -10,7 +10,7 @@ use fastrand::Rng;
 use proglog_log::{Batch, ErrorKind, Log, Options, Outcome};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
-use super::Row;
+use super::row::Row;
 use crate::job::Job;
 use crate::panics::{caught, lock};
 

@@ -1,6 +1,6 @@
 //! Numbers that may be taken for lengths stand everywhere in a log's files.
 
-use super::Row;
+use super::row::Row;
 use crate::double::opener::{self, Places, is_tried, logs};
 use crate::job::Job;
 

@@ -5,7 +5,7 @@
 
 use anyhow::ensure;
 
-use super::Row;
+use super::row::Row;
 use crate::job::Job;
 use crate::model::Model;
 

@@ -7,12 +7,13 @@ use std::thread;
 use anyhow::{Context, ensure};
 use fastrand::Rng;
 
-use super::Row;
+use super::row::Row;
 use crate::job::{Found, Job};
 use crate::panics::lock;
 use crate::system::known::Known;
-use crate::system::server::{self, Connection, Server};
+use crate::system::server::{Connection, Server};
 use crate::system::values::{parse, value};
+use crate::workspace;
 
 pub(super) const ROW: Row = Row {
     number: 5,
@@ -32,7 +33,7 @@ const LIVES: u64 = 25;
 const LOGS: u64 = 6;
 
 fn run(job: &Job) -> anyhow::Result<()> {
-    let program = server::build()?;
+    let program = workspace::build("proglog-server")?;
     for number in 0..LOGS {
         let durability = if number % 2 == 0 {
             "interval"

@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use fastrand::Rng;
 use rustix::process::Pid;
 
-use super::Row;
+use super::row::Row;
 use crate::job::{Found, Job};
 use crate::system::Need;
 use crate::system::clock;

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use proglog_store::testing::{SimDisk, Survivors};
 
-use super::Row;
+use super::row::Row;
 use crate::double;
 use crate::double::crash::history::{End, History};
 use crate::double::crash::workload::Run;

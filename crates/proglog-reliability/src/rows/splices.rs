@@ -1,7 +1,7 @@
 //! Files are cut at every length, lengthened, removed, exchanged, doubled, moved, swapped for older ones and for those
 //! of other logs; frames are copied over each other.
 
-use super::Row;
+use super::row::Row;
 use crate::double::damage::cuts::cut;
 use crate::double::damage::files::{doubled_and_moved, missing, older_segments, replace, swapped};
 use crate::double::damage::fixture::{Fixture, KINDS};

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, ensure};
 
-use super::Row;
+use super::row::Row;
 use crate::job::{Found, Job};
 use crate::system::Need;
 use crate::system::strace::{Call, trace};

@@ -6,9 +6,9 @@ use fastrand::Rng;
 use proglog_log::{Batch, ErrorKind, Log, Options};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
-use super::{Row, told};
+use super::row::Row;
 use crate::double::damage::fixture::{Place, bases, places, store};
-use crate::job::Job;
+use crate::job::{Job, failed};
 
 pub(super) const ROW: Row = Row {
     number: 12,
@@ -77,17 +77,17 @@ impl Killed {
             .idle_after(std::time::Duration::MAX)
             .fill_ahead_max(if rng.bool() { 0 } else { 64 << 10 });
         let disk = SimDisk::new();
-        let log = Log::open_in(disk.directory(), &options).map_err(told)?;
+        let log = Log::open_in(disk.directory(), &options).map_err(failed)?;
         let (mut values, mut sure) = (Vec::new(), 0);
         for _ in 0..rng.usize(2..14) {
             sure = values.len() as u64;
-            log.append_batch(batch(rng, &mut values)).map_err(told)?;
+            log.append_batch(batch(rng, &mut values)).map_err(failed)?;
         }
         let acknowledged = values.len();
         // The same log, closed: there are no zeros behind its frames.
         let closed = disk.crash(Survivors::KeepAll);
-        let other = Log::open_in(closed.directory(), &options).map_err(told)?;
-        other.close().map_err(told)?;
+        let other = Log::open_in(closed.directory(), &options).map_err(failed)?;
+        other.close().map_err(failed)?;
         let places = places(&closed, &values);
         let write = When::Next(CallKind::Write, 0);
         disk.inject(write, Fault::crash().after_writing(usize::MAX));
@@ -197,7 +197,7 @@ impl Killed {
     }
 
     fn check(&self, left: &SimDisk, damage: Option<&Damage>) -> Result<bool, String> {
-        let log = Log::open_in(left.directory(), &self.options).map_err(told)?;
+        let log = Log::open_in(left.directory(), &self.options).map_err(failed)?;
         let (end, recovery) = (log.end_offset().get(), log.recovery().clone());
         let mut unreadable = Vec::new();
         for offset in 0..end {

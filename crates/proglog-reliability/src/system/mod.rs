@@ -16,6 +16,8 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::args::Args;
+
 use disk::{Disk, Kind};
 
 /// A new folder, in memory if the machine has a place for that: no sync takes time there.
@@ -39,11 +41,15 @@ pub(crate) enum Need {
     Strace,
     /// A program.
     Program(&'static str),
+    /// A program that only a soak runs.
+    SoakProgram(&'static str),
+    /// More time than a landing check has.
+    Soak,
 }
 
 impl Need {
     /// What is missing, if it is: what can be tried is tried.
-    pub(crate) fn missing(self) -> Option<String> {
+    pub(crate) fn missing(self, args: &Args) -> Option<String> {
         match self {
             Self::Disk(kind) => {
                 let made = Disk::new(kind, kind.len_min());
@@ -63,7 +69,15 @@ impl Need {
                 let works = traced.is_ok_and(|status| status.success());
                 (!works).then(|| "there is no strace that works".to_owned())
             }
-            Self::Program(name) => (!is_installed(name)).then(|| format!("there is no {name}")),
+            Self::SoakProgram(_) if !args.soak => None,
+            Self::Program(name) | Self::SoakProgram(name) => {
+                (!is_installed(name)).then(|| format!("there is no {name}"))
+            }
+            // A copy that is damaged on purpose has little to try.
+            Self::Soak => {
+                let has_time = args.soak || args.until_bad;
+                (!has_time).then(|| "only a soak runs it".to_owned())
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The server, as a process of its own, and connections to it.
 
 use std::io::{self, BufRead, BufReader, Seek};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -9,17 +9,8 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use proglog_api::json;
 
-use crate::copy;
-
 /// Longer than any answer takes.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
-
-/// Builds the server as this program was built, and returns where it is: beside it.
-pub(crate) fn build() -> anyhow::Result<PathBuf> {
-    let this = std::env::current_exe().context("cannot tell which program this is")?;
-    let built = this.parent().context("a program is in a folder")?;
-    copy::build("proglog-server", copy::workspace(), built)
-}
 
 /// A server that is running. Dropping it kills it.
 #[derive(Debug)]

@@ -45,6 +45,7 @@
 //! ```
 
 mod fault;
+pub mod format;
 mod image;
 mod io;
 mod pending;

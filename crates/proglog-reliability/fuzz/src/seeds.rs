@@ -1,20 +1,7 @@
-//! What each target begins with: real files, real messages, and one edit of each kind. The targets tell what
-//! the bytes mean.
+//! The inputs that each target starts from: real files, real messages, and one edit of each kind. The targets say
+//! what the bytes mean.
 
-/// Bytes for `target`; `read` reads a file, given its path in the crates' folder.
-pub(super) fn of<E>(
-    target: &str,
-    read: impl Fn(&str) -> Result<Vec<u8>, E>,
-) -> Result<Vec<Vec<u8>>, E> {
-    match target {
-        "frame" => frame(read),
-        "segment" => segment(read),
-        "index" => index(read),
-        "checkpoint" => checkpoint(read),
-        "record" => record(read),
-        _ => Ok(http()),
-    }
-}
+use crate::files::{HEADER_LEN, read};
 
 /// A script of one edit, of each kind, at a few places.
 fn scripts() -> Vec<Vec<u8>> {
@@ -30,7 +17,7 @@ fn scripts() -> Vec<Vec<u8>> {
     scripts
 }
 
-/// Each of `scripts` behind each of `plans`.
+/// Each of `plans`, followed by each of `scripts`.
 fn with_plans(plans: &[&[u8]], scripts: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let with = |plan: &&[u8]| {
         let scripts = scripts.iter();
@@ -40,21 +27,18 @@ fn with_plans(plans: &[&[u8]], scripts: &[Vec<u8>]) -> Vec<Vec<u8>> {
     plans.iter().flat_map(with).collect()
 }
 
-/// The length of a store's header.
-const HEADER_LEN: usize = 8192;
-
-fn frame<E>(read: impl Fn(&str) -> Result<Vec<u8>, E>) -> Result<Vec<Vec<u8>>, E> {
+pub(crate) fn frame() -> Vec<Vec<u8>> {
     let mut seeds = with_plans(&[&[0, 0], &[1, 0], &[6, 0], &[7, 2]], &scripts());
     for (number, name) in (0..).zip(["closed", "killed"]) {
-        let file = read(&format!("proglog-store/tests/data/v1/{name}.store"))?;
+        let file = read(&format!("proglog-store/tests/data/v1/{name}.store"));
         seeds.push([&[number | 8, 0], &file[HEADER_LEN..]].concat());
         seeds.push([&[number | 8 | 4, 0], &file[HEADER_LEN..]].concat());
         seeds.push([&[number | 16, 0], &file[..]].concat());
     }
-    Ok(seeds)
+    seeds
 }
 
-fn segment<E>(read: impl Fn(&str) -> Result<Vec<u8>, E>) -> Result<Vec<Vec<u8>>, E> {
+pub(crate) fn segment() -> Vec<Vec<u8>> {
     let plans: [&[u8]; 6] = [
         &[0, 0, 0],
         &[0, 2, 0],
@@ -66,39 +50,39 @@ fn segment<E>(read: impl Fn(&str) -> Result<Vec<u8>, E>) -> Result<Vec<Vec<u8>>,
     let mut seeds = with_plans(&plans, &scripts());
     for (number, name) in (0..).zip(["closed", "killed"]) {
         for (segment, base) in (0..).zip([0, 8, 17]) {
-            let file = read(&format!("proglog-log/tests/data/v1/{name}/{base:020}.log"))?;
+            let file = read(&format!("proglog-log/tests/data/v1/{name}/{base:020}.log"));
             seeds.push([&[number | 8, segment, 0], &file[HEADER_LEN..]].concat());
             seeds.push([&[number | 8 | 4, segment, 0], &file[HEADER_LEN..]].concat());
         }
     }
-    Ok(seeds)
+    seeds
 }
 
-fn index<E>(read: impl Fn(&str) -> Result<Vec<u8>, E>) -> Result<Vec<Vec<u8>>, E> {
+pub(crate) fn index() -> Vec<Vec<u8>> {
     let mut seeds = with_plans(&[&[2, 0], &[3, 2], &[6, 1], &[7, 2]], &scripts());
     for (segment, base) in (0..).zip([0, 8, 17]) {
         let file = read(&format!(
             "proglog-log/tests/data/v1/closed/{base:020}.index"
-        ))?;
+        ));
         seeds.push([&[4 | 16, segment], &file[..64]].concat());
     }
-    Ok(seeds)
+    seeds
 }
 
-fn checkpoint<E>(read: impl Fn(&str) -> Result<Vec<u8>, E>) -> Result<Vec<Vec<u8>>, E> {
+pub(crate) fn checkpoint() -> Vec<Vec<u8>> {
     let mut seeds = with_plans(&[&[0], &[1], &[6], &[7]], &scripts());
     for (number, name) in (0..).zip(["closed", "killed"]) {
-        let file = read(&format!("proglog-log/tests/data/v1/{name}/checkpoint"))?;
+        let file = read(&format!("proglog-log/tests/data/v1/{name}/checkpoint"));
         seeds.push([&[number | 4 | 16], &file[..]].concat());
     }
-    Ok(seeds)
+    seeds
 }
 
 /// The records of a segment, and messages.
-fn record<E>(read: impl Fn(&str) -> Result<Vec<u8>, E>) -> Result<Vec<Vec<u8>>, E> {
+pub(crate) fn record() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for base in [0, 17] {
-        let file = read(&format!("proglog-log/tests/data/v1/closed/{base:020}.log"))?;
+        let file = read(&format!("proglog-log/tests/data/v1/closed/{base:020}.log"));
         let mut frames = &file[HEADER_LEN..];
         while let [kind, a, b, c, _, _, _, _, payload @ ..] = frames {
             let len = u32::from_be_bytes([kind & 0x3f, *a, *b, *c]) as usize;
@@ -119,11 +103,11 @@ fn record<E>(read: impl Fn(&str) -> Result<Vec<u8>, E>) -> Result<Vec<Vec<u8>>, 
         r#"{"offset": -1, "more": [1.5e3, null, true, "\u0000\ud83d\ude00"]}"#,
     ];
     seeds.extend(messages.map(|message| [&[1], message.as_bytes()].concat()));
-    Ok(seeds)
+    seeds
 }
 
-/// Requests, some of them one behind the other.
-fn http() -> Vec<Vec<u8>> {
+/// Requests, and sequences of them.
+pub(crate) fn http() -> Vec<Vec<u8>> {
     let append = b"\x00\x00\x00\x01\x00\x05hello".to_vec();
     let append_protobuf = b"\x00\x00\x01\x00\x01\x03\x00\x09\x0a\x05hello\x10\x07".to_vec();
     let read = b"\x02\x02\x00\x00\x00".to_vec();

@@ -1,0 +1,38 @@
+//! The encoding of stored records, for fuzz targets. The feature `testing` turns it on; it may change in any release.
+
+use bytes::Bytes;
+
+use crate::offset::Offset;
+use crate::record::encode::{Stored, Time};
+use crate::record::{Record, decode};
+
+/// The payload of a frame that holds `record` at `offset`, appended at a time in microseconds since 1970.
+#[must_use]
+pub fn encode_record(record: &Record, offset: Offset, appended_at: i64) -> Vec<u8> {
+    let stored = Stored {
+        record,
+        offset,
+        appended_at: &Time::new(appended_at),
+    };
+    let mut payload = vec![0; stored.len()];
+    stored.encode(&mut payload);
+    payload
+}
+
+/// The record in the payload of a frame.
+///
+/// # Errors
+///
+/// If the payload is not an encoded record.
+pub fn decode_record(payload: Bytes) -> Result<Record, String> {
+    decode::record(payload).map_err(|error| error.to_string())
+}
+
+/// The offset of the record in the payload of a frame, and the record's size in bytes as limits count it.
+///
+/// # Errors
+///
+/// As [`decode_record`].
+pub fn decode_offset_and_size(payload: &[u8]) -> Result<(u64, usize), String> {
+    decode::offset_and_size(payload).map_err(|error| error.to_string())
+}

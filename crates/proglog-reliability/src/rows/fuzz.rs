@@ -1,0 +1,199 @@
+//! The fuzz targets: random files, records and requests. A soak runs them with libFuzzer, which looks for inputs that
+//! reach new code; a landing check runs them on their seeds and on random changes of these.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use super::row::Row;
+use crate::job::{Found, Job};
+use crate::system::{Need, limit};
+use crate::workspace::{self, root, scratch};
+
+pub(super) const ROW: Row = Row {
+    number: 13,
+    name: "fuzz",
+    figure: "inputs of six fuzz targets (frame, segment, index, checkpoint, record, HTTP body): a panic, more than \
+             10 s or 64 MiB, a wrong record, ways of reading that differ",
+    tried_min: 20_000,
+    controls: &[("checksum-not-checked", &["panicked at"])],
+    needs: &[Need::SoakProgram("cargo-fuzz"), Need::SoakProgram("c++")],
+    run,
+};
+
+/// The targets. The first ones show what is wrong with a checksum.
+const TARGETS: [&str; 6] = ["segment", "frame", "checkpoint", "index", "record", "http"];
+
+/// The number of random changes that a target is run on without a fuzzer.
+const INPUTS: u64 = 4_000;
+
+/// How long a target is run on them at the most.
+const PLAIN_MAX: Duration = Duration::from_mins(2);
+
+/// How long a target is run with the fuzzer.
+const TIME: Duration = Duration::from_secs(40);
+
+const PACKAGE: &str = "crates/proglog-reliability/fuzz";
+
+/// The options of cargo-fuzz: the stable toolchain has no sanitizers.
+const OPTIONS: [&str; 6] = [
+    "--fuzz-dir",
+    PACKAGE,
+    "--sanitizer",
+    "none",
+    "--features",
+    "libfuzzer",
+];
+
+fn run(job: &Job) -> anyhow::Result<()> {
+    let program = workspace::build("proglog-fuzz")?;
+    if !job.is_soak {
+        return job.try_each(&TARGETS, |target| run_plain(&program, target, job.seed));
+    }
+    let built = scratch().join("fuzz");
+    for targets in TARGETS.chunks(2) {
+        for target in targets {
+            build(&built, target)?;
+        }
+        job.try_each(targets, |target| fuzz(&program, &built, target, job))?;
+    }
+    Ok(())
+}
+
+/// Runs a target without a fuzzer; returns the number of inputs.
+fn run_plain(program: &Path, target: &str, seed: u64) -> anyhow::Result<Found> {
+    let mut command = Command::new(program);
+    command
+        .args(["run", target, &seed.to_string(), &INPUTS.to_string()])
+        .env_remove("RUST_BACKTRACE")
+        .stderr(Stdio::piped());
+    let (output, hangs) = limit::output(&mut command, PLAIN_MAX)?;
+    if hangs {
+        return Ok(Err(format!("{target} does not end")));
+    }
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let why = why(&errors);
+        return Ok(Err(format!("{target}: {why}; again by {command:?}")));
+    }
+    let inputs = String::from_utf8_lossy(&output.stdout);
+    let inputs = inputs.trim().parse();
+    inputs.map(Ok).context("the target printed no number")
+}
+
+fn build(built: &Path, target: &str) -> anyhow::Result<()> {
+    let output = Command::new("cargo-fuzz")
+        .args(["fuzz", "build", target, "--target-dir"])
+        .arg(built)
+        .args(OPTIONS)
+        .current_dir(root())
+        .output()
+        .context("cannot run cargo-fuzz")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "it does not compile: {errors}");
+    Ok(())
+}
+
+/// Runs a target with the fuzzer; returns the number of inputs.
+fn fuzz(program: &Path, built: &Path, target: &str, job: &Job) -> anyhow::Result<Found> {
+    let corpus = built.join("corpus").join(target);
+    sow(program, &corpus, target)?;
+    let artifacts = built.join("artifacts").join(target).join("");
+    fs::create_dir_all(&artifacts)?;
+    let log = built.join("corpus").join(format!("{target}.txt"));
+    let mut child = Command::new(binary(built, target)?)
+        .arg(&corpus)
+        .arg(format!("-artifact_prefix={}", artifacts.display()))
+        // 0 would be a different one each time.
+        .arg(format!("-seed={}", (job.seed % (1 << 32)).max(1)))
+        .arg(format!("-max_total_time={}", TIME.as_secs()))
+        .args(["-timeout=10", "-rss_limit_mb=512", "-max_len=16384"])
+        .args(["-verbosity=0", "-print_final_stats=1"])
+        .stdin(Stdio::null())
+        .stderr(fs::File::create(&log)?)
+        .spawn()
+        .with_context(|| format!("cannot run {target}"))?;
+    let ended = wait(&mut child, job)?;
+    let output = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+    let Some(status) = ended else {
+        return Ok(if job.is_over() {
+            Ok(0)
+        } else {
+            Err(format!("{target} does not end: {output}"))
+        });
+    };
+    if status.success() {
+        let runs = number(&output).with_context(|| format!("{target} printed {output:?}"))?;
+        return Ok(Ok(runs));
+    }
+    let mut lines = output.lines();
+    let artifact = lines.find_map(|line| line.split("Test unit written to ").nth(1));
+    let artifact = artifact.with_context(|| format!("{target} ended with {status}: {output}"))?;
+    let (why, options) = (why(&output), OPTIONS.join(" "));
+    Ok(Err(format!(
+        "{target}: {why}; again by `cargo fuzz run {options} {target} {artifact}`"
+    )))
+}
+
+/// Waits for the end, which is none if the row is over first or it takes too long.
+fn wait(child: &mut Child, job: &Job) -> anyhow::Result<Option<ExitStatus>> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if job.is_over() || begun.elapsed() > 3 * TIME {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Makes the corpus that a target starts from. Inputs that earlier runs found are not used: a run is the same for the
+/// same seed, as far as its time allows.
+fn sow(program: &Path, corpus: &Path, target: &str) -> anyhow::Result<()> {
+    if corpus.exists() {
+        fs::remove_dir_all(corpus)?;
+    }
+    fs::create_dir_all(corpus)?;
+    let mut sow = Command::new(program);
+    workspace::run(sow.args(["seeds", target]).arg(corpus)).map(drop)
+}
+
+/// The program that cargo-fuzz built, in a folder that is named after the target triple.
+fn binary(built: &Path, target: &str) -> anyhow::Result<PathBuf> {
+    let kinds = fs::read_dir(built)?.filter_map(Result::ok);
+    let mut paths = kinds.map(|kind| kind.path().join("release").join(target));
+    let found = paths.find(|path| path.is_file());
+    found.with_context(|| format!("{target} was not built"))
+}
+
+/// The number of inputs.
+fn number(output: &str) -> Option<u64> {
+    let name = "stat::number_of_executed_units:";
+    output
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+/// The panic of the target, or else the summary of the fuzzer.
+fn why(errors: &str) -> String {
+    let mut lines = errors
+        .lines()
+        .skip_while(|line| !line.contains("panicked at"));
+    let panic = lines
+        .by_ref()
+        .take_while(|line| !line.starts_with("note: run with"));
+    let panic = panic.take(6).collect::<Vec<_>>().join(" ");
+    if !panic.is_empty() {
+        return panic;
+    }
+    let summary = errors.lines().find(|line| line.starts_with("SUMMARY"));
+    summary.unwrap_or("no reason is given").to_owned()
+}

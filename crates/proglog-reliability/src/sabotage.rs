@@ -1,0 +1,180 @@
+//! A copy of the workspace that is damaged on purpose, by one patch at a time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use crate::copy::{mirror, put};
+use crate::report::Line;
+use crate::system::limit;
+use crate::workspace::{self, SHARED, cargo, root, scratch};
+
+/// No row and no test takes this long; one that does because of a sabotage has not caught it.
+const RUN_MAX: Duration = Duration::from_mins(10);
+
+const PROGRAM: &str = "proglog-reliability";
+
+/// The folder of the patches.
+const PATCHES: &str = "crates/proglog-reliability/sabotage";
+
+/// The profile of a copy, whose packages are built again for each patch and run briefly. The dependencies are built
+/// as in the workspace, which has built them.
+const CONFIG: &str = "
+[profile.dev.package]
+proglog-api.opt-level = 0
+proglog-log.opt-level = 0
+proglog-reliability.opt-level = 0
+proglog-server.opt-level = 0
+proglog-store.opt-level = 0
+";
+
+/// A patch, and what has to catch it besides rows.
+#[derive(Debug)]
+pub(crate) struct Patch {
+    pub(crate) name: String,
+    /// The test that its line `Caught by: <package> <test>` names.
+    pub(crate) test: Option<String>,
+}
+
+/// All patches, by name.
+pub(crate) fn patches() -> anyhow::Result<Vec<Patch>> {
+    let mut patches = Vec::new();
+    for entry in fs::read_dir(root().join(PATCHES))? {
+        let path = entry?.path();
+        let name = path.file_stem().and_then(|name| name.to_str());
+        let name = name.context("a patch's name is not Unicode")?.to_owned();
+        let content = fs::read_to_string(&path)?;
+        let line = content
+            .lines()
+            .find_map(|line| line.strip_prefix("Caught by: "));
+        let test = line.and_then(|line| line.split(' ').nth(1));
+        let test = test.map(str::to_owned);
+        patches.push(Patch { name, test });
+    }
+    patches.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(patches)
+}
+
+/// The copy. It stays in one place, so that Cargo rebuilds only what a patch touches.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    path: PathBuf,
+    target: PathBuf,
+    /// The patch that is applied.
+    applied: Option<PathBuf>,
+}
+
+impl Copy {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let new = Self {
+            path: scratch().join("copy"),
+            target: scratch().join("copied"),
+            applied: None,
+        };
+        mirror(&new.path)?;
+        // The row `mutants` asks Git what a patch has changed.
+        new.git(&["init", "--quiet"])?;
+        new.git(&["add", "--all"])?;
+        let config = ".cargo/config.toml";
+        let shared = fs::read_to_string(root().join(config)).unwrap_or_default();
+        put(&new.path.join(config), (shared + CONFIG).as_bytes())?;
+        Ok(new)
+    }
+
+    /// Replaces the applied patch by this one, and builds the program if a row is to run.
+    pub(crate) fn sabotage(
+        &mut self,
+        patch: &str,
+        has_rows: bool,
+    ) -> anyhow::Result<Sabotaged<'_>> {
+        if let Some(applied) = self.applied.take() {
+            self.apply(&applied, &["--reverse"])?;
+        }
+        let file = root().join(PATCHES).join(format!("{patch}.patch"));
+        ensure!(file.exists(), "there is no patch {patch}");
+        self.apply(&file, &[])?;
+        self.applied = Some(file);
+        let mut build = self.cargo();
+        build.arg("build").args(SHARED);
+        if has_rows {
+            build.args(["--bin", PROGRAM]);
+        }
+        workspace::run(&mut build).context("it does not compile")?;
+        Ok(Sabotaged { copy: self })
+    }
+
+    fn cargo(&self) -> Command {
+        let mut cargo = cargo(&self.path, &self.target);
+        cargo.env("CARGO_INCREMENTAL", "1");
+        cargo
+    }
+
+    fn apply(&self, patch: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+        let patch = patch.to_str().context("its name is not Unicode")?;
+        self.git(&[&["apply"], arguments, &[patch]].concat())
+            .context("the patch does not apply")
+    }
+
+    fn git(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let mut git = Command::new("git");
+        git.args(arguments)
+            .current_dir(&self.path)
+            // A Git hook sets these for the repository that it runs in.
+            .env_remove("GIT_DIR")
+            .env_remove("GIT_WORK_TREE")
+            .env_remove("GIT_INDEX_FILE");
+        workspace::run(&mut git).map(drop)
+    }
+}
+
+/// The copy with a patch applied, built.
+#[derive(Debug)]
+pub(crate) struct Sabotaged<'a> {
+    copy: &'a Copy,
+}
+
+impl Sabotaged<'_> {
+    /// Runs a row until it finds something bad.
+    pub(crate) fn run(&self, row: &str, seed: u64) -> anyhow::Result<Line> {
+        let Copy { path, target, .. } = self.copy;
+        let mut command = Command::new(target.join("debug").join(PROGRAM));
+        command
+            .args([row, "--until-bad", "--seed", &seed.to_string()])
+            .current_dir(path)
+            .env("CARGO_TARGET_DIR", target)
+            .env("CARGO_BUILD_BUILD_DIR", workspace::build_dir())
+            .stderr(Stdio::null());
+        let (output, hangs) = limit::output(&mut command, RUN_MAX)?;
+        ensure!(!hangs, "it did not end");
+        let output = String::from_utf8(output.stdout)?;
+        let line = output.lines().next().context("there is no output")?;
+        serde_json::from_str(line).with_context(|| format!("the output is {line:?}"))
+    }
+
+    /// Fails unless this test fails.
+    pub(crate) fn run_test(&self, test: &str) -> anyhow::Result<()> {
+        let mut command = self.copy.cargo();
+        command
+            .arg("test")
+            .args(SHARED)
+            .args(["--", "--exact", test])
+            .env_remove("RUST_BACKTRACE")
+            .stderr(Stdio::null());
+        let (output, hangs) = limit::output(&mut command, RUN_MAX)?;
+        ensure!(!hangs, "the test {test} does not end");
+        let output = String::from_utf8_lossy(&output.stdout);
+        // The second form is of a list of failures: quiet runs print dots.
+        let has_failed = output.lines().any(|line| {
+            line.strip_prefix("    ") == Some(test)
+                || line
+                    .strip_prefix("test ")
+                    .and_then(|line| line.strip_prefix(test))
+                    == Some(" ... FAILED")
+        });
+        ensure!(has_failed, "the test {test} does not fail: {output}");
+        Ok(())
+    }
+}
