@@ -104,7 +104,7 @@ impl Log {
         let path = path.as_ref();
         let directory = FsDirectory::create(path)
             .map_err(|error| Error::io(Operation::Open, &path.to_string_lossy(), error))?;
-        Self::open_in(Arc::new(directory), options)
+        Self::open_validated(Arc::new(directory), options)
     }
 
     /// As [`Log::open`], in any [`Directory`].
@@ -113,6 +113,11 @@ impl Log {
     ///
     /// As [`Log::open`].
     pub fn open_in(directory: Arc<dyn Directory>, options: &Options) -> Result<Self> {
+        options.validate()?;
+        Self::open_validated(directory, options)
+    }
+
+    fn open_validated(directory: Arc<dyn Directory>, options: &Options) -> Result<Self> {
         let (engine, recovery) = open::open(directory, options)?;
         Ok(Self {
             handle: Arc::new(Handle { engine, recovery }),

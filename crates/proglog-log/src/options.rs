@@ -234,8 +234,8 @@ mod tests {
     use proglog_store::testing::SimDisk;
 
     use super::*;
+    use crate::Log;
     use crate::error::Error;
-    use crate::open;
 
     #[test]
     fn a_record_may_be_as_large_as_a_batch_and_no_larger_than_a_frame_can_be() {
@@ -243,10 +243,10 @@ mod tests {
         for (batch, max) in [(1000, 1000), (BATCH_BYTES_MAX, frame)] {
             let options = Options::new().batch_bytes_max(batch);
             let largest = options.clone().record_bytes_max(max);
-            open::open(SimDisk::new().directory(), &largest).unwrap();
+            Log::open_in(SimDisk::new().directory(), &largest).unwrap();
             let got = max + 1;
             let larger = options.record_bytes_max(got);
-            let error = open::open(SimDisk::new().directory(), &larger).unwrap_err();
+            let error = Log::open_in(SimDisk::new().directory(), &larger).unwrap_err();
             let Error::Options(error) = error else {
                 panic!("{error:?}");
             };

@@ -123,7 +123,7 @@ pub use io::{Directory, OpenMode, Storage};
 pub use options::Options;
 pub use position::{Boundary, Position};
 pub use recovery::{Recovery, SetAside};
-pub use store::{Appended, Frame, FrameRef, Frames, Store};
+pub use store::{Appended, Frame, FrameRef, Frames, Store, StoreHeader};
 
 /// How many bytes a frame is longer than its payload.
 pub const FRAME_OVERHEAD: u64 = format::FRAME_HEADER_LEN as u64;

@@ -25,7 +25,9 @@
 use byteorder::{BigEndian, ByteOrder};
 use proglog_store::{Boundary, FRAME_OVERHEAD, Position};
 
+use crate::error::{Error, Result};
 use crate::layout::log_position::LogPosition;
+use crate::layout::names::CHECKPOINT;
 use crate::offset::Offset;
 
 /// The distance of the two slots.
@@ -186,6 +188,16 @@ impl Checkpoint {
             Some(position) if position.segment_base == base => position.boundary,
             _ => Boundary::START,
         }
+    }
+
+    /// Checks that a log whose segments end at `end` does not start above that.
+    pub(crate) fn check_start(&self, end: Offset) -> Result<()> {
+        let start = self.start;
+        if start > end {
+            let file = CHECKPOINT.into();
+            return Err(Error::StartPastEnd { file, start, end });
+        }
+        Ok(())
     }
 
     /// Whether `other` would drop the same records, and has the same data.

@@ -1,64 +1,171 @@
-//! The files of a log's directory, and what they say they are.
+//! Inventory of a log's directory: the files in it, and the headers of its segments.
 
-use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
-use proglog_store::{Boundary, Directory, OpenMode, Operation, Storage, Store};
+use proglog_store::{Boundary, Directory, OpenMode, Operation, Position, Storage, Store};
 
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, LogState};
 use crate::layout::log_position::LogPosition;
-use crate::layout::names::{self, CHECKPOINT, LOCK};
+use crate::layout::names::{self, CHECKPOINT, LOCK, TEMPORARY};
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::record::decode;
 
-/// The base offsets of the segments without those all of whose records were trimmed, and of those.
-pub(crate) fn without_trimmed(
-    checkpoint: &Checkpoint,
-    bases: Vec<Offset>,
-) -> (Vec<Offset>, Vec<Offset>) {
-    let started = bases.iter().filter(|base| **base <= checkpoint.start);
-    let first = started.max().copied().unwrap_or_default();
-    bases.into_iter().partition(|base| *base >= first)
+/// Takes the lock on `directory`, which is a log's or can become one. It is held until the file is dropped.
+pub(crate) fn lock(directory: &dyn Directory) -> Result<Arc<dyn Storage>> {
+    let file = match directory.open(LOCK, OpenMode::Write) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Nothing is created in a directory of something else.
+            Inventory::read(directory)?;
+            directory.open(LOCK, OpenMode::CreateIfMissing)
+        }
+        file => file,
+    };
+    let file = file.map_err(|error| Error::io(Operation::Open, LOCK, error))?;
+    match file.try_lock() {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(Error::Locked),
+        Err(error) => Err(Error::io(Operation::Lock, LOCK, error)),
+    }
 }
 
-/// The log, whose segments end at `end`, does not start behind that.
-pub(crate) fn check_start(checkpoint: &Checkpoint, end: Offset) -> Result<()> {
-    let start = checkpoint.start;
-    if start > end {
-        let file = CHECKPOINT.into();
-        return Err(Error::StartPastEnd { file, start, end });
+/// The names of the files in a log's directory.
+#[derive(Debug)]
+pub(crate) struct Inventory {
+    names: Vec<String>,
+    /// Base offsets of the segments, ascending.
+    pub(crate) bases: Vec<Offset>,
+}
+
+impl Inventory {
+    /// Lists `directory`. A log has a checkpoint or a segment; a directory that has neither must hold
+    /// nothing at all.
+    pub(crate) fn read(directory: &dyn Directory) -> Result<Self> {
+        let mut names = directory
+            .list()
+            .map_err(|error| Error::io(Operation::List, LOCK, error))?;
+        names.sort_unstable();
+        let bases = names.iter().filter_map(|name| names::parse_store(name));
+        let inventory = Self {
+            bases: bases.collect(),
+            names,
+        };
+        let foreign = |name: &&String| !names::may_precede_log(name);
+        match inventory.names.iter().find(foreign) {
+            Some(found) if inventory.bases.is_empty() && !inventory.has_checkpoint() => {
+                Err(Error::NotALog {
+                    found: Some(found.clone()),
+                })
+            }
+            _ => Ok(inventory),
+        }
+    }
+
+    pub(crate) fn has_checkpoint(&self) -> bool {
+        self.names.iter().any(|name| name == CHECKPOINT)
+    }
+
+    /// Returns the temporary files, which an interrupted creation left.
+    pub(crate) fn left_over(self) -> Vec<String> {
+        let mut names = self.names;
+        names.retain(|name| name.ends_with(TEMPORARY));
+        names
+    }
+}
+
+/// The header of a segment's store, and the length of its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) label: Label,
+    pub(crate) salt: u64,
+    /// End of the file.
+    pub(crate) end: Position,
+}
+
+impl SegmentHeader {
+    /// Reads the header in the file named after `base`, whatever segment it says it is of.
+    pub(crate) fn read(directory: &dyn Directory, base: Offset) -> Result<Self> {
+        let name = names::store(base);
+        let header = Store::read_header_in(directory, &name)?;
+        let label = Label::decode(&header.label).ok_or(Error::NotASegment { file: name.into() })?;
+        Ok(Self {
+            label,
+            salt: header.salt,
+            end: header.end,
+        })
+    }
+
+    /// Reads the header in the file named after `base`, which must say that it is that segment of the log
+    /// `log_id`.
+    pub(crate) fn read_own(directory: &dyn Directory, base: Offset, log_id: u128) -> Result<Self> {
+        let header = Self::read(directory, base)?;
+        let expected = SegmentIdentity {
+            log_id,
+            base_offset: base,
+        };
+        if header.label.identity != expected {
+            return Err(Error::WrongSegment {
+                file: names::store(base).into(),
+                expected,
+                got: header.label.identity,
+            });
+        }
+        Ok(header)
+    }
+
+    pub(crate) fn base(&self) -> Offset {
+        self.label.identity.base_offset
+    }
+}
+
+/// Checks that no segment is missing, from the one with the log's start to the newest that the checkpoint
+/// knows. `labels` are in the order of the segments.
+pub(crate) fn check_chain(labels: &[Label], checkpoint: &Checkpoint) -> Result<()> {
+    let missing = |base_offset| Err(Error::MissingSegment { base_offset });
+    let base = |label: &Label| label.identity.base_offset;
+    if let LogState::Open(LogPosition { segment_base, .. }) = checkpoint.state
+        && !labels.iter().any(|label| base(label) == segment_base)
+    {
+        return missing(segment_base);
+    }
+    if let Some(first) = labels.first()
+        && base(first) > checkpoint.start
+    {
+        return missing(first.previous_base.unwrap_or(checkpoint.start));
+    }
+    for (before, label) in labels.iter().zip(labels.iter().skip(1)) {
+        if label.previous_base != Some(base(before)) {
+            return missing(label.previous_base.unwrap_or(checkpoint.start));
+        }
     }
     Ok(())
 }
 
-/// The newest segment, if the checkpoint tells its recovery point, goes as far, and the record there is
-/// the one that must be there.
+/// Checks that `newest`, the newest segment, goes as far as the checkpoint's recovery point, and that the
+/// record there is the one that must be there.
 pub(crate) fn check_recovery_point(
     directory: &dyn Directory,
-    labels: &BTreeMap<Offset, Label>,
+    newest: &SegmentHeader,
     checkpoint: &Checkpoint,
 ) -> Result<()> {
-    let Some(&base) = labels.keys().next_back() else {
-        return Ok(());
-    };
-    let known = checkpoint.recovery_point_in(base);
-    if known == Boundary::START {
-        return Ok(());
-    }
-    let name = names::store(base);
-    let store = Store::open_sealed_in(directory, &name)?;
-    let (end, position) = (store.end().position, known.position);
+    let (base, end) = (newest.base(), newest.end);
+    let Boundary { position, frames } = checkpoint.recovery_point_in(base);
     if end < position {
         return Err(Error::RecoveryPointPastEnd {
             file: CHECKPOINT.into(),
-            segment: name.into(),
+            segment: names::store(base).into(),
             recovery_point: position,
             end,
         });
     }
-    let expected = base.plus(known.frames);
+    if position == Position::ZERO || position == end {
+        return Ok(());
+    }
+    let name = names::store(base);
+    let store = Store::open_sealed_in(directory, &name)?;
+    let expected = base.plus(frames);
     match store.frames(position..).next() {
         Some(Ok(frame)) => match decode::offset_and_size(&frame.payload) {
             Ok((got, _)) if got != expected.get() => Err(Error::RecoveryPointMoved {
@@ -71,91 +178,7 @@ pub(crate) fn check_recovery_point(
             _ => Ok(()),
         },
         Some(Err(error @ proglog_store::Error::Io { .. })) => Err(error.into()),
-        // What is damaged there, or torn, recovery tells.
+        // Recovery reports what is damaged or torn there.
         _ => Ok(()),
     }
-}
-
-pub(crate) fn list(directory: &dyn Directory) -> Result<Vec<String>> {
-    let mut names = directory
-        .list()
-        .map_err(|error| Error::io(Operation::List, LOCK, error))?;
-    names.sort_unstable();
-    Ok(names)
-}
-
-pub(crate) fn segment_bases(names: &[String]) -> Vec<Offset> {
-    names
-        .iter()
-        .filter_map(|name| names::parse_store(name))
-        .collect()
-}
-
-/// A log has a checkpoint or a segment; a directory that has neither must hold nothing at all.
-pub(crate) fn check_is_log(names: &[String]) -> Result<()> {
-    let is_log = |name: &String| name == CHECKPOINT || names::parse_store(name).is_some();
-    match names.iter().find(|name| !names::may_precede_log(name)) {
-        Some(found) if !names.iter().any(is_log) => Err(Error::NotALog {
-            found: Some(found.clone()),
-        }),
-        _ => Ok(()),
-    }
-}
-
-pub(crate) fn lock(directory: &dyn Directory) -> Result<Arc<dyn Storage>> {
-    let file = directory
-        .open(LOCK, OpenMode::CreateIfMissing)
-        .map_err(|error| Error::io(Operation::Open, LOCK, error))?;
-    match file.try_lock() {
-        Ok(true) => Ok(file),
-        Ok(false) => Err(Error::Locked),
-        Err(error) => Err(Error::io(Operation::Lock, LOCK, error)),
-    }
-}
-
-/// What the segments' headers say, by the base offset in their names, which must agree.
-pub(crate) fn read_labels(
-    directory: &dyn Directory,
-    bases: Vec<Offset>,
-    log_id: u128,
-) -> Result<BTreeMap<Offset, Label>> {
-    let mut labels = BTreeMap::new();
-    for base_offset in bases {
-        let label = Label::read(directory, base_offset)?;
-        let expected = SegmentIdentity {
-            log_id,
-            base_offset,
-        };
-        if label.identity != expected {
-            let file = names::store(base_offset).into();
-            return Err(Error::WrongSegment {
-                file,
-                expected,
-                got: label.identity,
-            });
-        }
-        labels.insert(base_offset, label);
-    }
-    Ok(labels)
-}
-
-/// Every segment from the one with the log's start to the newest known one must be there.
-pub(crate) fn check_chain(labels: &BTreeMap<Offset, Label>, checkpoint: &Checkpoint) -> Result<()> {
-    let missing = |base_offset| Err(Error::MissingSegment { base_offset });
-    if let LogState::Open(LogPosition { segment_base, .. }) = checkpoint.state
-        && !labels.contains_key(&segment_base)
-    {
-        return missing(segment_base);
-    }
-    if let Some((first, label)) = labels.first_key_value()
-        && *first > checkpoint.start
-    {
-        return missing(label.previous_base.unwrap_or(checkpoint.start));
-    }
-    for (before, label) in labels.keys().zip(labels.values().skip(1)) {
-        if label.previous_base != Some(*before) {
-            return missing(label.previous_base.unwrap_or(checkpoint.start));
-        }
-    }
-    Ok(())
 }

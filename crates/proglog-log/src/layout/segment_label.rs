@@ -12,10 +12,8 @@
 //! so is one whose predecessor is missing.
 
 use byteorder::{BigEndian, ByteOrder};
-use proglog_store::{Directory, Store};
 
-use crate::error::{Error, Result, SegmentIdentity};
-use crate::layout::names;
+use crate::error::SegmentIdentity;
 use crate::offset::Offset;
 
 const MAGIC: [u8; 4] = *b"seg1";
@@ -34,13 +32,6 @@ pub(crate) struct Label {
 }
 
 impl Label {
-    /// Reads the label of the segment with base offset `base`.
-    pub(crate) fn read(directory: &dyn Directory, base: Offset) -> Result<Self> {
-        let name = names::store(base);
-        let store = Store::open_sealed_in(directory, &name)?;
-        Self::decode(store.label()).ok_or(Error::NotASegment { file: name.into() })
-    }
-
     pub(crate) fn encode(self) -> [u8; LEN] {
         let base = self.identity.base_offset;
         let mut label = [0; LEN];

@@ -1,10 +1,9 @@
-//! Making a checkpoint anew where it is lost, or does not fit the segments: asked for, never done by itself.
+//! Repair of a checkpoint that is lost or does not fit the segments: only ever on request.
 //!
-//! The segments tell which log they are of and in which order they come. What a checkpoint that can be read
-//! says is kept as far as it fits them. No segment is touched, but for the newest one where a recovery was stopped
-//! on its way: what that is about to write again is not in its file.
+//! The segments say which log they are of and in which order they come. What a readable checkpoint says
+//! is kept as far as it fits them. No segment is changed, except the newest one where a recovery was
+//! interrupted: what that recovery was about to rewrite is not in its file.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proglog_store::{Boundary, Directory, Store};
@@ -12,22 +11,21 @@ use proglog_store::{Boundary, Directory, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::checkpoint::{Checkpoint, LogState};
 use crate::layout::checkpoint_file::CheckpointFile;
-use crate::layout::inventory;
+use crate::layout::inventory::{self, Inventory, SegmentHeader};
 use crate::layout::log_position::LogPosition;
-use crate::layout::names::{self, CHECKPOINT};
+use crate::layout::names;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::open::truncation;
 use crate::record::decode;
 
-/// Makes the checkpoint of the log in `directory` anew, if it is lost or does not fit.
+/// Replaces the checkpoint of the log in `directory`, if it is lost or does not fit.
 pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
-    inventory::check_is_log(&inventory::list(&*directory)?)?;
     let _lock = inventory::lock(&*directory)?;
-    let names = inventory::list(&*directory)?;
-    let old = old_checkpoint(&directory, &names)?;
-    let bases = inventory::segment_bases(&names);
-    let Some(first) = bases.iter().min() else {
+    let inventory = Inventory::read(&*directory)?;
+    let old = old_checkpoint(&directory, &inventory)?;
+    let bases = inventory.bases;
+    let Some(first) = bases.first() else {
         return match old.map(|old| old.state.position()) {
             Some(None) => Ok(()),
             Some(Some(LogPosition { segment_base, .. })) => Err(Error::MissingSegment {
@@ -38,24 +36,29 @@ pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
             }),
         };
     };
-    let log_id = Label::read(&*directory, *first)?.identity.log_id;
-    let labels = inventory::read_labels(&*directory, bases, log_id)?;
+    let log_id = SegmentHeader::read(&*directory, *first)?
+        .label
+        .identity
+        .log_id;
     let old = old.filter(|old| old.log_id == log_id);
-    Store::finish_recovery_in(&*directory, &names::store(newest(&labels)))?;
+    let segments = Segments::read(&*directory, bases, log_id)?;
     if let Some(old) = &old
-        && holds(check(&*directory, &labels, old))?
+        && holds(segments.check(old))?
     {
         return Ok(());
     }
-    let next = fitting(&*directory, &labels, log_id, old)?;
-    inventory::check_chain(&labels, &next)?;
+    let next = segments.fitting(log_id, old)?;
+    inventory::check_chain(&segments.labels, &next)?;
     CheckpointFile::create(directory, next)?;
     Ok(())
 }
 
-/// What the checkpoint says, if it can be read.
-fn old_checkpoint(directory: &Arc<dyn Directory>, names: &[String]) -> Result<Option<Checkpoint>> {
-    if !names.iter().any(|name| name == CHECKPOINT) {
+/// Returns what the checkpoint says, if it can be read.
+fn old_checkpoint(
+    directory: &Arc<dyn Directory>,
+    inventory: &Inventory,
+) -> Result<Option<Checkpoint>> {
+    if !inventory.has_checkpoint() {
         return Ok(None);
     }
     match CheckpointFile::open(Arc::clone(directory)) {
@@ -64,7 +67,7 @@ fn old_checkpoint(directory: &Arc<dyn Directory>, names: &[String]) -> Result<Op
     }
 }
 
-/// Whether a check came out well. One that could not be made tells nothing.
+/// Returns whether a check succeeded, or the error that kept it from being made.
 fn holds(checked: Result<()>) -> Result<bool> {
     match checked {
         Err(error) if matches!(error.kind(), ErrorKind::Io) => Err(error),
@@ -72,68 +75,81 @@ fn holds(checked: Result<()>) -> Result<bool> {
     }
 }
 
-/// Whether a log opens with this checkpoint and these segments.
-fn check(
-    directory: &dyn Directory,
-    labels: &BTreeMap<Offset, Label>,
-    checkpoint: &Checkpoint,
-) -> Result<()> {
-    if checkpoint.truncation().is_some() {
-        // Opening it finishes that.
-        let bases = labels.keys().copied().collect::<Vec<_>>();
-        return truncation::check_possible(directory, checkpoint, &bases);
+/// The segments of the log, at least one.
+struct Segments<'a> {
+    directory: &'a dyn Directory,
+    bases: Vec<Offset>,
+    labels: Vec<Label>,
+    newest: SegmentHeader,
+    /// End of the newest segment: after its newest readable record, and after what it says itself to
+    /// have on the device.
+    end: Offset,
+}
+
+impl<'a> Segments<'a> {
+    /// Reads all headers, and finishes an interrupted recovery of the newest segment.
+    fn read(directory: &'a dyn Directory, bases: Vec<Offset>, log_id: u128) -> Result<Self> {
+        let read = |base: &Offset| SegmentHeader::read_own(directory, *base, log_id);
+        let headers = bases.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let newest = *bases.last().expect("there is a segment");
+        Store::finish_recovery_in(directory, &names::store(newest))?;
+        Ok(Self {
+            directory,
+            labels: headers.iter().map(|header| header.label).collect(),
+            newest: read(&newest)?,
+            end: end_of(directory, newest)?,
+            bases,
+        })
     }
-    inventory::check_start(checkpoint, end_of(directory, labels)?)?;
-    inventory::check_chain(labels, checkpoint)?;
-    inventory::check_recovery_point(directory, labels, checkpoint)
-}
 
-/// The checkpoint that fits the segments, with what `old` says that does.
-fn fitting(
-    directory: &dyn Directory,
-    labels: &BTreeMap<Offset, Label>,
-    log_id: u128,
-    old: Option<Checkpoint>,
-) -> Result<Checkpoint> {
-    let first = *labels.keys().next().expect("there is a segment");
-    let newest = newest(labels);
-    let end = end_of(directory, labels)?;
-    let start = old.as_ref().map(|old| old.start);
-    let boundary = match &old {
-        Some(old)
-            if old.truncation().is_none()
-                && holds(inventory::check_recovery_point(directory, labels, old))? =>
-        {
-            old.recovery_point_in(newest)
+    /// Checks that a log opens with this checkpoint and these segments.
+    fn check(&self, checkpoint: &Checkpoint) -> Result<()> {
+        if let Some(truncation) = checkpoint.truncation() {
+            // Opening it finishes that.
+            let Self {
+                directory, bases, ..
+            } = self;
+            return truncation::check_possible(*directory, checkpoint, truncation, bases);
         }
-        _ => Boundary::START,
-    };
-    let recovery_point = LogPosition {
-        segment_base: newest,
-        boundary,
-    };
-    Ok(Checkpoint {
-        log_id,
-        start: start
-            .filter(|start| (first..=end).contains(start))
-            .unwrap_or(first),
-        state: LogState::Open(recovery_point),
-        data: old.map(|old| old.data).unwrap_or_default(),
-    })
+        checkpoint.check_start(self.end)?;
+        inventory::check_chain(&self.labels, checkpoint)?;
+        inventory::check_recovery_point(self.directory, &self.newest, checkpoint)
+    }
+
+    /// Returns the checkpoint that fits the segments, with what `old` says that does.
+    fn fitting(&self, log_id: u128, old: Option<Checkpoint>) -> Result<Checkpoint> {
+        let (first, newest) = (self.bases[0], self.newest.base());
+        let boundary = match &old {
+            Some(old)
+                if old.truncation().is_none()
+                    && holds(inventory::check_recovery_point(
+                        self.directory,
+                        &self.newest,
+                        old,
+                    ))? =>
+            {
+                old.recovery_point_in(newest)
+            }
+            _ => Boundary::START,
+        };
+        let (start, data) = old.map_or((first, Vec::new()), |old| (old.start, old.data));
+        let fits = (first..=self.end).contains(&start);
+        Ok(Checkpoint {
+            log_id,
+            start: if fits { start } else { first },
+            state: LogState::Open(LogPosition {
+                segment_base: newest,
+                boundary,
+            }),
+            data,
+        })
+    }
 }
 
-/// The base offset of the newest segment.
-fn newest(labels: &BTreeMap<Offset, Label>) -> Offset {
-    *labels.keys().next_back().expect("there is a segment")
-}
-
-/// Where the newest segment ends: behind its newest record that can be read, and behind what it says itself
-/// to have on the device.
-fn end_of(directory: &dyn Directory, labels: &BTreeMap<Offset, Label>) -> Result<Offset> {
-    let newest = newest(labels);
-    let name = names::store(newest);
+fn end_of(directory: &dyn Directory, base: Offset) -> Result<Offset> {
+    let name = names::store(base);
     let marked = Store::open_following_in(directory, &name, Boundary::START)?.refresh()?;
-    let mut end = newest.plus(marked.frames);
+    let mut end = base.plus(marked.frames);
     let mut frames = Store::open_sealed_in(directory, &name)?.frames(..);
     loop {
         match frames.next() {

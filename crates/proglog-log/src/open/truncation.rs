@@ -1,57 +1,22 @@
-//! Completion of a truncation that a crash interrupted.
+//! Check of a truncation that a crash interrupted, before opening finishes it.
 
-use std::sync::Arc;
-
-use proglog_store::{Boundary, Directory, Store};
+use proglog_store::{Boundary, Directory};
 
 use crate::error::{Error, Result, SegmentIdentity};
-use crate::layout::checkpoint::Checkpoint;
-use crate::layout::checkpoint_file::CheckpointFile;
+use crate::layout::checkpoint::{Checkpoint, Truncation};
+use crate::layout::inventory::SegmentHeader;
 use crate::layout::log_position::LogPosition;
 use crate::layout::names::{self, CHECKPOINT};
-use crate::layout::segment_label::Label;
 use crate::offset::Offset;
-use crate::options::Options;
-use crate::segment::{Segment, removal};
 
-/// Finishes the truncation of the log in `directory`, if its checkpoint says that one was begun. Returns
-/// the base offsets of the segments that there are then.
-pub(crate) fn finish(
-    directory: &Arc<dyn Directory>,
-    checkpoint: &mut CheckpointFile,
-    bases: Vec<Offset>,
-    options: &Options,
-) -> Result<Vec<Offset>> {
-    let current = checkpoint.current().clone();
-    let Some(truncation) = current.truncation() else {
-        return Ok(bases);
-    };
-    let mut bases = removal::drop_segments(&**directory, truncation, bases)?;
-    let base_offset = truncation.to.offset();
-    let label = Label {
-        identity: SegmentIdentity {
-            log_id: current.log_id,
-            base_offset,
-        },
-        previous_base: bases.iter().max().copied(),
-    };
-    drop(Segment::create(directory, label, options)?);
-    bases.push(base_offset);
-    checkpoint.write_twice(&current.without_truncation(truncation))?;
-    Ok(bases)
-}
-
-/// Whether the log in `directory` can be truncated as its checkpoint says, if it says so: it is this log's, and the
-/// segment that is to be truncated itself, if one is, is there and goes as far. To be asked before anything is
-/// changed.
-pub(crate) fn check_possible(
+/// Checks that the log in `directory` can be truncated as its checkpoint says: that the segments are this
+/// log's, and that the one to be truncated itself, if one is, is there and goes as far.
+pub(super) fn check_possible(
     directory: &dyn Directory,
     checkpoint: &Checkpoint,
+    truncation: Truncation,
     bases: &[Offset],
 ) -> Result<()> {
-    let Some(truncation) = checkpoint.truncation() else {
-        return Ok(());
-    };
     check_own(directory, checkpoint.log_id, bases)?;
     let LogPosition {
         segment_base: base,
@@ -63,12 +28,11 @@ pub(crate) fn check_possible(
     if !bases.contains(&base) {
         return Err(Error::MissingSegment { base_offset: base });
     }
-    let name = names::store(base);
-    let end = Store::open_sealed_in(directory, &name)?.end().position;
+    let end = SegmentHeader::read(directory, base)?.end;
     if end < to {
         return Err(Error::RecoveryPointPastEnd {
             file: CHECKPOINT.into(),
-            segment: name.into(),
+            segment: names::store(base).into(),
             recovery_point: to,
             end,
         });
@@ -76,11 +40,11 @@ pub(crate) fn check_possible(
     Ok(())
 }
 
-/// No segment says that it is of another log than the checkpoint: what another log was to lose stays here.
-/// One that was to go may be damaged, or empty (see [`removal`]), and say nothing.
+/// Checks that no segment says that it is of another log than the checkpoint: a truncation of another log
+/// removes nothing here. One that is to be removed may be damaged, or empty, and say nothing.
 fn check_own(directory: &dyn Directory, log_id: u128, bases: &[Offset]) -> Result<()> {
     for base in bases {
-        if let Ok(label) = Label::read(directory, *base)
+        if let Ok(SegmentHeader { label, .. }) = SegmentHeader::read(directory, *base)
             && label.identity.log_id != log_id
         {
             return Err(Error::WrongSegment {

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use proglog_store::{Directory, Store};
 
-use crate::error::{Error, Result, SegmentIdentity};
+use crate::error::{Error, Result};
 use crate::layout::checkpoint::Checkpoint;
 use crate::layout::checkpoint_file::CheckpointFile;
-use crate::layout::inventory;
+use crate::layout::inventory::{Inventory, SegmentHeader};
 use crate::layout::log_position::LogPosition;
 use crate::layout::names;
-use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::segment::Segment;
 
@@ -33,8 +32,7 @@ pub(crate) struct Seen {
 #[derive(Clone)]
 struct SeenSegment {
     segment: Arc<Segment>,
-    label: Label,
-    salt: u64,
+    header: SegmentHeader,
 }
 
 /// What there is to see.
@@ -58,12 +56,10 @@ impl Seen {
     }
 
     fn try_look(&mut self, directory: &Arc<dyn Directory>) -> Result<Found> {
-        let names = inventory::list(&**directory)?;
-        inventory::check_is_log(&names)?;
-        let mut bases = inventory::segment_bases(&names);
-        if !names.iter().any(|name| name == names::CHECKPOINT) {
-            if bases.is_empty() {
-                // Nobody has made it yet.
+        let inventory = Inventory::read(&**directory)?;
+        if !inventory.has_checkpoint() {
+            if inventory.bases.is_empty() {
+                // It was not created yet.
                 return Err(Error::NotALog { found: None });
             }
             return Err(Error::CheckpointLost {
@@ -77,7 +73,7 @@ impl Seen {
             // Segments may have been cut and made anew under their names, or be those of another log.
             self.check_salts(directory, checkpoint.log_id);
         }
-        bases.sort_unstable();
+        let mut bases = inventory.bases;
         let truncation = checkpoint.truncation();
         bases.retain(|base| !truncation.is_some_and(|truncation| truncation.drops(*base)));
         let started = bases.partition_point(|base| *base <= checkpoint.start);
@@ -97,7 +93,7 @@ impl Seen {
     /// Forgets the segments that are not what they were.
     fn check_salts(&mut self, directory: &Arc<dyn Directory>, log_id: u128) {
         self.segments.retain(|base, known| {
-            see(directory, *base, log_id).is_ok_and(|seen| seen.salt == known.salt)
+            see(directory, *base, log_id).is_ok_and(|seen| seen.header.salt == known.header.salt)
         });
     }
 
@@ -118,7 +114,7 @@ impl Seen {
                 _ => {
                     let seen = see(directory, *base, log_id)?;
                     match known {
-                        Some(known) if known.salt == seen.salt => known.clone(),
+                        Some(known) if known.header.salt == seen.header.salt => known.clone(),
                         _ => seen,
                     }
                 }
@@ -137,7 +133,7 @@ impl Seen {
             if first.is_some_and(|(_, previous)| previous != Some(*base)) {
                 break;
             }
-            first = Some((*base, seen.label.previous_base));
+            first = Some((*base, seen.header.label.previous_base));
         }
         first.map_or(Offset::ZERO, |(base, _)| base)
     }
@@ -154,7 +150,8 @@ impl Seen {
         };
         let known = checkpoint.recovery_point_in(*base);
         let current = self.newest.take();
-        let same = current.filter(|(newest, store)| newest == base && store.salt() == seen.salt);
+        let same =
+            current.filter(|(newest, store)| newest == base && store.salt() == seen.header.salt);
         let store = if let Some((_, store)) = same {
             store
         } else {
@@ -180,25 +177,9 @@ impl Seen {
 }
 
 fn see(directory: &Arc<dyn Directory>, base: Offset, log_id: u128) -> Result<SeenSegment> {
-    let name = names::store(base);
-    let store = Store::open_sealed_in(&**directory, &name)?;
-    let file = || name.as_str().into();
-    let label = Label::decode(store.label()).ok_or_else(|| Error::NotASegment { file: file() })?;
-    let expected = SegmentIdentity {
-        log_id,
-        base_offset: base,
-    };
-    if label.identity != expected {
-        return Err(Error::WrongSegment {
-            file: file(),
-            expected,
-            got: label.identity,
-        });
-    }
     Ok(SeenSegment {
+        header: SegmentHeader::read_own(&**directory, base, log_id)?,
         segment: Arc::new(Segment::sealed(Arc::clone(directory), base)),
-        label,
-        salt: store.salt(),
     })
 }
 

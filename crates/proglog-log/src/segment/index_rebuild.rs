@@ -134,8 +134,7 @@ impl OpenSegment {
             && let Some(page) = self.index.page(full_pages)
             && page.len() == tail
         {
-            page.iter()
-                .for_each(|entry| self.index.push(Position::new((*entry).into())));
+            self.index.push_page(&page);
             return Ok(false);
         }
         let first = full_pages * PAGE_ENTRIES as u64;

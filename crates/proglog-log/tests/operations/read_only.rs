@@ -61,7 +61,7 @@ fn a_segment_that_could_not_be_followed_for_a_while_is_read_to_its_end_all_the_s
     append(&log, 0..3);
     let reader = read(&disk);
     // First it is not known how long the file is, and then the file, that can be read, cannot be followed.
-    for (kind, skip) in [(CallKind::Len, 2), (CallKind::Open, 2)] {
+    for (kind, skip) in [(CallKind::Len, 1), (CallKind::Open, 2)] {
         disk.inject(When::Next(kind, skip), Fault::os_error(24));
         reader.refresh().unwrap_err();
         assert_eq!(reader.reader().read(0).unwrap().value, value(0));

@@ -110,6 +110,8 @@ pub(crate) struct ReadHeader {
     pub(crate) header: Header,
     /// The number of the damaged copy, if one is damaged.
     damaged_copy: Option<u64>,
+    /// Length of the file, at least that of the header.
+    pub(crate) len: u64,
 }
 
 /// Reads the header of `file` from a copy that is whole.
@@ -130,6 +132,7 @@ pub(crate) fn read_header(file: &NamedFile) -> Result<ReadHeader> {
         (Ok(first), Ok(second)) if first == second => Ok(ReadHeader {
             header: first,
             damaged_copy: None,
+            len,
         }),
         (Ok(_), Ok(_)) => Err(Error::HeadersDiffer {
             file: Arc::clone(file.name()),
@@ -137,10 +140,12 @@ pub(crate) fn read_header(file: &NamedFile) -> Result<ReadHeader> {
         (Ok(header), Err(HeaderFault::Damaged)) => Ok(ReadHeader {
             header,
             damaged_copy: Some(1),
+            len,
         }),
         (Err(HeaderFault::Damaged), Ok(header)) => Ok(ReadHeader {
             header,
             damaged_copy: Some(0),
+            len,
         }),
         (Err(fault), Err(HeaderFault::Damaged) | Ok(_)) | (_, Err(fault)) => {
             Err(header_error(fault, file.name(), len))

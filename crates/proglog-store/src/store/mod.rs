@@ -6,6 +6,7 @@ mod data_file;
 mod durable_end;
 mod file;
 mod frames;
+mod header;
 mod inner;
 mod preallocation;
 mod reader;
@@ -35,6 +36,7 @@ pub use crate::store::append::Appended;
 use crate::store::batch_writer::{Filled, Slices};
 use crate::store::durable_end::DurableEnd;
 pub use crate::store::frames::{Frame, FrameRef, Frames};
+pub use crate::store::header::StoreHeader;
 use crate::store::inner::Inner;
 use crate::store::writer::Writer;
 
@@ -136,6 +138,21 @@ impl Store {
             frames: 0,
         };
         Ok(Self::of(Inner::to_read(file, header, end, None)))
+    }
+
+    /// Reads the header of an existing store, without lock or recovery, and without its data.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open_sealed_in`].
+    pub fn read_header_in(directory: &dyn Directory, name: &str) -> Result<StoreHeader> {
+        let file = NamedFile::open(directory, &name.into(), OpenMode::Read)?;
+        let read = file::read_header(&file)?;
+        Ok(StoreHeader {
+            label: read.header.label,
+            salt: read.header.salt,
+            end: Position::new(read.len - HEADER_LEN),
+        })
     }
 
     /// Opens an existing store only to read it, while another process may have it open and append. It

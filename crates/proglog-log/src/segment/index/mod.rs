@@ -245,6 +245,11 @@ impl Index {
         self.tail.lock().entries.push(entry(position.get()));
     }
 
+    /// Adds the first entries of a page, which was read from the file.
+    pub(crate) fn push_page(&self, entries: &[u32]) {
+        self.tail.lock().entries.extend_from_slice(entries);
+    }
+
     /// Adds the entries of records that lie one behind the other from `first` on: each is as long as
     /// `lens` says, and `overhead` more. Returns whether there is a full page to be written.
     #[inline]
