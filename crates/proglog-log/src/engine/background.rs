@@ -13,7 +13,7 @@ use crate::engine::tasks::Task;
 use crate::engine::{Engine, Tasks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::log_position::LogPosition;
-use crate::segment::files::OpenSegment;
+use crate::segment::files::SegmentFiles;
 
 /// Shortest delay before another try to quiesce a log that could not be synced.
 const QUIESCE_RETRY_MIN: Duration = Duration::from_secs(1);
@@ -84,7 +84,7 @@ impl Engine {
     /// Syncs the log. If the active segment still ends at `end` then, frees its memory and writes a sync mark:
     /// damage to the newest records is then detected as corruption, not mistaken for a torn write, even after
     /// the process was killed.
-    fn quiesce(&self, active: &OpenSegment, end: LogPosition) -> Result<()> {
+    fn quiesce(&self, active: &SegmentFiles, end: LogPosition) -> Result<()> {
         self.commit(Commit::Sync)?;
         if active.recovery_point() == end {
             active.index.release_memory();

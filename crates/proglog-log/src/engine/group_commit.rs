@@ -20,7 +20,7 @@ use crate::engine::writer::Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::log_position::LogPosition;
 use crate::options::Durability;
-use crate::segment::files::OpenSegment;
+use crate::segment::files::SegmentFiles;
 use crate::sync::MutexGuard;
 
 /// How durable a commit makes the group.
@@ -35,7 +35,7 @@ pub(crate) enum Commit {
 /// A group that takes no more appends.
 struct ClosedGroup {
     group: Arc<CommitGroup>,
-    segment: Arc<OpenSegment>,
+    segment: Arc<SegmentFiles>,
     start: LogPosition,
     end: LogPosition,
 }

@@ -32,7 +32,7 @@ use crate::options::{Durability, Options};
 use crate::read::reader::Reader;
 use crate::read::view::View;
 use crate::segment::Segment;
-use crate::segment::files::OpenSegment;
+use crate::segment::files::SegmentFiles;
 use crate::sync::{Mutex, OnceLock};
 
 /// Bytes synced after the checkpoint was last written before it is written again.
@@ -188,7 +188,7 @@ impl Engine {
 
     /// Writes the checkpoint if it does not know of this segment or lags far behind. `generation` is that of
     /// the view when this was the active segment.
-    pub(crate) fn write_checkpoint_if_due(&self, segment: &OpenSegment, generation: u64) {
+    pub(crate) fn write_checkpoint_if_due(&self, segment: &SegmentFiles, generation: u64) {
         let recovery_point = segment.recovery_point();
         let last = self.checkpoint.lock().current().state.position();
         let is_due = last.is_none_or(|last| {

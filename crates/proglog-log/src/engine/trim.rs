@@ -11,7 +11,7 @@ use crate::engine::{Engine, Trimmed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
 use crate::options::Visibility;
-use crate::segment::files::OpenSegment;
+use crate::segment::files::SegmentFiles;
 
 impl Engine {
     /// Drops the records below `start`.
@@ -69,7 +69,7 @@ impl Engine {
 
     /// Returns the end of what is acknowledged and on the device, and the bytes of the active segment that are
     /// on the device.
-    pub(super) fn durable_in(&self, active: &OpenSegment) -> (Offset, u64) {
+    pub(super) fn durable_in(&self, active: &SegmentFiles) -> (Offset, u64) {
         let synced = active.recovery_point();
         let acknowledged = self.view.range(Visibility::Acknowledged).end;
         let end = synced.offset().min(acknowledged);

@@ -129,11 +129,11 @@ impl Engine {
         }
         let active = writer.active.base();
         let dropped = if truncation.drops(active) {
-            removal::files(&*self.directory, active)
+            removal::open_files(&*self.directory, active)
         } else {
             Vec::new()
         };
-        removal::drop_segments(&*self.directory, truncation, bases)?;
+        removal::truncate(&*self.directory, truncation, &bases)?;
         #[cfg(feature = "tracing")]
         tracing::debug!(
             log_id = format_args!("{:032x}", self.log_id),

@@ -12,14 +12,14 @@ use crate::offset::Offset;
 use crate::record::Record;
 use crate::record::encode::{Stored, Time};
 use crate::segment::Segment;
-use crate::segment::files::OpenSegment;
+use crate::segment::files::SegmentFiles;
 
 /// Longest batch whose lengths are measured in memory that is kept.
 const LENS_KEPT_MAX: usize = 1024;
 
 /// State that appending changes, under one lock.
 pub(crate) struct Writer {
-    pub(crate) active: Arc<OpenSegment>,
+    pub(crate) active: Arc<SegmentFiles>,
     pub(crate) segment: Arc<Segment>,
     /// Next offset to be assigned.
     pub(crate) next: Offset,
@@ -49,7 +49,7 @@ pub(crate) struct Appended {
 
 impl Writer {
     /// Returns a writer that appends to `segment`, whose files are `active`.
-    pub(crate) fn new(active: Arc<OpenSegment>, segment: Arc<Segment>, clock: Clock) -> Self {
+    pub(crate) fn new(active: Arc<SegmentFiles>, segment: Arc<Segment>, clock: Clock) -> Self {
         let end = active.end();
         Self {
             active,
@@ -76,7 +76,7 @@ impl Writer {
     }
 
     /// Continues in `segment`, which is empty and whose files are `active`.
-    pub(crate) fn continue_in(&mut self, segment: Arc<Segment>, active: Arc<OpenSegment>) {
+    pub(crate) fn continue_in(&mut self, segment: Arc<Segment>, active: Arc<SegmentFiles>) {
         self.group_start = LogPosition::start_of(active.base());
         (self.sync_requested, self.sealed) = (0, false);
         (self.active, self.segment) = (active, segment);

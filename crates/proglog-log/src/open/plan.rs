@@ -102,7 +102,7 @@ impl Plan {
     ) -> Result<Applied> {
         let mut checkpoint = self.checkpoint.apply(directory)?;
         if let Some((truncation, bases)) = &self.truncation {
-            removal::drop_segments(&**directory, *truncation, bases.clone())?;
+            removal::truncate(&**directory, *truncation, bases)?;
         }
         // What may fail comes first: recovering the active segment changes it.
         let nexts = self.sealed.iter().skip(1).chain([&self.active]);

@@ -11,7 +11,7 @@ use crate::options::Visibility;
 use crate::read::view::{Readable, View};
 use crate::record::decode::{self, Plain};
 use crate::record::{Record, RecordRef};
-use crate::segment::files::OpenSegment;
+use crate::segment::files::SegmentFiles;
 
 /// A walk over a log's records in large blocks, up to what is visible.
 ///
@@ -31,7 +31,7 @@ pub(crate) struct Cursor {
 
 /// Records that lie one behind the other in one segment.
 struct Run {
-    segment: Arc<OpenSegment>,
+    segment: Arc<SegmentFiles>,
     frames: Frames,
     /// The offset behind the last of them.
     end: Offset,

@@ -1,4 +1,4 @@
-//! Which records of a segment walks over its store did not find.
+//! Damaged records of a segment, as far as scans of its store have found them missing.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,30 +7,31 @@ use proglog_store::Position;
 
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
-/// How many ranges of damaged records of a segment are remembered.
+/// Most ranges that are kept for a segment.
 const RANGES_MAX: usize = 4096;
 
-/// The damaged records of a segment that are known, as ranges of their numbers: to be told of at once.
+/// Known damaged records of a segment, as ranges of their numbers, so that reading them fails without
+/// another scan.
 ///
-/// It may forget what it knew, and then the store is walked over again.
+/// Ranges may be forgotten; then the store is scanned again.
 #[derive(Debug)]
-pub(crate) struct Damage {
-    /// Whether there may be any: who reads a segment that is whole takes no lock.
-    is_known: AtomicBool,
-    /// By the first number: the end (exclusive), and the place where they must have been.
+pub(crate) struct DamagedRanges {
+    /// False while there are none, so that reads of an undamaged segment take no lock.
+    may_exist: AtomicBool,
+    /// First number to end (exclusive) and the position where the records must have been.
     ranges: Mutex<BTreeMap<u64, (u64, Position)>>,
 }
 
-impl Damage {
+impl DamagedRanges {
     pub(crate) fn new() -> Self {
         Self {
-            is_known: AtomicBool::new(false),
+            may_exist: AtomicBool::new(false),
             ranges: Mutex::new(BTreeMap::new()),
         }
     }
 
-    /// A walk did not find these records, which must have been at `position`.
-    pub(crate) fn note(&self, numbers: Range<u64>, position: Position) {
+    /// Adds the records `numbers`, which must have been at `position` and were not found.
+    pub(crate) fn insert(&self, numbers: Range<u64>, position: Position) {
         if numbers.is_empty() {
             return;
         }
@@ -39,12 +40,12 @@ impl Damage {
             ranges.clear();
         }
         ranges.insert(numbers.start, (numbers.end, position));
-        self.is_known.store(true, Ordering::Release);
+        self.may_exist.store(true, Ordering::Release);
     }
 
-    /// The range that record `number` is in, if it is known to be damaged, and where that must have been.
-    pub(crate) fn of(&self, number: u64) -> Option<(Range<u64>, Position)> {
-        if !self.is_known.load(Ordering::Acquire) {
+    /// Returns the range that contains record `number`, and the position where its records must have been.
+    pub(crate) fn containing(&self, number: u64) -> Option<(Range<u64>, Position)> {
+        if !self.may_exist.load(Ordering::Acquire) {
             return None;
         }
         let ranges = self.ranges.lock();
@@ -58,29 +59,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_noted_is_known_and_no_neighbour() {
-        let damage = Damage::new();
-        damage.note(5..5, Position::ZERO);
-        assert_eq!(damage.of(5), None);
+    fn inserted_ranges_are_found_and_their_neighbours_are_not() {
+        let damage = DamagedRanges::new();
+        damage.insert(5..5, Position::ZERO);
+        assert_eq!(damage.containing(5), None);
         let [first, second] = [7, 9].map(Position::new);
-        damage.note(5..8, first);
-        damage.note(8..9, second);
+        damage.insert(5..8, first);
+        damage.insert(8..9, second);
         for number in 5..8 {
-            assert_eq!(damage.of(number), Some((5..8, first)));
+            assert_eq!(damage.containing(number), Some((5..8, first)));
         }
-        assert_eq!(damage.of(8), Some((8..9, second)));
+        assert_eq!(damage.containing(8), Some((8..9, second)));
         for number in [0, 4, 9, 10] {
-            assert_eq!(damage.of(number), None);
+            assert_eq!(damage.containing(number), None);
         }
     }
 
     #[test]
-    fn of_many_ranges_the_newest_are_known() {
-        let damage = Damage::new();
+    fn the_newest_of_many_ranges_are_kept() {
+        let damage = DamagedRanges::new();
         let count = RANGES_MAX as u64 + 1;
         for number in (0..count).map(|number| 2 * number) {
-            damage.note(number..number + 1, Position::ZERO);
-            assert!(damage.of(number).is_some());
+            damage.insert(number..number + 1, Position::ZERO);
+            assert!(damage.containing(number).is_some());
         }
         assert!(damage.ranges.lock().len() <= RANGES_MAX);
     }

@@ -1,7 +1,7 @@
-//! The files of a segment: one store of records, and its index.
+//! The open files of a segment: its store and its index.
 //!
-//! The index is a cache: what it says is compared with the record found there, and where they do not
-//! agree the store is walked.
+//! The index is a cache. A record carries its own offset, which is compared; if it does not match, the store
+//! is scanned ([`index_rebuild`](super::index_rebuild)).
 
 use std::io;
 use std::ops::Range;
@@ -16,34 +16,34 @@ use crate::layout::names;
 use crate::offset::Offset;
 use crate::record::Record;
 use crate::record::decode;
-use crate::segment::damaged_ranges::Damage;
+use crate::segment::damaged_ranges::DamagedRanges;
 use crate::segment::index::{Entry, Index};
 
-/// How many of the newest records are asked when the newest of all was appended.
-const LAST_RECORDS: u64 = 1000;
+/// Most records that are read to find the newest readable one.
+const NEWEST_RECORDS_MAX: u64 = 1000;
 
-/// What a read fetches when the index does not know where the record ends.
-const READ_GUESS: u64 = 4 << 10;
+/// Bytes that a read fetches when the index does not know where the record ends.
+const READ_LEN_DEFAULT: u64 = 4 << 10;
 
-/// The files of a segment.
+/// The open files of a segment.
 #[derive(Debug)]
-pub(crate) struct OpenSegment {
+pub(crate) struct SegmentFiles {
     pub(super) base: Offset,
     pub(super) file: Arc<str>,
     pub(crate) store: Store,
     pub(crate) index: Index,
-    /// Records that the store itself was searched for and does not have.
-    pub(super) damage: Damage,
+    /// Records that a scan of the store did not find.
+    pub(super) damaged: DamagedRanges,
 }
 
-impl OpenSegment {
+impl SegmentFiles {
     pub(crate) fn new(base: Offset, store: Store, index: Index) -> Self {
         Self {
             base,
             file: names::store(base).into(),
             store,
             index,
-            damage: Damage::new(),
+            damaged: DamagedRanges::new(),
         }
     }
 
@@ -76,16 +76,16 @@ impl OpenSegment {
         if let Some(entry) = self.index.entry(number) {
             match self.read_entry(entry, offset) {
                 Err(error)
-                    if error.kind() == ErrorKind::Corrupt && self.damage.of(number).is_none() => {}
+                    if error.kind() == ErrorKind::Corrupt
+                        && self.damaged.containing(number).is_none() => {}
                 read => return read,
             }
         }
-        // Either the record is damaged or the index is wrong: the store tells.
+        // Either the record is damaged or the index is wrong: a scan shows which.
         self.read_entry(self.locate(number)?, offset)
     }
 
-    /// As [`OpenSegment::read`], but takes the index at its word: a single read, also where much is
-    /// damaged.
+    /// As [`SegmentFiles::read`], but trusts the index: one read, however much is damaged.
     pub(crate) fn read_as_indexed(&self, offset: Offset) -> Result<Record> {
         match self.index.entry(offset.since(self.base)) {
             Some(entry) => self.read_entry(entry, offset),
@@ -93,10 +93,13 @@ impl OpenSegment {
         }
     }
 
-    /// When the newest record of this segment, which ends at `end`, was appended. A damaged record
-    /// cannot tell, so then the one before is asked. `None` if none of the newest can be read.
+    /// Returns when the newest record of this segment, which ends at `end`, was appended. Damaged records are
+    /// skipped; `None` if none of the newest can be read.
     pub(crate) fn newest_appended_at(&self, end: Offset) -> Result<Option<i64>> {
-        let first = end.get().saturating_sub(LAST_RECORDS).max(self.base.get());
+        let first = end
+            .get()
+            .saturating_sub(NEWEST_RECORDS_MAX)
+            .max(self.base.get());
         for offset in (first..end.get()).rev() {
             match self.read_as_indexed(Offset::new(offset)) {
                 Ok(record) => return Ok(Some(record.appended_at)),
@@ -109,7 +112,9 @@ impl OpenSegment {
 
     pub(super) fn read_entry(&self, entry: Entry, offset: Offset) -> Result<Record> {
         let Entry { position, next } = entry;
-        let len = next.map_or(READ_GUESS, |next| next.get().saturating_sub(position.get()));
+        let len = next.map_or(READ_LEN_DEFAULT, |next| {
+            next.get().saturating_sub(position.get())
+        });
         let payload_len_max = u64::from(self.store.payload_len_max());
         let guess =
             usize::try_from(len.min(payload_len_max + FRAME_OVERHEAD)).unwrap_or(usize::MAX);
@@ -120,7 +125,7 @@ impl OpenSegment {
         self.decode(payload, offset, position)
     }
 
-    /// The record in `payload`, which must have this offset.
+    /// Decodes the record in `payload`, which must have this offset.
     #[inline]
     pub(crate) fn decode(
         &self,
@@ -134,9 +139,8 @@ impl OpenSegment {
         }
     }
 
-    /// The frames of the records at `offsets`, or, if `bytes_max` is given, of those first of them
-    /// that the index knows to take no more bytes, but at least of one. `end` is a place that is not
-    /// to be read beyond. Returns the offset behind the last of them, too.
+    /// Returns the frames of the records at `offsets`, and the end of that range. With `bytes_max`, of the first
+    /// records that the index knows to take no more bytes, at least one. Nothing at or after `end` is read.
     pub(crate) fn run(
         &self,
         offsets: Range<Offset>,
@@ -145,8 +149,8 @@ impl OpenSegment {
     ) -> Result<(Offset, Frames)> {
         let Range { start, end: last } = offsets;
         let number = start.since(self.base);
-        if self.damage.of(number).is_some() {
-            // Tells of it with a small read, where a run would fetch a block.
+        if self.damaged.containing(number).is_some() {
+            // Fails after a small read, where a run would fetch a block.
             self.read(start)?;
         }
         let entry = match self.index.entry(number) {
@@ -165,11 +169,11 @@ impl OpenSegment {
         Ok((start.plus(count), self.store.frames(entry.position..end)))
     }
 
-    /// The boundary before the record at `offset`, which this segment has: where a log can be cut.
+    /// Returns the boundary before the record at `offset`, which this segment has: a log can be truncated there.
     pub(crate) fn boundary_before(&self, offset: Offset) -> Result<Boundary> {
         let number = offset.since(self.base);
         let entry = match self.index.entry(number) {
-            // Only a record found there shows that the index is right.
+            // A record found there shows that the index is right.
             Some(entry) if self.read_entry(entry, offset).is_ok() => entry,
             _ => self.locate(number)?,
         };
@@ -194,7 +198,7 @@ impl OpenSegment {
         }
     }
 
-    /// What a failed rewind means for the appends that it was to drop: nothing is known of them.
+    /// Returns the error of appends that a rewind was to drop and did not: their outcome is unknown.
     pub(crate) fn not_rewound(&self, error: proglog_store::Error) -> Error {
         if error.outcome() == Outcome::Unknown {
             return error.into();
@@ -207,7 +211,7 @@ impl OpenSegment {
         .into()
     }
 
-    /// What a failed read of the record at `offset` means.
+    /// Returns the error of a failed read of the record at `offset`.
     pub(crate) fn corrupt_at(
         &self,
         offset: Offset,

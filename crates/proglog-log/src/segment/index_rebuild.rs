@@ -1,4 +1,4 @@
-//! Finding records by walking over the store, and making an index again from what is found.
+//! Scans of a segment's store: to find a record that the index does not have, and to rebuild the index.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use proglog_store::{FRAME_OVERHEAD, Frame, Position};
 
 use crate::error::{Error, Result};
 use crate::record::decode;
-use crate::segment::damaged_ranges::Damage;
-use crate::segment::files::OpenSegment;
+use crate::segment::damaged_ranges::DamagedRanges;
+use crate::segment::files::SegmentFiles;
 use crate::segment::index::{self, Entry, PAGE_ENTRIES};
 
-impl OpenSegment {
-    /// Finds record `number` by walking over the store, and restores its page of the index.
+impl SegmentFiles {
+    /// Finds record `number` by a scan of the store, and restores its page of the index in memory.
     pub(super) fn locate(&self, number: u64) -> Result<Entry> {
-        let (page, at) = index::place(number);
+        let (page, at) = index::page_of(number);
         let first = page * PAGE_ENTRIES as u64;
         let mut entries = Vec::new();
-        let (from, start) = match (self.anchor(first), self.damage.of(number)) {
+        let (from, start) = match (self.anchor(first), self.damaged.containing(number)) {
             (Some(anchor), _) => anchor,
-            // A walk from further off would find no more than the one did that has missed it.
+            // A scan that starts further back finds no more than the one that missed the record.
             (None, Some((_, position))) if position < self.store.end().position => {
                 return Ok(Entry {
                     position,
@@ -29,7 +29,7 @@ impl OpenSegment {
             (None, Some(_)) => return Err(self.not_found(number)),
             (None, None) => self.far_anchor(first),
         };
-        self.walk(
+        self.scan(
             from,
             start..first + PAGE_ENTRIES as u64,
             |number, position| {
@@ -42,13 +42,13 @@ impl OpenSegment {
         Entry::of(&entries, at).ok_or_else(|| self.not_found(number))
     }
 
-    /// No record, nor any damage, is where record `number` should be.
+    /// Returns the error for record `number`, in whose place there is neither a record nor damage.
     fn not_found(&self, number: u64) -> Error {
         self.corrupt(self.base.plus(number), self.store.end().position, None)
     }
 
-    /// Where a walk to record `number` may start, and the number of the record there: the record
-    /// before, if the index finds it. The segment's first record is where the segment starts.
+    /// Returns where a scan for record `number` may start, and the number of the record there: the record
+    /// before, if the index finds it, or the start of the segment.
     fn anchor(&self, number: u64) -> Option<(Position, u64)> {
         let Some(before) = number.checked_sub(1) else {
             return Some((Position::ZERO, 0));
@@ -58,19 +58,18 @@ impl OpenSegment {
         Some((entry.position, before))
     }
 
-    /// As [`OpenSegment::anchor`], where the record before is not found: the one before the damage that
-    /// took it, or else the segment's first.
+    /// As [`SegmentFiles::anchor`], where the index does not find the record before: the last record before
+    /// the damaged range, or else the start of the segment.
     fn far_anchor(&self, number: u64) -> (Position, u64) {
-        let damaged = self.damage.of(number.saturating_sub(1));
+        let damaged = self.damaged.containing(number.saturating_sub(1));
         let before = damaged.and_then(|(numbers, _)| self.anchor(numbers.start));
         before.unwrap_or((Position::ZERO, 0))
     }
 
-    /// Walks over the store from `from`, where record `numbers.start` is, and visits the position of
-    /// each record of `numbers`. A record that is not found, because it was damaged, is visited with
-    /// the place where it must have been; it is remembered, with all others that are missing there,
-    /// also beyond `numbers`.
-    fn walk(
+    /// Scans the store from `from`, where record `numbers.start` is, and calls `visit` with the position of
+    /// each record of `numbers`. For a damaged record, that is where it must have been. Damaged ranges are
+    /// kept, including their part beyond `numbers`.
+    fn scan(
         &self,
         from: Position,
         numbers: Range<u64>,
@@ -85,7 +84,7 @@ impl OpenSegment {
                 Some(Ok(frame)) => match self.number(&frame) {
                     Some(number) if number >= next => {
                         let missing = damage.take().unwrap_or(frame.position);
-                        self.damage.note(next..number, missing);
+                        self.damaged.insert(next..number, missing);
                         (next..number.min(numbers.end)).for_each(|number| visit(number, missing));
                         if number >= numbers.end {
                             return Ok(());
@@ -105,15 +104,15 @@ impl OpenSegment {
                 None => break,
             }
         }
-        // Nothing beyond this place tells how many there should be; a sealed store counts none.
+        // No record follows whose number would bound the range; a sealed store does not count its frames.
         if next < numbers.end {
             let count = if end.frames == 0 {
                 u64::MAX
             } else {
                 end.frames
             };
-            self.damage
-                .note(next..count, damage.unwrap_or(end.position));
+            self.damaged
+                .insert(next..count, damage.unwrap_or(end.position));
         }
         if let Some(damage) = damage {
             (next..numbers.end).for_each(|number| visit(number, damage));
@@ -126,13 +125,13 @@ impl OpenSegment {
         offset.checked_sub(self.base.get())
     }
 
-    /// Brings the index of the active segment, which has `count` records, up to date. Returns
-    /// whether it had to be made again as a whole.
-    pub(crate) fn recover_index(&mut self, count: u64) -> Result<bool> {
-        let (full_pages, tail) = index::place(count);
+    /// Completes the index of the active segment, which has `count` records. Returns whether all of it had
+    /// to be rebuilt.
+    pub(super) fn recover_index(&mut self, count: u64) -> Result<bool> {
+        let (full_pages, in_last) = index::page_of(count);
         if self.store.recovery().clean
             && let Some(page) = self.index.page(full_pages)
-            && page.len() == tail
+            && page.len() == in_last
         {
             self.index.push_page(&page);
             return Ok(false);
@@ -142,17 +141,17 @@ impl OpenSegment {
             self.rebuild_index(count)?;
             return Ok(true);
         };
-        self.walk(from, start..count, |number, position| {
+        self.scan(from, start..count, |number, position| {
             if number >= first {
                 self.index.push(position);
             }
         })?;
-        self.fill_index(count);
+        self.pad_index(count);
         Ok(false)
     }
 
-    /// Makes the index of this segment, which has `count` records, again.
-    pub(crate) fn rebuild_index(&mut self, count: u64) -> Result<()> {
+    /// Rebuilds the index of this segment, which has `count` records.
+    pub(super) fn rebuild_index(&mut self, count: u64) -> Result<()> {
         let end = self.store.end().position;
         // Each record takes more than a frame's header.
         if count > end.get() / FRAME_OVERHEAD {
@@ -166,18 +165,18 @@ impl OpenSegment {
             .into());
         }
         self.index.clear()?;
-        self.damage = Damage::new();
+        self.damaged = DamagedRanges::new();
         let index = &self.index;
-        self.walk(Position::ZERO, 0..count, |_, position| {
+        self.scan(Position::ZERO, 0..count, |_, position| {
             index.push(position);
             index.write_full_pages(count);
         })?;
-        self.fill_index(count);
+        self.pad_index(count);
         Ok(())
     }
 
-    /// Records at the end that no walk found, with no frame behind them either, are missing there.
-    fn fill_index(&self, count: u64) {
+    /// Adds entries for records that are missing at the end of the store, up to `count`.
+    fn pad_index(&self, count: u64) {
         while self.index.len() < count {
             self.index.push(self.store.end().position);
         }

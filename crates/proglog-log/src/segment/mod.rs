@@ -1,4 +1,4 @@
-//! A segment of a log: its name, its place among the others, and whether its files are open.
+//! Segments: one store file with the records from a base offset on, and its index.
 
 pub(crate) mod damaged_ranges;
 pub(crate) mod files;
@@ -15,37 +15,37 @@ use crate::layout::names;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::options::{Durability, Options, RECORD_OVERHEAD_MAX};
-use crate::segment::files::OpenSegment;
-use crate::segment::index::Index;
+use crate::segment::files::SegmentFiles;
+use crate::segment::index::{Index, Pages};
 use crate::sync::{AtomicBool, AtomicU64, Cache, Mutex, OnceLock, Ordering};
 
-/// How many sealed segments of all logs of the process are kept open; each has two files.
+/// Most sealed segments that are kept open, over all logs of the process; each has two files.
 const OPEN_SEALED_MAX: usize = 64;
 
-static OPEN_SEALED: LazyLock<Cache<u64, Arc<OpenSegment>>> =
+static OPEN_SEALED: LazyLock<Cache<u64, Arc<SegmentFiles>>> =
     LazyLock::new(|| Cache::new(OPEN_SEALED_MAX));
 
-/// A segment of a log: the active one, or one that is sealed and opened when it is read.
+/// A segment of a log: the active one, or a sealed one, whose files are opened when it is read.
 #[derive(Debug)]
 pub(crate) struct Segment {
     directory: Arc<dyn Directory>,
     base: Offset,
-    /// Names it in this process's caches.
+    /// Key in this process's caches.
     id: u64,
-    /// The files while the segment is active.
-    active: Mutex<Option<Arc<OpenSegment>>>,
-    /// Whether there may be any in `active`: who reads a sealed segment takes no lock of it.
-    is_active: AtomicBool,
-    /// What is known of it once it is sealed.
+    /// Files of the active segment, or of one that another process appends to.
+    active: Mutex<Option<Arc<SegmentFiles>>>,
+    /// False if `active` is empty, so that reads of a sealed segment take no lock.
+    may_be_active: AtomicBool,
+    /// Set once the segment is sealed and retention has asked.
     summary: OnceLock<Summary>,
 }
 
-/// What retention asks of a sealed segment.
+/// Facts about a sealed segment that retention needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Summary {
-    /// How many bytes of frames it has.
+    /// Length of the frames.
     pub(crate) bytes: u64,
-    /// When its newest record was appended, as far as its newest records can be read.
+    /// Time of the newest record's append; `None` if none of the newest records can be read.
     pub(crate) newest: Option<i64>,
 }
 
@@ -58,12 +58,12 @@ impl Segment {
             base,
             id,
             active: Mutex::new(None),
-            is_active: AtomicBool::new(false),
+            may_be_active: AtomicBool::new(false),
             summary: OnceLock::new(),
         }
     }
 
-    /// Makes the segment, durable with its name, to be appended to.
+    /// Creates a segment to append to, durable with its name.
     pub(crate) fn create(
         directory: &Arc<dyn Directory>,
         label: Label,
@@ -72,13 +72,14 @@ impl Segment {
         Ok(Self::open_active(directory, label, options, Boundary::START)?.segment)
     }
 
-    /// Opens and recovers the segment, to be appended to. `known` of it is durable.
+    /// Opens and recovers the segment with this label to append to it, or creates it. It is known to be on the
+    /// device up to `recovery_point`.
     pub(crate) fn open_active(
         directory: &Arc<dyn Directory>,
         label: Label,
         options: &Options,
-        known: Boundary,
-    ) -> Result<OpenedActive> {
+        recovery_point: Boundary,
+    ) -> Result<OpenedSegment> {
         let base = label.identity.base_offset;
         let segment = Self::sealed(Arc::clone(directory), base);
         let payload_len_max = u32::try_from(options.record_bytes_max + RECORD_OVERHEAD_MAX);
@@ -86,7 +87,7 @@ impl Segment {
             .label(label.encode())
             .payload_len_max(payload_len_max.expect("the options were validated"))
             .set_aside_files_max(options.set_aside_files_max)
-            .known_synced(known);
+            .known_synced(recovery_point);
         let store_options = match options.durability {
             Durability::Synced => {
                 let up_to = Position::new(options.segment_bytes_max);
@@ -96,10 +97,10 @@ impl Segment {
         };
         let store = Store::open_in(&**directory, &names::store(base), &store_options)?;
         let count = store.end().frames;
-        let mut open = segment.files(store, index::place(count).0);
-        let index_rebuilt = open.recover_index(count)?;
-        segment.activate(|| Arc::new(open));
-        Ok(OpenedActive {
+        let mut files = segment.files(store, Pages::Full(index::page_of(count).0));
+        let index_rebuilt = files.recover_index(count)?;
+        segment.activate(|| Arc::new(files));
+        Ok(OpenedSegment {
             segment,
             index_rebuilt,
         })
@@ -109,113 +110,107 @@ impl Segment {
         self.base
     }
 
-    /// Its files, opened if they are not.
-    pub(crate) fn open(&self) -> Result<Arc<OpenSegment>> {
-        if self.is_active.load(Ordering::Acquire)
+    /// Returns the segment's files, and opens them if they are not open.
+    pub(crate) fn open(&self) -> Result<Arc<SegmentFiles>> {
+        if self.may_be_active.load(Ordering::Acquire)
             && let Some(active) = &*self.active.lock()
         {
             return Ok(Arc::clone(active));
         }
         OPEN_SEALED.get_or_insert_with(&self.id, || {
             let store = Store::open_sealed_in(&*self.directory, &names::store(self.base))?;
-            Ok(Arc::new(self.files(store, u64::MAX)))
+            Ok(Arc::new(self.files(store, Pages::All)))
         })
     }
 
-    /// The files of which `store` is one, and the first `pages_in_file` pages of the index are in the other.
-    fn files(&self, store: Store, pages_in_file: u64) -> OpenSegment {
+    fn files(&self, store: Store, pages: Pages) -> SegmentFiles {
         let directory = Arc::clone(&self.directory);
         let name = names::index(self.base);
-        let index = Index::new(directory, name, self.id, store.salt(), pages_in_file);
-        OpenSegment::new(self.base, store, index)
+        let index = Index::new(directory, name, self.id, store.salt(), pages);
+        SegmentFiles::new(self.base, store, index)
     }
 
-    /// Reads the segment in `store`, which follows another process that appends to it.
+    /// Reads the segment through `store` from here on, which follows another process that appends to it.
     pub(crate) fn follow(&self, store: &Store) {
-        self.activate(|| Arc::new(self.files(store.clone(), u64::MAX)));
+        self.activate(|| Arc::new(self.files(store.clone(), Pages::All)));
     }
 
-    /// The segment is followed no more: it is sealed, or to be followed anew.
+    /// Ends [`Segment::follow`]: the segment is sealed now, or is about to be followed again.
     pub(crate) fn unfollow(&self) {
         if self.deactivate() {
-            // Who read it when it could not be followed has seen an end that was not its last.
+            // Files that were opened while it could not be followed end too early.
             OPEN_SEALED.remove(&self.id);
         }
     }
 
-    /// Has these files read from here on, unless there are some already.
-    fn activate(&self, open: impl FnOnce() -> Arc<OpenSegment>) {
+    /// Uses these files for reads from here on, unless there are some already.
+    fn activate(&self, open: impl FnOnce() -> Arc<SegmentFiles>) {
         let mut active = self.active.lock();
         active.get_or_insert_with(open);
-        self.is_active.store(true, Ordering::Release);
+        self.may_be_active.store(true, Ordering::Release);
     }
 
-    /// Returns whether there were any files to be let go.
+    /// Drops the active files. Returns whether there were any.
     fn deactivate(&self) -> bool {
         let mut active = self.active.lock();
-        self.is_active.store(false, Ordering::Release);
+        self.may_be_active.store(false, Ordering::Release);
         active.take().is_some()
     }
 
-    /// Lets the files go; the next one to read opens them again.
+    /// Drops the open files; the next read opens them again.
     pub(crate) fn release(&self) {
         self.deactivate();
         OPEN_SEALED.remove(&self.id);
     }
 
-    /// Removes its files, which nobody may read any more who does not have them open.
-    ///
-    /// The index goes first: a store without one can be read, and an index without a store is nothing.
+    /// Removes the files. Only readers that have them open can still read them.
     pub(crate) fn remove(&self) -> Result<()> {
         self.release();
         removal::remove_files(&*self.directory, self.base)
     }
 
-    /// What is known of this segment, which is sealed and ends at `end`.
+    /// Returns the summary of this segment, which is sealed and ends at `end`.
     pub(crate) fn summary(&self, end: Offset) -> Result<Summary> {
         if let Some(summary) = self.summary.get() {
             return Ok(*summary);
         }
-        let open = self.open()?;
+        let files = self.open()?;
         let summary = Summary {
-            bytes: open.store.len(),
-            newest: open.newest_appended_at(end)?,
+            bytes: files.store.len(),
+            newest: files.newest_appended_at(end)?,
         };
         Ok(*self.summary.get_or_init(|| summary))
     }
 
-    /// Makes the index of a sealed segment of `count` records again if its file is missing or of
-    /// another length. Returns whether it was made.
+    /// Rebuilds the index of this segment, which is sealed and has `count` records, if its file is missing or
+    /// has another length. Returns whether it was rebuilt.
     pub(crate) fn check_index(&self, count: u64) -> Result<bool> {
-        let len = match self
+        let file = self
             .directory
-            .open(&names::index(self.base), OpenMode::Read)
-        {
-            Ok(file) => file.len().ok(),
-            Err(_) => None,
-        };
+            .open(&names::index(self.base), OpenMode::Read);
+        let len = file.ok().and_then(|file| file.len().ok());
         let expected = index::file_len(count);
         if len == Some(expected) || (len.is_none() && expected == 0) {
             return Ok(false);
         }
         let store = Store::open_sealed_in(&*self.directory, &names::store(self.base))?;
-        let mut open = self.files(store, u64::MAX);
-        open.rebuild_index(count)?;
-        open.index.write_all(true);
+        let mut files = self.files(store, Pages::All);
+        files.rebuild_index(count)?;
+        files.index.write_all(true);
         Ok(true)
     }
 }
 
 impl Drop for Segment {
-    /// Nobody reads it any more, so nobody would let go of its files.
+    /// Removes the segment from the cache: nothing reads it any more.
     fn drop(&mut self) {
         OPEN_SEALED.remove(&self.id);
     }
 }
 
-/// An active segment that was opened.
-pub(crate) struct OpenedActive {
+/// A segment that was opened to append to it.
+pub(crate) struct OpenedSegment {
     pub(crate) segment: Segment,
-    /// Whether its index had to be made again as a whole.
+    /// Whether all of its index had to be rebuilt.
     pub(crate) index_rebuilt: bool,
 }

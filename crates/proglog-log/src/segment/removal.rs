@@ -1,4 +1,4 @@
-//! Removal of segments' files.
+//! Removal of segments, and truncation of the one in which a log is to end.
 
 use std::io;
 use std::sync::Arc;
@@ -7,56 +7,60 @@ use proglog_store::{Directory, OpenMode, Operation, Storage, Store};
 
 use crate::error::{Error, Result};
 use crate::layout::checkpoint::Truncation;
-use crate::layout::log_position::LogPosition;
 use crate::layout::names::{self, CHECKPOINT};
 use crate::offset::Offset;
 
-/// The files of the segment with base offset `base`, to be written to, as far as they are there.
-pub(crate) fn files(directory: &dyn Directory, base: Offset) -> Vec<Arc<dyn Storage>> {
+/// Opens the files of the segment with base offset `base` for writing. Files that cannot be opened are left
+/// out.
+pub(crate) fn open_files(directory: &dyn Directory, base: Offset) -> Vec<Arc<dyn Storage>> {
     let names = [names::index(base), names::store(base)];
     let opened = names.map(|name| directory.open(&name, OpenMode::Write));
     opened.into_iter().flatten().collect()
 }
 
-/// Removes the files of the segment with base offset `base`, as far as they are there.
+/// Removes the files of the segment with base offset `base`, those that exist.
+///
+/// The index goes first: a store without one can be read, and an index without a store is nothing.
 pub(crate) fn remove_files(directory: &dyn Directory, base: Offset) -> Result<()> {
-    for name in [names::index(base), names::store(base)] {
-        match directory.remove(&name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io(Operation::Remove, &name, error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    remove_if_exists(directory, &names::index(base))?;
+    remove_if_exists(directory, &names::store(base))
 }
 
-/// Removes and cuts the files of segments as `truncation` says; returns the base offsets of those left.
-pub(crate) fn drop_segments(
+/// Removes the file `name`, if it exists.
+pub(super) fn remove_if_exists(directory: &dyn Directory, name: &str) -> Result<()> {
+    match directory.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io(Operation::Remove, name, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes or truncates those of the segments with base offsets `bases` that `truncation` drops or ends in,
+/// durably.
+pub(crate) fn truncate(
     directory: &dyn Directory,
     truncation: Truncation,
-    bases: Vec<Offset>,
-) -> Result<Vec<Offset>> {
+    bases: &[Offset],
+) -> Result<()> {
     let (dropped, left) = bases
-        .into_iter()
-        .partition::<Vec<_>, _>(|base| truncation.drops(*base));
+        .iter()
+        .partition::<Vec<Offset>, _>(|base| truncation.drops(**base));
     for base in &dropped {
         remove_files(directory, *base)?;
     }
     sync_removed(directory, &dropped)?;
-    let LogPosition {
-        segment_base,
-        boundary,
-    } = truncation.to;
-    if left.contains(&segment_base) {
-        Store::cut_in(directory, &names::store(segment_base), boundary)?;
+    let (last, boundary) = (truncation.to.segment_base, truncation.to.boundary);
+    if left.contains(&last) {
+        Store::cut_in(directory, &names::store(last), boundary)?;
     }
-    Ok(left)
+    Ok(())
 }
 
-/// Makes it durable that the segments with these base offsets are gone. Where that fails their names are
-/// made again, with nothing in them: whoever finishes the truncation has to see that they must be removed once
-/// more, since syncing the directory once more need not help.
+/// Makes the removal of the segments with base offsets `dropped` durable.
+///
+/// If the directory cannot be synced, empty files of their names are created: opening the log must see that
+/// they have to be removed again, since another sync of the directory need not help.
 fn sync_removed(directory: &dyn Directory, dropped: &[Offset]) -> Result<()> {
     if dropped.is_empty() {
         return Ok(());

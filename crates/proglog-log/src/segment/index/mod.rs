@@ -1,4 +1,4 @@
-//! A segment's index: from a record's number in the segment to its position in the store.
+//! Index of a segment: the position in the store of each record, by its number in the segment.
 //!
 //! The file is a sequence of pages, each of which verifies itself. Big-endian:
 //!
@@ -10,12 +10,11 @@
 //!  +-------+------------------------+-------+      before it, mixed with the store's salt and p.
 //! ```
 //!
-//! The index is a cache. A page that is missing, damaged, of another file or of another place is
-//! known by its check, and is made again from the store. A page that is valid and still wrong does no
-//! harm: the record found by it carries its own offset, which is compared.
+//! The index is a cache. The check of a page shows if it is damaged, or of another file or place; then, or if
+//! it is missing, it is rebuilt from the store. A valid page that is still wrong does no harm: a record carries
+//! its own offset, which is compared.
 //!
-//! Entries that are not in the file yet are in memory. Only entries of records that are sure to stay
-//! are written.
+//! Entries are kept in memory until their page is full and their records can no longer be rolled back.
 
 use std::io;
 use std::ops::Range;
@@ -27,19 +26,19 @@ use proglog_store::{Directory, OpenMode, Operation, Position, Storage};
 use crate::error::{Error, Result};
 use crate::sync::{Cache, Mutex, OnceLock};
 
-/// How many entries a page has.
+/// Entries of a page.
 pub(crate) const PAGE_ENTRIES: usize = 1022;
 pub(crate) const PAGE_LEN: usize = 4096;
 const ENTRIES_AT: usize = 4;
 const CHECK_AT: usize = ENTRIES_AT + PAGE_ENTRIES * 4;
 const _: () = assert!(CHECK_AT + 4 == PAGE_LEN);
 
-/// How many pages of all indexes of the process are kept in memory: 16 MiB.
+/// Most pages that are kept in memory, over all indexes of the process: 16 MiB.
 const CACHED_PAGES: usize = 4096;
 
 static PAGES: LazyLock<Cache<PageKey, Arc<[u32]>>> = LazyLock::new(|| Cache::new(CACHED_PAGES));
 
-/// The number that the segment has in this process, and the page's.
+/// Id of the segment in this process, and number of the page.
 type PageKey = (u64, u64);
 
 /// The index of one segment.
@@ -48,27 +47,35 @@ pub(crate) struct Index {
     directory: Arc<dyn Directory>,
     name: String,
     file: OnceLock<Arc<dyn Storage>>,
-    /// Names the segment in the cache of pages.
+    /// Key of the segment in the cache of pages.
     id: u64,
     salt: u64,
-    tail: Mutex<Tail>,
-    /// Whether all pages are taken to be in the file, for ever: none is ever written, and who looks for
-    /// an entry takes no lock.
+    unwritten: Mutex<Unwritten>,
+    /// True if all pages are in the file: none is written, and reads take no lock.
     is_read_only: bool,
-    /// Held by whoever writes pages.
+    /// Held while pages are written.
     writing: Mutex<()>,
 }
 
-/// The entries that are not in the file.
+/// The pages that are in an index's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// All of them: the index is only read.
+    All,
+    /// The first so many, each of which is full.
+    Full(u64),
+}
+
+/// Entries that are not in the file.
 #[derive(Debug, Default)]
-struct Tail {
-    /// The page that the first of them is the first entry of.
+struct Unwritten {
+    /// Number of the page that begins with the first of them.
     first_page: u64,
     entries: Vec<u32>,
 }
 
-/// The number of the page that holds entry `number`, and its place there.
-pub(crate) fn place(number: u64) -> (u64, usize) {
+/// Returns the number of the page that holds entry `number`, and the entry's place in it.
+pub(crate) fn page_of(number: u64) -> (u64, usize) {
     let entries = PAGE_ENTRIES as u64;
     (
         number / entries,
@@ -76,13 +83,13 @@ pub(crate) fn place(number: u64) -> (u64, usize) {
     )
 }
 
-/// The entry for this position. A log writes none past 4 GiB; in a file that was made to have one,
-/// the record there counts as damaged.
+/// Returns the entry for this position. A log has none past 4 GiB; in a forged file that has one, the record
+/// there counts as damaged.
 fn entry(position: u64) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }
 
-/// How long the file of an index of `count` entries is.
+/// Returns the length of the file of an index of `count` entries.
 pub(crate) fn file_len(count: u64) -> u64 {
     count
         .div_ceil(PAGE_ENTRIES as u64)
@@ -119,11 +126,11 @@ fn decode_page(page: &[u8], salt: u64, number: u64) -> Option<Arc<[u32]>> {
     Some(bytes.chunks_exact(4).map(BigEndian::read_u32).collect())
 }
 
-/// What an index knows of a record.
+/// Place of a record, as an index knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) position: Position,
-    /// Where the next record is, if that is known: this one takes no more bytes than up to there.
+    /// Position of the next record, if known: this record ends there or before.
     pub(crate) next: Option<Position>,
 }
 
@@ -138,13 +145,13 @@ impl Entry {
 }
 
 impl Index {
-    /// The index of a segment whose first `in_file` pages are taken to be in the file `name`.
+    /// Returns an index of which `pages` are taken to be in the file `name`.
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
         name: String,
         id: u64,
         salt: u64,
-        in_file: u64,
+        pages: Pages,
     ) -> Self {
         Self {
             directory,
@@ -152,16 +159,19 @@ impl Index {
             file: OnceLock::new(),
             id,
             salt,
-            tail: Mutex::new(Tail {
-                first_page: in_file,
+            unwritten: Mutex::new(Unwritten {
+                first_page: match pages {
+                    Pages::All => u64::MAX,
+                    Pages::Full(count) => count,
+                },
                 entries: Vec::new(),
             }),
-            is_read_only: in_file == u64::MAX,
+            is_read_only: pages == Pages::All,
             writing: Mutex::new(()),
         }
     }
 
-    /// Removes the file: from here on the index has no entries, and takes all that come.
+    /// Removes the file and all entries: the index is to be filled again from the start.
     pub(crate) fn clear(&mut self) -> Result<()> {
         match self.directory.remove(&self.name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -171,35 +181,35 @@ impl Index {
         }
         let directory = Arc::clone(&self.directory);
         let name = std::mem::take(&mut self.name);
-        *self = Self::new(directory, name, self.id, self.salt, 0);
+        *self = Self::new(directory, name, self.id, self.salt, Pages::Full(0));
         Ok(())
     }
 
-    /// The entry of record `number` of the segment; `None` if its page is missing or damaged.
+    /// Returns the entry of record `number`; `None` if its page is missing or damaged.
     pub(crate) fn entry(&self, number: u64) -> Option<Entry> {
-        let (page, at) = place(number);
+        let (page, at) = page_of(number);
         if !self.is_read_only {
-            let tail = self.tail.lock();
-            if page >= tail.first_page {
-                let skip = usize::try_from(page - tail.first_page).ok()?;
-                return Entry::of(&tail.entries, skip * PAGE_ENTRIES + at);
+            let unwritten = self.unwritten.lock();
+            if page >= unwritten.first_page {
+                let skip = usize::try_from(page - unwritten.first_page).ok()?;
+                return Entry::of(&unwritten.entries, skip * PAGE_ENTRIES + at);
             }
         }
         Entry::of(&self.page(page)?, at)
     }
 
-    /// How many of the records `numbers` lie within `bytes_max` bytes from the start of the first, but
-    /// at least one, and where the last record ends that does, be it one of them or behind them. Looks at
-    /// one page; `None` if that does not tell.
+    /// Returns how many of the records `numbers` lie within `bytes_max` bytes from the start of the first, at
+    /// least one, and where the last record within those bytes ends, even if it is after `numbers`. Reads one
+    /// page; `None` if the answer is not in it.
     pub(crate) fn limit(&self, numbers: Range<u64>, bytes_max: u64) -> Option<(u64, Position)> {
-        let (page, at) = place(numbers.start);
-        let tail = self.tail.lock();
+        let (page, at) = page_of(numbers.start);
+        let unwritten = self.unwritten.lock();
         let in_file;
-        let entries = if page >= tail.first_page {
-            let skip = usize::try_from(page - tail.first_page).ok()?;
-            tail.entries.get(skip * PAGE_ENTRIES + at..)?
+        let entries = if page >= unwritten.first_page {
+            let skip = usize::try_from(page - unwritten.first_page).ok()?;
+            unwritten.entries.get(skip * PAGE_ENTRIES + at..)?
         } else {
-            drop(tail);
+            drop(unwritten);
             in_file = self.page(page)?;
             in_file.get(at..)?
         };
@@ -207,7 +217,7 @@ impl Index {
         let fits = |entry: &&u32| u64::from(**entry).saturating_sub(first) <= bytes_max;
         let count = entries[1..].iter().take_while(fits).count();
         if count + 1 == entries.len() {
-            // Where the last of them ends is not known.
+            // The end of the last of them is not known.
             return None;
         }
         let count = count.max(1);
@@ -216,13 +226,13 @@ impl Index {
         Some((count, end))
     }
 
-    /// Puts a page that was made again from the store in the cache. It is not written: whoever
-    /// reads changes no file.
+    /// Puts a page that was rebuilt from the store in the cache. It is not written, since reading changes no
+    /// file.
     pub(crate) fn restore_page(&self, page: u64, entries: &[u32]) {
         PAGES.insert((self.id, page), entries.into());
     }
 
-    /// The entries of a page in the file, if it is whole.
+    /// Returns the entries of a page in the file, if it is valid.
     pub(crate) fn page(&self, page: u64) -> Option<Arc<[u32]>> {
         if let Some(entries) = PAGES.get(&(self.id, page)) {
             return Some(entries);
@@ -242,16 +252,16 @@ impl Index {
 
     /// Adds the entry of the next record.
     pub(crate) fn push(&self, position: Position) {
-        self.tail.lock().entries.push(entry(position.get()));
+        self.unwritten.lock().entries.push(entry(position.get()));
     }
 
     /// Adds the first entries of a page, which was read from the file.
     pub(crate) fn push_page(&self, entries: &[u32]) {
-        self.tail.lock().entries.extend_from_slice(entries);
+        self.unwritten.lock().entries.extend_from_slice(entries);
     }
 
-    /// Adds the entries of records that lie one behind the other from `first` on: each is as long as
-    /// `lens` says, and `overhead` more. Returns whether there is a full page to be written.
+    /// Adds the entries of consecutive records from `first` on: each takes the number of bytes in `lens`, and
+    /// `overhead` more. Returns whether there is a full page to write.
     #[inline]
     pub(crate) fn push_batch(&self, first: Position, lens: &[usize], overhead: u64) -> bool {
         let mut position = first.get();
@@ -260,74 +270,78 @@ impl Index {
             position += *len as u64 + overhead;
             entry(start)
         });
-        let mut tail = self.tail.lock();
-        tail.entries.extend(entries);
-        tail.entries.len() >= PAGE_ENTRIES
+        let mut unwritten = self.unwritten.lock();
+        unwritten.entries.extend(entries);
+        unwritten.entries.len() >= PAGE_ENTRIES
     }
 
-    /// Gives back memory that is kept for entries to come.
+    /// Frees memory that is kept for later entries.
     pub(crate) fn release_memory(&self) {
-        self.tail.lock().entries.shrink_to_fit();
+        self.unwritten.lock().entries.shrink_to_fit();
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> u64 {
-        let tail = self.tail.lock();
-        tail.first_page * PAGE_ENTRIES as u64 + tail.entries.len() as u64
+        let unwritten = self.unwritten.lock();
+        unwritten.first_page * PAGE_ENTRIES as u64 + unwritten.entries.len() as u64
     }
 
-    /// Drops the entries of record `count` and those after it, which were not written yet.
+    /// Drops the entries of record `count` and those after it, which are not in the file.
     pub(crate) fn truncate(&self, count: u64) {
-        let mut tail = self.tail.lock();
-        let kept = count.checked_sub(tail.first_page * PAGE_ENTRIES as u64);
-        let kept = kept.expect("only entries of records that are sure to stay are written");
-        tail.entries
+        let mut unwritten = self.unwritten.lock();
+        let kept = count.checked_sub(unwritten.first_page * PAGE_ENTRIES as u64);
+        let kept = kept.expect("entries are written once their records stay");
+        unwritten
+            .entries
             .truncate(usize::try_from(kept).unwrap_or(usize::MAX));
     }
 
-    /// Writes the full pages of the first `sure` entries and drops them from memory. A page that
-    /// cannot be written stays there.
-    pub(crate) fn write_full_pages(&self, sure: u64) {
+    /// Writes the full pages of the first `stable` entries, those of records that can no longer be rolled back,
+    /// and drops them from memory. A page that cannot be written stays there.
+    pub(crate) fn write_full_pages(&self, stable: u64) {
         let _writing = self.writing.lock();
         loop {
             let (page, entries) = {
-                let tail = self.tail.lock();
-                let end = (tail.first_page + 1) * PAGE_ENTRIES as u64;
-                if end > sure || tail.entries.len() < PAGE_ENTRIES {
+                let unwritten = self.unwritten.lock();
+                let end = (unwritten.first_page + 1) * PAGE_ENTRIES as u64;
+                if end > stable || unwritten.entries.len() < PAGE_ENTRIES {
                     return;
                 }
-                (tail.first_page, tail.entries[..PAGE_ENTRIES].to_vec())
+                (
+                    unwritten.first_page,
+                    unwritten.entries[..PAGE_ENTRIES].to_vec(),
+                )
             };
             if !self.write_page(page, &entries) {
                 return;
             }
-            let mut tail = self.tail.lock();
-            tail.entries.drain(..PAGE_ENTRIES);
-            tail.first_page += 1;
+            let mut unwritten = self.unwritten.lock();
+            unwritten.entries.drain(..PAGE_ENTRIES);
+            unwritten.first_page += 1;
         }
     }
 
-    /// Writes all pages, the last one as it is, and syncs them if `sync` says so. Returns whether
-    /// the file now holds the whole index.
+    /// Writes all pages, including the last, and syncs them if `sync` is set. Returns whether the file now
+    /// holds the whole index.
     pub(crate) fn write_all(&self, sync: bool) -> bool {
         self.write_full_pages(u64::MAX);
         let _writing = self.writing.lock();
-        let tail = self.tail.lock();
-        let (page, entries) = (tail.first_page, tail.entries.clone());
-        drop(tail);
+        let unwritten = self.unwritten.lock();
+        let (page, entries) = (unwritten.first_page, unwritten.entries.clone());
+        drop(unwritten);
         if entries.len() >= PAGE_ENTRIES {
             return false;
         }
         if !entries.is_empty() && !self.write_page(page, &entries) {
             return false;
         }
-        // An index that was never written to has no file, and none to sync.
+        // An index without pages has no file.
         !sync || self.file.get().is_none_or(|file| file.sync_data().is_ok())
     }
 
     fn write_page(&self, page: u64, entries: &[u32]) -> bool {
         let bytes = encode_page(entries, self.salt, page);
-        // What was read of it when it was not full yet.
+        // An older version of the page, which was not full.
         PAGES.remove(&(self.id, page));
         self.file(OpenMode::CreateIfMissing)
             .is_some_and(|file| file.write_all_at(&bytes, page * PAGE_LEN as u64).is_ok())
@@ -336,7 +350,7 @@ impl Index {
     fn file(&self, mode: OpenMode) -> Option<&Arc<dyn Storage>> {
         if self.file.get().is_none() {
             let file = self.directory.open(&self.name, mode).ok()?;
-            // Another thread may have been first; one handle is as good as the other.
+            // Another thread may have been first; either handle will do.
             drop(self.file.set(file));
         }
         self.file.get()

@@ -10,11 +10,11 @@ const PAGE: u64 = PAGE_ENTRIES as u64;
 /// The halves share bits.
 const SALT: u64 = 0x5555_5555_3333_3333;
 
-/// The index of a segment of a number that no other has: pages are kept by it.
-fn index(disk: &SimDisk, in_file: u64) -> Index {
+/// An index of a segment whose id no other has, since it is the key in the cache of pages.
+fn index(disk: &SimDisk, pages: Pages) -> Index {
     static NEXT_ID: AtomicU64 = AtomicU64::new(1 << 40);
     let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-    Index::new(disk.directory(), "an.index".into(), id, 9, in_file)
+    Index::new(disk.directory(), "an.index".into(), id, 9, pages)
 }
 
 fn push(index: &Index, numbers: Range<u64>) {
@@ -33,14 +33,14 @@ fn holds(index: &Index, count: u64) {
 }
 
 fn pages_in_memory(index: &Index) -> Range<u64> {
-    let tail = index.tail.lock();
-    tail.first_page..tail.first_page + (tail.entries.len() as u64).div_ceil(PAGE)
+    let unwritten = index.unwritten.lock();
+    unwritten.first_page..unwritten.first_page + (unwritten.entries.len() as u64).div_ceil(PAGE)
 }
 
 #[test]
 fn full_pages_of_sure_entries_go_to_the_file_and_the_others_stay() {
     let disk = SimDisk::new();
-    let writer = index(&disk, 0);
+    let writer = index(&disk, Pages::Full(0));
     for (pushed, sure, in_file) in [
         (PAGE - 1, u64::MAX, 0),
         (PAGE, PAGE - 1, 0),
@@ -68,7 +68,7 @@ fn full_pages_of_sure_entries_go_to_the_file_and_the_others_stay() {
     assert!(writer.write_all(true));
     assert_eq!(disk.read_file("an.index").len(), 5 * PAGE_LEN);
     for in_file in [5, u64::MAX] {
-        holds(&index(&disk, in_file), 4 * PAGE + 5);
+        holds(&index(&disk, Pages::Full(in_file)), 4 * PAGE + 5);
     }
 }
 
@@ -76,21 +76,21 @@ fn full_pages_of_sure_entries_go_to_the_file_and_the_others_stay() {
 fn an_index_ends_with_a_full_page_or_a_part_of_one_or_is_empty() {
     for count in [0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE] {
         let disk = SimDisk::new();
-        let writer = index(&disk, 0);
+        let writer = index(&disk, Pages::Full(0));
         push(&writer, 0..count);
         assert!(writer.write_all(true));
         if count > 0 {
             assert_eq!(disk.read_file("an.index").len() as u64, file_len(count));
         }
         let pages = count.div_ceil(PAGE);
-        holds(&index(&disk, pages), count);
+        holds(&index(&disk, Pages::Full(pages)), count);
     }
 }
 
 #[test]
 fn a_run_of_records_ends_where_it_has_as_many_bytes_as_asked_for() {
     let disk = SimDisk::new();
-    let writer = index(&disk, 0);
+    let writer = index(&disk, Pages::Full(0));
     push(&writer, 0..PAGE + 2);
     for _ in 0..2 {
         let limit = |numbers, bytes| writer.limit(numbers, bytes);
@@ -111,7 +111,7 @@ fn a_run_of_records_ends_where_it_has_as_many_bytes_as_asked_for() {
 #[test]
 fn a_batch_of_entries_tells_when_a_page_is_full() {
     let disk = SimDisk::new();
-    let writer = index(&disk, 0);
+    let writer = index(&disk, Pages::Full(0));
     let lens = vec![7; PAGE_ENTRIES - 1];
     assert!(!writer.push_batch(Position::ZERO, &lens, 3));
     assert!(writer.push_batch(Position::new((PAGE - 1) * 10), &[7], 3));
@@ -121,7 +121,7 @@ fn a_batch_of_entries_tells_when_a_page_is_full() {
 #[test]
 fn entries_that_were_dropped_make_room_for_others_and_their_memory_is_given_back() {
     let disk = SimDisk::new();
-    let writer = index(&disk, 0);
+    let writer = index(&disk, Pages::Full(0));
     push(&writer, 0..4 * PAGE);
     writer.write_full_pages(PAGE);
     for kept in [3 * PAGE, PAGE + 3] {
@@ -131,14 +131,14 @@ fn entries_that_were_dropped_make_room_for_others_and_their_memory_is_given_back
     push(&writer, PAGE + 3..PAGE + 5);
     holds(&writer, PAGE + 5);
     writer.release_memory();
-    assert!(writer.tail.lock().entries.capacity() < PAGE_ENTRIES);
+    assert!(writer.unwritten.lock().entries.capacity() < PAGE_ENTRIES);
     holds(&writer, PAGE + 5);
 }
 
 #[test]
 fn a_page_that_was_made_again_is_found_without_being_written() {
     let disk = SimDisk::new();
-    let reader = index(&disk, u64::MAX);
+    let reader = index(&disk, Pages::All);
     assert_eq!(reader.entry(PAGE + 1), None);
     reader.restore_page(1, &[5, 6, 7]);
     let entry = Entry {
@@ -152,7 +152,7 @@ fn a_page_that_was_made_again_is_found_without_being_written() {
 #[test]
 fn a_page_that_cannot_be_written_stays_in_memory() {
     let disk = SimDisk::new();
-    let writer = index(&disk, 0);
+    let writer = index(&disk, Pages::Full(0));
     push(&writer, 0..2 * PAGE + 1);
     disk.inject(
         When::Next(CallKind::Write, 1),
