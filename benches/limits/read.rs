@@ -172,7 +172,7 @@ fn verify_log(log: &Log, count: u64) -> Result<f64> {
     let found = log.verify()?;
     let elapsed = begun.elapsed();
     assert_eq!(found.records.end.get(), count);
-    assert_eq!(found.damaged, []);
+    assert!(found.damaged.is_empty());
     Ok(rate(count, elapsed))
 }
 

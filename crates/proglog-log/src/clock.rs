@@ -1,8 +1,32 @@
 //! The log's clocks: microseconds since 1970 that never go back, and that never jump ahead.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-/// Tells the time of appends, never less than it told before, whatever the system's clock does.
+/// `time` in microseconds since 1970-01-01 00:00 UTC, rounded down, negative before; at most as far
+/// from it as an `i64` counts.
+pub(crate) fn micros(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => {
+            let micros = before.duration().as_nanos().div_ceil(1000);
+            i64::try_from(micros).map_or(i64::MIN, |micros| -micros)
+        }
+    }
+}
+
+/// The time `micros` microseconds after 1970-01-01 00:00 UTC, or before if it is negative; 1970 where
+/// the system has no such time.
+pub(crate) fn time(micros: i64) -> SystemTime {
+    let distance = Duration::from_micros(micros.unsigned_abs());
+    let time = if micros < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(distance)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(distance)
+    };
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// The clock of appends: it never goes back, whatever the system's clock does.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     last: i64,
@@ -10,9 +34,9 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock that has told `last` before. A coarse one may lag behind by a tick of the system's, a few
-    /// milliseconds, where that can be had for less: reading the time exactly takes longer than copying
-    /// a short record.
+    /// A clock that starts no earlier than `last`. A coarse clock may be late by one tick of the system's, a
+    /// few milliseconds, where that is cheaper: reading the exact time takes longer than copying a short
+    /// record.
     pub(crate) fn after(last: i64, is_coarse: bool) -> Self {
         Self { last, is_coarse }
     }
@@ -29,7 +53,7 @@ impl Clock {
         self.last
     }
 
-    /// What it told last; 0 at first.
+    /// The time that it returned last; 0 at first.
     pub(crate) fn last(&self) -> i64 {
         self.last
     }
@@ -38,7 +62,7 @@ impl Clock {
 /// The system's time, in microseconds since 1970.
 fn system_time() -> i64 {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    // In words of 64 bits, which last for 500,000 years.
+    // 64 bits last for 500,000 years.
     let micros = since_1970.map_or(0, |since| {
         let seconds = since.as_secs().saturating_mul(1_000_000);
         seconds.saturating_add(since.subsec_micros().into())
@@ -62,8 +86,8 @@ fn coarse_system_time() -> i64 {
     system_time()
 }
 
-/// Tells the time for judging how old something is: never more than has passed since the clock was
-/// made, so that nothing grows old because the system's clock was set ahead.
+/// The clock that ages are measured with. It advances no faster than time passes, so that nothing grows old
+/// because the system's clock was set forward.
 #[derive(Debug)]
 pub(crate) struct SteadyClock {
     begun: i64,
@@ -101,6 +125,27 @@ mod tests {
             let steady = SteadyClock::new();
             assert!(first <= steady.now() && steady.now() <= system_time());
         }
+    }
+
+    #[test]
+    fn times_are_exact_to_the_microsecond() {
+        for micros in [0, 1, -1, 1_700_000_000_123_456, -1_700_000_000_123_456] {
+            assert_eq!(super::micros(time(micros)), micros);
+        }
+        let nanos = |nanos| SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
+        assert_eq!(super::micros(nanos(1999)), 1);
+        let before = SystemTime::UNIX_EPOCH - Duration::from_nanos(1);
+        assert_eq!(super::micros(before), -1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn times_far_away_are_kept_or_saturate() {
+        for micros in [i64::MIN + 1, i64::MAX] {
+            assert_eq!(super::micros(time(micros)), micros);
+        }
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 60);
+        assert_eq!(super::micros(far), i64::MAX);
     }
 
     #[cfg(target_os = "linux")]

@@ -34,7 +34,7 @@
 //! for ticket in tickets {
 //!     ticket.wait()?; // the first does the sync for all; in async code, `ticket.await?`
 //! }
-//! assert_eq!(log.end_offset(), 3.into());
+//! assert_eq!(log.end_offset(), 3);
 //! # Ok(())
 //! # }
 //! ```
@@ -78,13 +78,13 @@
 //! # let directory = tempfile::tempdir()?;
 //! use std::thread;
 //!
-//! use proglog_log::{Log, Options};
+//! use proglog_log::{Log, Offset, Options};
 //!
 //! let log = Log::open(directory.path(), &Options::new())?;
 //! let producer = log.clone(); // another handle of the same log
 //! let producing = thread::spawn(move || producer.append_batch(["a", "b", "c"]));
 //!
-//! let mut next = 0;
+//! let mut next = Offset::ZERO;
 //! for record in log.follow(next) {
 //!     let record = record?;
 //!     println!("{}: {:?}", record.offset, record.value);
@@ -93,7 +93,7 @@
 //!         break;
 //!     }
 //! }
-//! log.set_application_data(&next.to_be_bytes())?; // where to go on after a restart
+//! log.set_application_data(next.to_string().as_bytes())?; // where to continue after a restart
 //! # producing.join().expect("it does not panic")?;
 //! # Ok(())
 //! # }
@@ -200,11 +200,11 @@ mod sync;
 pub mod testing;
 
 pub use commit::ticket::{Completion, Ticket};
-pub use commit_log::{CommitLog, Records};
+pub use commit_log::{CommitLog, ReadLog, Records};
 pub use error::{Error, ErrorKind, Result, SegmentIdentity};
 pub use log::Log;
 pub use memory::MemoryLog;
-pub use offset::Offset;
+pub use offset::{Offset, OffsetBounds, Offsets};
 pub use open::report::Recovery;
 pub use options::{Durability, Options, OptionsError, Visibility};
 /// The layer below, whose types some of this crate's operations take and return.
@@ -215,6 +215,8 @@ pub use read::notify::Signal;
 pub use read::reader::Reader;
 pub use read::verify::Verification;
 pub use read_only::ReadOnlyLog;
-pub use record::{Batch, Header, Record, RecordRef};
+pub use record::batch::Batch;
+pub use record::into_bytes::IntoBytes;
+pub use record::{Header, Record, RecordRef, StoredRecord};
 pub use retention::Retention;
 pub use runtime::{Job, Runtime, RuntimeInUse, install_runtime};

@@ -1,17 +1,17 @@
 //! The log on disk, as its users see it.
 
 use std::fmt;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use proglog_store::{Directory, FsDirectory, Operation};
 
 use crate::commit::ticket::Ticket;
-use crate::commit_log::{CommitLog, Records};
+use crate::commit_log::{CommitLog, ReadLog, Records};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::offset::Offset;
+use crate::offset::{Offset, Offsets};
 use crate::open;
 use crate::open::repair;
 use crate::open::report::Recovery;
@@ -19,7 +19,8 @@ use crate::options::{Options, Visibility};
 use crate::read::follow::Follow;
 use crate::read::reader::Reader;
 use crate::read::verify::Verification;
-use crate::record::{Batch, Record};
+use crate::record::batch::Batch;
+use crate::record::{Record, StoredRecord};
 
 /// A commit log in a directory.
 ///
@@ -173,41 +174,15 @@ impl Log {
         self.handle.engine.append(&record.into())
     }
 
-    /// Appends a batch and waits until it is as durable as [`Options::durability`] says; returns its
-    /// offsets.
-    ///
-    /// # Errors
-    ///
-    /// As [`Log::submit`] and [`Ticket::wait`].
-    pub fn append_batch(&self, batch: impl Into<Batch>) -> Result<Range<Offset>> {
-        CommitLog::append_batch(self, batch.into())
-    }
-
-    /// Takes records, gives them offsets, and returns before they are durable: the ticket tells when
-    /// they are. May write to a file; waits for the device only when a segment is full, to make the next
-    /// one, and where a failed write has to be taken back: async code that has to answer others
-    /// meanwhile calls it on a thread that may block. An empty batch succeeds and appends nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::RecordTooLarge`], [`Error::BatchTooLarge`]; [`Error::Store`] if the buffer is full
-    /// and cannot be written, or the next segment cannot be made: nothing was appended then, and what
-    /// was submitted before is not affected; [`Error::Poisoned`]; [`Error::Closed`].
-    pub fn submit(&self, batch: impl Into<Batch>) -> Result<Ticket> {
-        self.handle.engine.submit(batch.into().records(), None)
-    }
-
-    /// As [`Log::submit`], but only if the first record would get the offset `expected`: of several
-    /// writers that go by what they have read, one comes first and the others are told. The
-    /// comparison is with the end that is assigned, which may be ahead of what readers see.
+    /// As [`Log::append`], but only if the record gets the offset `expected`.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use proglog_log::{ErrorKind, Log, Options};
     /// # let directory = tempfile::tempdir()?;
     /// let log = Log::open(directory.path(), &Options::new())?;
-    /// log.submit_at(0, "first")?.wait()?;
-    /// let error = log.submit_at(0, "also first").unwrap_err();
+    /// log.append_at(0, "first")?;
+    /// let error = log.append_at(0, "also first").unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::EndMoved);
     /// # Ok(())
     /// # }
@@ -215,15 +190,126 @@ impl Log {
     ///
     /// # Errors
     ///
+    /// As [`Log::submit_at`] and [`Ticket::wait`].
+    pub fn append_at(
+        &self,
+        expected: impl Into<Offset>,
+        record: impl Into<Record>,
+    ) -> Result<Offset> {
+        Ok(self.submit_at(expected, record)?.wait()?.start)
+    }
+
+    /// Appends a batch and waits until it is as durable as [`Options::durability`] says; returns its
+    /// offsets. Its records become visible together, and recovery keeps all of them or none.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use proglog_log::{Batch, Log, Options};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// assert_eq!(log.append_batch(["debit", "credit"])?, 0..2);
+    /// assert_eq!(log.append_batch((1..=3).map(|n| format!("line {n}")))?, 2..5);
+    /// assert_eq!(log.append_batch(Batch::new())?, 5..5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::submit_batch`] and [`Ticket::wait`].
+    pub fn append_batch(
+        &self,
+        records: impl IntoIterator<Item = impl Into<Record>>,
+    ) -> Result<Offsets> {
+        self.submit_batch(records)?.wait()
+    }
+
+    /// As [`Log::append_batch`], but only if the first record gets the offset `expected`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::submit_batch_at`] and [`Ticket::wait`].
+    pub fn append_batch_at(
+        &self,
+        expected: impl Into<Offset>,
+        records: impl IntoIterator<Item = impl Into<Record>>,
+    ) -> Result<Offsets> {
+        self.submit_batch_at(expected, records)?.wait()
+    }
+
+    /// Accepts one record, assigns its offset, and returns before it is durable: the ticket completes when
+    /// it is.
+    ///
+    /// It may write to a file. It waits for the device only where a segment is full, to create the next
+    /// one, and where a failed write is undone: async code calls it on a thread that may block.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use proglog_log::{Log, Options};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// let ticket = log.submit(serde_json::to_vec(&["any", "bytes"])?)?;
+    /// assert_eq!(ticket.offsets(), 0..1);
+    /// ticket.wait()?; // it is durable now
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RecordTooLarge`], [`Error::BatchTooLarge`]; [`Error::Store`] if the buffer is full
+    /// and cannot be written, or the next segment cannot be created: nothing was appended then, and what
+    /// was submitted before is not affected; [`Error::Poisoned`]; [`Error::Closed`].
+    pub fn submit(&self, record: impl Into<Record>) -> Result<Ticket> {
+        self.submit_records(None, &[record.into()])
+    }
+
+    /// As [`Log::submit`], but only if the record gets the offset `expected`: of several writers that
+    /// decide by what they have read, one succeeds and the others get an error. The comparison is with
+    /// the next offset to be assigned, which may be past the end that readers see.
+    ///
+    /// # Errors
+    ///
     /// [`Error::EndMoved`], and as [`Log::submit`].
     pub fn submit_at(
         &self,
         expected: impl Into<Offset>,
-        batch: impl Into<Batch>,
+        record: impl Into<Record>,
     ) -> Result<Ticket> {
-        self.handle
-            .engine
-            .submit(batch.into().records(), Some(expected.into()))
+        self.submit_records(Some(expected.into()), &[record.into()])
+    }
+
+    /// As [`Log::submit`], of a batch: its records get consecutive offsets, become visible together, and
+    /// recovery keeps all of them or none. An empty batch succeeds and appends nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::submit`].
+    pub fn submit_batch(
+        &self,
+        records: impl IntoIterator<Item = impl Into<Record>>,
+    ) -> Result<Ticket> {
+        let batch = records.into_iter().collect::<Batch>();
+        self.submit_records(None, batch.records())
+    }
+
+    /// As [`Log::submit_batch`], but only if the first record gets the offset `expected`; see
+    /// [`Log::submit_at`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::submit_at`].
+    pub fn submit_batch_at(
+        &self,
+        expected: impl Into<Offset>,
+        records: impl IntoIterator<Item = impl Into<Record>>,
+    ) -> Result<Ticket> {
+        let batch = records.into_iter().collect::<Batch>();
+        self.submit_records(Some(expected.into()), batch.records())
+    }
+
+    fn submit_records(&self, expected: Option<Offset>, records: &[Record]) -> Result<Ticket> {
+        self.handle.engine.submit(records, expected)
     }
 
     /// Reads the record at `offset`.
@@ -232,8 +318,29 @@ impl Log {
     ///
     /// [`Error::OutOfRange`], [`Error::Trimmed`], [`Error::Corrupt`]; [`Error::Store`] if the file
     /// system fails; [`Error::Closed`].
-    pub fn read(&self, offset: impl Into<Offset>) -> Result<Record> {
+    pub fn read(&self, offset: impl Into<Offset>) -> Result<StoredRecord> {
         self.handle.engine.reader.read(offset)
+    }
+
+    /// Reads the newest record; `None` if the log is empty.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use proglog_log::{Log, Options};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// assert!(log.last()?.is_none());
+    /// log.append_batch(["first", "last"])?;
+    /// assert!(log.last()?.is_some_and(|record| record.value == "last"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`]; [`Error::Store`] if the file system fails; [`Error::Closed`].
+    pub fn last(&self) -> Result<Option<StoredRecord>> {
+        self.handle.engine.reader.last()
     }
 
     /// Reads several records at once; see [`Reader::read_batch`].
@@ -241,7 +348,11 @@ impl Log {
     /// # Errors
     ///
     /// As [`Reader::read_batch`].
-    pub fn read_batch(&self, from: impl Into<Offset>, bytes_max: usize) -> Result<Vec<Record>> {
+    pub fn read_batch(
+        &self,
+        from: impl Into<Offset>,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredRecord>> {
         self.handle.engine.reader.read_batch(from, bytes_max)
     }
 
@@ -280,14 +391,30 @@ impl Log {
         self.handle.engine.publish(end.into())
     }
 
-    /// The offset of the first record that was appended at `time` or later; see
-    /// [`Reader::offset_at`].
+    /// The offset of the first record that was appended at `time` or later; the end if there is none.
+    ///
+    /// It takes about as many reads as the number of records has binary digits. A damaged record counts as
+    /// appended together with the next readable one, and each that is met costs one more read.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::{Duration, SystemTime};
+    /// # use proglog_log::{Log, Options};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// log.append("a")?;
+    /// let hour = Duration::from_secs(60 * 60);
+    /// assert_eq!(log.offset_for_time(SystemTime::now() - hour)?, 0);
+    /// assert_eq!(log.offset_for_time(SystemTime::now() + hour)?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`Reader::offset_at`].
-    pub fn offset_at(&self, time: i64) -> Result<Offset> {
-        self.handle.engine.reader.offset_at(time)
+    /// [`Error::Store`] if the file system fails; [`Error::Closed`].
+    pub fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
+        self.handle.engine.reader.offset_for_time(time)
     }
 
     /// Reads every record and verifies it; see [`Reader::verify`].
@@ -310,6 +437,43 @@ impl Log {
     #[must_use]
     pub fn end_offset(&self) -> Offset {
         self.handle.engine.reader.end_offset()
+    }
+
+    /// The offsets that can be read, both ends at one moment.
+    #[must_use]
+    pub fn offsets(&self) -> Offsets {
+        self.handle.engine.reader.offsets()
+    }
+
+    /// The number of records that can be read.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.offsets().len()
+    }
+
+    /// True if there is no record that can be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.offsets().is_empty()
+    }
+
+    /// True once [`Log::close`] was called, on any handle.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use proglog_log::{Log, Options};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// let handle = log.clone();
+    /// assert!(!log.is_closed());
+    /// handle.close()?;
+    /// assert!(log.is_closed());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.handle.engine.reader.is_closed()
     }
 
     /// Drops the records below `start`: reading them fails with [`Error::Trimmed`] from now on, after
@@ -407,20 +571,8 @@ impl Log {
     }
 }
 
-impl CommitLog for Log {
-    fn submit(&self, batch: Batch) -> Result<Ticket> {
-        self.handle.engine.submit(batch.records(), None)
-    }
-
-    fn submit_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
-        self.handle.engine.submit(batch.records(), Some(expected))
-    }
-
-    fn append(&self, record: Record) -> Result<Offset> {
-        Log::append(self, record)
-    }
-
-    fn read(&self, offset: Offset) -> Result<Record> {
+impl ReadLog for Log {
+    fn read(&self, offset: Offset) -> Result<StoredRecord> {
         Log::read(self, offset)
     }
 
@@ -438,6 +590,36 @@ impl CommitLog for Log {
 
     fn end_offset(&self) -> Offset {
         Log::end_offset(self)
+    }
+
+    fn offsets(&self) -> Offsets {
+        Log::offsets(self)
+    }
+
+    fn is_closed(&self) -> bool {
+        Log::is_closed(self)
+    }
+
+    fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
+        Log::read_batch(self, from, bytes_max)
+    }
+}
+
+impl CommitLog for Log {
+    fn submit_batch(&self, batch: Batch) -> Result<Ticket> {
+        self.submit_records(None, batch.records())
+    }
+
+    fn submit_batch_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
+        self.submit_records(Some(expected), batch.records())
+    }
+
+    fn submit(&self, record: Record) -> Result<Ticket> {
+        Log::submit(self, record)
+    }
+
+    fn append(&self, record: Record) -> Result<Offset> {
+        Log::append(self, record)
     }
 
     fn trim(&self, start: Offset) -> Result<()> {

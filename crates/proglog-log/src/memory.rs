@@ -1,30 +1,30 @@
-//! A commit log in memory: the smallest thing that is one, for tests and for data that may go.
+//! A commit log in memory, for tests and for data that need not be kept.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::clock::Clock;
 use crate::commit::ticket::Ticket;
-use crate::commit_log::{CommitLog, Records};
+use crate::commit_log::{CommitLog, ReadLog, Records};
 use crate::error::{Error, Result};
-use crate::offset::Offset;
+use crate::offset::{Offset, Offsets};
 use crate::options::Options;
 use crate::read::follow::Follow;
 use crate::read::notify::Signal;
-use crate::record::{self, Batch, Record};
+use crate::record::batch::Batch;
+use crate::record::{self, Record, StoredRecord};
 use crate::sync::{Mutex, RwLock};
 
-/// A [`CommitLog`] whose records live as long as its handles. Clones share the records.
-///
-/// Its limits on records and batches are the defaults of [`Options`].
+/// A [`CommitLog`] in memory. Its records live as long as one of its handles; clones share them.
 ///
 /// ```
-/// use proglog_log::{CommitLog, MemoryLog, Offset};
+/// use proglog_log::MemoryLog;
 ///
 /// let log = MemoryLog::new();
-/// let offset = log.append("hello".into())?;
-/// assert_eq!(offset, Offset::ZERO);
+/// let offset = log.append("hello")?;
 /// assert_eq!(log.read(offset)?.value, "hello");
+/// assert_eq!(log.append_batch(["to", "the", "world"])?, 1..4);
 /// # Ok::<(), proglog_log::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -44,8 +44,8 @@ struct Shared {
 struct Kept {
     start: Offset,
     end: Offset,
-    /// Those from `start` to `end`; none once the log is closed.
-    records: VecDeque<Record>,
+    /// The records from `start` to `end`; none once the log is closed.
+    records: VecDeque<StoredRecord>,
     is_closed: bool,
 }
 
@@ -64,7 +64,7 @@ impl Kept {
     }
 
     /// The record at `offset`; `None` at the end.
-    fn get(&self, offset: Offset) -> Result<Option<Record>> {
+    fn get(&self, offset: Offset) -> Result<Option<StoredRecord>> {
         self.check_open()?;
         let (start, end) = (self.start, self.end);
         if offset < start {
@@ -73,19 +73,47 @@ impl Kept {
         if offset > end {
             return Err(self.out_of_range(offset));
         }
-        let index = usize::try_from(offset.since(start)).unwrap_or(usize::MAX);
+        let index = usize::try_from(offset - start).unwrap_or(usize::MAX);
         Ok(self.records.get(index).cloned())
     }
 }
 
 impl MemoryLog {
-    /// An empty log.
+    /// An empty log with the default [`Options`].
     #[must_use]
     pub fn new() -> Self {
+        Self::build(Options::new())
+    }
+
+    /// An empty log with these limits on records and batches, and this first offset; the other options
+    /// are for logs on disk.
+    ///
+    /// ```
+    /// use proglog_log::{MemoryLog, Options};
+    ///
+    /// let log = MemoryLog::with_options(&Options::new().first_offset(100))?;
+    /// assert_eq!(log.append("hello")?, 100);
+    /// # Ok::<(), proglog_log::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Options`] if they are invalid.
+    pub fn with_options(options: &Options) -> Result<Self> {
+        options.validate()?;
+        Ok(Self::build(options.clone()))
+    }
+
+    fn build(options: Options) -> Self {
+        let kept = Kept {
+            start: options.first_offset,
+            end: options.first_offset,
+            ..Kept::default()
+        };
         let shared = Shared {
-            limits: Options::new(),
+            limits: options,
             clock: Mutex::default(),
-            kept: RwLock::default(),
+            kept: RwLock::new(kept),
             changed: Signal::new(),
         };
         Self {
@@ -94,17 +122,17 @@ impl MemoryLog {
     }
 
     /// The record at `offset`; `None` at the end.
-    fn get(&self, offset: Offset) -> Result<Option<Record>> {
+    fn get(&self, offset: Offset) -> Result<Option<StoredRecord>> {
         self.shared.kept.read().get(offset)
     }
 
     /// The records from `from` on, one a call; `None` where there is none yet.
-    fn walk(&self, from: Offset) -> impl FnMut() -> Result<Option<Record>> + Send + 'static {
+    fn walk(&self, from: Offset) -> impl FnMut() -> Result<Option<StoredRecord>> + Send + 'static {
         let log = self.clone();
         let mut next = from;
         move || {
             let record = log.get(next)?;
-            next = next.plus(u64::from(record.is_some()));
+            next = next.saturating_add(u64::from(record.is_some()));
             Ok(record)
         }
     }
@@ -117,25 +145,255 @@ impl MemoryLog {
         if let Some(expected) = expected
             && expected != start
         {
-            return Err(Error::EndMoved {
-                expected,
-                end: start,
-            });
+            let end = start;
+            return Err(Error::EndMoved { expected, end });
         }
+        let records = batch.len();
+        let Some(end) = start.checked_add(records as u64) else {
+            let next = start;
+            return Err(Error::OffsetsExhausted { next, records });
+        };
         let appended_at = self.shared.clock.lock().now();
-        for record in batch.into_records() {
-            let offset = kept.end.get();
-            kept.end = kept.end.plus(1);
-            kept.records.push_back(Record {
-                offset,
-                appended_at,
-                ..record
-            });
+        let offsets = Offsets::new(start, end);
+        for (offset, record) in offsets.into_iter().zip(batch) {
+            let record = StoredRecord::at(offset, appended_at, record);
+            kept.records.push_back(record);
         }
-        let end = kept.end;
+        kept.end = end;
         drop(kept);
         self.shared.changed.notify();
-        Ok(Ticket::ready(start..end))
+        Ok(Ticket::ready(offsets))
+    }
+}
+
+/// The operations of [`CommitLog`], with arguments that convert.
+impl MemoryLog {
+    /// Appends one record; returns its offset.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RecordTooLarge`], [`Error::BatchTooLarge`], [`Error::OffsetsExhausted`],
+    /// [`Error::Closed`].
+    pub fn append(&self, record: impl Into<Record>) -> Result<Offset> {
+        CommitLog::append(self, record.into())
+    }
+
+    /// Appends one record if it gets the offset `expected`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndMoved`], and as [`MemoryLog::append`].
+    pub fn append_at(
+        &self,
+        expected: impl Into<Offset>,
+        record: impl Into<Record>,
+    ) -> Result<Offset> {
+        CommitLog::append_at(self, expected.into(), record.into())
+    }
+
+    /// Appends a batch; returns its offsets.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoryLog::append`].
+    pub fn append_batch(
+        &self,
+        records: impl IntoIterator<Item = impl Into<Record>>,
+    ) -> Result<Offsets> {
+        CommitLog::append_batch(self, records.into_iter().collect())
+    }
+
+    /// Appends a batch if its first record gets the offset `expected`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EndMoved`], and as [`MemoryLog::append`].
+    pub fn append_batch_at(
+        &self,
+        expected: impl Into<Offset>,
+        records: impl IntoIterator<Item = impl Into<Record>>,
+    ) -> Result<Offsets> {
+        CommitLog::append_batch_at(self, expected.into(), records.into_iter().collect())
+    }
+
+    /// Appends one record; the ticket is complete.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoryLog::append`].
+    pub fn submit(&self, record: impl Into<Record>) -> Result<Ticket> {
+        CommitLog::submit(self, record.into())
+    }
+
+    /// Appends one record if it gets the offset `expected`; the ticket is complete.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoryLog::append_at`].
+    pub fn submit_at(
+        &self,
+        expected: impl Into<Offset>,
+        record: impl Into<Record>,
+    ) -> Result<Ticket> {
+        CommitLog::submit_at(self, expected.into(), record.into())
+    }
+
+    /// Appends a batch; the ticket is complete.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoryLog::append`].
+    pub fn submit_batch(
+        &self,
+        records: impl IntoIterator<Item = impl Into<Record>>,
+    ) -> Result<Ticket> {
+        self.submit_if(None, records.into_iter().collect())
+    }
+
+    /// Appends a batch if its first record gets the offset `expected`; the ticket is complete.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoryLog::append_batch_at`].
+    pub fn submit_batch_at(
+        &self,
+        expected: impl Into<Offset>,
+        records: impl IntoIterator<Item = impl Into<Record>>,
+    ) -> Result<Ticket> {
+        self.submit_if(Some(expected.into()), records.into_iter().collect())
+    }
+
+    /// Reads the record at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`], [`Error::Trimmed`], [`Error::Closed`].
+    pub fn read(&self, offset: impl Into<Offset>) -> Result<StoredRecord> {
+        let offset = offset.into();
+        let kept = self.shared.kept.read();
+        kept.get(offset)?.ok_or_else(|| kept.out_of_range(offset))
+    }
+
+    /// Reads the newest record; `None` if the log is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub fn last(&self) -> Result<Option<StoredRecord>> {
+        ReadLog::last(self)
+    }
+
+    /// Reads several records at once; see [`ReadLog::read_batch`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadLog::read_batch`].
+    pub fn read_batch(
+        &self,
+        from: impl Into<Offset>,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredRecord>> {
+        ReadLog::read_batch(self, from.into(), bytes_max)
+    }
+
+    /// The records from `from` on; see [`ReadLog::records`].
+    pub fn records(&self, from: impl Into<Offset>) -> Records {
+        let mut next = self.walk(from.into());
+        Records::new(std::iter::from_fn(move || next().transpose()))
+    }
+
+    /// The records from `from` on, and those still to come; see [`ReadLog::follow`].
+    pub fn follow(&self, from: impl Into<Offset>) -> Follow {
+        Follow::new(self.walk(from.into()), &self.shared.changed)
+    }
+
+    /// The offset of the first record that was appended at `time` or later; the end if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
+        ReadLog::offset_for_time(self, time)
+    }
+
+    /// The offset of the oldest record (inclusive).
+    #[must_use]
+    pub fn start_offset(&self) -> Offset {
+        self.offsets().start
+    }
+
+    /// The offset after that of the newest record.
+    #[must_use]
+    pub fn end_offset(&self) -> Offset {
+        self.offsets().end
+    }
+
+    /// The offsets of the records.
+    #[must_use]
+    pub fn offsets(&self) -> Offsets {
+        let kept = self.shared.kept.read();
+        Offsets::new(kept.start, kept.end)
+    }
+
+    /// The number of records.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.offsets().len()
+    }
+
+    /// True if there is no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.offsets().is_empty()
+    }
+
+    /// True once the log was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.kept.read().is_closed
+    }
+
+    /// Drops the records below `start`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] if `start` is past the end; [`Error::Closed`].
+    pub fn trim(&self, start: impl Into<Offset>) -> Result<()> {
+        let start = start.into();
+        let mut kept = self.shared.kept.write();
+        kept.check_open()?;
+        if start > kept.end {
+            return Err(kept.out_of_range(start));
+        }
+        while kept.start < start {
+            kept.records.pop_front();
+            kept.start += 1;
+        }
+        Ok(())
+    }
+
+    /// Does nothing: records are as durable as they get when they are appended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub fn sync(&self) -> Result<()> {
+        self.shared.kept.read().check_open()
+    }
+
+    /// Drops all records and closes the log: every other operation on any handle fails with
+    /// [`Error::Closed`] from then on.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn close(&self) -> Result<()> {
+        let mut kept = self.shared.kept.write();
+        kept.is_closed = true;
+        kept.records = VecDeque::new();
+        drop(kept);
+        self.shared.changed.notify();
+        Ok(())
     }
 }
 
@@ -145,60 +403,54 @@ impl Default for MemoryLog {
     }
 }
 
-impl CommitLog for MemoryLog {
-    fn submit(&self, batch: Batch) -> Result<Ticket> {
-        self.submit_if(None, batch)
-    }
-
-    fn submit_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
-        self.submit_if(Some(expected), batch)
-    }
-
-    fn read(&self, offset: Offset) -> Result<Record> {
-        let kept = self.shared.kept.read();
-        kept.get(offset)?.ok_or_else(|| kept.out_of_range(offset))
+impl ReadLog for MemoryLog {
+    fn read(&self, offset: Offset) -> Result<StoredRecord> {
+        MemoryLog::read(self, offset)
     }
 
     fn records(&self, from: Offset) -> Records {
-        let mut next = self.walk(from);
-        Records::new(std::iter::from_fn(move || next().transpose()))
+        MemoryLog::records(self, from)
     }
 
     fn follow(&self, from: Offset) -> Follow {
-        Follow::new(self.walk(from), &self.shared.changed)
+        MemoryLog::follow(self, from)
     }
 
     fn start_offset(&self) -> Offset {
-        self.shared.kept.read().start
+        MemoryLog::start_offset(self)
     }
 
     fn end_offset(&self) -> Offset {
-        self.shared.kept.read().end
+        MemoryLog::end_offset(self)
+    }
+
+    fn offsets(&self) -> Offsets {
+        MemoryLog::offsets(self)
+    }
+
+    fn is_closed(&self) -> bool {
+        MemoryLog::is_closed(self)
+    }
+}
+
+impl CommitLog for MemoryLog {
+    fn submit_batch(&self, batch: Batch) -> Result<Ticket> {
+        self.submit_if(None, batch)
+    }
+
+    fn submit_batch_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
+        self.submit_if(Some(expected), batch)
     }
 
     fn trim(&self, start: Offset) -> Result<()> {
-        let mut kept = self.shared.kept.write();
-        kept.check_open()?;
-        if start > kept.end {
-            return Err(kept.out_of_range(start));
-        }
-        while kept.start < start {
-            kept.records.pop_front();
-            kept.start = kept.start.plus(1);
-        }
-        Ok(())
+        MemoryLog::trim(self, start)
     }
 
     fn sync(&self) -> Result<()> {
-        self.shared.kept.read().check_open()
+        MemoryLog::sync(self)
     }
 
     fn close(&self) -> Result<()> {
-        let mut kept = self.shared.kept.write();
-        kept.is_closed = true;
-        kept.records = VecDeque::new();
-        drop(kept);
-        self.shared.changed.notify();
-        Ok(())
+        MemoryLog::close(self)
     }
 }

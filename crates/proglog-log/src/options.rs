@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proglog_store::PAYLOAD_LEN_MAX;
 
+use crate::offset::Offset;
 use crate::retention::Retention;
 
 /// When an append is acknowledged, and so what an acknowledged record survives.
@@ -67,6 +68,7 @@ pub struct Options {
     pub(crate) fill_ahead_max: u64,
     pub(crate) retention: Retention,
     pub(crate) visibility: Visibility,
+    pub(crate) first_offset: Offset,
 }
 
 impl Default for Options {
@@ -81,6 +83,7 @@ impl Default for Options {
             fill_ahead_max: 8 << 20,
             retention: Retention::new(),
             visibility: Visibility::Acknowledged,
+            first_offset: Offset::ZERO,
         }
     }
 }
@@ -166,6 +169,22 @@ impl Options {
     /// further or less far. Default: [`Visibility::Acknowledged`].
     pub fn visibility(mut self, visibility: Visibility) -> Self {
         self.visibility = visibility;
+        self
+    }
+
+    /// The offset of the first record of a log that is created by opening it; a log that exists keeps its
+    /// offsets. For a log that continues another one, for example. Default: 0.
+    ///
+    /// ```
+    /// use proglog_log::{Log, Options};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &Options::new().first_offset(1000))?;
+    /// assert_eq!(log.append("first")?, 1000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn first_offset(mut self, offset: impl Into<Offset>) -> Self {
+        self.first_offset = offset.into();
         self
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::offset::Offset;
 use crate::record::encode::{Stored, Time};
-use crate::record::{Record, decode};
+use crate::record::{Record, StoredRecord, decode};
 
 /// The payload of a frame that holds `record` at `offset`, appended at a time in microseconds since 1970.
 #[must_use]
@@ -24,7 +24,7 @@ pub fn encode_record(record: &Record, offset: Offset, appended_at: i64) -> Vec<u
 /// # Errors
 ///
 /// If the payload is not an encoded record.
-pub fn decode_record(payload: Bytes) -> Result<Record, String> {
+pub fn decode_record(payload: Bytes) -> Result<StoredRecord, String> {
     decode::record(payload).map_err(|error| error.to_string())
 }
 

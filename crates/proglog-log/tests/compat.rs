@@ -17,12 +17,15 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use proglog_log::{Batch, Log, Offset, Options, ReadOnlyLog, Record, Records};
+use std::time::{Duration, SystemTime};
+
+use proglog_api::v1;
+use proglog_log::{Batch, Log, Offset, Options, ReadOnlyLog, Record, Records, StoredRecord};
 use proglog_store::testing::{SimDisk, Survivors};
 
 const NAMES: [&str; 2] = ["closed", "killed"];
-/// When no such log was written yet: the start of 2020, in microseconds.
-const LONG_AGO: i64 = 1_577_836_800_000_000;
+/// When no such log was written yet: the start of 2020.
+const LONG_AGO: Duration = Duration::from_hours(438_288);
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1")
@@ -37,7 +40,9 @@ fn batches() -> Vec<Vec<Record>> {
     let mut batches = vec![
         vec![Record::new("")],
         vec![
-            Record::new("value").with_key("key").with_timestamp(-1),
+            Record::new("value")
+                .with_key("key")
+                .with_timestamp(SystemTime::UNIX_EPOCH - Duration::from_micros(1)),
             Record::new(vec![0xff; 300])
                 .with_header("name", "value")
                 .with_header("", ""),
@@ -101,12 +106,8 @@ fn logs_of_version_1_open_and_hold_what_they_held() {
             );
             for (number, record) in (0..).zip(&expected) {
                 let read = log.read(number).unwrap();
-                assert!(read.appended_at > LONG_AGO);
-                let record = Record {
-                    offset: number,
-                    appended_at: read.appended_at,
-                    ..record.clone()
-                };
+                assert!(read.appended_at() > SystemTime::UNIX_EPOCH + LONG_AGO);
+                let record = StoredRecord::new(number, read.appended_at(), record.clone());
                 assert_eq!(read, record);
             }
             let end = Offset::new(expected.len() as u64);
@@ -126,7 +127,8 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn line(record: &Record) -> String {
+fn line(record: &StoredRecord) -> String {
+    let record = v1::Record::from(record.clone());
     let key = record.key.as_ref();
     let mut line = format!(
         "{} {} {} {} v{}",

@@ -16,8 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use proglog_log::{
-    Durability, Error, ErrorKind, Follow, Log, NextTimeoutError, Offset, Options, Reader, Record,
-    Retention, Signal, Visibility,
+    Durability, Error, ErrorKind, Follow, Log, NextTimeoutError, Offset, Options, Reader,
+    Retention, Signal, StoredRecord, Visibility,
 };
 use proglog_store::testing::SimDisk;
 
@@ -77,7 +77,7 @@ const ALL_WAYS: [Way; 5] = [
     Way::Read,
 ];
 
-type Visit<'a> = dyn FnMut(Result<Record, Error>) -> ControlFlow<()> + 'a;
+type Visit<'a> = dyn FnMut(Result<StoredRecord, Error>) -> ControlFlow<()> + 'a;
 
 impl Way {
     /// Visits the records from `from` on and those that come; returns when `visit` breaks, or after it was
@@ -108,7 +108,11 @@ impl Way {
     }
 
     /// Visits what `read` reads at the offset it is given, again and again.
-    fn poll(from: Offset, visit: &mut Visit, read: impl Fn(Offset) -> Vec<Result<Record, Error>>) {
+    fn poll(
+        from: Offset,
+        visit: &mut Visit,
+        read: impl Fn(Offset) -> Vec<Result<StoredRecord, Error>>,
+    ) {
         let mut next = from;
         loop {
             for record in read(next) {
@@ -132,10 +136,10 @@ fn see(way: Way, reader: &Reader) -> HashMap<u64, Bytes> {
     while !ended {
         way.go(reader, next, &mut |record| match record {
             Ok(record) => {
-                assert_eq!(record.offset, next.get(), "{way:?}");
+                assert_eq!(record.offset, next, "{way:?}");
                 next = next.plus(1);
                 ended = record.value == "end";
-                seen.insert(record.offset, record.value);
+                seen.insert(record.offset.get(), record.value);
                 if ended {
                     ControlFlow::Break(())
                 } else {
@@ -299,7 +303,7 @@ fn lead(log: &Log, ended: impl Fn() -> bool) -> HashMap<u64, Bytes> {
             if record.offset >= half.get() {
                 break;
             }
-            published.insert(record.offset, record.value);
+            published.insert(record.offset.get(), record.value);
         }
         log.publish(half).unwrap();
         next = half;
@@ -477,7 +481,7 @@ fn until_closed(way: Way, reader: &Reader) {
     while !closed {
         way.go(reader, next, &mut |record| match record {
             Ok(record) => {
-                assert_eq!(record.offset, next.get());
+                assert_eq!(record.offset, next);
                 next = next.plus(1);
                 ControlFlow::Continue(())
             }

@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use proglog_log::{Batch, CommitLog, Durability, ErrorKind, Log, Offset, Options, Outcome, Record};
+use proglog_log::{
+    Batch, CommitLog, Durability, ErrorKind, Log, Offset, Options, Outcome, Record, StoredRecord,
+};
 use tempfile::TempDir;
 
 const ALL_DURABILITIES: [Durability; 3] = [
@@ -48,22 +50,15 @@ fn records_come_back_with_what_was_given_and_their_offset() {
     let given = Record::new("value")
         .with_key("key")
         .with_header("name", "fact")
-        .with_timestamp(-5);
+        .with_timestamp(SystemTime::UNIX_EPOCH - Duration::from_micros(5));
     assert_eq!(log.append(given.clone()).unwrap(), Offset::ZERO);
     assert_eq!(log.append(given.clone()).unwrap(), Offset::new(1));
     let read = log.read(1).unwrap();
     assert!(
-        read.appended_at > 1_600_000_000_000_000
-            && log.read(0).unwrap().appended_at <= read.appended_at
+        read.appended_at() > SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000)
+            && log.read(0).unwrap().appended_at() <= read.appended_at()
     );
-    assert_eq!(
-        read,
-        Record {
-            offset: 1,
-            appended_at: read.appended_at,
-            ..given
-        }
-    );
+    assert_eq!(read, StoredRecord::new(1, read.appended_at(), given));
 }
 
 #[test]

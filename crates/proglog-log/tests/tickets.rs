@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use proglog_log::{
     Batch, CommitLog, Completion, Error, ErrorKind, Follow, Log, MemoryLog, Offset, Options,
-    Outcome, Record, Records, Result, Ticket,
+    Outcome, ReadLog, Record, Records, Result, StoredRecord, Ticket,
 };
 use proglog_store::testing::SimDisk;
 
@@ -37,16 +37,8 @@ impl Replicated {
     }
 }
 
-impl CommitLog for Replicated {
-    fn submit(&self, batch: Batch) -> Result<Ticket> {
-        Ok(self.later(&self.local.submit(batch)?))
-    }
-
-    fn submit_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
-        Ok(self.later(&self.local.submit_at(expected, batch)?))
-    }
-
-    fn read(&self, offset: Offset) -> Result<Record> {
+impl ReadLog for Replicated {
+    fn read(&self, offset: Offset) -> Result<StoredRecord> {
         self.local.read(offset)
     }
 
@@ -64,6 +56,16 @@ impl CommitLog for Replicated {
 
     fn end_offset(&self) -> Offset {
         self.local.end_offset()
+    }
+}
+
+impl CommitLog for Replicated {
+    fn submit_batch(&self, batch: Batch) -> Result<Ticket> {
+        Ok(self.later(&self.local.submit_batch(batch)?))
+    }
+
+    fn submit_batch_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
+        Ok(self.later(&self.local.submit_batch_at(expected, batch)?))
     }
 
     fn trim(&self, start: Offset) -> Result<()> {
@@ -88,7 +90,7 @@ fn next<T>(from: &Receiver<T>) -> Option<T> {
 }
 
 fn submit(log: &Replicated) -> Ticket {
-    log.submit(Record::new("value").into()).unwrap()
+    log.submit(Record::new("value")).unwrap()
 }
 
 #[test]

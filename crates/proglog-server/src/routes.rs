@@ -68,7 +68,7 @@ impl ServerOptions {
 }
 
 async fn produce(State(api): State<Api>, request: Produce) -> Result<Response, Error> {
-    let appended = api.append(request.record).await;
+    let appended = api.append(request.record.into()).await;
     let offset = appended.map_err(Error::Append)?.get();
     Ok(match request.answer {
         Format::Json => json_answer(&json::ProduceResponse { offset }),
@@ -85,7 +85,7 @@ async fn consume(State(api): State<Api>, request: Consume) -> Result<Response, E
             record: record.value,
         }),
         format @ Format::Protobuf(_) => {
-            let record = Some(record);
+            let record = Some(record.into());
             protobuf_answer(format, &v1::ConsumeResponse { record })
         }
     })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proglog_log::{CommitLog, Offset, Record};
+use proglog_log::{CommitLog, Offset, Record, StoredRecord};
 use tokio::sync::Semaphore;
 
 use crate::error::Failure;
@@ -40,14 +40,14 @@ impl Api {
     /// Appends `record` and waits until it is as durable as the log promises.
     pub(crate) async fn append(&self, record: Record) -> Result<Offset, Failure> {
         self.in_time(async {
-            let submit = |log: &dyn CommitLog| log.submit(record.into());
+            let submit = |log: &dyn CommitLog| log.submit(record);
             let ticket = self.call(&self.appends, submit).await?;
             Ok(ticket.await?.start)
         })
         .await
     }
 
-    pub(crate) async fn read(&self, offset: u64) -> Result<Record, Failure> {
+    pub(crate) async fn read(&self, offset: u64) -> Result<StoredRecord, Failure> {
         let read = move |log: &dyn CommitLog| log.read(Offset::new(offset));
         self.in_time(self.call(&self.reads, read)).await
     }

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
 
-use proglog_log::{CommitLog, MemoryLog, Offset};
+use proglog_log::{MemoryLog, Offset, ReadLog};
 use proglog_server::ServerOptions;
 use support::{Client, HookedLog, NEVER, SOON, TestServer, request};
 
@@ -248,7 +248,7 @@ fn connections_release_their_permit_however_they_end() {
 #[test]
 fn a_client_that_never_reads_does_not_keep_its_permit_for_ever() {
     let (server, log) = serve(patient().connections_max(1).request_timeout(SOON * 2));
-    log.append(vec![0; 1 << 20].into()).unwrap();
+    log.append(vec![0; 1 << 20]).unwrap();
     let mut deaf = server.client();
     // More responses than the buffers between the two hold.
     for _ in 0..64 {

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use proglog_log::{CommitLog, Error, Offset, Outcome};
+use proglog_log::{Error, Offset, Outcome, ReadLog};
 use proglog_server::{ServerOptions, router};
 use proglog_store::{Operation, Position};
 use support::router::{get, post, problem};

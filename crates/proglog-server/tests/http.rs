@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use proglog_api::{json, v1};
-use proglog_log::{CommitLog, MemoryLog, Offset};
+use proglog_log::{MemoryLog, Offset};
 use proglog_server::{ServerOptions, router};
 use prost::Message;
 use serde_json::json;
@@ -19,7 +19,7 @@ const MIB: usize = 1 << 20;
 /// A router over a log of the records `hello` and `world`.
 fn two_records() -> Router {
     let log = MemoryLog::new();
-    log.append_batch(["hello", "world"].into()).unwrap();
+    log.append_batch(["hello", "world"]).unwrap();
     router(Arc::new(log))
 }
 

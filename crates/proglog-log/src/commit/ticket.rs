@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::future::Future;
-use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::commit::group::{CommitGroup, Committer};
 use crate::error::{Error, Result};
-use crate::offset::Offset;
+use crate::offset::Offsets;
 use crate::runtime;
 use crate::sync::EventListener;
 
@@ -21,7 +20,7 @@ use crate::sync::EventListener;
 /// or once the log is [idle](crate::Options::idle_after).
 #[must_use = "an append is acknowledged only when its ticket says so"]
 pub struct Ticket {
-    offsets: Range<Offset>,
+    offsets: Offsets,
     /// `None` if the append was complete from the start.
     pending: Option<Pending>,
 }
@@ -35,7 +34,7 @@ struct Pending {
 impl Ticket {
     /// Returns a ticket whose outcome is that of `group`, which `committer` completes.
     pub(crate) fn pending(
-        offsets: Range<Offset>,
+        offsets: Offsets,
         group: Arc<CommitGroup>,
         committer: Arc<dyn Committer>,
     ) -> Self {
@@ -50,9 +49,9 @@ impl Ticket {
     }
 
     /// Returns a ticket for an append that is already acknowledged.
-    pub fn ready(offsets: Range<Offset>) -> Self {
+    pub fn ready(offsets: impl Into<Offsets>) -> Self {
         Self {
-            offsets,
+            offsets: offsets.into(),
             pending: None,
         }
     }
@@ -68,7 +67,7 @@ impl Ticket {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use std::sync::Mutex;
     ///
-    /// use proglog_log::{Batch, CommitLog, Completion, Error, MemoryLog, Offset, Record, Ticket};
+    /// use proglog_log::{Batch, Completion, Error, MemoryLog, Ticket};
     ///
     /// /// Acknowledges an append once others have it too.
     /// struct Replicated {
@@ -77,7 +76,7 @@ impl Ticket {
     /// }
     ///
     /// impl Replicated {
-    ///     fn submit(&self, batch: Batch) -> Result<Ticket, Error> {
+    ///     fn submit_batch(&self, batch: Batch) -> Result<Ticket, Error> {
     ///         let offsets = self.local.append_batch(batch)?;
     ///         let (ticket, completion) = Ticket::with_completion(offsets);
     ///         self.waiting.lock().unwrap().push(completion);
@@ -92,26 +91,26 @@ impl Ticket {
     /// }
     ///
     /// let log = Replicated { local: MemoryLog::new(), waiting: Mutex::default() };
-    /// let ticket = log.submit(Record::new("hello").into())?;
+    /// let ticket = log.submit_batch(["hello"].into())?;
     /// log.others_have_all();
-    /// assert_eq!(ticket.wait()?.start, Offset::ZERO);
+    /// assert_eq!(ticket.wait()?, 0..1);
     ///
-    /// let ticket = log.submit(Record::new("never replicated").into())?;
+    /// let ticket = log.submit_batch(["never replicated"].into())?;
     /// drop(log);
     /// assert!(matches!(ticket.wait(), Err(Error::Abandoned)));
     /// # Ok(())
     /// # }
     /// ```
-    pub fn with_completion(offsets: Range<Offset>) -> (Self, Completion) {
+    pub fn with_completion(offsets: impl Into<Offsets>) -> (Self, Completion) {
         let group = CommitGroup::new();
-        let ticket = Self::pending(offsets, Arc::clone(&group), Arc::new(NoCommitter));
+        let ticket = Self::pending(offsets.into(), Arc::clone(&group), Arc::new(NoCommitter));
         (ticket, Completion { group })
     }
 
     /// Returns the offsets that the records have if the append succeeds.
     #[must_use]
-    pub fn offsets(&self) -> Range<Offset> {
-        self.offsets.clone()
+    pub fn offsets(&self) -> Offsets {
+        self.offsets
     }
 
     /// Blocks until the append has its outcome, and returns the offsets of the records. The calling thread may
@@ -120,7 +119,7 @@ impl Ticket {
     /// # Errors
     ///
     /// The failure of the append; [`Error::outcome`] says whether its records may be stored all the same.
-    pub fn wait(self) -> Result<Range<Offset>> {
+    pub fn wait(self) -> Result<Offsets> {
         if let Some(Pending {
             group, committer, ..
         }) = self.pending
@@ -140,7 +139,7 @@ impl Ticket {
     /// another background thread has to do, since it would wait for ever once every background thread does the
     /// same: on a ticket or a [stream](crate::FollowStream) as a future (with a `block_on`, say), on another
     /// callback, or on a ticket [with a completion](Ticket::with_completion) that is completed there.
-    pub fn on_complete(self, callback: impl FnOnce(Result<Range<Offset>>) + Send + 'static) {
+    pub fn on_complete(self, callback: impl FnOnce(Result<Offsets>) + Send + 'static) {
         let offsets = self.offsets;
         let Some(pending) = self.pending else {
             return runtime::run(|| callback(Ok(offsets)));
@@ -178,7 +177,7 @@ impl Pending {
 }
 
 impl Future for Ticket {
-    type Output = Result<Range<Offset>, Error>;
+    type Output = Result<Offsets, Error>;
 
     /// Never blocks: a background thread commits.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -186,7 +185,7 @@ impl Future for Ticket {
             Some(pending) => ready!(pending.poll(context)),
             None => Ok(()),
         };
-        Poll::Ready(outcome.map(|()| self.offsets.clone()))
+        Poll::Ready(outcome.map(|()| self.offsets))
     }
 }
 

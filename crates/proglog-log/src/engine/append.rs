@@ -10,7 +10,7 @@ use crate::commit::ticket::Ticket;
 use crate::engine::Engine;
 use crate::engine::writer::{Appended, Writer};
 use crate::error::{Error, Result};
-use crate::offset::Offset;
+use crate::offset::{Offset, Offsets};
 use crate::options::Durability;
 use crate::record::encode::{Stored, Time};
 use crate::record::{self, Record};
@@ -43,7 +43,7 @@ impl Engine {
         expected: Option<Offset>,
     ) -> Result<Ticket> {
         let Enqueued { start, group } = self.enqueue(records, expected)?;
-        let offsets = start..start.plus(records.len() as u64);
+        let offsets = Offsets::new(start, start.plus(records.len() as u64));
         Ok(match group {
             Some(group) => Ticket::pending(offsets, group, Arc::clone(self) as _),
             None => Ticket::ready(offsets),

@@ -14,7 +14,7 @@ use crate::engine::{Engine, Parts, background};
 use crate::error::Result;
 use crate::layout::inventory::{self, Inventory};
 use crate::layout::names;
-use crate::offset::Offset;
+use crate::offset::{Offset, Offsets};
 use crate::open::plan::Plan;
 use crate::open::report::Recovery;
 use crate::options::Options;
@@ -32,14 +32,14 @@ pub(crate) fn open(
     runtime::start()?;
     // Only with the lock nothing else changes.
     let inventory = Inventory::read(&*directory)?;
-    let applied = Plan::find(&directory, &inventory)?.apply(&directory, options)?;
+    let applied = Plan::find(&directory, &inventory, options)?.apply(&directory, options)?;
 
     let active = applied.active.open()?;
     let (found, base) = (active.store.recovery(), active.base());
     let end = base.plus(found.end.frames);
     let recovery = Recovery {
         clean: found.clean,
-        records: applied.checkpoint.current().start..end,
+        records: Offsets::new(applied.checkpoint.current().start, end),
         recovery_point: base.plus(found.recovery_point.frames),
         set_aside: found.set_aside.clone(),
         zeros_cut: found.zeros_cut,

@@ -50,8 +50,12 @@ pub(super) struct Applied {
 
 impl Plan {
     /// Reads the checkpoint and the headers of the segments in `directory`, which is locked.
-    pub(super) fn find(directory: &Arc<dyn Directory>, inventory: &Inventory) -> Result<Self> {
-        let planned = PlannedCheckpoint::find(directory, inventory)?;
+    pub(super) fn find(
+        directory: &Arc<dyn Directory>,
+        inventory: &Inventory,
+        options: &Options,
+    ) -> Result<Self> {
+        let planned = PlannedCheckpoint::find(directory, inventory, options.first_offset)?;
         let mut checkpoint = planned.checkpoint().clone();
         let mut bases = inventory.bases.clone();
         let truncation = checkpoint.truncation();
@@ -136,7 +140,11 @@ impl Plan {
 }
 
 impl PlannedCheckpoint {
-    fn find(directory: &Arc<dyn Directory>, inventory: &Inventory) -> Result<Self> {
+    fn find(
+        directory: &Arc<dyn Directory>,
+        inventory: &Inventory,
+        first_offset: Offset,
+    ) -> Result<Self> {
         if inventory.has_checkpoint() {
             let file = CheckpointFile::open(Arc::clone(directory))?;
             return Ok(match file.current().state {
@@ -156,7 +164,7 @@ impl PlannedCheckpoint {
             .map_err(|error| Error::io(Operation::Random, CHECKPOINT, io::Error::from(error)))?;
         Ok(Self::Create(Checkpoint {
             log_id: u128::from_be_bytes(log_id),
-            start: Offset::ZERO,
+            start: first_offset,
             state: LogState::Empty,
             data: Vec::new(),
         }))

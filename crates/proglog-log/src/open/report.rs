@@ -1,12 +1,11 @@
 //! What opening a log found and did.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proglog_store::{Position, SetAside};
 
-use crate::offset::Offset;
+use crate::offset::{Offset, Offsets};
 
 /// What opening a log found and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +15,7 @@ pub struct Recovery {
     /// it ended. A log that was made just now is clean too.
     pub clean: bool,
     /// The records that the log has.
-    pub records: Range<Offset>,
+    pub records: Offsets,
     /// The end of what was known to be on the device before (exclusive); all records are now.
     pub recovery_point: Offset,
     /// What lay at the end of the newest segment and is not a whole batch, kept in a file of its

@@ -10,7 +10,7 @@ use crate::offset::Offset;
 use crate::options::Visibility;
 use crate::read::view::{Readable, View};
 use crate::record::decode::{self, Plain};
-use crate::record::{Record, RecordRef};
+use crate::record::{RecordRef, StoredRecord};
 use crate::segment::files::SegmentFiles;
 
 /// A walk over a log's records in large blocks, up to what is visible.
@@ -26,7 +26,7 @@ pub(crate) struct Cursor {
     /// Whether there was an error, or no further record.
     ended: bool,
     /// The record that was lent last, where it is not in the run.
-    held: Option<Record>,
+    held: Option<StoredRecord>,
 }
 
 /// Records that lie one behind the other in one segment.
@@ -82,10 +82,10 @@ impl Cursor {
             _ => None,
         };
         match plain {
-            Some(plain) if plain.offset == self.next.get() => {
+            Some(plain) if self.next == plain.offset => {
                 self.next = self.next.plus(1);
                 let payload = self.run.as_ref()?.frames.lent()?;
-                Some(Ok(RecordRef::plain(&plain, payload)))
+                Some(Ok(plain.record_ref(payload)))
             }
             _ => self.hold_next(),
         }
@@ -103,7 +103,7 @@ impl Cursor {
     }
 
     /// The next record, if there is one now.
-    pub(crate) fn next_now(&mut self) -> Result<Option<Record>> {
+    pub(crate) fn next_now(&mut self) -> Result<Option<StoredRecord>> {
         self.ended = false;
         self.next().transpose()
     }
@@ -149,9 +149,9 @@ impl Cursor {
 
     /// The next record, which did not come in the common shape: this payload was found.
     #[cold]
-    fn read_uncommon(&mut self, payload: Bytes) -> Option<Result<Record>> {
+    fn read_uncommon(&mut self, payload: Bytes) -> Option<Result<StoredRecord>> {
         match decode::record(payload) {
-            Ok(record) if record.offset == self.next.get() => {
+            Ok(record) if record.offset == self.next => {
                 self.next = self.next.plus(1);
                 Some(Ok(record))
             }
@@ -162,7 +162,7 @@ impl Cursor {
     /// The next record, where the run does not have it: it is damaged, or cannot be read, or the index
     /// was wrong where the run began. A single read tells, and the run is over.
     #[cold]
-    fn read_otherwise(&mut self) -> Option<Result<Record>> {
+    fn read_otherwise(&mut self) -> Option<Result<StoredRecord>> {
         let (run, offset) = (self.run.take()?, self.next);
         match run.segment.read(offset) {
             Ok(record) => {
@@ -207,7 +207,7 @@ impl Cursor {
 
 /// Ends at the end of the log, or with an error.
 impl Iterator for Cursor {
-    type Item = Result<Record>;
+    type Item = Result<StoredRecord>;
 
     // The record is made here and nowhere else, so that it is not moved from one result to the next.
     #[inline]
@@ -219,7 +219,7 @@ impl Iterator for Cursor {
         }
         match self.run.as_mut()?.frames.next() {
             Some(Ok(frame)) => match Plain::of(&frame.payload) {
-                Some(plain) if plain.offset == self.next.get() => {
+                Some(plain) if self.next == plain.offset => {
                     self.next = self.next.plus(1);
                     Some(Ok(plain.record(frame.payload)))
                 }

@@ -13,11 +13,11 @@ use futures_core::Stream;
 
 use crate::error::{Error, Result};
 use crate::read::notify::Signal;
-use crate::record::{self, Record};
+use crate::record::StoredRecord;
 use crate::runtime;
 use crate::sync::{EventListener, Listener, Mutex};
 
-type Next = Box<dyn FnMut() -> Result<Option<Record>> + Send>;
+type Next = Box<dyn FnMut() -> Result<Option<StoredRecord>> + Send>;
 
 /// Records of a log, those that are there and those that come, made by
 /// [`CommitLog::follow`](crate::CommitLog::follow).
@@ -30,11 +30,11 @@ type Next = Box<dyn FnMut() -> Result<Option<Record>> + Send>;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
 ///
-/// use proglog_log::{CommitLog, MemoryLog, NextTimeoutError, Offset};
+/// use proglog_log::{MemoryLog, NextTimeoutError};
 ///
 /// let log = MemoryLog::new();
-/// let mut follower = log.follow(Offset::ZERO);
-/// let writer = std::thread::spawn(move || log.append("news".into()));
+/// let mut follower = log.follow(0);
+/// let writer = std::thread::spawn(move || log.append("news"));
 /// assert_eq!(follower.next().unwrap()?.value, "news");
 /// # writer.join().unwrap()?;
 /// let error = follower.next_timeout(Duration::ZERO).unwrap_err();
@@ -79,7 +79,7 @@ impl Follow {
     /// The records that `next` returns: `None` where there is none yet. It is called again once
     /// `signal` was notified.
     pub fn new(
-        next: impl FnMut() -> Result<Option<Record>> + Send + 'static,
+        next: impl FnMut() -> Result<Option<StoredRecord>> + Send + 'static,
         signal: &Signal,
     ) -> Self {
         Self {
@@ -99,11 +99,11 @@ impl Follow {
     /// use std::sync::atomic::{AtomicBool, Ordering};
     /// use std::time::Duration;
     ///
-    /// use proglog_log::{CommitLog, MemoryLog, NextTimeoutError, Offset};
+    /// use proglog_log::{MemoryLog, NextTimeoutError};
     ///
     /// # let (log, stop) = (MemoryLog::new(), AtomicBool::new(false));
-    /// # log.append("news".into())?;
-    /// let mut follower = log.follow(Offset::ZERO);
+    /// # log.append("news")?;
+    /// let mut follower = log.follow(0);
     /// # let mut seen = Vec::new();
     /// while !stop.load(Ordering::Relaxed) {
     ///     match follower.next_timeout(Duration::from_millis(100)) {
@@ -125,7 +125,7 @@ impl Follow {
     /// # Errors
     ///
     /// As [`NextTimeoutError`] tells them apart.
-    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Record, NextTimeoutError> {
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<StoredRecord, NextTimeoutError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone().into());
         }
@@ -139,14 +139,14 @@ impl Follow {
     ///
     /// As the iterator yields: [`Error::Closed`], [`Error::Corrupt`], and [`Error::Trimmed`] if the
     /// next record was dropped before it was read.
-    pub fn try_next(&mut self) -> Result<Option<Record>> {
+    pub fn try_next(&mut self) -> Result<Option<StoredRecord>> {
         if self.failure.is_some() {
             return Ok(None);
         }
         (self.next)().inspect_err(|error| self.failure = Some(error.clone()))
     }
 
-    fn wait(&mut self, deadline: Option<Instant>) -> Result<Option<Record>> {
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<Option<StoredRecord>> {
         loop {
             if let Some(record) = self.try_next()? {
                 return Ok(Some(record));
@@ -180,7 +180,7 @@ impl Follow {
 }
 
 impl Iterator for Follow {
-    type Item = Result<Record>;
+    type Item = Result<StoredRecord>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.wait(None).transpose()
@@ -209,11 +209,11 @@ const AHEAD_BYTES: usize = 256 << 10;
 /// use std::pin::pin;
 ///
 /// use futures::StreamExt;
-/// use proglog_log::{CommitLog, MemoryLog, Offset};
+/// use proglog_log::MemoryLog;
 ///
 /// let log = MemoryLog::new();
-/// let mut records = log.follow(Offset::ZERO).into_stream();
-/// log.append("news".into())?;
+/// let mut records = log.follow(0).into_stream();
+/// log.append("news")?;
 /// assert_eq!(records.next().await.unwrap()?.value, "news");
 /// # Ok::<(), proglog_log::Error>(())
 /// # })?;
@@ -222,7 +222,7 @@ const AHEAD_BYTES: usize = 256 << 10;
 /// ```
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct FollowStream {
-    ready: VecDeque<Result<Record>>,
+    ready: VecDeque<Result<StoredRecord>>,
     signal: Signal,
     state: State,
     /// Listens since before the records were read last.
@@ -241,7 +241,7 @@ enum State {
 /// Where a background thread puts what it has read.
 #[derive(Default)]
 struct Handover {
-    read: Option<(Follow, VecDeque<Result<Record>>)>,
+    read: Option<(Follow, VecDeque<Result<StoredRecord>>)>,
     /// Who polled in the meantime.
     waker: Option<Waker>,
 }
@@ -272,13 +272,13 @@ impl FollowStream {
 
 impl Follow {
     /// Some of the records that are there; an error is the last.
-    fn read_ahead(&mut self) -> VecDeque<Result<Record>> {
+    fn read_ahead(&mut self) -> VecDeque<Result<StoredRecord>> {
         let (mut records, mut bytes) = (VecDeque::new(), 0);
         while records.len() < AHEAD_RECORDS && bytes < AHEAD_BYTES {
             let Some(record) = self.try_next().transpose() else {
                 break;
             };
-            bytes += record.as_ref().map_or(0, record::size);
+            bytes += record.as_ref().map_or(0, StoredRecord::size);
             records.push_back(record);
         }
         records
@@ -286,7 +286,7 @@ impl Follow {
 }
 
 impl Stream for FollowStream {
-    type Item = Result<Record, Error>;
+    type Item = Result<StoredRecord, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
@@ -338,7 +338,7 @@ impl fmt::Debug for FollowStream {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
+    use std::time::SystemTime;
 
     use super::*;
 
@@ -350,7 +350,7 @@ mod tests {
             (AHEAD_BYTES / 4, 4),
             (AHEAD_BYTES, 1),
         ] {
-            let record = Record::new(Bytes::from(vec![7; len]));
+            let record = StoredRecord::new(0, SystemTime::UNIX_EPOCH, vec![7; len]);
             let mut endless = Follow::new(move || Ok(Some(record.clone())), &Signal::new());
             assert_eq!(endless.read_ahead().len(), expected, "of {len} bytes");
         }

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use crate::commit_log::Records;
+use crate::commit_log::{ReadLog, Records};
 use crate::error::Result;
-use crate::offset::Offset;
+use crate::offset::{Offset, Offsets};
 use crate::options::Visibility;
 use crate::read::cursor::Cursor;
 use crate::read::follow::Follow;
 use crate::read::view::{Readable, View};
-use crate::record::{self, Record};
+use crate::record::StoredRecord;
 
 /// The reading side of a [`Log`](crate::Log), made by [`Log::reader`](crate::Log::reader): a cheap
 /// handle that sees as far as its [`Visibility`] says.
@@ -56,7 +57,7 @@ impl Reader {
     /// # Errors
     ///
     /// As [`Log::read`](crate::Log::read).
-    pub fn read(&self, offset: impl Into<Offset>) -> Result<Record> {
+    pub fn read(&self, offset: impl Into<Offset>) -> Result<StoredRecord> {
         let offset = offset.into();
         loop {
             let generation = self.view.generation();
@@ -71,7 +72,7 @@ impl Reader {
         }
     }
 
-    fn read_readable(&self, offset: Offset) -> Result<Record> {
+    fn read_readable(&self, offset: Offset) -> Result<StoredRecord> {
         let Some(segment) = self.view.segment_of(offset) else {
             return Err(self.view.gone(offset, self.visibility));
         };
@@ -89,7 +90,11 @@ impl Reader {
     ///
     /// As [`Reader::read`]; but the records before a damaged one are returned, and `from` may be the
     /// end.
-    pub fn read_batch(&self, from: impl Into<Offset>, bytes_max: usize) -> Result<Vec<Record>> {
+    pub fn read_batch(
+        &self,
+        from: impl Into<Offset>,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredRecord>> {
         let from = from.into();
         if self.view.check_readable(from, self.visibility)? == Readable::End {
             return Ok(Vec::new());
@@ -102,7 +107,7 @@ impl Reader {
                 Err(error) if records.is_empty() => return Err(error),
                 Err(_) => break,
             };
-            bytes += record::size(&record);
+            bytes += record.size();
             if bytes > bytes_max && !records.is_empty() {
                 break;
             }
@@ -112,6 +117,16 @@ impl Reader {
             }
         }
         Ok(records)
+    }
+
+    /// The offset of the first record that was appended at `time` or later; see
+    /// [`ReadLog::offset_for_time`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadLog::offset_for_time`].
+    pub fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
+        ReadLog::offset_for_time(self, time)
     }
 
     /// The records from `from` on; see [`Log::records`](crate::Log::records).
@@ -129,13 +144,80 @@ impl Reader {
     /// The lowest offset that can be read (inclusive).
     #[must_use]
     pub fn start_offset(&self) -> Offset {
-        self.view.range(self.visibility).start
+        self.offsets().start
     }
 
     /// The end of what can be read (exclusive).
     #[must_use]
     pub fn end_offset(&self) -> Offset {
-        self.view.range(self.visibility).end
+        self.offsets().end
+    }
+
+    /// The offsets that can be read.
+    #[must_use]
+    pub fn offsets(&self) -> Offsets {
+        self.view.range(self.visibility).into()
+    }
+
+    /// The number of records that can be read.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.offsets().len()
+    }
+
+    /// True if there is no record that can be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.offsets().is_empty()
+    }
+
+    /// Reads the newest record; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadLog::last`].
+    pub fn last(&self) -> Result<Option<StoredRecord>> {
+        ReadLog::last(self)
+    }
+
+    /// True once the log was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        !self.view.is_open()
+    }
+}
+
+impl ReadLog for Reader {
+    fn read(&self, offset: Offset) -> Result<StoredRecord> {
+        Reader::read(self, offset)
+    }
+
+    fn records(&self, from: Offset) -> Records {
+        Reader::records(self, from)
+    }
+
+    fn follow(&self, from: Offset) -> Follow {
+        Reader::follow(self, from)
+    }
+
+    fn start_offset(&self) -> Offset {
+        Reader::start_offset(self)
+    }
+
+    fn end_offset(&self) -> Offset {
+        Reader::end_offset(self)
+    }
+
+    fn offsets(&self) -> Offsets {
+        Reader::offsets(self)
+    }
+
+    fn is_closed(&self) -> bool {
+        Reader::is_closed(self)
+    }
+
+    fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
+        Reader::read_batch(self, from, bytes_max)
     }
 }
 

@@ -1,9 +1,7 @@
 //! Verifying all that a log holds.
 
-use std::ops::Range;
-
 use crate::error::{Error, Result};
-use crate::offset::Offset;
+use crate::offset::{Offset, Offsets};
 use crate::read::reader::Reader;
 
 /// What reading all of a log found.
@@ -11,13 +9,13 @@ use crate::read::reader::Reader;
 #[non_exhaustive]
 pub struct Verification {
     /// The records that were verified, or found damaged.
-    pub records: Range<Offset>,
+    pub records: Offsets,
     /// How many bytes the readable ones take, as [`Options::record_bytes_max`] counts them.
     ///
     /// [`Options::record_bytes_max`]: crate::Options::record_bytes_max
     pub bytes: u64,
     /// The records that are damaged, in order; those one behind the other are in one range.
-    pub damaged: Vec<Range<Offset>>,
+    pub damaged: Vec<Offsets>,
 }
 
 impl Reader {
@@ -30,12 +28,12 @@ impl Reader {
     pub fn verify(&self) -> Result<Verification> {
         let mut next = self.start_offset();
         let mut found = Verification {
-            records: next..self.end_offset(),
+            records: Offsets::new(next, self.end_offset()),
             bytes: 0,
             damaged: Vec::new(),
         };
         while next < found.records.end {
-            match self.verify_run(next..found.records.end, &mut found.bytes) {
+            match self.verify_run(Offsets::new(next, found.records.end), &mut found.bytes) {
                 // Less, if what was behind it was truncated in the meantime.
                 Ok(end) => (next, found.records.end) = (end, end),
                 Err((offset, Error::Corrupt { .. })) => {
@@ -55,11 +53,7 @@ impl Reader {
     }
 
     /// Reads the records `offsets` up to the first error, which is that of the offset beside it.
-    fn verify_run(
-        &self,
-        offsets: Range<Offset>,
-        bytes: &mut u64,
-    ) -> Result<Offset, (Offset, Error)> {
+    fn verify_run(&self, offsets: Offsets, bytes: &mut u64) -> Result<Offset, (Offset, Error)> {
         let mut next = offsets.start;
         let mut cursor = self.cursor(next);
         while next < offsets.end {
@@ -78,7 +72,7 @@ impl Verification {
     fn add_damaged(&mut self, offset: Offset) {
         match self.damaged.last_mut() {
             Some(last) if last.end == offset => last.end = offset.plus(1),
-            _ => self.damaged.push(offset..offset.plus(1)),
+            _ => self.damaged.push(Offsets::new(offset, offset.plus(1))),
         }
     }
 }
@@ -103,7 +97,7 @@ mod tests {
             log.append(&Record::new("value")).unwrap();
         }
         for end in 0..=9 {
-            let (offsets, mut bytes) = (Offset::ZERO..Offset::new(end), 0);
+            let (offsets, mut bytes) = (Offsets::new(0, end), 0);
             let verified = log.reader.verify_run(offsets, &mut bytes).unwrap();
             assert_eq!((verified.get(), bytes), (end, 5 * end));
         }

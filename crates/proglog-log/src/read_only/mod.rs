@@ -10,20 +10,20 @@ pub(crate) mod snapshot;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use proglog_store::{Directory, FsDirectory, Operation};
 
-use crate::commit_log::Records;
+use crate::commit_log::{ReadLog, Records};
 use crate::error::{Error, Result};
-use crate::offset::Offset;
+use crate::offset::{Offset, Offsets};
 use crate::options::Visibility;
 use crate::read::cursor::Cursor;
 use crate::read::follow::Follow;
 use crate::read::reader::Reader;
 use crate::read::view::View;
 use crate::read_only::snapshot::Seen;
-use crate::record::Record;
+use crate::record::StoredRecord;
 use crate::runtime;
 use crate::sync::Mutex;
 
@@ -131,7 +131,7 @@ impl ReadOnlyLog {
     /// # Errors
     ///
     /// As [`Log::read`](crate::Log::read), and as [`ReadOnlyLog::refresh`].
-    pub fn read(&self, offset: impl Into<Offset>) -> Result<Record> {
+    pub fn read(&self, offset: impl Into<Offset>) -> Result<StoredRecord> {
         let offset = offset.into();
         self.refreshed(|reader| reader.read(offset))
     }
@@ -141,7 +141,11 @@ impl ReadOnlyLog {
     /// # Errors
     ///
     /// As [`ReadOnlyLog::read`].
-    pub fn read_batch(&self, from: impl Into<Offset>, bytes_max: usize) -> Result<Vec<Record>> {
+    pub fn read_batch(
+        &self,
+        from: impl Into<Offset>,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredRecord>> {
         let from = from.into();
         self.refreshed(|reader| match reader.read_batch(from, bytes_max) {
             Ok(records) if records.is_empty() => {
@@ -200,6 +204,43 @@ impl ReadOnlyLog {
         self.reader.end_offset()
     }
 
+    /// The offsets that can be read, as they were seen last.
+    #[must_use]
+    pub fn offsets(&self) -> Offsets {
+        self.reader.offsets()
+    }
+
+    /// The number of records that can be read, as it was seen last.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.offsets().len()
+    }
+
+    /// True if no record can be read, as it was seen last.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.offsets().is_empty()
+    }
+
+    /// Reads the newest record that was seen; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadOnlyLog::read`].
+    pub fn last(&self) -> Result<Option<StoredRecord>> {
+        ReadLog::last(self)
+    }
+
+    /// The offset of the first record that was appended at `time` or later, among those that were seen; the
+    /// end if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadOnlyLog::read`].
+    pub fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
+        ReadLog::offset_for_time(self, time)
+    }
+
     /// The reading operations, on what was seen last: for seeking by time, and verifying.
     #[must_use]
     pub fn reader(&self) -> Reader {
@@ -207,8 +248,38 @@ impl ReadOnlyLog {
     }
 }
 
-/// A walk over the records that looks anew where a file is gone or not what it was: it may have been
-/// trimmed or cut since.
+impl ReadLog for ReadOnlyLog {
+    fn read(&self, offset: Offset) -> Result<StoredRecord> {
+        ReadOnlyLog::read(self, offset)
+    }
+
+    fn records(&self, from: Offset) -> Records {
+        ReadOnlyLog::records(self, from)
+    }
+
+    fn follow(&self, from: Offset) -> Follow {
+        ReadOnlyLog::follow(self, from)
+    }
+
+    fn start_offset(&self) -> Offset {
+        ReadOnlyLog::start_offset(self)
+    }
+
+    fn end_offset(&self) -> Offset {
+        ReadOnlyLog::end_offset(self)
+    }
+
+    fn offsets(&self) -> Offsets {
+        ReadOnlyLog::offsets(self)
+    }
+
+    fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
+        ReadOnlyLog::read_batch(self, from, bytes_max)
+    }
+}
+
+/// A cursor that refreshes the view where a file is missing or has changed, since it may have been trimmed
+/// or truncated.
 struct Retrying {
     log: ReadOnlyLog,
     cursor: Cursor,
@@ -224,7 +295,7 @@ impl Retrying {
         }
     }
 
-    fn next_now(&mut self) -> Result<Option<Record>> {
+    fn next_now(&mut self) -> Result<Option<StoredRecord>> {
         let record = match self.cursor.next_now() {
             Err(Error::Store(_) | Error::Corrupt { .. }) => {
                 self.log.shared.refresh()?;
@@ -239,7 +310,7 @@ impl Retrying {
 }
 
 impl Iterator for Retrying {
-    type Item = Result<Record>;
+    type Item = Result<StoredRecord>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.next_now().transpose()
@@ -254,7 +325,7 @@ struct Follower {
 }
 
 impl Follower {
-    fn next(&mut self) -> Result<Option<Record>> {
+    fn next(&mut self) -> Result<Option<StoredRecord>> {
         match self.records.next_now()? {
             Some(record) => Ok(Some(record)),
             None => match &self.records.log.shared.looking.lock().failure {

@@ -1,19 +1,21 @@
-//! Reading a record out of a frame.
+//! Decodes a record from the payload of a frame.
 //!
-//! A record is the protobuf message [`Record`], and prost is what tells its meaning. But nearly all have
-//! a value and what the log adds to it, in the order in which the log writes them, and those are read
-//! here by hand: in place, without a copy, and without counting one more reference to their block.
-//! Whatever looks different is left to prost.
+//! A payload is the protobuf message [`v1::Record`], and prost defines what it means. Nearly all payloads have
+//! a value and the fields that the log adds, in the order in which the log writes them. Those are decoded
+//! here: in place, without a copy, and without another reference count on their block. Any other payload
+//! is left to prost.
 
 use std::ops::Range;
 
 use byteorder::{ByteOrder, LittleEndian};
 use bytes::{Buf, Bytes};
+use proglog_api::v1;
 use prost::{DecodeError, Message};
 
-use crate::record::{self, Record};
+use crate::offset::Offset;
+use crate::record::{RecordRef, StoredRecord};
 
-/// The tags of the fields: each the field's number, and how it is encoded.
+/// The tags of the fields: the field's number and its wire type.
 const VALUE: u8 = 1 << 3 | 2;
 const OFFSET: u8 = 2 << 3;
 const TIMESTAMP: u8 = 5 << 3;
@@ -22,14 +24,14 @@ const KEY: u8 = 7 << 3 | 2;
 
 /// The record in `payload`.
 #[inline]
-pub(crate) fn record(payload: Bytes) -> Result<Record, DecodeError> {
+pub(crate) fn record(payload: Bytes) -> Result<StoredRecord, DecodeError> {
     match Plain::of(&payload) {
         Some(plain) => Ok(plain.record(payload)),
-        None => Record::decode(payload),
+        None => v1::Record::decode(payload).map(StoredRecord::from),
     }
 }
 
-/// The offset of the record in `payload`, and its [size](record::size).
+/// The offset of the record in `payload`, and its [size](StoredRecord::size).
 #[inline]
 pub(crate) fn offset_and_size(payload: &[u8]) -> Result<(u64, usize), DecodeError> {
     match Plain::of(payload) {
@@ -40,11 +42,11 @@ pub(crate) fn offset_and_size(payload: &[u8]) -> Result<(u64, usize), DecodeErro
 
 #[cold]
 fn whole(payload: &[u8]) -> Result<(u64, usize), DecodeError> {
-    let record = Record::decode(payload)?;
-    Ok((record.offset, record::size(&record)))
+    let record = StoredRecord::from(v1::Record::decode(payload)?);
+    Ok((record.offset.get(), record.size()))
 }
 
-/// A record that has no headers, and whose fields are in order.
+/// The fields of a record that has no headers, and whose fields are in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Plain {
     /// Where the value is.
@@ -99,32 +101,45 @@ impl Plain {
         })
     }
 
-    /// Its [size](record::size).
+    /// The record's [size](StoredRecord::size).
     #[inline]
     pub(crate) fn size(&self) -> usize {
         self.value.len() + self.key.as_ref().map_or(0, ExactSizeIterator::len)
     }
 
-    /// The record, of which this was found in `payload`.
+    /// The record, whose payload is `payload`, borrowed.
     #[inline]
-    pub(crate) fn record(self, mut payload: Bytes) -> Record {
+    pub(crate) fn record_ref<'a>(&self, payload: &'a [u8]) -> RecordRef<'a> {
+        RecordRef {
+            offset: Offset::new(self.offset),
+            value: &payload[self.value.clone()],
+            key: self.key.clone().map(|key| &payload[key]),
+            headers: &[],
+            timestamp: self.timestamp,
+            appended_at: self.appended_at,
+        }
+    }
+
+    /// The record, whose payload is `payload`.
+    #[inline]
+    pub(crate) fn record(self, mut payload: Bytes) -> StoredRecord {
         let key = self.key.map(|key| slice(&payload, key));
         let Range { start, end } = self.value;
         let value = if start == end {
-            // It keeps no block in memory.
+            // An empty value keeps no block in memory.
             Bytes::new()
         } else {
             payload.truncate(end);
             payload.advance(start);
             payload
         };
-        Record {
+        StoredRecord {
+            offset: Offset::new(self.offset),
             value,
-            offset: self.offset,
-            timestamp: self.timestamp,
-            appended_at: self.appended_at,
             key,
             headers: Vec::new(),
+            timestamp: self.timestamp,
+            appended_at: self.appended_at,
         }
     }
 }
@@ -246,13 +261,13 @@ mod tests {
         let timestamp = prop::option::of(any::<i64>());
         (value, key, timestamp, any::<u64>(), any::<i64>(), 0..3).prop_map(
             |(value, key, timestamp, offset, appended_at, headers)| {
-                let mut record = Record::new(value);
+                let mut record = v1::Record::new(value);
                 record.key = key.map(Bytes::from);
                 for _ in 0..headers / 2 {
                     record = record.with_header("name", "value");
                 }
                 let offset = offset >> (offset % 64);
-                record = Record {
+                record = v1::Record {
                     offset,
                     timestamp,
                     appended_at,
@@ -275,9 +290,12 @@ mod tests {
 
         #[test]
         fn any_payload_is_read_as_prost_reads_it(payload in payloads()) {
-            let expected = Record::decode(&*payload);
+            let expected = v1::Record::decode(&*payload).map(StoredRecord::from);
             prop_assert_eq!(&record(Bytes::from(payload.clone())), &expected);
-            let expected = expected.map(|record| (record.offset, record::size(&record)));
+            if let (Some(plain), Ok(expected)) = (Plain::of(&payload), &expected) {
+                prop_assert_eq!(plain.record_ref(&payload), RecordRef::from(expected));
+            }
+            let expected = expected.map(|record| (record.offset.get(), record.size()));
             prop_assert_eq!(offset_and_size(&payload), expected);
         }
     }
@@ -289,7 +307,7 @@ mod tests {
         let times = [5, 1_700_000_000_000_000, 1 << 60];
         for timestamp in [None, Some(-1), Some(1)] {
             for (key, appended_at) in keys.iter().flat_map(|key| times.map(|time| (key, time))) {
-                let record = Record {
+                let record = v1::Record {
                     value: Bytes::from(vec![7; 1000]),
                     offset: 300,
                     timestamp,

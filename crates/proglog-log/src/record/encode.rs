@@ -1,26 +1,29 @@
-//! Writing a record into a frame.
+//! Encodes a record into the payload of a frame.
 //!
-//! The bytes are those that prost makes of a [`Record`] with its offset and time set, written straight
-//! to where they are to be. Prost itself is asked for what few records have: a key, and headers.
+//! The bytes are those that prost would write for the message `v1::Record` with the offset and the time of
+//! the append set, encoded directly into the buffer. Keys and headers, which few records have, are encoded
+//! with prost's functions.
 
-use prost::encoding;
+use prost::encoding::{self, WireType};
 
 use crate::offset::Offset;
-use crate::record::Record;
+use crate::record::{Header, Record};
 
-/// The numbers of the fields that prost writes, as `log.proto` has them, and the tags of the others:
-/// each the field's number, and how it is encoded.
+/// The tags of the fields (number and wire type), and the numbers of those that prost encodes, as in
+/// `log.proto`.
 const VALUE: u8 = 1 << 3 | 2;
 const OFFSET: u8 = 2 << 3;
 const TIMESTAMP: u8 = 5 << 3;
 const TIME: u8 = 6 << 3;
 const KEY: u32 = 7;
 const HEADERS: u32 = 8;
+const HEADER_NAME: u32 = 1;
+const HEADER_VALUE: u32 = 2;
 
-/// A tag, and the longest number.
+/// A tag and the longest number.
 const NUMBER_LEN_MAX: usize = 1 + 10;
 
-/// When records are appended, as each of them tells it.
+/// The time of an append, encoded once for all of its records.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Time {
     field: [u8; NUMBER_LEN_MAX],
@@ -48,7 +51,7 @@ impl Time {
     }
 }
 
-/// A record as the log stores it: with its offset and the time, whatever the writer put there.
+/// A record with the fields that the log adds: its offset and the time of the append.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stored<'a> {
     pub(crate) record: &'a Record,
@@ -57,7 +60,7 @@ pub(crate) struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// How long the encoding is.
+    /// The length of the encoding.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         let value = match self.record.value.len() {
@@ -73,7 +76,7 @@ impl Stored<'_> {
         value + offset + timestamp + self.appended_at.len + self.extras_len()
     }
 
-    /// Whether it has what prost is asked to write.
+    /// True if the record has a field that prost encodes.
     fn has_extras(&self) -> bool {
         self.record.key.is_some() || !self.record.headers.is_empty()
     }
@@ -83,11 +86,14 @@ impl Stored<'_> {
             return 0;
         }
         let key = self.record.key.as_ref();
-        key.map_or(0, |key| encoding::bytes::encoded_len(KEY, key))
-            + encoding::message::encoded_len_repeated(HEADERS, &self.record.headers)
+        let headers = self.record.headers.iter().map(|header| {
+            let len = header_len(header);
+            encoding::key_len(HEADERS) + varint_len(len as u64) + len
+        });
+        key.map_or(0, |key| encoding::bytes::encoded_len(KEY, key)) + headers.sum::<usize>()
     }
 
-    /// Writes the encoding to `bytes`, which are just as long.
+    /// Writes the encoding to `bytes`, which have exactly its length.
     #[inline]
     pub(crate) fn encode(&self, bytes: &mut [u8]) {
         let mut slot = Slot { bytes, at: 0 };
@@ -108,12 +114,34 @@ impl Stored<'_> {
             if let Some(key) = &self.record.key {
                 encoding::bytes::encode(KEY, key, &mut rest);
             }
-            encoding::message::encode_repeated(HEADERS, &self.record.headers, &mut rest);
+            for header in &self.record.headers {
+                encoding::encode_key(HEADERS, WireType::LengthDelimited, &mut rest);
+                encoding::encode_varint(header_len(header) as u64, &mut rest);
+                if !header.name.is_empty() {
+                    encoding::string::encode(HEADER_NAME, &header.name, &mut rest);
+                }
+                if !header.value.is_empty() {
+                    encoding::bytes::encode(HEADER_VALUE, &header.value, &mut rest);
+                }
+            }
         }
     }
 }
 
-/// Where something is written.
+/// The length of the encoding of a header, which leaves out what is empty.
+fn header_len(header: &Header) -> usize {
+    let name = match header.name.len() {
+        0 => 0,
+        _ => encoding::string::encoded_len(HEADER_NAME, &header.name),
+    };
+    let value = match header.value.len() {
+        0 => 0,
+        _ => encoding::bytes::encoded_len(HEADER_VALUE, &header.value),
+    };
+    name + value
+}
+
+/// A buffer and the position of the next write.
 struct Slot<'a> {
     bytes: &'a mut [u8],
     at: usize,
@@ -142,7 +170,7 @@ impl Slot<'_> {
     }
 }
 
-/// How many bytes a number takes: one for each seven bits.
+/// The length of an encoded number: one byte for each seven bits.
 #[inline]
 fn varint_len(number: u64) -> usize {
     let bits = (number | 1).ilog2() as usize + 1;
@@ -151,27 +179,28 @@ fn varint_len(number: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proglog_api::v1;
     use prost::Message;
 
     use super::*;
     use crate::options::RECORD_OVERHEAD_MAX;
-    use crate::record::size;
+    use crate::record::StoredRecord;
 
     /// Records with and without each field, short and long.
     fn records() -> Vec<Record> {
         let full = |len: usize, headers: usize| {
-            let mut record = Record::new(vec![1; len])
-                .with_key(vec![2; len])
-                .with_timestamp(-1);
+            let mut record = Record::new(vec![1; len]).with_key(vec![2; len]);
+            record.timestamp = Some(-1);
             for _ in 0..headers {
                 record = record.with_header("n".repeat(len), vec![3; len]);
             }
-            (record.offset, record.appended_at) = (len as u64, -1);
             record
         };
-        let bare = Record::new("");
         vec![
-            bare,
+            Record::new(""),
+            Record::new("")
+                .with_header("name", "")
+                .with_header("", "value"),
             full(0, 0),
             full(0, 9),
             full(200, 3),
@@ -181,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoding_is_what_prost_makes_of_a_copy_with_the_fields_set() {
+    fn an_encoding_is_that_of_prost() {
         for record in records() {
             for (offset, appended_at) in [(0, 0), (1, 1), (300, -300), (u64::MAX, i64::MAX)] {
                 let stored = Stored {
@@ -191,12 +220,8 @@ mod tests {
                 };
                 let mut encoded = vec![0; stored.len()];
                 stored.encode(&mut encoded);
-                let copy = Record {
-                    offset,
-                    appended_at,
-                    ..record.clone()
-                };
-                assert_eq!(encoded, copy.encode_to_vec());
+                let message = StoredRecord::at(offset.into(), appended_at, record.clone());
+                assert_eq!(encoded, v1::Record::from(message).encode_to_vec());
             }
         }
     }
@@ -204,14 +229,14 @@ mod tests {
     #[test]
     fn an_encoding_exceeds_the_size_by_a_bounded_overhead() {
         for record in records() {
-            let offset = Offset::new(u64::MAX);
+            let offset = Offset::MAX;
             let len = Stored {
                 record: &record,
                 offset,
                 appended_at: &Time::new(-1),
             }
             .len();
-            assert!(len <= size(&record) + RECORD_OVERHEAD_MAX, "{len}");
+            assert!(len <= record.size() + RECORD_OVERHEAD_MAX, "{len}");
         }
     }
 }

@@ -1,123 +1,368 @@
-//! What is appended: records and batches of them.
+//! Records: as they are appended, and as they are read.
 
+pub(crate) mod batch;
 pub(crate) mod decode;
 pub(crate) mod encode;
+pub(crate) mod into_bytes;
+
+use std::time::SystemTime;
 
 use bytes::Bytes;
+use proglog_api::v1;
 
-pub use proglog_api::v1::{Header, Record};
-
+use crate::clock;
 use crate::error::{Error, Result};
+use crate::offset::Offset;
 use crate::options::{Options, RECORD_OVERHEAD_MAX};
-use crate::record::decode::Plain;
 
-/// Records to be appended as one: they get offsets one behind the other, become visible together,
-/// and recovery keeps all of them or none.
+use crate::record::into_bytes::IntoBytes;
+
+/// A record to append: a value, and optionally a key, headers and a timestamp.
+///
+/// Anything that is [`IntoBytes`] is a record of that value alone, so `log.append("value")` works with
+/// `&str`, `String`, `&[u8]`, `Vec<u8>`, arrays and [`Bytes`]. When a record is read it is a
+/// [`StoredRecord`], which also has an offset and the time at which it was appended.
 ///
 /// ```
-/// use proglog_log::{Batch, Record};
+/// use std::time::SystemTime;
 ///
-/// let batch = Batch::from_iter(["debit", "credit"]);
-/// assert_eq!(batch.records()[1], Record::from("credit"));
+/// use proglog_log::Record;
+///
+/// let record = Record::new("opened")
+///     .with_key("account-7")
+///     .with_header("trace", "4bf92f35")
+///     .with_timestamp(SystemTime::now());
+/// assert_eq!(record.value, "opened");
+/// assert_eq!(record.key.as_deref(), Some(b"account-7".as_slice()));
+/// assert_eq!(Record::new("").key, None); // absent, which is not the empty key
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Batch {
-    records: Vec<Record>,
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Record {
+    /// The bytes that the record is there for. They may be empty.
+    pub value: Bytes,
+    /// What the record is about, for example the id of an account. A key that is absent differs from
+    /// one that is empty.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub key: Option<Bytes>,
+    /// Facts beside the value, such as its encoding or a trace id, in this order.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub headers: Vec<Header>,
+    /// In microseconds since 1970.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) timestamp: Option<i64>,
 }
 
-impl Batch {
-    /// The records in their order.
-    #[must_use]
-    pub fn records(&self) -> &[Record] {
-        &self.records
+impl Record {
+    /// A record of `value` alone.
+    #[inline]
+    pub fn new(value: impl IntoBytes) -> Self {
+        Self {
+            value: value.into_bytes(),
+            key: None,
+            headers: Vec::new(),
+            timestamp: None,
+        }
     }
 
-    /// How many records there are.
+    /// Sets the key.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.records.len()
+    pub fn with_key(mut self, key: impl IntoBytes) -> Self {
+        self.key = Some(key.into_bytes());
+        self
     }
 
-    /// Whether there are none.
+    /// Adds a header after those already there, even where one has the same name.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+    pub fn with_header(mut self, name: impl Into<String>, value: impl IntoBytes) -> Self {
+        self.headers.push(Header::new(name, value));
+        self
     }
 
-    /// The records in their order, by value.
+    /// Sets the user's timestamp: when the event happened. It is stored in microseconds, rounded down;
+    /// the log never reads it.
     #[must_use]
-    pub fn into_records(self) -> Vec<Record> {
-        self.records
+    pub fn with_timestamp(mut self, time: SystemTime) -> Self {
+        self.timestamp = Some(clock::micros(time));
+        self
+    }
+
+    /// The user's timestamp, if there is one.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<SystemTime> {
+        self.timestamp.map(clock::time)
+    }
+
+    /// The size that the limits on records count: the bytes of the value, the key and the headers, and
+    /// 32 for each header. The encoding is at most [`RECORD_OVERHEAD_MAX`] bytes longer.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        size(&self.value, self.key.as_deref(), &self.headers)
     }
 }
 
-/// A record that lies in the memory of the [`Records`](crate::Records) that lend it.
+impl<T: IntoBytes> From<T> for Record {
+    #[inline]
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+/// A record of the same value, key, headers and timestamp, to be appended again.
+impl From<StoredRecord> for Record {
+    fn from(stored: StoredRecord) -> Self {
+        Self {
+            value: stored.value,
+            key: stored.key,
+            headers: stored.headers,
+            timestamp: stored.timestamp,
+        }
+    }
+}
+
+/// The message without its offset and the time of its append: the log assigns both.
+impl From<v1::Record> for Record {
+    fn from(message: v1::Record) -> Self {
+        StoredRecord::from(message).into()
+    }
+}
+
+/// A named fact beside a record's value.
+///
+/// A name may occur more than once in a record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Header {
+    /// The name.
+    pub name: String,
+    /// The fact. Its meaning is up to those who write and read it.
+    pub value: Bytes,
+}
+
+impl Header {
+    /// A header with this name and value.
+    ///
+    /// ```
+    /// use proglog_log::{Header, Record};
+    ///
+    /// let record = Record::new("paid").with_header("currency", "EUR");
+    /// assert_eq!(record.headers, [Header::new("currency", "EUR")]);
+    /// ```
+    pub fn new(name: impl Into<String>, value: impl IntoBytes) -> Self {
+        Self {
+            name: name.into(),
+            value: value.into_bytes(),
+        }
+    }
+}
+
+/// A record as it was read: what was appended, its offset, and when it was appended.
+///
+/// Its bytes may be slices of a larger block, which they keep in memory:
+/// [`detach`](StoredRecord::detach) copies them out. It converts into a [`Record`], so it can be
+/// appended to another log.
+///
+/// ```
+/// use std::time::SystemTime;
+///
+/// use proglog_log::{MemoryLog, Record};
+///
+/// let log = MemoryLog::new();
+/// log.append(Record::new("paid").with_key("order-7"))?;
+/// let record = log.read(0)?;
+/// assert_eq!(record.offset, 0);
+/// assert_eq!(record.value, "paid");
+/// assert!(record.key.is_some_and(|key| key == "order-7"));
+/// assert!(record.headers.is_empty());
+/// # Ok::<(), proglog_log::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct StoredRecord {
+    /// The record's offset in the log that it was read from.
+    pub offset: Offset,
+    /// The bytes that the record is there for.
+    pub value: Bytes,
+    /// What the record is about. A key that is absent differs from one that is empty.
+    pub key: Option<Bytes>,
+    /// Facts beside the value, in the order in which they were given.
+    pub headers: Vec<Header>,
+    /// In microseconds since 1970, as `appended_at`.
+    pub(crate) timestamp: Option<i64>,
+    pub(crate) appended_at: i64,
+}
+
+impl StoredRecord {
+    /// `record` at `offset`, appended at the time `appended_at`: for implementations of
+    /// [`ReadLog`](crate::ReadLog).
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    ///
+    /// use proglog_log::{Record, StoredRecord};
+    ///
+    /// let record = StoredRecord::new(7, SystemTime::UNIX_EPOCH, Record::new("paid"));
+    /// assert_eq!((record.offset.get(), record.appended_at()), (7, SystemTime::UNIX_EPOCH));
+    /// ```
+    pub fn new(
+        offset: impl Into<Offset>,
+        appended_at: SystemTime,
+        record: impl Into<Record>,
+    ) -> Self {
+        Self::at(offset.into(), clock::micros(appended_at), record.into())
+    }
+
+    pub(crate) fn at(offset: Offset, appended_at: i64, record: Record) -> Self {
+        Self {
+            offset,
+            value: record.value,
+            key: record.key,
+            headers: record.headers,
+            timestamp: record.timestamp,
+            appended_at,
+        }
+    }
+
+    /// The user's timestamp, if there is one, to the microsecond.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<SystemTime> {
+        self.timestamp.map(clock::time)
+    }
+
+    /// The time at which the log took the record, to the microsecond. It is never less than that of the
+    /// record before.
+    #[must_use]
+    pub fn appended_at(&self) -> SystemTime {
+        clock::time(self.appended_at)
+    }
+
+    /// The same record in memory of its own.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+        let headers = self.headers.iter().map(|header| Header {
+            name: header.name.clone(),
+            value: copy(&header.value),
+        });
+        Self {
+            value: copy(&self.value),
+            key: self.key.as_ref().map(copy),
+            headers: headers.collect(),
+            ..*self
+        }
+    }
+
+    /// As [`Record::size`].
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        size(&self.value, self.key.as_deref(), &self.headers)
+    }
+}
+
+impl From<v1::Record> for StoredRecord {
+    fn from(message: v1::Record) -> Self {
+        let headers = message.headers.into_iter().map(|header| Header {
+            name: header.name,
+            value: header.value,
+        });
+        Self {
+            offset: message.offset.into(),
+            value: message.value,
+            key: message.key,
+            headers: headers.collect(),
+            timestamp: message.timestamp,
+            appended_at: message.appended_at,
+        }
+    }
+}
+
+impl From<StoredRecord> for v1::Record {
+    fn from(record: StoredRecord) -> Self {
+        let headers = record.headers.into_iter().map(|header| v1::Header {
+            name: header.name,
+            value: header.value,
+        });
+        Self {
+            value: record.value,
+            offset: record.offset.get(),
+            timestamp: record.timestamp,
+            appended_at: record.appended_at,
+            key: record.key,
+            headers: headers.collect(),
+        }
+    }
+}
+
+/// A [`StoredRecord`] borrowed from the [`Records`](crate::Records) that lend it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordRef<'a> {
-    /// As [`Record::value`].
+    /// As [`StoredRecord::offset`].
+    pub offset: Offset,
+    /// As [`StoredRecord::value`].
     pub value: &'a [u8],
-    /// As [`Record::offset`].
-    pub offset: u64,
-    /// As [`Record::timestamp`].
-    pub timestamp: Option<i64>,
-    /// As [`Record::appended_at`].
-    pub appended_at: i64,
-    /// As [`Record::key`].
+    /// As [`StoredRecord::key`].
     pub key: Option<&'a [u8]>,
-    /// As [`Record::headers`].
+    /// As [`StoredRecord::headers`].
     pub headers: &'a [Header],
+    pub(crate) timestamp: Option<i64>,
+    pub(crate) appended_at: i64,
 }
 
-impl<'a> RecordRef<'a> {
-    /// The record of which this was found in `payload`.
-    #[inline]
-    pub(crate) fn plain(plain: &Plain, payload: &'a [u8]) -> Self {
-        Self {
-            value: &payload[plain.value.clone()],
-            offset: plain.offset,
-            timestamp: plain.timestamp,
-            appended_at: plain.appended_at,
-            key: plain.key.clone().map(|key| &payload[key]),
-            headers: &[],
-        }
-    }
-
-    #[inline]
-    pub(crate) fn size(&self) -> usize {
-        let headers = self
-            .headers
-            .iter()
-            .map(|header| header.name.len() + header.value.len() + 32);
-        self.value.len() + self.key.map_or(0, <[u8]>::len) + headers.sum::<usize>()
-    }
-
-    /// The record in memory of its own.
+impl RecordRef<'_> {
+    /// As [`StoredRecord::timestamp`].
     #[must_use]
-    pub fn to_owned(&self) -> Record {
-        Record {
-            value: Bytes::copy_from_slice(self.value),
+    pub fn timestamp(&self) -> Option<SystemTime> {
+        self.timestamp.map(clock::time)
+    }
+
+    /// As [`StoredRecord::appended_at`].
+    #[must_use]
+    pub fn appended_at(&self) -> SystemTime {
+        clock::time(self.appended_at)
+    }
+
+    /// A copy of the record, in memory of its own.
+    #[must_use]
+    pub fn to_record(&self) -> StoredRecord {
+        StoredRecord {
             offset: self.offset,
-            timestamp: self.timestamp,
-            appended_at: self.appended_at,
+            value: Bytes::copy_from_slice(self.value),
             key: self.key.map(Bytes::copy_from_slice),
             headers: self.headers.to_vec(),
+            timestamp: self.timestamp,
+            appended_at: self.appended_at,
+        }
+    }
+
+    /// As [`Record::size`].
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        size(self.value, self.key, self.headers)
+    }
+}
+
+impl<'a> From<&'a StoredRecord> for RecordRef<'a> {
+    #[inline]
+    fn from(record: &'a StoredRecord) -> Self {
+        Self {
+            offset: record.offset,
+            value: &record.value,
+            key: record.key.as_deref(),
+            headers: &record.headers,
+            timestamp: record.timestamp,
+            appended_at: record.appended_at,
         }
     }
 }
 
-impl<'a> From<&'a Record> for RecordRef<'a> {
-    #[inline]
-    fn from(record: &'a Record) -> Self {
-        Self {
-            value: &record.value,
-            offset: record.offset,
-            timestamp: record.timestamp,
-            appended_at: record.appended_at,
-            key: record.key.as_deref(),
-            headers: &record.headers,
-        }
-    }
+#[inline]
+fn size(value: &[u8], key: Option<&[u8]>, headers: &[Header]) -> usize {
+    let headers = headers
+        .iter()
+        .map(|header| header.name.len() + header.value.len() + 32);
+    value.len() + key.map_or(0, <[u8]>::len) + headers.sum::<usize>()
 }
 
 /// Checks the sizes of `records`, which are a batch, against the limits of `options`.
@@ -125,7 +370,7 @@ pub(crate) fn validate(records: &[Record], options: &Options) -> Result<()> {
     let overheads = records.len().saturating_sub(1);
     let mut total = overheads.saturating_mul(RECORD_OVERHEAD_MAX);
     for record in records {
-        let len = size(record);
+        let len = record.size();
         if len > options.record_bytes_max {
             return Err(Error::RecordTooLarge {
                 len,
@@ -143,82 +388,57 @@ pub(crate) fn validate(records: &[Record], options: &Options) -> Result<()> {
     Ok(())
 }
 
-impl<R: Into<Record>> FromIterator<R> for Batch {
-    fn from_iter<I: IntoIterator<Item = R>>(records: I) -> Self {
-        Self {
-            records: records.into_iter().map(Into::into).collect(),
-        }
-    }
-}
-
-impl<R: Into<Record>> From<Vec<R>> for Batch {
-    fn from(records: Vec<R>) -> Self {
-        records.into_iter().collect()
-    }
-}
-
-impl<R: Into<Record>, const N: usize> From<[R; N]> for Batch {
-    fn from(records: [R; N]) -> Self {
-        records.into_iter().collect()
-    }
-}
-
-impl From<Record> for Batch {
-    fn from(record: Record) -> Self {
-        Self {
-            records: vec![record],
-        }
-    }
-}
-
-macro_rules! batch_of_one {
-    ($($value:ty),*) => {$(
-        impl From<$value> for Batch {
-            fn from(value: $value) -> Self {
-                Record::from(value).into()
-            }
-        }
-    )*};
-}
-
-batch_of_one!(&str, &[u8], String, Bytes);
-
-impl<const N: usize> From<&[u8; N]> for Batch {
-    fn from(value: &[u8; N]) -> Self {
-        Record::from(value).into()
-    }
-}
-
-/// The size of a record that limits speak of: the bytes of its value, key and headers, and 32 for
-/// each header. Its encoding is at most [`RECORD_OVERHEAD_MAX`] bytes longer.
-#[inline]
-pub(crate) fn size(record: &Record) -> usize {
-    RecordRef::from(record).size()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn a_batch_is_made_of_one_record_or_of_several() {
-        let of_one = [
-            Batch::from("one"),
-            Batch::from(b"one"),
-            Batch::from(&b"one"[..]),
-            Batch::from(String::from("one")),
-            Batch::from(Bytes::from("one")),
-            Batch::from(Record::new("one")),
-            Batch::from(["one"]),
-            Batch::from(vec!["one"]),
+    fn bytes_and_text_owned_borrowed_or_in_arrays_are_records() {
+        let text = String::from("one");
+        let slice: &[u8] = text.as_bytes();
+        let records = [
+            Record::from("one"),
+            Record::from(&text),
+            Record::from(text.clone()),
+            Record::from(Cow::from("one")),
+            Record::from(slice),
+            Record::from(slice.to_vec()),
+            Record::from(&slice.to_vec()),
+            Record::from(Cow::from(slice)),
+            Record::from(Box::<[u8]>::from(slice)),
+            Record::from(b"one"),
+            Record::from(*b"one"),
+            Record::from(Bytes::from_static(b"one")),
+            Record::from(&Bytes::from_static(b"one")),
         ];
-        for batch in of_one {
-            assert_eq!((batch.len(), batch.is_empty()), (1, false));
-            assert_eq!(batch.into_records(), [Record::new("one")]);
+        for record in records {
+            assert_eq!(record, Record::new("one"));
         }
-        let batch: Batch = ["a", "b", "c"].into_iter().collect();
-        assert_eq!(batch.len(), 3);
-        assert_eq!(batch.records()[2], Record::new("c"));
-        assert!(Batch::default().is_empty());
+    }
+
+    #[test]
+    fn a_stored_record_goes_to_the_message_and_back() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_micros(5);
+        let record = Record::new("value")
+            .with_key("")
+            .with_header("name", [1, 2])
+            .with_timestamp(time - Duration::from_micros(6));
+        let stored = StoredRecord::new(7, time, record.clone());
+        let message = v1::Record::from(stored.clone());
+        assert_eq!((message.offset, message.appended_at), (7, 5));
+        assert_eq!(message.timestamp, Some(-1));
+        assert_eq!(Record::from(message.clone()), record);
+        assert_eq!(StoredRecord::from(message), stored);
+        assert_eq!(stored.detach(), stored);
+        let lent = RecordRef::from(&stored);
+        assert_eq!(
+            (lent.timestamp(), lent.appended_at()),
+            (record.timestamp(), time)
+        );
+        assert_eq!(lent.to_record(), stored);
+        assert_eq!(Record::from(stored), record);
     }
 }

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::log_position::LogPosition;
 use crate::layout::names;
 use crate::offset::Offset;
-use crate::record::Record;
+use crate::record::StoredRecord;
 use crate::record::decode;
 use crate::segment::damaged_ranges::DamagedRanges;
 use crate::segment::index::{Entry, Index};
@@ -71,7 +71,7 @@ impl SegmentFiles {
     }
 
     /// Reads the record at `offset`, which this segment has.
-    pub(crate) fn read(&self, offset: Offset) -> Result<Record> {
+    pub(crate) fn read(&self, offset: Offset) -> Result<StoredRecord> {
         let number = offset.since(self.base);
         if let Some(entry) = self.index.entry(number) {
             match self.read_entry(entry, offset) {
@@ -86,7 +86,7 @@ impl SegmentFiles {
     }
 
     /// As [`SegmentFiles::read`], but trusts the index: one read, however much is damaged.
-    pub(crate) fn read_as_indexed(&self, offset: Offset) -> Result<Record> {
+    pub(crate) fn read_as_indexed(&self, offset: Offset) -> Result<StoredRecord> {
         match self.index.entry(offset.since(self.base)) {
             Some(entry) => self.read_entry(entry, offset),
             None => Err(self.corrupt(offset, self.store.end().position, None)),
@@ -110,7 +110,7 @@ impl SegmentFiles {
         Ok(None)
     }
 
-    pub(super) fn read_entry(&self, entry: Entry, offset: Offset) -> Result<Record> {
+    pub(super) fn read_entry(&self, entry: Entry, offset: Offset) -> Result<StoredRecord> {
         let Entry { position, next } = entry;
         let len = next.map_or(READ_LEN_DEFAULT, |next| {
             next.get().saturating_sub(position.get())
@@ -132,9 +132,9 @@ impl SegmentFiles {
         payload: Bytes,
         offset: Offset,
         position: Position,
-    ) -> Result<Record> {
+    ) -> Result<StoredRecord> {
         match decode::record(payload) {
-            Ok(record) if record.offset == offset.get() => Ok(record),
+            Ok(record) if record.offset == offset => Ok(record),
             _ => Err(self.corrupt(offset, position, None)),
         }
     }

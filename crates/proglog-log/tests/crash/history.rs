@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use proglog_log::{Batch, Durability, Error, ErrorKind, Log, Outcome, Record};
+use proglog_log::{Batch, Durability, Error, ErrorKind, Log, Outcome, Record, StoredRecord};
 
 /// What a log did that it must never do.
 pub(crate) type Violation = String;
@@ -329,7 +329,7 @@ impl History {
     }
 
     /// Finds out which record this is, and whether it may be there.
-    fn identify(&self, offset: u64, record: &Record) -> Checked<Name> {
+    fn identify(&self, offset: u64, record: &StoredRecord) -> Checked<Name> {
         let name = parse(&record.value)
             .filter(|name| self.batches.len() > name.0)
             .ok_or_else(|| format!("offset {offset} holds what nobody appended: {record:?}"))?;
@@ -400,8 +400,8 @@ impl Cut {
 }
 
 /// All that the log shows, as iteration and as single reads show it.
-fn records(log: &Log) -> Checked<Vec<Record>> {
-    let range = log.start_offset()..log.end_offset();
+fn records(log: &Log) -> Checked<Vec<StoredRecord>> {
+    let range = log.offsets();
     let (start, end) = (range.start.get(), range.end.get());
     let records = twice(|| log.records(start).collect::<Result<Vec<_>, _>>())
         .map_err(|error| format!("a walk fails: {error:?}"))?;
@@ -417,7 +417,7 @@ fn records(log: &Log) -> Checked<Vec<Record>> {
     Ok(records)
 }
 
-fn read(log: &Log, offset: u64) -> Checked<Record> {
+fn read(log: &Log, offset: u64) -> Checked<StoredRecord> {
     twice(|| log.read(offset)).map_err(|error| format!("offset {offset} cannot be read: {error:?}"))
 }
 

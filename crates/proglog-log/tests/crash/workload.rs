@@ -337,7 +337,7 @@ impl Run {
     fn submit(&mut self, shape: Shape) -> Checked {
         let Some(log) = &self.log else { return Ok(()) };
         let (number, batch) = self.history.ask(shape);
-        match log.submit(batch) {
+        match log.submit_batch(batch) {
             _ if self.disk.has_crashed() => Ok(()),
             Ok(ticket) => {
                 self.history

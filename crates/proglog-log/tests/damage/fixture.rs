@@ -360,7 +360,7 @@ impl Fixture {
         unreadable
     }
 
-    fn assert_right(&self, offset: u64, record: &proglog_log::Record, what: &str) {
+    fn assert_right(&self, offset: u64, record: &proglog_log::StoredRecord, what: &str) {
         assert_eq!(record.offset, offset, "{what}");
         let value = &self.places[usize::try_from(offset).unwrap()].value;
         assert_eq!(record.value, value, "{what}");

@@ -306,10 +306,10 @@ fn with_offsets(offsets: &[u64]) -> (SimDisk, u64) {
     let options = StoreOptions::new().label(label);
     let made = Store::open_in(&*directory, &store(0), &options).unwrap();
     for offset in offsets {
-        let record = proglog_log::Record {
+        let record = proglog_api::v1::Record {
             offset: *offset,
             appended_at: 1,
-            ..proglog_log::Record::new(offset.to_string())
+            ..proglog_api::v1::Record::new(offset.to_string())
         };
         made.append(&record.encode_to_vec()).unwrap();
     }

@@ -155,7 +155,7 @@ fn a_page_that_is_whole_and_wrong_never_leads_to_another_record() {
             let mut records = log.records(from);
             for place in &closed.places[usize::try_from(from).unwrap()..] {
                 let value = if lend {
-                    records.next_ref().unwrap().unwrap().to_owned().value
+                    records.next_ref().unwrap().unwrap().to_record().value
                 } else {
                     records.next().unwrap().unwrap().value
                 };

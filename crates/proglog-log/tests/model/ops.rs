@@ -1,5 +1,6 @@
 //! What may be done to a log, made up at random.
 
+use proglog_api::v1;
 use proglog_log::Record;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -42,8 +43,11 @@ fn record() -> impl Strategy<Value = Record> {
     let key = proptest::option::of(vec(any::<u8>(), 0..10));
     let headers = vec(("[a-z]{0,5}", vec(any::<u8>(), 0..5)), 0..2);
     (value, key, headers, any::<Option<i64>>()).prop_map(|(value, key, headers, timestamp)| {
-        let mut record = Record::new(value);
-        (record.key, record.timestamp) = (key.map(Into::into), timestamp);
+        let mut record = Record::from(v1::Record {
+            timestamp,
+            ..v1::Record::new(value)
+        });
+        record.key = key.map(Into::into);
         let with = |record: Record, (name, value)| record.with_header(name, value);
         headers.into_iter().fold(record, with)
     })

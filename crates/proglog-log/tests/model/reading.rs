@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proglog_log::{Error, ErrorKind, NextTimeoutError, Offset, Record, Visibility};
+use proglog_log::{Error, ErrorKind, NextTimeoutError, Offset, StoredRecord, Visibility};
 
 use crate::state::{Model, offset};
 
@@ -40,12 +40,12 @@ impl Model<'_> {
         let Ok(record) = log.read(offset(at)) else {
             return;
         };
-        let found = log.offset_at(record.appended_at).unwrap();
+        let found = log.offset_for_time(record.appended_at()).unwrap();
         assert!(found <= offset(at));
-        let time = |offset| log.read(offset).map(|record| record.appended_at);
-        assert_eq!(time(found).unwrap(), record.appended_at);
+        let time = |offset| log.read(offset).map(|record| record.appended_at());
+        assert_eq!(time(found).unwrap(), record.appended_at());
         if found > log.start_offset() {
-            assert!(time(Offset::new(found.get() - 1)).unwrap() < record.appended_at);
+            assert!(time(Offset::new(found.get() - 1)).unwrap() < record.appended_at());
         }
     }
 
@@ -110,24 +110,22 @@ impl Model<'_> {
         );
     }
 
-    pub(crate) fn assert_right(&self, offset: usize, record: &Record) {
+    pub(crate) fn assert_right(&self, offset: usize, record: &StoredRecord) {
         assert!(offset >= self.start, "{offset} was trimmed");
-        let expected = Record {
-            offset: offset as u64,
-            appended_at: record.appended_at,
-            ..self.records[offset].clone()
-        };
+        let written = self.records[offset].clone();
+        let expected = StoredRecord::new(offset as u64, record.appended_at(), written);
         assert_eq!(*record, expected);
     }
 
     pub(crate) fn check_all(&self) {
-        let mut last = i64::MIN;
+        let mut last = None;
         let mut next = self.start;
         for record in self.log.records(offset(self.start)) {
             let record = record.unwrap();
             self.assert_right(next, &record);
-            assert!(record.appended_at >= last, "time went back");
-            last = record.appended_at;
+            let appended_at = Some(record.appended_at());
+            assert!(appended_at >= last, "time went back");
+            last = appended_at;
             next += 1;
         }
         assert!(next >= self.acknowledged);

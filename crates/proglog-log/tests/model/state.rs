@@ -1,7 +1,7 @@
 //! A log, and the plain `Vec` of records that it must be like.
 
 use proglog_log::{
-    Batch, CommitLog, Durability, Error, ErrorKind, Log, Offset, Options, Record, Ticket,
+    Batch, CommitLog, Durability, Error, ErrorKind, Log, Offset, Offsets, Options, Record, Ticket,
 };
 
 use crate::keepers::Keeper;
@@ -68,7 +68,7 @@ impl<'a> Model<'a> {
             Op::Batch(records) => self.batch(records),
             Op::ManySmall(count) => self.batch(vec![Record::new("."); count]),
             Op::Submit(records) => {
-                let ticket = self.log.submit(Batch::from(records.clone())).unwrap();
+                let ticket = self.log.submit_batch(Batch::from(records.clone())).unwrap();
                 assert_eq!(ticket.offsets(), self.assign(records));
                 self.tickets.push((ticket, self.records.len()));
             }
@@ -101,14 +101,16 @@ impl<'a> Model<'a> {
     fn submit_at(&mut self, right: bool, records: Vec<Record>) {
         let end = self.records.len() as u64;
         let expected = if right { end } else { end ^ 1 };
-        let submitted = self.log.submit_at(expected.into(), records.clone().into());
+        let submitted = self
+            .log
+            .submit_batch_at(expected.into(), records.clone().into());
         if right {
             let ticket = submitted.unwrap();
             assert_eq!(ticket.offsets(), self.assign(records));
             self.tickets.push((ticket, self.records.len()));
         } else {
             let error = submitted.unwrap_err();
-            assert!(matches!(error, Error::EndMoved { end: told, .. } if told == end.into()));
+            assert!(matches!(error, Error::EndMoved { end: told, .. } if told == end));
         }
     }
 
@@ -194,11 +196,11 @@ impl<'a> Model<'a> {
         }
     }
 
-    fn assign(&mut self, records: Vec<Record>) -> std::ops::Range<Offset> {
+    fn assign(&mut self, records: Vec<Record>) -> Offsets {
         let start = Offset::new(self.records.len() as u64);
         self.records.extend(records);
         self.ends.push(self.records.len());
-        start..Offset::new(self.records.len() as u64)
+        Offsets::new(start, self.records.len() as u64)
     }
 
     /// Groups are committed in their order: with one append all before it are acknowledged.

@@ -81,7 +81,7 @@ fn a_record_behind_appends_that_were_given_up_takes_one_read_at_the_most() {
         let disk = SimDisk::new();
         let log = open_with(&disk, &options().segment_bytes_max(64 << 20));
         log.append_batch(vec!["kept"; before]).unwrap();
-        let refused = log.submit(vec!["not kept, and longer"; 3]).unwrap();
+        let refused = log.submit_batch(vec!["not kept, and longer"; 3]).unwrap();
         let full = Fault::error(Io::StorageFull);
         disk.inject(When::Next(CallKind::Write, 0), full);
         refused.wait().unwrap_err();

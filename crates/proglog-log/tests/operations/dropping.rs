@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Durability, Error, ErrorKind, NextTimeoutError, Offset, Outcome, Retention};
+use proglog_api::v1;
+use proglog_log::{
+    Durability, Error, ErrorKind, NextTimeoutError, Offset, Outcome, Record, Retention,
+};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::support::{
@@ -110,7 +113,7 @@ fn readers_of_what_is_kept_notice_no_cut() {
     }
     log.truncate(30).unwrap();
     let rest = kept
-        .map(|record| record.unwrap().offset)
+        .map(|record| record.unwrap().offset.get())
         .collect::<Vec<_>>();
     assert_eq!(rest, (5..30).collect::<Vec<_>>());
     let error = dropped.next().unwrap().unwrap_err();
@@ -119,7 +122,7 @@ fn readers_of_what_is_kept_notice_no_cut() {
     for offset in 5..40 {
         let record = follower.next().unwrap().unwrap();
         assert_eq!(
-            (record.offset, record.value),
+            (record.offset.get(), record.value),
             (offset, value(offset).into())
         );
     }
@@ -382,8 +385,11 @@ fn retention_by_age_drops_what_is_old_and_never_what_a_timestamp_only_claims_to_
     let day = Duration::from_hours(24);
     let log = open_with(&disk, &options().retention(Retention::new().age(day)));
     for micros in [i64::MIN, 0, i64::MAX] {
-        let record = proglog_log::Record::new(value(0)).with_timestamp(micros);
-        log.append_batch(vec![record; 10]).unwrap();
+        let record = v1::Record {
+            timestamp: Some(micros),
+            ..v1::Record::new(value(0))
+        };
+        log.append_batch(vec![Record::from(record); 10]).unwrap();
     }
     assert_eq!(log.retain().unwrap(), Offset::ZERO);
     log.close().unwrap();

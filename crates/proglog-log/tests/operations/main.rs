@@ -15,4 +15,5 @@ mod reading;
 mod rolling;
 mod room;
 mod support;
+mod surface;
 mod walks;

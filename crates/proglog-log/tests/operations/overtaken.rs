@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use proglog_log::{Log, Record, Records};
+use proglog_log::{Log, Records, StoredRecord};
 use proglog_store::testing::SimDisk;
 use proglog_store::{Directory, OpenMode, Storage};
 
@@ -128,11 +128,11 @@ fn replace(log: &Log, end: u64) {
     }
 }
 
-type Next = fn(&mut Records) -> Record;
+type Next = fn(&mut Records) -> StoredRecord;
 
 const NEXT: [Next; 2] = [
     |records| records.next().unwrap().unwrap(),
-    |records| records.next_ref().unwrap().unwrap().to_owned(),
+    |records| records.next_ref().unwrap().unwrap().to_record(),
 ];
 
 #[test]

@@ -47,7 +47,7 @@ fn reading_changes_no_file_and_hinders_no_writer() {
     let reader = read(&disk);
     let end = reader.end_offset().get();
     holds(&reader, 0..end);
-    assert_eq!(reader.reader().verify().unwrap().damaged, []);
+    assert!(reader.reader().verify().unwrap().damaged.is_empty());
     assert_eq!(disk.fingerprint(), before);
     append(&log, 30..40);
     log.close().unwrap();
@@ -287,7 +287,7 @@ fn a_follower_sees_every_record_of_another_process_once_and_in_order() {
         for offset in 0..RECORDS {
             let record = follower.next().unwrap().unwrap();
             assert_eq!(
-                (record.offset, record.value),
+                (record.offset.get(), record.value),
                 (offset, value(offset).into())
             );
         }

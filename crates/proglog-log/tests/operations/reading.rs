@@ -7,16 +7,22 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 use proglog_log::{
     CommitLog, Error, ErrorKind, Follow, Header, MemoryLog, Offset, Outcome, ReadOnlyLog, Record,
-    RecordRef, Records, Signal, Visibility,
+    RecordRef, Records, Signal, StoredRecord, Visibility,
 };
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use crate::support::{append, holds, open, open_with, options, value};
+
+const LONG_AGO: SystemTime = SystemTime::UNIX_EPOCH;
+
+fn far_ahead() -> SystemTime {
+    SystemTime::now() + Duration::from_hours(1000)
+}
 
 #[test]
 fn what_was_published_and_taken_back_is_published_no_more() {
@@ -48,13 +54,13 @@ fn an_append_that_nobody_waits_for_is_synced_once_the_log_is_idle() {
 #[test]
 fn a_log_in_memory_takes_appends_however_it_is_made() {
     let log = MemoryLog::default();
-    assert_eq!(log.append("one".into()).unwrap(), Offset::ZERO);
+    assert_eq!(log.append("one").unwrap(), Offset::ZERO);
 }
 
 #[test]
 fn a_log_in_memory_syncs_until_it_is_closed() {
     let log = MemoryLog::new();
-    log.append("one".into()).unwrap();
+    log.append("one").unwrap();
     log.sync().unwrap();
     log.close().unwrap();
     assert_eq!(log.sync().unwrap_err().kind(), ErrorKind::Closed);
@@ -71,7 +77,7 @@ fn a_follower_that_waits_for_some_time_is_woken_within_it() {
             if looks == 2 {
                 waker.notify();
             }
-            Ok((looks > 2).then(|| Record::new("news")))
+            Ok((looks > 2).then(|| StoredRecord::new(0, SystemTime::now(), "news")))
         },
         &signal,
     );
@@ -310,19 +316,20 @@ fn a_log_that_is_closed_tells_its_range_all_the_same() {
 fn seeking_by_time_finds_the_first_record_of_that_time_or_later() {
     let disk = SimDisk::new();
     let log = open(&disk);
-    assert_eq!(log.offset_at(0).unwrap(), Offset::ZERO);
+    assert_eq!(log.offset_for_time(SystemTime::UNIX_EPOCH).unwrap(), 0);
     append(&log, 0..50);
     log.trim(7).unwrap();
-    let times = log.records(7).map(|record| record.unwrap().appended_at);
+    let times = log.records(7).map(|record| record.unwrap().appended_at());
     let times = times.collect::<Vec<_>>();
-    let expected = |time: i64| 7 + times.partition_point(|at| *at < time) as u64;
+    let expected = |time: SystemTime| 7 + times.partition_point(|at| *at < time) as u64;
     for at in &times {
-        for time in [at - 1, *at, at + 1] {
-            assert_eq!(log.offset_at(time).unwrap().get(), expected(time));
+        let micro = Duration::from_micros(1);
+        for time in [*at - micro, *at, *at + micro] {
+            assert_eq!(log.offset_for_time(time).unwrap(), expected(time));
         }
     }
-    assert_eq!(log.offset_at(i64::MIN).unwrap(), Offset::new(7));
-    assert_eq!(log.offset_at(i64::MAX).unwrap(), Offset::new(50));
+    assert_eq!(log.offset_for_time(LONG_AGO).unwrap(), 7);
+    assert_eq!(log.offset_for_time(far_ahead()).unwrap(), 50);
 }
 
 #[test]
@@ -335,7 +342,7 @@ fn a_batch_read_returns_what_fits_and_at_least_one() {
             let read = log.read_batch(from, bytes).unwrap();
             for (offset, record) in (from..).zip(&read) {
                 assert_eq!(
-                    (record.offset, &record.value[..]),
+                    (record.offset.get(), &record.value[..]),
                     (offset, value(offset).as_bytes())
                 );
             }
@@ -398,7 +405,7 @@ fn a_damaged_record_is_passed_by_a_search_for_a_time_and_ends_a_batch_that_is_re
     append(&log, 0..8);
     let times: Vec<_> = log
         .records(0)
-        .map(|record| record.unwrap().appended_at)
+        .map(|record| record.unwrap().appended_at())
         .collect();
     log.close().unwrap();
     for offset in [3, 4, 7] {
@@ -407,13 +414,18 @@ fn a_damaged_record_is_passed_by_a_search_for_a_time_and_ends_a_batch_that_is_re
     let log = open(&disk);
     // A damaged record counts as appended with the one behind it.
     let counted = [0, 1, 2, 5, 5, 5, 6].map(|readable| times[readable]);
-    for time in times.iter().copied().chain([i64::MIN, i64::MAX]) {
+    for time in times.iter().copied().chain([LONG_AGO, far_ahead()]) {
         let expected = counted.partition_point(|at| *at < time) as u64;
-        assert_eq!(log.offset_at(time).unwrap(), Offset::new(expected));
+        assert_eq!(log.offset_for_time(time).unwrap(), expected);
     }
     let other = ReadOnlyLog::open_in(disk.directory()).unwrap();
     for read in [log.read_batch(1, 1 << 20), other.read_batch(1, 1 << 20)] {
-        assert!(read.unwrap().iter().map(|record| record.offset).eq(1..3));
+        assert!(
+            read.unwrap()
+                .iter()
+                .map(|record| record.offset.get())
+                .eq(1..3)
+        );
     }
     for read in [log.read_batch(3, 1 << 20), other.read_batch(3, 1 << 20)] {
         assert_eq!(read.unwrap_err().kind(), ErrorKind::Corrupt);
@@ -426,12 +438,18 @@ fn a_search_for_a_time_tells_what_keeps_it_from_reading() {
     let log = open(&disk);
     append(&log, 0..20);
     log.close().unwrap();
-    assert_eq!(log.offset_at(0).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(
+        log.offset_for_time(LONG_AGO).unwrap_err().kind(),
+        ErrorKind::Closed
+    );
     let log = open(&disk);
     for name in disk.file_names() {
         disk.fail_reads(&name, 0..1 << 20);
     }
-    assert_eq!(log.offset_at(0).unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(
+        log.offset_for_time(LONG_AGO).unwrap_err().kind(),
+        ErrorKind::Io
+    );
 }
 
 #[test]
@@ -441,11 +459,8 @@ fn verifying_counts_keys_and_headers_as_the_limit_on_a_record_does() {
         name: "ab".into(),
         value: "cde".into(),
     };
-    let record = Record {
-        key: Some("key".into()),
-        headers: vec![header],
-        ..Record::new("value")
-    };
+    let mut record = Record::new("value").with_key("key");
+    record.headers.push(header);
     let size = 5 + 3 + (2 + 3 + 32);
     let log = open_with(&disk, &options().record_bytes_max(size - 1));
     let refused = log.append(record.clone()).unwrap_err();
@@ -455,7 +470,7 @@ fn verifying_counts_keys_and_headers_as_the_limit_on_a_record_does() {
     log.append(record.clone()).unwrap();
     assert_eq!(log.verify().unwrap().bytes, size as u64);
     assert_eq!(
-        log.records(0).next_ref().unwrap().unwrap().to_owned(),
+        log.records(0).next_ref().unwrap().unwrap().to_record(),
         log.read(0).unwrap()
     );
 }
@@ -468,7 +483,7 @@ fn assert_lent(records: Records, mut lent: Records) -> usize {
         match record {
             Ok(record) => {
                 assert_eq!(other.as_ref().unwrap(), &RecordRef::from(&record));
-                assert_eq!(other.unwrap().to_owned(), record);
+                assert_eq!(other.unwrap().to_record(), record);
                 count += 1;
             }
             Err(error) => assert_eq!(other.unwrap_err().kind(), error.kind()),
@@ -488,7 +503,8 @@ fn a_record_is_lent_as_it_is_yielded() {
             record = record.with_key("k".repeat(usize::try_from(number % 7).unwrap()));
         }
         if number % 5 == 0 {
-            record = record.with_timestamp(i64::try_from(number).unwrap() - 100);
+            let micros = Duration::from_micros(number);
+            record = record.with_timestamp(LONG_AGO + Duration::from_secs(1) + micros);
         }
         for header in 0..number % 11 / 9 {
             record = record.with_header(format!("name {header}"), value(number));

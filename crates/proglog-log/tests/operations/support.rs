@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use proglog_log::{
-    Durability, ErrorKind, Log, Offset, Options, ReadOnlyLog, Record, Records, Result,
+    Durability, ErrorKind, Log, Offset, Options, ReadOnlyLog, Records, Result, StoredRecord,
 };
 use proglog_store::testing::{SimDisk, Survivors};
 
@@ -62,7 +62,7 @@ pub(crate) fn segments(disk: &SimDisk) -> Vec<u64> {
 pub(crate) trait Shows {
     fn offsets(&self) -> Range<u64>;
     fn records_from(&self, offset: u64) -> Records;
-    fn read_at(&self, offset: u64) -> Result<Record>;
+    fn read_at(&self, offset: u64) -> Result<StoredRecord>;
 }
 
 impl Shows for Log {
@@ -72,7 +72,7 @@ impl Shows for Log {
     fn records_from(&self, offset: u64) -> Records {
         self.records(offset)
     }
-    fn read_at(&self, offset: u64) -> Result<Record> {
+    fn read_at(&self, offset: u64) -> Result<StoredRecord> {
         self.read(offset)
     }
 }
@@ -84,7 +84,7 @@ impl Shows for ReadOnlyLog {
     fn records_from(&self, offset: u64) -> Records {
         self.records(offset)
     }
-    fn read_at(&self, offset: u64) -> Result<Record> {
+    fn read_at(&self, offset: u64) -> Result<StoredRecord> {
         self.read(offset)
     }
 }
@@ -95,7 +95,7 @@ pub(crate) fn holds(log: &impl Shows, offsets: Range<u64>) {
     let found = log
         .records_from(offsets.start)
         .map(|record| record.unwrap());
-    let found = found.map(|record| (record.offset, record.value));
+    let found = found.map(|record| (record.offset.get(), record.value));
     let expected = offsets.clone().map(|offset| (offset, value(offset).into()));
     assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     for offset in offsets.clone() {

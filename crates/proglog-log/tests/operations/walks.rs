@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use proglog_log::{Batch, Error, Header, Log, Options, Record, Records};
+use proglog_api::v1;
+use proglog_log::{Batch, Error, Header, Log, Options, Record, Records, StoredRecord};
 use proglog_store::testing::SimDisk;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -33,12 +34,13 @@ fn record() -> impl Strategy<Value = Record> {
                 name: "name".into(),
                 value: "value".into(),
             };
-            Record {
+            let mut record = Record::from(v1::Record {
                 timestamp,
-                key: key.map(Into::into),
-                headers: vec![header; headers],
-                ..Record::new(vec![byte; len])
-            }
+                ..v1::Record::new(vec![byte; len])
+            });
+            record.key = key.map(Into::into);
+            record.headers = vec![header; headers];
+            record
         },
     )
 }
@@ -128,7 +130,7 @@ impl Model {
         let found = if lend {
             walk.records
                 .next_ref()
-                .map(|record| record.map(|record| record.to_owned()))
+                .map(|record| record.map(|record| record.to_record()))
         } else {
             walk.records.next()
         };
@@ -142,12 +144,8 @@ impl Model {
                     !walk.ended && offsets.contains(&next),
                     "{next} of {offsets:?}"
                 );
-                let appended_at = found.appended_at;
-                let expected = Record {
-                    offset: next,
-                    appended_at,
-                    ..self.records[usize::try_from(next - offsets.start).unwrap()].clone()
-                };
+                let written = &self.records[usize::try_from(next - offsets.start).unwrap()];
+                let expected = StoredRecord::new(next, found.appended_at(), written.clone());
                 assert!(found == expected, "at {next}");
                 walk.next += 1;
                 return;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::stream;
 use http_body_util::BodyExt;
 use proglog_api::{json, v1};
-use proglog_log::{CommitLog, MemoryLog, Offset};
+use proglog_log::{MemoryLog, StoredRecord};
 use prost::Message;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
@@ -130,7 +130,7 @@ impl Server {
             message.expect("the answer is protobuf").offset
         };
         assert_eq!(offset, self.values.len() as u64, "offsets are dense");
-        let record = self.log.read(Offset::new(offset)).expect("it was appended");
+        let record = self.log.read(offset).expect("it was appended");
         let in_json = serde_json::from_slice::<json::ProduceRequest>(body).ok();
         let in_json = in_json.map(|request| v1::Record::new(request.record));
         let in_protobuf = v1::ProduceRequest::decode(body).ok();
@@ -138,11 +138,7 @@ impl Server {
         let sent = [in_json, in_protobuf]
             .into_iter()
             .flatten()
-            .map(|sent| v1::Record {
-                offset,
-                appended_at: record.appended_at,
-                ..sent
-            });
+            .map(|sent| StoredRecord::new(offset, record.appended_at(), sent));
         assert!(sent.into_iter().any(|sent| sent == record), "{record:?}");
         assert!(record.value.len() <= RECORD_BYTES_MAX);
         self.values.push(record.value);

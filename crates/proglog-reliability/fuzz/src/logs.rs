@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use proglog_api::v1::Record;
-use proglog_log::{Error, Log, Offset, Options, ReadOnlyLog};
+use proglog_log::{Error, Log, Offset, Options, ReadOnlyLog, StoredRecord};
 use proglog_store::testing::SimDisk;
 
 use crate::files;
@@ -22,7 +21,7 @@ pub(crate) struct Original {
     pub(crate) disk: SimDisk,
     /// Whether it was closed; otherwise its process was killed.
     pub(crate) closed: bool,
-    pub(crate) records: Vec<Record>,
+    pub(crate) records: Vec<StoredRecord>,
 }
 
 static CLOSED: LazyLock<Original> = LazyLock::new(|| Original::new("closed"));
@@ -52,7 +51,7 @@ fn open(disk: &SimDisk) -> Result<Log, Error> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) start: u64,
-    pub(crate) records: Vec<Option<Record>>,
+    pub(crate) records: Vec<Option<StoredRecord>>,
 }
 
 impl Seen {
@@ -228,7 +227,7 @@ fn read_only(disk: &SimDisk) -> Option<Seen> {
 }
 
 /// A record, or that it is damaged: nothing else can keep it from being read.
-fn kept(offset: u64, read: Result<Record, Error>) -> Option<Record> {
+fn kept(offset: u64, read: Result<StoredRecord, Error>) -> Option<StoredRecord> {
     match read {
         Ok(record) => {
             assert_eq!(record.offset, offset);
@@ -282,7 +281,7 @@ fn see(log: &Log) -> Seen {
     Seen { start, records }
 }
 
-fn iterate(log: &Log, start: u64, end: u64) -> Vec<Option<Record>> {
+fn iterate(log: &Log, start: u64, end: u64) -> Vec<Option<StoredRecord>> {
     let mut all = Vec::new();
     let mut next = start;
     while next < end {
@@ -299,13 +298,13 @@ fn iterate(log: &Log, start: u64, end: u64) -> Vec<Option<Record>> {
     all
 }
 
-fn borrow(log: &Log, start: u64, end: u64) -> Vec<Option<Record>> {
+fn borrow(log: &Log, start: u64, end: u64) -> Vec<Option<StoredRecord>> {
     let mut all = Vec::new();
     let mut next = start;
     while next < end {
         let mut records = log.records(next);
         while let Some(record) = records.next_ref() {
-            all.push(kept(next, record.map(|record| record.to_owned())));
+            all.push(kept(next, record.map(|record| record.to_record())));
             next += 1;
             if all.last() == Some(&None) {
                 break;

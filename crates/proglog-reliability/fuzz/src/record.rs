@@ -1,9 +1,9 @@
 //! The encodings of a record: protobuf, by prost and by hand, and JSON.
 
 use bytes::Bytes;
-use proglog_api::v1::Record;
+use proglog_api::v1;
 use proglog_log::testing::{decode_offset_and_size, decode_record, encode_record};
-use proglog_log::{Log, Offset, Options};
+use proglog_log::{Log, Options, Record, StoredRecord};
 use proglog_store::testing::{SimDisk, Survivors};
 use prost::Message;
 
@@ -11,7 +11,7 @@ use crate::json;
 use crate::memory;
 
 /// The size of a record, as the log counts it.
-fn size(record: &Record) -> usize {
+fn size(record: &StoredRecord) -> usize {
     let headers = record.headers.iter();
     let headers = headers.map(|header| header.name.len() + header.value.len() + 32);
     record.value.len() + record.key.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
@@ -31,29 +31,31 @@ pub fn run(data: &[u8]) {
 
 /// Both ways of reading read the same, and what is read is written again by both in the same way.
 fn protobuf(bytes: &[u8]) {
-    let expected = Record::decode(bytes).map_err(|error| error.to_string());
+    let message = v1::Record::decode(bytes).map_err(|error| error.to_string());
+    let expected = message.clone().map(StoredRecord::from);
     assert_eq!(decode_record(Bytes::copy_from_slice(bytes)), expected);
     let offset_and_size = decode_offset_and_size(bytes);
-    let Ok(record) = expected else {
+    let (Ok(message), Ok(record)) = (message, expected) else {
         assert!(offset_and_size.is_err());
         return;
     };
-    assert_eq!(offset_and_size, Ok((record.offset, size(&record))));
-    let written = encode_record(&record, Offset::new(record.offset), record.appended_at);
-    assert_eq!(written, record.encode_to_vec());
+    assert_eq!(offset_and_size, Ok((record.offset.get(), size(&record))));
+    let appended_at = message.appended_at;
+    let written = encode_record(&record.clone().into(), record.offset, appended_at);
+    assert_eq!(written, message.encode_to_vec());
     assert_eq!(decode_record(written.into()), Ok(record));
 }
 
 /// What is appended is read back, and again after the power failed.
 fn store(bytes: &[u8]) {
-    let Ok(record) = Record::decode(bytes) else {
+    let Ok(record) = v1::Record::decode(bytes).map(Record::from) else {
         return;
     };
     let options = Options::new().fill_ahead_max(0);
     let disk = SimDisk::new();
     let log = Log::open_in(disk.directory(), &options).expect("the disk works");
     let appended = log.append_batch([record.clone(), record.clone()]);
-    assert_eq!(appended.map(|range| range.end).ok(), Some(Offset::new(2)));
+    assert!(appended.is_ok_and(|offsets| offsets == (0..2)));
     assert_holds(&log, &record);
     let disk = disk.crash(Survivors::LoseAll);
     let log = Log::open_in(disk.directory(), &options).expect("the disk works");
@@ -63,11 +65,7 @@ fn store(bytes: &[u8]) {
 fn assert_holds(log: &Log, record: &Record) {
     for offset in 0..2 {
         let read = log.read(offset).expect("it was appended");
-        let written = Record {
-            offset,
-            appended_at: read.appended_at,
-            ..record.clone()
-        };
+        let written = StoredRecord::new(offset, read.appended_at(), record.clone());
         assert_eq!(read, written);
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use proglog_log::{Error, ErrorKind, Log, Options, Outcome, Record};
+use proglog_log::{Error, ErrorKind, Log, Options, Outcome, Record, StoredRecord};
 use proglog_store::testing::{SimDisk, Survivors};
 
 use crate::disk;
@@ -217,7 +217,7 @@ fn open(disk: &SimDisk, options: &Options) -> Log {
     Log::open_in(disk::directory(disk), options).expect("it can be opened")
 }
 
-pub(crate) fn text(record: &Record) -> &str {
+pub(crate) fn text(record: &StoredRecord) -> &str {
     std::str::from_utf8(&record.value).expect("what was appended is text")
 }
 

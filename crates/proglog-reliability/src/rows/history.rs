@@ -287,7 +287,7 @@ impl Life<'_> {
                     }
                     Err(error) => return Err(format!("a poll fails: {error:?}")),
                 };
-                let offset = record.offset;
+                let offset = record.offset.get();
                 match offset.cmp(&expected) {
                     std::cmp::Ordering::Greater => {
                         return Err(format!("poll-skip: {offset} after {expected}"));

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use proglog_log::{Batch, CommitLog, Follow, MemoryLog, Offset, Record, Records, Result, Ticket};
+use proglog_log::{
+    Batch, CommitLog, Follow, MemoryLog, Offset, ReadLog, Records, Result, StoredRecord, Ticket,
+};
 use proglog_server::ServerOptions;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -35,16 +37,8 @@ impl HookedLog {
     }
 }
 
-impl CommitLog for HookedLog {
-    fn submit(&self, batch: Batch) -> Result<Ticket> {
-        (self.before)()?;
-        self.inner.submit(batch)
-    }
-    fn submit_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
-        (self.before)()?;
-        self.inner.submit_at(expected, batch)
-    }
-    fn read(&self, offset: Offset) -> Result<Record> {
+impl ReadLog for HookedLog {
+    fn read(&self, offset: Offset) -> Result<StoredRecord> {
         (self.before)()?;
         self.inner.read(offset)
     }
@@ -54,14 +48,25 @@ impl CommitLog for HookedLog {
     fn follow(&self, from: Offset) -> Follow {
         self.inner.follow(from)
     }
-    fn trim(&self, start: Offset) -> Result<()> {
-        self.inner.trim(start)
-    }
     fn start_offset(&self) -> Offset {
         self.inner.start_offset()
     }
     fn end_offset(&self) -> Offset {
         self.inner.end_offset()
+    }
+}
+
+impl CommitLog for HookedLog {
+    fn submit_batch(&self, batch: Batch) -> Result<Ticket> {
+        (self.before)()?;
+        self.inner.submit_batch(batch)
+    }
+    fn submit_batch_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
+        (self.before)()?;
+        self.inner.submit_batch_at(expected, batch)
+    }
+    fn trim(&self, start: Offset) -> Result<()> {
+        self.inner.trim(start)
     }
     fn sync(&self) -> Result<()> {
         self.inner.sync()

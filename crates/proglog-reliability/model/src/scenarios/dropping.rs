@@ -108,7 +108,7 @@ fn glance(log: &Log) -> Vec<(u64, String)> {
     }
     for record in log.records(0) {
         match record {
-            Ok(record) => seen.push((record.offset, text(&record).to_owned())),
+            Ok(record) => seen.push((record.offset.get(), text(&record).to_owned())),
             Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error:?}"),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use proglog_log::{CommitLog, ErrorKind, Follow, Log, MemoryLog, NextTimeoutError, Record};
+use proglog_log::{ErrorKind, Follow, Log, MemoryLog, NextTimeoutError, Record};
 use shuttle::future::block_on;
 use shuttle::thread::{JoinHandle, spawn};
 
@@ -100,8 +100,8 @@ pub(crate) fn follow() -> String {
 pub(crate) fn memory() -> String {
     let log = MemoryLog::new();
     let number = 4;
-    let taking = [(); 2].map(|()| take(log.follow(0.into()), number));
-    let streaming = stream(log.follow(0.into()), number);
+    let taking = [(); 2].map(|()| take(log.follow(0), number));
+    let streaming = stream(log.follow(0), number);
     let writers = ["a", "b"].map(|name| {
         let log = log.clone();
         spawn(move || {
