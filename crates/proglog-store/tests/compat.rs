@@ -1,7 +1,7 @@
 //! Stores that earlier versions wrote open, and hold what they held.
 //!
 //! The files of format version 1 lie in `tests/data/v1`. `PROGLOG_REGENERATE=1 cargo test -p proglog-store
-//! --test compat` writes them anew, which is right only before a version is released.
+//! --test compat` rewrites them, which is right only before a version is released.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -271,7 +271,7 @@ impl Model {
         let known = self.store.recovery_point();
         self.check_file_ends_with_data();
         if self.stored.is_empty() {
-            // The file may be made anew.
+            // The file may be created again.
             self.follower = None;
         }
         self.open(if owner_knows { known } else { Boundary::START });

@@ -29,17 +29,17 @@ fn reads(disk: &SimDisk) -> usize {
 }
 
 #[test]
-fn a_reader_right_behind_the_writer_is_served_from_memory() {
+fn a_reader_close_to_the_writer_is_served_from_memory() {
     const BUFFER_LEN: usize = 10_000;
     let disk = SimDisk::new();
     let store = open(&disk, BUFFER_LEN);
     disk.start_trace();
-    // So many records behind, it is behind by less than a buffer.
-    for behind in [0, 1, 20] {
+    // By this many records it lags by less than a buffer.
+    for lag in [0, 1, 20] {
         let mut places = Vec::new();
         for number in 0..1000 {
             places.push(store.append(&payload(number, 200)).unwrap().position);
-            let Some(read) = places.len().checked_sub(behind + 1) else {
+            let Some(read) = places.len().checked_sub(lag + 1) else {
                 continue;
             };
             let expected = payload(read as u64, 200);
@@ -53,7 +53,7 @@ fn a_reader_right_behind_the_writer_is_served_from_memory() {
         disk.trace().len() < 3000 / 10,
         "one write a buffer, no more"
     );
-    // One that is further behind reads the file.
+    // One that lags more reads the file.
     assert_eq!(store.read(Position::ZERO).unwrap(), payload(0, 200));
     assert_eq!(reads(&disk), 1);
 }
@@ -134,7 +134,7 @@ fn a_frame_that_is_as_long_as_the_buffer_is_written_in_one_piece() {
 }
 
 #[test]
-fn short_payloads_are_gathered_as_long_as_a_mark_has_room_behind_them() {
+fn short_payloads_are_gathered_as_long_as_a_mark_has_room_after_them() {
     const MARK_LEN: usize = 32;
     for (len, count) in [(88, 11), (8, 121), (242, 4)] {
         assert_eq!(len * count, 1000 - MARK_LEN);
@@ -164,7 +164,7 @@ fn a_rewind_of_what_is_only_buffered_leaves_the_file_alone() {
 }
 
 #[test]
-fn a_long_payload_behind_a_sync_brings_one_mark() {
+fn a_long_payload_after_a_sync_brings_one_mark() {
     const MARK_LEN: u64 = 32;
     let disk = SimDisk::new();
     let store = open(&disk, 1000);
@@ -265,7 +265,7 @@ fn a_store_that_is_not_appended_to_holds_no_buffer() {
 }
 
 #[test]
-fn the_memory_of_a_buffer_is_used_again() {
+fn the_memory_of_a_buffer_is_reused() {
     const BUFFER_LEN: usize = 100_000;
     let directory = tempfile::tempdir().unwrap();
     let directory = FsDirectory::open(directory.path()).unwrap();

@@ -38,8 +38,8 @@ fn files_are_made_found_and_listed_by_their_names() {
         directory.open("b", OpenMode::CreateIfMissing).unwrap();
         assert_eq!(failing("a", OpenMode::CreateNew), ErrorKind::AlreadyExists);
         for mode in [OpenMode::CreateIfMissing, OpenMode::Write, OpenMode::Read] {
-            let again = directory.open("a", mode).unwrap();
-            assert_eq!(bytes(&*again), b"1");
+            let reopened = directory.open("a", mode).unwrap();
+            assert_eq!(bytes(&*reopened), b"1");
         }
         assert_eq!(names(directory), ["a", "b"].map(str::to_owned).into());
     });
@@ -158,7 +158,7 @@ fn only_a_directory_is_opened_as_one() {
 }
 
 #[test]
-fn a_directory_that_is_gone_is_told_of() {
+fn a_directory_that_is_gone_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let directory = FsDirectory::create(folder.path().join("a")).unwrap();
     std::fs::remove_dir(directory.path()).unwrap();
@@ -215,7 +215,7 @@ fn a_directory_whose_name_cannot_be_synced_is_no_hindrance() {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
 
-    // Above it is what the system tells of a process, which takes no sync.
+    // Its parent is in /proc, which takes no sync.
     FsDirectory::create("/proc/self/fd").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");

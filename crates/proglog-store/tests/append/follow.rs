@@ -58,7 +58,7 @@ fn a_follower_shows_what_a_mark_claims_and_no_more() {
 }
 
 #[test]
-fn a_follower_locks_nothing_writes_nothing_and_starts_where_it_is_told() {
+fn a_follower_locks_nothing_writes_nothing_and_starts_at_the_given_boundary() {
     let disk = SimDisk::new();
     let store = open(&disk);
     store.append(b"one").unwrap();
@@ -92,7 +92,7 @@ fn a_refresh_with_nothing_new_reads_a_few_bytes_however_far_the_zeros_reach() {
         store.sync().unwrap();
     }
     store.mark().unwrap();
-    // As a crash leaves them that loses what the mark has cut.
+    // As after a crash that loses the truncation by the mark.
     let zeros = 2 << 20;
     disk.truncate_file(NAME, HEADER_LEN + store.len() + zeros);
     let follower = follow(&disk);
@@ -111,7 +111,7 @@ fn a_refresh_with_nothing_new_reads_a_few_bytes_however_far_the_zeros_reach() {
 }
 
 #[test]
-fn a_follower_walks_again_over_what_was_rewound_and_replaced() {
+fn a_follower_scans_again_what_was_rewound_and_replaced() {
     for replacement in ["two", "other", "a much longer one", ""] {
         let disk = SimDisk::new();
         let store = open(&disk);
@@ -177,7 +177,7 @@ fn a_follower_gets_past_damage_that_a_later_mark_covers() {
         }
         disk.write_file(NAME, &bytes);
         if zeroed {
-            // It could be filled ahead: what tells is the end of the store.
+            // It could be preallocated: the end of the store shows that it is not.
             assert_eq!(follower.refresh().unwrap().frames, 1);
             store.seal().unwrap();
         }
@@ -189,7 +189,7 @@ fn a_follower_gets_past_damage_that_a_later_mark_covers() {
 }
 
 #[test]
-fn a_torn_write_that_is_cut_is_never_shown() {
+fn a_torn_write_that_is_removed_is_never_shown() {
     let disk = SimDisk::new();
     let store = open(&disk);
     store.append(b"one").unwrap();
@@ -197,7 +197,7 @@ fn a_torn_write_that_is_cut_is_never_shown() {
     store.append(&vec![b'x'; 5000]).unwrap();
     let torn = Fault::error(std::io::ErrorKind::Other).after_writing(700);
     disk.inject(When::Next(CallKind::Write, 0), torn);
-    // The cut fails too, for now, so that what was torn is seen.
+    // The truncation fails too, for now, so that what was torn is seen.
     disk.inject(
         When::Next(CallKind::SetLen, 0),
         Fault::error(std::io::ErrorKind::Other),
@@ -268,7 +268,7 @@ fn a_follower_in_step_with_a_busy_writer_sees_every_frame_once() {
 }
 
 #[test]
-fn a_store_that_nobody_has_open_can_be_cut() {
+fn a_store_that_is_not_open_can_be_truncated() {
     let disk = SimDisk::new();
     let directory = disk.directory();
     let store = open(&disk);
@@ -305,7 +305,7 @@ fn a_store_that_nobody_has_open_can_be_cut() {
 }
 
 #[test]
-fn a_store_that_was_released_can_be_cut_under_its_readers_and_writes_nothing_more() {
+fn a_store_whose_writer_is_detached_can_be_truncated_under_its_readers_and_writes_nothing_more() {
     let disk = SimDisk::new();
     let store = open(&disk);
     store.append(b"one").unwrap();
@@ -326,7 +326,7 @@ fn a_store_that_was_released_can_be_cut_under_its_readers_and_writes_nothing_mor
 }
 
 #[test]
-fn a_cut_that_fails_or_is_interrupted_can_be_made_again() {
+fn a_truncation_that_fails_or_is_interrupted_can_be_repeated() {
     let whole = {
         let disk = SimDisk::new();
         let store = open(&disk);

@@ -1,14 +1,14 @@
-//! Appending, reading, iterating, sealing and closing, on the operating system's files.
+//! Appends, reads, iteration, sealing and closing, on the operating system's files.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod buffers;
+mod debug_output;
 mod directories;
 mod errors;
 mod follow;
-mod gate;
-mod printed;
 mod reads;
 mod scans;
+mod slow_io;
 
 use proglog_store::{Boundary, Error, ErrorKind, FsDirectory, Options, Outcome, Position, Store};
 use tempfile::TempDir;
@@ -42,7 +42,7 @@ fn an_append_is_read_back_before_and_after_it_is_written() {
 }
 
 #[test]
-fn a_closed_store_is_found_again_as_it_was() {
+fn a_closed_store_is_reopened_as_it_was() {
     let directory = tempfile::tempdir().unwrap();
     let big = vec![7; 1 << 20];
     let store = open(&directory);
@@ -84,7 +84,7 @@ fn a_store_that_was_dropped_is_closed() {
 }
 
 #[test]
-fn batches_are_told_apart_by_their_ends() {
+fn batches_are_separated_by_their_ends() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);
     store.append_batch(&[b"a", b"b"]).unwrap();
@@ -188,7 +188,7 @@ fn a_sealed_store_can_be_read_but_not_appended_to() {
 }
 
 #[test]
-fn a_rewound_append_is_gone_and_its_place_is_used_again() {
+fn a_rewound_append_is_gone_and_its_position_is_reused() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);
     store.append(b"kept").unwrap();
@@ -280,7 +280,7 @@ fn a_fill_that_panics_appends_nothing_and_harms_nothing() {
 }
 
 #[test]
-fn a_sync_to_a_place_claims_nothing_behind_it() {
+fn a_sync_to_a_boundary_claims_nothing_after_it() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);
     store.append(b"kept").unwrap();

@@ -11,7 +11,7 @@ fn open(disk: &SimDisk) -> Store {
     Store::open_in(&*disk.directory(), NAME, &Options::new()).unwrap()
 }
 
-/// A closed store of payloads of these lengths, opened again, and where they are.
+/// A store of payloads of these lengths, closed and opened again, and their positions.
 fn store_with(disk: &SimDisk, lens: impl IntoIterator<Item = usize>) -> (Store, Vec<Position>) {
     let store = open(disk);
     let places = lens
@@ -53,7 +53,7 @@ fn a_read_fetches_as_much_as_those_before_it_would_have_needed() {
 }
 
 #[test]
-fn a_scan_of_a_part_reads_nothing_behind_it() {
+fn a_scan_of_a_part_reads_nothing_after_it() {
     let disk = SimDisk::new();
     let (store, places) = store_with(&disk, (0..100).map(|number| 10 * number));
     let read = reads(&disk, || {
@@ -92,14 +92,14 @@ fn blocks_are_no_longer_than_a_payload_may_keep_in_memory_unless_a_frame_is() {
         let read = reads(&disk, || {
             assert_eq!(store.frames(..).count(), 10);
         });
-        // With what tells how long the next one is.
+        // With the header of the next one.
         let max = BLOCK_LEN.max(len as u64 + 2 * 8);
         assert!(read.iter().all(|call| call.len <= max), "{read:?}");
     }
 }
 
 #[test]
-fn the_memory_of_a_block_that_nobody_keeps_is_used_again() {
+fn the_memory_of_a_block_that_is_not_kept_is_reused() {
     let directory = tempfile::tempdir().unwrap();
     let directory = FsDirectory::open(directory.path()).unwrap();
     let store = Store::open_in(&directory, NAME, &Options::new()).unwrap();
@@ -121,7 +121,7 @@ fn the_memory_of_a_block_that_nobody_keeps_is_used_again() {
 }
 
 #[test]
-fn a_length_that_points_past_the_end_is_told_with_what_is_left() {
+fn a_length_that_points_past_the_end_is_reported_with_what_is_left() {
     let disk = SimDisk::new();
     let (store, places) = store_with(&disk, [500, 50, 5]);
     let left = store.len() - places[1].get();
@@ -133,7 +133,7 @@ fn a_length_that_points_past_the_end_is_told_with_what_is_left() {
     let scanned = store.frames(places[1]..).next().unwrap().map(drop);
     for found in [store.read(places[1]).map(drop), scanned] {
         let error = found.unwrap_err();
-        let told = match error {
+        let reported = match error {
             Error::InvalidFrame {
                 position,
                 word,
@@ -142,12 +142,12 @@ fn a_length_that_points_past_the_end_is_told_with_what_is_left() {
             } => (position, word, left),
             error => panic!("{error:?}"),
         };
-        assert_eq!(told, (places[1], word, left));
+        assert_eq!(reported, (places[1], word, left));
     }
 }
 
 #[test]
-fn zeros_that_were_cut_off_a_payload_are_not_made_up() {
+fn zeros_that_were_truncated_from_a_payload_are_not_made_up() {
     let disk = SimDisk::new();
     let store = open(&disk);
     let place = store.append(&vec![0; 20_000]).unwrap().position;
@@ -161,7 +161,7 @@ fn zeros_that_were_cut_off_a_payload_are_not_made_up() {
 }
 
 #[test]
-fn a_scan_goes_from_the_file_to_memory_past_zeros_that_were_filled_ahead() {
+fn a_scan_continues_from_the_file_to_memory_past_preallocated_zeros() {
     let disk = SimDisk::new();
     let options = Options::new().fill_ahead(64 * KIB, Position::new(1 << 20));
     let store = Store::open_in(&*disk.directory(), NAME, &options).unwrap();
@@ -197,7 +197,7 @@ fn a_part_has_the_frames_that_begin_in_it_wherever_in_a_frame_it_ends() {
 }
 
 #[test]
-fn a_search_finds_no_frame_that_begins_behind_the_part() {
+fn a_search_finds_no_frame_that_starts_after_the_part() {
     let disk = SimDisk::new();
     let (store, places) = store_with(&disk, [50, 5, 500]);
     disk.flip(NAME, HEADER_LEN + places[1].get() + 8, 0);

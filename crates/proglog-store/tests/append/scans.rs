@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 const MIB: usize = 1 << 20;
 
-/// Payloads such that frames end at a block's end, or a few bytes before or behind it, or are longer.
+/// Payloads such that frames end at a block's end, or a few bytes before or after it, or are longer.
 fn payload_len() -> impl Strategy<Value = usize> {
     let around = |len: usize| (len - 24)..(len + 9);
     prop_oneof![

@@ -1,4 +1,4 @@
-//! Each call fails once, and life goes on: what was refused is never seen, what was accepted is, and what
+//! Each call fails once: what was refused is never seen afterwards, what was accepted is, and what
 //! was synced stays whatever survives.
 
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use proglog_store::testing::{Fault, SimDisk, Survivors};
 use proglog_store::{ErrorKind, Outcome, Store};
 
-use crate::{Checked, Fill, Model, STEPS, Step, check, options, payload};
+use crate::{Checked, Model, Preallocation, STEPS, Step, check, options, payload};
 
 /// What may befall a call; the length counts only for writes.
 fn faults() -> [Fault; 4] {
@@ -19,19 +19,19 @@ fn faults() -> [Fault; 4] {
 }
 
 /// Opens the store, at the second try if need be, since a fault strikes once.
-fn open(disk: &SimDisk, fill: Fill) -> Checked<Store> {
+fn open(disk: &SimDisk, preallocation: Preallocation) -> Checked<Store> {
     let directory = disk.directory();
-    Store::open_in(&*directory, "store", &options(fill))
-        .or_else(|_| Store::open_in(&*directory, "store", &options(fill)))
+    Store::open_in(&*directory, "store", &options(preallocation))
+        .or_else(|_| Store::open_in(&*directory, "store", &options(preallocation)))
         .map_err(|error| format!("{error:?}"))
 }
 
-/// Does all steps, whatever fails. A store that a failure has stopped is opened again.
-fn run(disk: &SimDisk, fill: Fill, model: &mut Model) -> Checked {
-    let mut store = open(disk, fill)?;
+/// Does all steps, whatever fails. A store that a failure has stopped is reopened.
+fn run(disk: &SimDisk, preallocation: Preallocation, model: &mut Model) -> Checked {
+    let mut store = open(disk, preallocation)?;
     for step in STEPS {
         if let Step::Reopen = step {
-            store = reopen(store, disk, fill, model)?;
+            store = reopen(store, disk, preallocation, model)?;
             continue;
         }
         let done = step_on(&store, model, *step);
@@ -39,14 +39,14 @@ fn run(disk: &SimDisk, fill: Fill, model: &mut Model) -> Checked {
             // What was refused is in no file that a kill leaves now.
             check(
                 &disk.crash(Survivors::KeepAll),
-                fill,
+                preallocation,
                 &mut model.clone(),
                 Survivors::KeepAll,
             )?;
         }
         let is_poisoned = |error: &proglog_store::Error| error.kind() == ErrorKind::Poisoned;
         if done.as_ref().is_err_and(is_poisoned) {
-            store = reopen(store, disk, fill, model)?;
+            store = reopen(store, disk, preallocation, model)?;
         }
     }
     if store.close().is_ok() {
@@ -56,16 +56,21 @@ fn run(disk: &SimDisk, fill: Fill, model: &mut Model) -> Checked {
 }
 
 /// Closes the store, as well as it can be, and holds what is found again against the model.
-fn reopen(store: Store, disk: &SimDisk, fill: Fill, model: &mut Model) -> Checked<Store> {
+fn reopen(
+    store: Store,
+    disk: &SimDisk,
+    preallocation: Preallocation,
+    model: &mut Model,
+) -> Checked<Store> {
     if store.close().is_ok() {
         (model.flushed, model.synced) = (model.batches.len(), model.batches.len());
     }
     // A lock that closing failed to give up goes with the last handle.
     drop(store);
-    drop(open(disk, fill)?);
-    check(disk, fill, model, Survivors::KeepAll)
-        .or_else(|_| check(disk, fill, model, Survivors::KeepAll))?;
-    let store = open(disk, fill)?;
+    drop(open(disk, preallocation)?);
+    check(disk, preallocation, model, Survivors::KeepAll)
+        .or_else(|_| check(disk, preallocation, model, Survivors::KeepAll))?;
+    let store = open(disk, preallocation)?;
     model.recovery_point = store.recovery_point();
     Ok(store)
 }
@@ -101,7 +106,7 @@ fn step_on(store: &Store, model: &mut Model, step: Step) -> proglog_store::Resul
             store.rewind(model.recovery_point)?;
             model.batches.truncate(model.synced);
         }
-        Step::Reopen => unreachable!("whoever owns the store opens it again"),
+        Step::Reopen => unreachable!("the caller reopens the store"),
     }
     Ok(())
 }
@@ -109,25 +114,32 @@ fn step_on(store: &Store, model: &mut Model, step: Step) -> proglog_store::Resul
 #[test]
 fn a_call_that_fails_takes_nothing_that_was_synced_and_leaves_nothing_that_was_refused() {
     let mut runs = 0;
-    for fill in [Fill::Never, Fill::Ahead] {
+    for preallocation in [Preallocation::Never, Preallocation::Ahead] {
         let disk = SimDisk::new();
-        run(&disk, fill, &mut Model::default()).unwrap();
+        run(&disk, preallocation, &mut Model::default()).unwrap();
         for call in 0..disk.calls() {
             for fault in faults() {
                 let disk = SimDisk::new();
                 disk.inject(proglog_store::testing::When::Call(call), fault);
                 let mut model = Model::default();
-                let found = run(&disk, fill, &mut model).and_then(|()| {
+                let found = run(&disk, preallocation, &mut model).and_then(|()| {
                     let seeded = (0..4).map(|seed| Survivors::Seeded(seed + call));
                     [Survivors::KeepAll, Survivors::LoseAll]
                         .into_iter()
                         .chain(seeded)
                         .try_for_each(|survivors| {
-                            check(&disk.crash(survivors), fill, &mut model.clone(), survivors)
-                                .map_err(|found| format!("{survivors:?}: {found}"))
+                            check(
+                                &disk.crash(survivors),
+                                preallocation,
+                                &mut model.clone(),
+                                survivors,
+                            )
+                            .map_err(|found| format!("{survivors:?}: {found}"))
                         })
                 });
-                found.unwrap_or_else(|found| panic!("{fill:?}, call {call}, {fault:?}: {found}"));
+                found.unwrap_or_else(|found| {
+                    panic!("{preallocation:?}, call {call}, {fault:?}: {found}")
+                });
                 runs += 1;
             }
         }

@@ -13,7 +13,7 @@ use proglog_store::{Boundary, ErrorKind, Options, Position, Store};
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// Append a batch of so many payloads of that length.
+    /// Append a batch of this many payloads of that length.
     Append(usize, usize),
     Flush,
     Sync,
@@ -24,7 +24,7 @@ enum Step {
 
 /// Whether zeros are kept ahead of the data.
 #[derive(Debug, Clone, Copy)]
-enum Fill {
+enum Preallocation {
     Never,
     Ahead,
 }
@@ -63,13 +63,13 @@ const AFTERWARDS: &[Step] = &[Append(1, 20), Append(2, 350), Flush, Append(1, 40
 /// A batch of a store: its number, its size, and where it begins if that is known.
 type Batch = (usize, usize, usize, Option<Position>);
 
-/// What a store was told and must show.
+/// The appends of a store, and what it must show of them.
 #[derive(Clone, Default)]
 struct Model {
     batches: Vec<Batch>,
     /// How many batches were made so far, in all lives.
     made: usize,
-    /// How many survive a kill, and a power cut, for sure.
+    /// The number that survive a kill, and a power failure, for certain.
     flushed: usize,
     synced: usize,
     recovery_point: Boundary,
@@ -83,29 +83,29 @@ fn payload(batch: usize, index: usize, len: usize) -> Vec<u8> {
     payload
 }
 
-fn options(fill: Fill) -> Options {
-    let (bytes_max, up_to) = match fill {
-        Fill::Never => (0, Position::ZERO),
-        Fill::Ahead => (3000, Position::new(30_000)),
+fn options(preallocation: Preallocation) -> Options {
+    let (bytes_max, up_to) = match preallocation {
+        Preallocation::Never => (0, Position::ZERO),
+        Preallocation::Ahead => (3000, Position::new(30_000)),
     };
     let options = Options::new().buffer_len(1 << 10).label(b"crash");
     options.fill_ahead(bytes_max, up_to)
 }
 
-fn open(disk: &SimDisk, fill: Fill) -> Checked<Store> {
-    Store::open_in(&*disk.directory(), "store", &options(fill))
+fn open(disk: &SimDisk, preallocation: Preallocation) -> Checked<Store> {
+    Store::open_in(&*disk.directory(), "store", &options(preallocation))
         .map_err(|error| format!("{error:?}"))
 }
 
 /// Does the steps until the process dies; all must succeed until then.
-fn run(disk: &SimDisk, fill: Fill, model: &mut Model, steps: &[Step]) -> Checked {
-    let mut store = match open(disk, fill) {
+fn run(disk: &SimDisk, preallocation: Preallocation, model: &mut Model, steps: &[Step]) -> Checked {
+    let mut store = match open(disk, preallocation) {
         Ok(store) => store,
         Err(_) if disk.has_crashed() => return Ok(()),
         Err(error) => return Err(error),
     };
     for step in steps {
-        match step_on(&mut store, disk, fill, model, *step) {
+        match step_on(&mut store, disk, preallocation, model, *step) {
             _ if disk.has_crashed() => return Ok(()),
             done => done.map_err(|error| format!("{step:?} failed: {error:?}"))?,
         }
@@ -116,7 +116,7 @@ fn run(disk: &SimDisk, fill: Fill, model: &mut Model, steps: &[Step]) -> Checked
 fn step_on(
     store: &mut Store,
     disk: &SimDisk,
-    fill: Fill,
+    preallocation: Preallocation,
     model: &mut Model,
     step: Step,
 ) -> proglog_store::Result<()> {
@@ -151,14 +151,14 @@ fn step_on(
         Reopen => {
             store.close()?;
             (model.flushed, model.synced) = (model.batches.len(), model.batches.len());
-            *store = Store::open_in(&*disk.directory(), "store", &options(fill))?;
+            *store = Store::open_in(&*disk.directory(), "store", &options(preallocation))?;
             model.recovery_point = store.recovery_point();
         }
     }
     Ok(())
 }
 
-/// What somebody sees who follows the store before it is recovered.
+/// What a follower sees of the store before it is recovered.
 fn follow(disk: &SimDisk) -> Checked<Vec<Bytes>> {
     match Store::open_following_in(&*disk.directory(), "store", Boundary::START) {
         Ok(follower) => follower
@@ -171,9 +171,14 @@ fn follow(disk: &SimDisk) -> Checked<Vec<Bytes>> {
 }
 
 /// Opens the store and holds what it shows against the model, which then is what it shows.
-fn check(disk: &SimDisk, fill: Fill, model: &mut Model, survivors: Survivors) -> Checked {
+fn check(
+    disk: &SimDisk,
+    preallocation: Preallocation,
+    model: &mut Model,
+    survivors: Survivors,
+) -> Checked {
     let followed = follow(disk)?;
-    let store = open(disk, fill)?;
+    let store = open(disk, preallocation)?;
     let frames = store.frames(..).collect::<Result<Vec<_>, _>>();
     let frames = frames.map_err(|error| format!("{error:?}"))?;
     let shown = frames.iter().map(|frame| &frame.payload);
@@ -234,53 +239,59 @@ fn survivors(disk: &SimDisk, seeds: u64) -> Vec<Survivors> {
 }
 
 /// Runs until call `number`, which is not answered.
-fn stopped_at(fill: Fill, number: u64) -> Checked<(SimDisk, Model)> {
+fn stopped_at(preallocation: Preallocation, number: u64) -> Checked<(SimDisk, Model)> {
     let disk = SimDisk::new();
     disk.count_only_changes();
     disk.inject(When::Call(number), Fault::crash().after_writing(usize::MAX));
     let mut model = Model::default();
-    run(&disk, fill, &mut model, STEPS)?;
+    run(&disk, preallocation, &mut model, STEPS)?;
     Ok((disk, model))
 }
 
 /// Checks what is left, appends to it, stops at some call, and checks again.
 fn live_on(
     disk: &SimDisk,
-    fill: Fill,
+    preallocation: Preallocation,
     mut model: Model,
     survivors: Survivors,
     seed: u64,
 ) -> Checked {
-    check(disk, fill, &mut model, survivors)?;
+    check(disk, preallocation, &mut model, survivors)?;
     disk.inject(
         When::Call(disk.calls() + seed % 9),
         Fault::crash().after_writing(usize::MAX),
     );
-    run(disk, fill, &mut model, AFTERWARDS)?;
-    let cut = match seed % 4 {
+    run(disk, preallocation, &mut model, AFTERWARDS)?;
+    let crash = match seed % 4 {
         0 => Survivors::KeepAll,
         1 => Survivors::LoseAll,
         2 => Survivors::Parts(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         _ => Survivors::Seeded(seed),
     };
-    check(&disk.crash(cut), fill, &mut model, cut).map_err(|found| format!("then {cut:?}: {found}"))
+    check(&disk.crash(crash), preallocation, &mut model, crash)
+        .map_err(|found| format!("then {crash:?}: {found}"))
 }
 
 /// Stops the recovery of `left` at each of its calls. Returns how many different things were left.
-fn stop_recovery(left: &SimDisk, fill: Fill, model: &Model, first: Survivors) -> Checked<usize> {
+fn stop_recovery(
+    left: &SimDisk,
+    preallocation: Preallocation,
+    model: &Model,
+    first: Survivors,
+) -> Checked<usize> {
     let whole = left.deep_clone();
-    open(&whole, fill)?;
+    open(&whole, preallocation)?;
     let mut tried = HashSet::new();
     for call in 0..whole.calls() {
         let disk = left.deep_clone();
         disk.inject(When::Call(call), Fault::crash().after_writing(usize::MAX));
-        drop(open(&disk, fill));
+        drop(open(&disk, preallocation));
         for (seed, second) in (call..).zip(survivors(&disk, 6)) {
             let image = disk.crash(second);
             let is_kill = second == Survivors::KeepAll;
             if tried.insert((call, is_kill, image.fingerprint())) {
                 let end = if is_kill { first } else { second };
-                live_on(&image, fill, model.clone(), end, seed)
+                live_on(&image, preallocation, model.clone(), end, seed)
                     .map_err(|found| format!("recovery stopped at {call}, {second:?}: {found}"))?;
             }
         }
@@ -290,24 +301,24 @@ fn stop_recovery(left: &SimDisk, fill: Fill, model: &Model, first: Survivors) ->
 
 #[test]
 fn whatever_survives_a_stop_at_any_call_holds_what_was_synced() {
-    stop_everywhere(Fill::Never);
+    stop_everywhere(Preallocation::Never);
 }
 
 #[test]
 fn zeros_ahead_of_the_data_change_nothing_of_what_survives() {
-    stop_everywhere(Fill::Ahead);
+    stop_everywhere(Preallocation::Ahead);
 }
 
-fn stop_everywhere(fill: Fill) {
+fn stop_everywhere(preallocation: Preallocation) {
     let calls = {
         let disk = SimDisk::new();
         disk.count_only_changes();
-        run(&disk, fill, &mut Model::default(), STEPS).unwrap();
+        run(&disk, preallocation, &mut Model::default(), STEPS).unwrap();
         disk.calls()
     };
     let mut total = 0;
     for number in 0..calls {
-        let (disk, model) = stopped_at(fill, number).unwrap();
+        let (disk, model) = stopped_at(preallocation, number).unwrap();
         let mut tried = HashSet::new();
         for (seed, survivors) in (number..).zip(survivors(&disk, 300)) {
             let image = disk.crash(survivors);
@@ -315,10 +326,10 @@ fn stop_everywhere(fill: Fill) {
                 continue;
             }
             if seed % 2 == 0 {
-                total += stop_recovery(&image, fill, &model, survivors)
+                total += stop_recovery(&image, preallocation, &model, survivors)
                     .unwrap_or_else(|found| panic!("call {number}, {survivors:?}: {found}"));
             }
-            live_on(&image, fill, model.clone(), survivors, seed)
+            live_on(&image, preallocation, model.clone(), survivors, seed)
                 .unwrap_or_else(|found| panic!("call {number}, {survivors:?}: {found}"));
         }
         total += tried.len();

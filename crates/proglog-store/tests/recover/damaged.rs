@@ -1,4 +1,4 @@
-//! Damage to what a mark, or the owner, says was synced: it is told of, and takes nothing with it.
+//! Damage to what a mark, or the owner, claims to be synced: it is reported, and takes nothing with it.
 
 use proglog_store::testing::SimDisk;
 use proglog_store::{Boundary, Error, ErrorKind, Options, Position, Store};
@@ -14,7 +14,10 @@ fn opens_but_for(disk: &SimDisk, pristine: &SimDisk, damaged: Position) {
     let store = open(disk).unwrap();
     assert_eq!(store.recovery().damaged, Some(damaged));
     assert_eq!(store.recovery().set_aside, None);
-    assert!(disk.read_file(NAME) == before, "nothing was cut or changed");
+    assert!(
+        disk.read_file(NAME) == before,
+        "nothing was removed or changed"
+    );
     assert_lends_the_same(&store);
     let frames = frames(pristine);
     assert_eq!(store.end().frames, frames.len() as u64);
@@ -47,7 +50,7 @@ fn a_damaged_frame_below_a_mark_is_reported_and_takes_no_other() {
 }
 
 #[test]
-fn a_mark_is_found_however_far_behind_the_damage_it_is() {
+fn a_mark_is_found_however_far_after_the_damage_it_is() {
     let payload = vec![7; 100_000];
     let pristine = killed(&[&[&payload[..]; 12], &[b"last"]]);
     let first = &frames(&pristine)[0];
@@ -113,7 +116,7 @@ fn all_that_lies_below_the_newest_mark_may_be_gone_and_the_rest_is_right() {
 }
 
 #[test]
-fn a_damaged_frame_of_a_closed_store_is_told_of_when_it_is_read() {
+fn a_damaged_frame_of_a_closed_store_is_reported_when_it_is_read() {
     let disk = closed(&THREE);
     let frames = frames(&disk);
     overwrite(&disk, at(&frames[1]) + 8, b"S");
@@ -185,7 +188,7 @@ fn what_the_owner_knows_to_be_synced_is_not_scanned_and_never_set_aside() {
 }
 
 #[test]
-fn a_sealed_store_that_was_cut_gives_what_is_left() {
+fn a_sealed_store_that_was_truncated_has_what_is_left() {
     let disk = closed(&THREE);
     let frames = frames(&disk);
     disk.truncate_file(NAME, at(&frames[1]) as u64 + 3);

@@ -68,8 +68,8 @@ pub(crate) fn assert_lends_the_same(store: &Store) {
             let payload = other.payload.to_vec();
             (other.position, other.end, other.ends_batch, payload)
         });
-        let again = lent.lent().map(<[u8]>::to_vec);
-        assert_eq!(again, other.as_ref().ok().map(|other| other.3.clone()));
+        let repeated = lent.lent().map(<[u8]>::to_vec);
+        assert_eq!(repeated, other.as_ref().ok().map(|other| other.3.clone()));
         match (&frame, other) {
             (Ok(frame), Ok(other)) => {
                 let frame = (
@@ -99,7 +99,7 @@ pub(crate) fn overwrite(disk: &SimDisk, at: usize, bytes: &[u8]) {
     disk.write_file(NAME, &file);
 }
 
-/// Puts bytes behind the end of the store's file.
+/// Appends bytes to the store's file.
 pub(crate) fn extend(disk: &SimDisk, bytes: &[u8]) {
     disk.write_file(NAME, &[&disk.read_file(NAME)[..], bytes].concat());
 }

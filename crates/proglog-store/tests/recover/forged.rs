@@ -31,7 +31,7 @@ fn a_mark_that_claims_more_frames_than_fit_below_it_is_none() {
 }
 
 #[test]
-fn a_mark_that_claims_what_lies_behind_it_is_none() {
+fn a_mark_that_claims_what_follows_it_is_invalid() {
     for claim in [1].into_iter().chain(HUGE) {
         let disk = killed(&[&[b"first"]]);
         let end = disk.read_file(NAME).len() as u64 - 8192;

@@ -138,7 +138,7 @@ fn a_file_of_another_kind_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_store_cut_within_its_header_is_refused_and_left_alone() {
+fn a_store_truncated_within_its_header_is_refused_and_left_alone() {
     let disk = killed(&THREE);
     for len in [0, 1, 95, 96, COPY_LEN, COPY_LEN + 96, 8191] {
         let disk = disk.deep_clone();
@@ -149,7 +149,7 @@ fn a_store_cut_within_its_header_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_creation_that_never_ended_is_begun_anew() {
+fn an_interrupted_creation_is_started_again() {
     for bytes in [&b""[..], b"half a header", &[0; 8192]] {
         let disk = SimDisk::new();
         disk.write_file("a.store.tmp", bytes);

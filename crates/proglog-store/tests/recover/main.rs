@@ -1,16 +1,16 @@
-//! What opening makes of a store whose end is torn, or whose bytes were damaged: a fact a test.
+//! Opening a store whose end is torn, or whose bytes are damaged: one fact a test.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod again;
 mod creation;
 mod damaged;
-mod filled;
+mod doublewrite;
 mod fixture;
-mod followed;
+mod following;
 mod forged;
 mod headers;
 mod locks;
+mod preallocated;
 mod resume;
 mod set_aside;
 mod torn;

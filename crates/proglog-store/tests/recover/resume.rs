@@ -1,11 +1,11 @@
-//! Going on behind damage, in bounded time whatever the bytes are.
+//! Resuming after damage, in bounded time whatever the bytes are.
 
 use proglog_store::testing::SimDisk;
 use proglog_store::{Error, Options, Store};
 
 use crate::fixture::{NAME, THREE, at, closed, frames, open, open_with, overwrite};
 
-/// What an iterator yields that goes on behind each error, and the places of the errors.
+/// The items of an iterator that is resumed after each error, and the positions of the errors.
 fn rest(store: &Store) -> (Vec<String>, usize) {
     let mut frames = store.frames(..);
     let (mut payloads, mut errors) = (Vec::new(), 0);
@@ -46,7 +46,7 @@ fn an_iterator_goes_on_at_the_next_whole_frame() {
 }
 
 #[test]
-fn an_iterator_goes_on_behind_each_of_many_damages() {
+fn an_iterator_resumes_after_each_of_many_damages() {
     let groups = (0..200)
         .map(|number| format!("{number}"))
         .collect::<Vec<_>>();
@@ -75,17 +75,17 @@ fn a_search_that_finds_no_frame_ends_the_iteration() {
     let store = open(&disk).unwrap();
     let mut frames = store.frames(..store.end().position);
     assert!(frames.next().unwrap().is_err());
-    // Only the closing mark verifies, and there is nothing behind it.
+    // Only the closing mark verifies, and nothing follows it.
     frames.resume().unwrap();
     assert!(frames.next().is_none());
 }
 
-/// A closed store of one payload and a small one behind it.
+/// A closed store of one payload followed by a small one.
 fn store_with(payload: &[u8]) -> SimDisk {
     let disk = SimDisk::new();
     let store = open_with(&disk, &Options::new().payload_len_max(8 << 20)).unwrap();
     store.append(payload).unwrap();
-    store.append(b"behind").unwrap();
+    store.append(b"after").unwrap();
     store.close().unwrap();
     disk
 }
@@ -94,7 +94,7 @@ fn store_with(payload: &[u8]) -> SimDisk {
 fn a_search_that_cannot_read_says_so() {
     let disk = store_with(&vec![0; 300 << 10]);
     overwrite(&disk, 8192, &[0; 4]);
-    // It lies behind what is read first.
+    // It lies beyond what is read first.
     disk.fail_reads(NAME, 8192 + (256 << 10)..8192 + (280 << 10));
     let store = open(&disk).unwrap();
     let mut frames = store.frames(..);
@@ -104,7 +104,7 @@ fn a_search_that_cannot_read_says_so() {
     disk.mend_reads(NAME);
     let place = frames.resume().unwrap().unwrap();
     assert_eq!(place.get(), 8 + (300 << 10));
-    assert_eq!(frames.next().unwrap().unwrap().payload, "behind");
+    assert_eq!(frames.next().unwrap().unwrap().payload, "after");
 }
 
 /// The bytes that `action` reads from the disk.
@@ -137,7 +137,7 @@ fn a_search_through_plausible_frames_reads_a_bounded_number_of_bytes() {
 }
 
 #[test]
-fn a_search_through_bytes_of_no_kind_finds_what_lies_behind_them() {
+fn a_search_through_random_bytes_finds_what_follows_them() {
     for byte in [0x00, 0x3f, 0xff, 0x7f] {
         let disk = store_with(&vec![byte; 3 << 20]);
         disk.flip(NAME, 8192, 0);
@@ -147,7 +147,7 @@ fn a_search_through_bytes_of_no_kind_finds_what_lies_behind_them() {
         assert!(!matches!(error, Error::Io { .. }), "{error:?}");
         let read = bytes_read(&disk, || _ = frames.resume().unwrap().unwrap());
         assert!(read < 8 << 20, "{read} bytes");
-        assert_eq!(frames.next().unwrap().unwrap().payload, "behind");
+        assert_eq!(frames.next().unwrap().unwrap().payload, "after");
     }
 }
 
@@ -164,7 +164,7 @@ fn a_search_for_marks_through_words_of_marks_is_linear() {
 }
 
 #[test]
-fn a_closed_store_is_told_of_once_and_not_gone_on_with() {
+fn a_closed_store_is_reported_once_and_cannot_be_resumed() {
     let store = open(&closed(&THREE)).unwrap();
     let mut frames = store.frames(..);
     store.close().unwrap();

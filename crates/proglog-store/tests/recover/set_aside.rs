@@ -17,14 +17,14 @@ fn torn() -> (SimDisk, String) {
 }
 
 #[test]
-fn the_name_of_a_set_aside_file_tells_the_store_and_the_place() {
+fn the_name_of_a_set_aside_file_has_the_store_and_the_position() {
     let (disk, name) = torn();
     let end = disk.read_file(NAME).len() - 8192 - TORN.len();
     assert_eq!(name, format!("{NAME}.torn-{end}"));
 }
 
 #[test]
-fn what_an_interrupted_recovery_set_aside_is_used_again() {
+fn what_an_interrupted_recovery_set_aside_is_reused() {
     let (disk, name) = torn();
     disk.write_file(&name, TORN);
     let options = Options::new().set_aside_files_max(0);
@@ -54,14 +54,14 @@ fn a_name_that_other_bytes_have_gets_a_number() {
 }
 
 #[test]
-fn a_copy_that_was_never_finished_is_made_anew() {
+fn a_copy_that_was_never_finished_is_made_again() {
     let (disk, name) = torn();
     disk.write_file(
         &format!("{name}.tmp"),
         b"half of something else, and longer",
     );
     open(&disk).unwrap();
-    // The names of unfinished copies count as taken, but they are not left behind under their own.
+    // The names of unfinished copies count as taken, but they are not kept under their own.
     assert_eq!(disk.read_file(&name), TORN);
     assert_eq!(disk.file_names(), [NAME, &name]);
 }
@@ -78,9 +78,9 @@ fn beyond_the_limit_the_store_does_not_open_and_nothing_is_changed() {
             Error::SetAsideFull {
                 file,
                 got: 2,
-                max: told,
+                max: reported,
             } => {
-                assert_eq!((&*file, told), (NAME, max));
+                assert_eq!((&*file, reported), (NAME, max));
             }
             error => panic!("{error:?}"),
         }

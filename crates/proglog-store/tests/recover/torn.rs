@@ -8,7 +8,7 @@ use crate::fixture::{
     payloads,
 };
 
-/// Opens the store: it has these payloads, this torn end was set aside, and it goes on as ever.
+/// Opens the store: it has these payloads, this torn end was set aside, and it takes appends.
 fn opens_with(disk: &SimDisk, expected: &[&str], torn: &[u8]) {
     let store = open(disk).unwrap();
     assert_eq!(payloads(&store), expected);
@@ -28,7 +28,7 @@ fn opens_with(disk: &SimDisk, expected: &[&str], torn: &[u8]) {
         None => assert_eq!(torn, b""),
     }
     let end = HEADER_LEN as u64 + store.len();
-    assert_eq!(disk.read_file(NAME).len() as u64, end, "it was cut");
+    assert_eq!(disk.read_file(NAME).len() as u64, end, "it was truncated");
     let appended = store.append(b"more").unwrap();
     assert_eq!(store.read(appended.position).unwrap(), "more");
     store.close().unwrap();
@@ -133,7 +133,7 @@ fn a_payload_that_was_damaged_in_the_last_group_is_set_aside() {
 }
 
 #[test]
-fn zeros_behind_the_end_are_cut_counted_and_not_kept() {
+fn zeros_after_the_end_are_removed_counted_and_not_kept() {
     for len in [1, 7, 8, 31, 32, 33, 4096, 1 << 20] {
         let disk = killed(&THREE);
         let zeros = vec![0; len];
@@ -143,7 +143,7 @@ fn zeros_behind_the_end_are_cut_counted_and_not_kept() {
 }
 
 #[test]
-fn garbage_behind_the_end_is_set_aside_without_the_zeros_behind_it() {
+fn garbage_after_the_end_is_set_aside_without_the_zeros_after_it() {
     for len in [1, 7, 8, 31, 32, 33, 4096, 300_000] {
         let disk = killed(&THREE);
         let garbage = [vec![0xff; len], vec![0; 100]].concat();
@@ -153,7 +153,7 @@ fn garbage_behind_the_end_is_set_aside_without_the_zeros_behind_it() {
 }
 
 #[test]
-fn a_mark_behind_a_torn_place_that_claims_nothing_behind_it_makes_nothing_of_it() {
+fn a_mark_after_a_torn_frame_that_does_not_claim_it_does_not_make_it_corrupt() {
     let pristine = killed(&[&[b"first"], &[b"second"]]);
     let end = pristine.read_file(NAME).len() as u64 - HEADER_LEN as u64;
     let claims = [(end, 2), (frames(&pristine)[0].end.get(), 1), (0, 0)];
@@ -166,7 +166,7 @@ fn a_mark_behind_a_torn_place_that_claims_nothing_behind_it_makes_nothing_of_it(
 }
 
 #[test]
-fn what_is_torn_is_zeros_before_it_is_cut() {
+fn what_is_torn_is_zeros_before_it_is_truncated() {
     let disk = killed(&THREE);
     let garbage = [0xff; 3000];
     let start = disk.read_file(NAME).len();
@@ -182,7 +182,7 @@ fn what_is_torn_is_zeros_before_it_is_cut() {
 }
 
 #[test]
-fn an_old_frame_behind_the_end_is_set_aside() {
+fn an_old_frame_after_the_end_is_set_aside() {
     let disk = killed(&THREE);
     for index in 0..3 {
         let disk = disk.deep_clone();
@@ -208,13 +208,13 @@ fn an_unfinished_batch_is_set_aside_as_a_whole() {
 }
 
 #[test]
-fn whole_frames_behind_a_hole_that_no_mark_covers_are_set_aside_with_it() {
-    let disk = killed(&[&[b"first"], &[b"lost"], &[b"behind"]]);
+fn whole_frames_after_a_hole_that_no_mark_covers_are_set_aside_with_it() {
+    let disk = killed(&[&[b"first"], &[b"lost"], &[b"after"]]);
     // Without the last group's mark nothing says that "lost" was ever synced.
     let frames = frames(&disk);
-    let (lost, behind) = (at(&frames[1]), at(&frames[2]));
+    let (lost, after) = (at(&frames[1]), at(&frames[2]));
     overwrite(&disk, lost, &[0; 12]);
-    overwrite(&disk, behind - MARK_LEN, &[0; MARK_LEN]);
+    overwrite(&disk, after - MARK_LEN, &[0; MARK_LEN]);
     let torn = disk.read_file(NAME)[lost..].to_vec();
     opens_with(&disk, &["first"], &torn);
 }

@@ -6,7 +6,7 @@ use proglog_store::testing::{CallKind, Fault, Survivors, When};
 use crate::support::{create, disk_with_log, logs_after_each_subset, open, set};
 
 #[test]
-fn kill_keeps_the_page_cache_but_not_past_a_later_power_cut() {
+fn a_kill_keeps_the_page_cache_but_not_past_a_later_power_failure() {
     let (disk, file) = disk_with_log();
     file.write_all_at(b"abc", 0).unwrap();
     create(&disk, "new");
@@ -16,9 +16,9 @@ fn kill_keeps_the_page_cache_but_not_past_a_later_power_cut() {
         (disk.file_names(), b"abc".to_vec())
     );
     assert_eq!(killed.pending(), 2);
-    let cut = killed.crash(Survivors::LoseAll);
+    let crashed = killed.crash(Survivors::LoseAll);
     assert_eq!(
-        (cut.file_names(), cut.read_file("log")),
+        (crashed.file_names(), crashed.read_file("log")),
         (vec!["log".into()], vec![])
     );
     open(&killed, "log").sync_data().unwrap();
@@ -26,7 +26,7 @@ fn kill_keeps_the_page_cache_but_not_past_a_later_power_cut() {
 }
 
 #[test]
-fn what_a_power_cut_left_survives_the_next_one() {
+fn what_a_power_failure_left_survives_the_next_one() {
     let (disk, file) = disk_with_log();
     file.write_all_at(b"abc", 0).unwrap();
     let after = disk.crash(Survivors::Ops(1));

@@ -1,4 +1,4 @@
-//! What somebody who follows a store makes of damage in it, before it is recovered.
+//! Following a store that is damaged, before it is recovered.
 
 use proglog_store::testing::SimDisk;
 use proglog_store::{Boundary, ErrorKind, Position, Store};
@@ -19,7 +19,7 @@ fn killed_with(payloads: &[&[u8]]) -> SimDisk {
 }
 
 #[test]
-fn a_mark_is_found_behind_a_damaged_frame_whatever_that_holds() {
+fn a_mark_is_found_after_a_damaged_frame_whatever_that_holds() {
     // Bytes of which as many as are read at a time have no bit that is set an odd number of times.
     let disk = killed_with(&[&vec![7; MIB], b"last"]);
     let damaged = frames(&disk)[1].position;
@@ -31,7 +31,7 @@ fn a_mark_is_found_behind_a_damaged_frame_whatever_that_holds() {
 }
 
 #[test]
-fn a_mark_is_found_behind_zeros_where_the_file_is_longer_than_they_are_filled() {
+fn a_mark_is_found_after_zeros_if_there_are_more_than_are_preallocated() {
     let long = vec![1; MIB];
     let mut payloads = vec![&long[..]; 10];
     payloads.push(b"last");
@@ -46,7 +46,7 @@ fn a_mark_is_found_behind_zeros_where_the_file_is_longer_than_they_are_filled() 
 }
 
 #[test]
-fn as_many_zeros_as_may_be_filled_are_not_searched() {
+fn as_many_zeros_as_may_be_preallocated_are_not_searched() {
     let disk = killed_with(&[b"last"]);
     let len = disk.read_file(NAME).len() as u64;
     disk.truncate_file(NAME, len + (8 << 20));
@@ -58,7 +58,7 @@ fn as_many_zeros_as_may_be_filled_are_not_searched() {
 }
 
 #[test]
-fn a_mark_behind_garbage_that_claims_nothing_behind_it_ends_the_search() {
+fn a_mark_after_garbage_that_does_not_claim_it_ends_the_search() {
     let disk = killed_with(&[]);
     let end = open(&disk.deep_clone()).unwrap().recovery().end;
     let position = end.position.get();

@@ -16,7 +16,7 @@ fn file_len(disk: &SimDisk) -> u64 {
 }
 
 #[test]
-fn a_sync_fills_and_a_seal_or_a_rest_cuts_and_nothing_else_does() {
+fn a_sync_preallocates_and_a_seal_or_a_mark_frees_and_nothing_else_does() {
     let disk = SimDisk::new();
     let store = open_with(&disk, &filling()).unwrap();
     store.append(b"one").unwrap();
@@ -28,11 +28,14 @@ fn a_sync_fills_and_a_seal_or_a_rest_cuts_and_nothing_else_does() {
     // The first sync of all does without.
     store.append(b"two").unwrap();
     store.sync().unwrap();
-    let filled = file_len(&disk);
-    assert!(filled > HEADER_LEN as u64 + AHEAD / 2, "{filled} bytes");
+    let preallocated = file_len(&disk);
+    assert!(
+        preallocated > HEADER_LEN as u64 + AHEAD / 2,
+        "{preallocated} bytes"
+    );
     assert_eq!(
         disk.crash(Survivors::LoseAll).read_file(NAME).len() as u64,
-        filled
+        preallocated
     );
     disk.start_trace();
     for _ in 0..100 {
@@ -45,7 +48,7 @@ fn a_sync_fills_and_a_seal_or_a_rest_cuts_and_nothing_else_does() {
         .map(|call| call.kind)
         .collect::<Vec<_>>();
     assert_eq!(kinds, [CallKind::Write, CallKind::Sync].repeat(100));
-    assert_eq!(file_len(&disk), filled);
+    assert_eq!(file_len(&disk), preallocated);
     store.mark().unwrap();
     assert_eq!(file_len(&disk), HEADER_LEN as u64 + store.len());
     for _ in 0..2 {
@@ -70,7 +73,7 @@ fn a_mark_that_zeros_follow_closes_a_store_whatever_it_ends_with() {
         store.sync().unwrap();
         store.mark().unwrap();
         let disk = store_disk.crash(Survivors::KeepAll);
-        // As a crash leaves them that loses what the mark has cut.
+        // As after a crash that loses the truncation by the mark.
         let zeros = number as u64 * 7 % AHEAD;
         disk.truncate_file(NAME, HEADER_LEN as u64 + store.len() + zeros);
         for known in [Boundary::START, store.recovery_point(), store.end()] {
@@ -87,7 +90,7 @@ fn a_mark_that_zeros_follow_closes_a_store_whatever_it_ends_with() {
 }
 
 #[test]
-fn zeros_behind_what_is_not_marked_are_cut_too() {
+fn zeros_after_unmarked_data_are_removed_too() {
     let disk = SimDisk::new();
     let store = open_with(&disk, &filling()).unwrap();
     store.append(b"one").unwrap();
@@ -136,7 +139,7 @@ fn a_full_disk_is_as_full_as_it_was_without_zeros() {
         }
     };
     assert_eq!(error.kind(), ErrorKind::DiskFull);
-    // Each behind a mark, but the first.
+    // Each after a mark, but the first.
     assert_eq!(frames, (2000 + MARK_LEN) / (100 + MARK_LEN));
     disk.set_capacity(None);
     store.sync().unwrap();
@@ -158,7 +161,7 @@ fn a_write_that_fails_over_zeros_leaves_nothing_and_a_rewind_neither() {
     store.sync().unwrap();
     assert!(
         file_len(&disk) > HEADER_LEN as u64 + AHEAD / 2,
-        "filled again"
+        "preallocated again"
     );
     let synced = store.recovery_point();
     store.append(b"three").unwrap();

@@ -1,4 +1,4 @@
-//! While a write or a sync is held up, readers and appends go on.
+//! Readers and appends continue while a write or a sync is slow.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
@@ -179,11 +179,11 @@ fn a_long_payload_is_seen_once_it_is_whole_and_others_are_read_until_then() {
         gate.wait_for_one();
         assert_eq!(store.end(), end);
         assert_eq!(payloads(&store), ["one"]);
-        // This one comes behind it.
-        let behind = scope.spawn(|| store.append(b"two"));
+        // This one follows it.
+        let second = scope.spawn(|| store.append(b"two"));
         gate.open();
         let long_at = append.join().unwrap().unwrap();
-        let two_at = behind.join().unwrap().unwrap();
+        let two_at = second.join().unwrap().unwrap();
         assert_eq!(long_at.position, end.position);
         assert_eq!(
             two_at.position,

@@ -1,7 +1,7 @@
-//! What no mark says to be synced is written again before it is shown, to blocks that are new to the file.
+//! What no mark claims to be synced is rewritten before it is shown, to blocks that are new to the file.
 //!
 //! It once was written in its place. Where an earlier sync had failed, ext4 took it, said that it was
-//! synced, and gave zeros back after a power cut.
+//! synced, and returned zeros after a power failure.
 
 use std::io;
 
@@ -12,13 +12,13 @@ use crate::fixture::{HEADER_LEN, MARK_LEN, NAME, THREE, at, frames, killed, open
 
 const ALL: [&str; 3] = ["first", "second", "third"];
 
-/// The store as a recovery left it that was stopped when it had cut the file.
+/// The store as left by a recovery that was stopped when it had truncated the file.
 fn cut_off() -> SimDisk {
-    cut_off_on(&killed(&THREE))
+    truncated_on(&killed(&THREE))
 }
 
-fn cut_off_on(disk: &SimDisk) -> SimDisk {
-    // From the store's being cut on, nothing is done any more.
+fn truncated_on(disk: &SimDisk) -> SimDisk {
+    // Nothing is done after the store was truncated.
     disk.inject(When::Next(CallKind::SetLen, 1), Fault::crash());
     open(disk).unwrap_err();
     let left = disk.crash(Survivors::KeepAll);
@@ -27,14 +27,14 @@ fn cut_off_on(disk: &SimDisk) -> SimDisk {
     left
 }
 
-/// Where the recovery that left the copy was about to cut the file.
+/// The end at which the recovery that left the copy was to truncate the file.
 fn cut_at(disk: &SimDisk) -> u64 {
     let copy = disk.read_file(&format!("{NAME}.again"));
     HEADER_LEN as u64 + u64::from_be_bytes(copy[16..24].try_into().unwrap())
 }
 
 #[test]
-fn the_file_is_cut_before_it_is_written_again_and_synced() {
+fn the_file_is_truncated_before_it_is_rewritten_and_synced() {
     let disk = killed(&THREE);
     let len = disk.read_file(NAME).len() as u64;
     disk.start_trace();
@@ -57,10 +57,10 @@ fn the_file_is_cut_before_it_is_written_again_and_synced() {
 }
 
 #[test]
-fn a_recovery_that_was_stopped_when_it_had_cut_the_file_is_finished() {
+fn a_recovery_that_was_stopped_when_it_had_truncated_the_file_is_finished() {
     let disk = cut_off();
     let len = killed(&THREE).read_file(NAME).len() as u64;
-    // As its own cut may have.
+    // As its own truncation may have.
     disk.truncate_file(NAME, len - 20);
     let store = open(&disk).unwrap();
     assert_eq!(payloads(&store), ALL);
@@ -68,9 +68,9 @@ fn a_recovery_that_was_stopped_when_it_had_cut_the_file_is_finished() {
 }
 
 #[test]
-fn a_store_that_was_to_be_written_again_from_its_start_is_not_made_anew() {
-    let disk = cut_off_on(&killed(&[&[b"only"]]));
-    // As its own cut may have.
+fn a_store_that_was_to_be_rewritten_from_its_start_is_not_created_again() {
+    let disk = truncated_on(&killed(&[&[b"only"]]));
+    // As its own truncation may have.
     disk.truncate_file(NAME, HEADER_LEN as u64);
     let store = open(&disk).unwrap();
     assert_eq!(payloads(&store), ["only"]);
@@ -105,7 +105,7 @@ fn a_copy_that_was_damaged_is_left_out_of_account() {
 #[test]
 fn a_copy_of_nothing_is_left_out_of_account() {
     let disk = killed(&THREE);
-    // It lies behind the end of the file, and its checksum holds.
+    // It lies after the end of the file, and its checksum is valid.
     let words: [&[u8]; 3] = [
         b"plAgain1",
         &disk.read_file(NAME)[16..24],
@@ -121,7 +121,7 @@ fn a_copy_of_nothing_is_left_out_of_account() {
 }
 
 #[test]
-fn a_copy_whose_name_may_be_lost_is_made_again_before_the_file_is_cut() {
+fn a_copy_whose_name_may_be_lost_is_made_again_before_the_file_is_truncated() {
     let disk = killed(&THREE);
     disk.inject(When::Next(CallKind::SyncDirectory, 0), Fault::crash());
     open(&disk).unwrap_err();
@@ -202,7 +202,7 @@ fn a_file_that_is_no_copy_is_left_alone() {
 }
 
 #[test]
-fn what_is_cut_stays_cut_wherever_a_recovery_was_stopped_before() {
+fn what_is_truncated_stays_so_wherever_a_recovery_was_stopped_before() {
     let whole = killed(&THREE);
     let end = frames(&whole.deep_clone())[1].end;
     assert_eq!(whole.calls(), 0, "each call of the recovery is reached");
@@ -253,9 +253,9 @@ fn a_recovery_that_was_stopped_is_finished_without_opening_the_store() {
 }
 
 #[test]
-fn a_copy_is_not_put_back_into_a_file_that_goes_on_behind_it() {
+fn a_copy_is_not_restored_into_a_file_that_continues_after_it() {
     let disk = killed(&THREE);
-    let copy = cut_off_on(&disk.deep_clone()).read_file(&format!("{NAME}.again"));
+    let copy = truncated_on(&disk.deep_clone()).read_file(&format!("{NAME}.again"));
     let store = open(&disk).unwrap();
     for payload in ["fourth", "fifth"] {
         store.append(payload.as_bytes()).unwrap();
@@ -286,7 +286,7 @@ fn a_file_that_ends_before_what_was_copied_is_left_as_it_is() {
 }
 
 #[test]
-fn a_mark_that_closed_the_store_is_written_again_without_a_copy() {
+fn a_mark_that_closed_the_store_is_rewritten_without_a_copy() {
     let disk = killed(&THREE);
     drop(open(&disk).unwrap());
     let mark_at = (disk.read_file(NAME).len() - MARK_LEN) as u64;

@@ -1,11 +1,11 @@
-//! What is printed for debugging tells where things are, and no payload.
+//! `Debug` output shows positions, and no payload.
 
 use proglog_store::Position;
 
 use super::open;
 
 #[test]
-fn a_store_and_what_is_in_it_tell_where_they_are() {
+fn debug_output_of_a_store_and_its_frames_shows_positions_and_no_payload() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);
     store.append(b"secret").unwrap();

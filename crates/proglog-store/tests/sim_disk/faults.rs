@@ -246,7 +246,7 @@ fn edits_are_durable_at_once_whatever_is_pending() {
 }
 
 #[test]
-fn a_fingerprint_tells_names_lengths_and_bytes_apart_and_nothing_else() {
+fn a_fingerprint_depends_on_names_lengths_and_bytes_and_nothing_else() {
     let image = |name: &str, bytes: &[u8]| {
         let disk = SimDisk::new();
         disk.write_file(name, bytes);

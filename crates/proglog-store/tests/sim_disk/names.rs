@@ -128,13 +128,13 @@ fn a_directory_keeps_the_contract_of_its_trait() {
 #[test]
 fn a_lock_is_held_until_its_handle_is_dropped() {
     let (disk, file) = disk_with_log();
-    let (again, other) = (Arc::clone(&file), open(&disk, "log"));
+    let (same, other) = (Arc::clone(&file), open(&disk, "log"));
     assert!(file.try_lock().unwrap());
-    assert!(again.try_lock().unwrap());
+    assert!(same.try_lock().unwrap());
     assert!(!other.try_lock().unwrap());
     drop(file);
     assert!(!other.try_lock().unwrap());
-    drop(again);
+    drop(same);
     assert!(other.try_lock().unwrap());
 }
 

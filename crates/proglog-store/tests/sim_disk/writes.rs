@@ -230,7 +230,7 @@ fn a_failed_sync_is_not_mended_by_a_second() {
 }
 
 #[test]
-fn the_same_bytes_written_again_after_a_failed_sync_are_kept_by_the_next() {
+fn the_same_bytes_rewritten_after_a_failed_sync_are_kept_by_the_next() {
     let (disk, file) = disk_with_log();
     file.write_all_at(b"abc", 0).unwrap();
     disk.inject(
@@ -246,7 +246,7 @@ fn the_same_bytes_written_again_after_a_failed_sync_are_kept_by_the_next() {
 }
 
 #[test]
-fn what_was_written_again_only_in_part_is_kept_only_in_part() {
+fn what_was_rewritten_only_in_part_is_kept_only_in_part() {
     let (disk, file) = disk_with_log();
     file.write_all_at(b"abc", 0).unwrap();
     disk.inject(
