@@ -12,7 +12,7 @@
 use std::error::Error;
 use std::fs;
 
-use proglog_store::{ErrorKind, Options, Store};
+use proglog_store::{ErrorKind, Store, StoreOptions};
 
 /// The length of a store's header, which precedes its frames.
 const HEADER_LEN: usize = 8192;
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("words.store");
 
-    let store = Store::open(&path, &Options::new())?;
+    let store = Store::open(&path, &StoreOptions::new())?;
     let mut positions = Vec::new();
     for word in ["one", "two", "three"] {
         let appended = store.append(word.as_bytes())?;
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     store.close()?;
 
-    let store = Store::open(&path, &Options::new())?;
+    let store = Store::open(&path, &StoreOptions::new())?;
     assert!(store.recovery().clean);
     let frames = store.frames(..).collect::<Result<Vec<_>, _>>()?;
     assert_eq!(frames[2].payload, "three");
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     bytes[payload_at] ^= 1;
     fs::write(&path, bytes)?;
 
-    let store = Store::open(&path, &Options::new())?;
+    let store = Store::open(&path, &StoreOptions::new())?;
     let error = store.read(positions[1]).expect_err("it is damaged");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert_eq!(store.read(positions[2])?, "three", "its neighbour is not");

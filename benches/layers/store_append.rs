@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use benches::{SIZES, payload};
 use criterion::{Criterion, Throughput};
-use proglog_store::{Options, Store};
+use proglog_store::{Store, StoreOptions};
 
 /// Bytes appended to one file.
 const FILE_BYTES: usize = 128 << 20;
@@ -41,7 +41,7 @@ fn append(appends: u64, payload: &[u8]) -> Duration {
     while left > 0 {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("store");
-        let store = Store::open(&path, &Options::new()).expect("a store");
+        let store = Store::open(&path, &StoreOptions::new()).expect("a store");
         let now = left.min((FILE_BYTES / payload.len()) as u64);
         let begun = Instant::now();
         for _ in 0..now {

@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use benches::{Random, SIZES, payload};
 use criterion::{Criterion, SamplingMode, Throughput};
-use proglog_store::{Options, Position, Store};
+use proglog_store::{Position, Store, StoreOptions};
 use tempfile::TempDir;
 
 /// Bytes of payload in the store.
@@ -28,7 +28,7 @@ fn main() {
 
 fn load(size: usize) -> (TempDir, Store, Vec<Position>) {
     let directory = tempfile::tempdir().expect("a directory");
-    let store = Store::open(directory.path().join("store"), &Options::new()).expect("a store");
+    let store = Store::open(directory.path().join("store"), &StoreOptions::new()).expect("a store");
     let payload = payload(size);
     let append = |_| store.append(&payload).expect("an append").position;
     let positions = (0..STORE_BYTES / size).map(append).collect();

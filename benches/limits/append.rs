@@ -62,7 +62,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
 fn store(scale: Scale, payload: &[u8]) -> Result<f64> {
     let scratch = Scratch::new()?;
     let path = scratch.path().join("store");
-    let store = Store::open(&path, &proglog_store::Options::new())?;
+    let store = Store::open(&path, &proglog_store::StoreOptions::new())?;
     let count = scale.count(scale.store_bytes, payload.len() as u64);
     let begun = Instant::now();
     for _ in 0..count {

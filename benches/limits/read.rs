@@ -44,7 +44,10 @@ fn store(bench: &mut Bench, bytes: u64) -> Result<()> {
     let count = scale.count(scale.read_bytes, bytes);
     let value = payload(usize::try_from(bytes)?);
     let (ours, other) = (Scratch::new()?, Scratch::new()?);
-    let store = Store::open(ours.path().join("store"), &proglog_store::Options::new())?;
+    let store = Store::open(
+        ours.path().join("store"),
+        &proglog_store::StoreOptions::new(),
+    )?;
     let mut positions = Vec::new();
     for _ in 0..count {
         positions.push(store.append(&value)?.position);

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Instant;
 
 use benches::{Table, grouped, payload};
-use proglog_log::store::FsDirectory;
+use proglog_log::store::io::FsDirectory;
 use proglog_log::{Durability, Log, Options};
 
 use crate::counting::{CountingDirectory, Counts, Role};

@@ -96,7 +96,10 @@ impl System for ProglogStore {
 
     fn open(setup: &Setup<'_>) -> Result<Self> {
         let path = setup.directory.join("store");
-        Ok(Self(Store::open(path, &proglog_store::Options::new())?))
+        Ok(Self(Store::open(
+            path,
+            &proglog_store::StoreOptions::new(),
+        )?))
     }
 
     fn append_each<'a>(&mut self, values: impl Iterator<Item = &'a Bytes>) -> Result<Instant> {

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use proglog_store::{Directory, FsDirectory, Operation};
+use proglog_store::Operation;
+use proglog_store::io::{Directory, FsDirectory};
 
 use crate::commit::ticket::Ticket;
 use crate::commit_log::{CommitLog, ReadLog, Records};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proglog_store::PAYLOAD_LEN_MAX;
+use proglog_store::StoreOptions;
 
 use crate::offset::Offset;
 use crate::retention::Retention;
@@ -205,7 +205,7 @@ impl Options {
         }
         let max = self
             .batch_bytes_max
-            .min(PAYLOAD_LEN_MAX as usize - RECORD_OVERHEAD_MAX);
+            .min(StoreOptions::PAYLOAD_LEN_MAX as usize - RECORD_OVERHEAD_MAX);
         if self.record_bytes_max > max {
             return Err(OptionsError::RecordBytes {
                 got: self.record_bytes_max,
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_record_may_be_as_large_as_a_batch_and_no_larger_than_a_frame_can_be() {
-        let frame = PAYLOAD_LEN_MAX as usize - RECORD_OVERHEAD_MAX;
+        let frame = StoreOptions::PAYLOAD_LEN_MAX as usize - RECORD_OVERHEAD_MAX;
         for (batch, max) in [(1000, 1000), (BATCH_BYTES_MAX, frame)] {
             let options = Options::new().batch_bytes_max(batch);
             let largest = options.clone().record_bytes_max(max);

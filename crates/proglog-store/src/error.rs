@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use crate::format::offset_of;
 use crate::position::Position;
 
 /// The result of a store's operations.
@@ -104,7 +105,7 @@ pub enum Error {
         end: Position,
     },
     /// The frames from `position` on are known to be on the device, and cannot be dropped. Nothing was.
-    #[error("cannot rewind {file} to {position}: it is synced up to {recovery_point}")]
+    #[error("cannot rewind {file} to position {position}: it is synced up to {recovery_point}")]
     BelowRecoveryPoint {
         /// The file's name.
         file: Arc<str>,
@@ -115,7 +116,10 @@ pub enum Error {
     },
     /// The bytes at `position` cannot be a frame: the kind is invalid, or the length exceeds the limit or
     /// the end. The frame was damaged, or none starts there.
-    #[error("no frame at {position} of {file}: first word {word:#010x}, {left} bytes left")]
+    #[error(
+        "no frame at byte {} of {file}: first word {word:#010x}, {left} bytes left",
+        offset_of(*position)
+    )]
     InvalidFrame {
         /// The file's name.
         file: Arc<str>,
@@ -128,7 +132,8 @@ pub enum Error {
     },
     /// The frame at `position` does not match its checksum: it was damaged, or no frame starts there.
     #[error(
-        "checksum mismatch at {position} of {file}: expected {expected:#010x}, got {got:#010x}"
+        "checksum mismatch at byte {} of {file}: expected {expected:#010x}, got {got:#010x}",
+        offset_of(*position)
     )]
     ChecksumMismatch {
         /// The file's name.
@@ -141,7 +146,7 @@ pub enum Error {
         got: u32,
     },
     /// The frame at `position` is a control frame of the store, not data.
-    #[error("the frame at {position} of {file} is a control frame")]
+    #[error("the frame at byte {} of {file} is a control frame", offset_of(*position))]
     ControlFrame {
         /// The file's name.
         file: Arc<str>,
@@ -149,7 +154,11 @@ pub enum Error {
         position: Position,
     },
     /// The file ends before data that is known to have been on the device.
-    #[error("{file} has data up to {end}, but was synced up to {expected}")]
+    #[error(
+        "{file} ends at byte {}, but was synced up to byte {}",
+        offset_of(*end),
+        offset_of(*expected)
+    )]
     Truncated {
         /// The file's name.
         file: Arc<str>,

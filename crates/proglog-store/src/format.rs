@@ -83,6 +83,12 @@ pub(crate) const MARK_FRAME_LEN: usize = FRAME_HEADER_LEN + MARK_LEN;
 /// The end, in a sync mark, of the last byte that is never zero.
 pub(crate) const MARK_TYPE_END: usize = FRAME_HEADER_LEN + 1;
 
+/// The byte offset in the file of `position`.
+#[inline]
+pub(crate) fn offset_of(position: Position) -> u64 {
+    HEADER_LEN.saturating_add(position.get())
+}
+
 /// The CRC-32C of `bytes`.
 #[inline]
 pub(crate) fn crc32c(bytes: &[u8]) -> u32 {

@@ -1,28 +1,28 @@
 //! [`Store`]: crate::Store
-//! [`Options`]: crate::Options
+//! [`StoreOptions`]: crate::StoreOptions
 //! [`Frames`]: crate::Frames
 //! [`Recovery`]: crate::Recovery
 //! [`SetAside`]: crate::SetAside
 //! [`Error`]: crate::Error
-//! [`Directory`]: crate::Directory
-//! [`Storage`]: crate::Storage
+//! [`Directory`]: crate::io::Directory
+//! [`Storage`]: crate::io::Storage
 #![doc = include_str!("../README.md")]
 //!
-//! # A guide
+//! # Guide
 //!
-//! ## Appending, flushing, syncing
+//! ## Append, flush, sync
 //!
-//! [`Store::append`] copies the bytes into a buffer and returns where they are: they can be read at once, and
-//! survive nothing yet. [`Store::flush`] hands them to the operating system, [`Store::sync`] puts them on the
-//! device, and each returns how far. So many appends can share a sync:
+//! [`Store::append`] copies the bytes into a buffer and returns their position: they can be read at once, and
+//! are not durable. [`Store::flush`] hands them to the operating system, [`Store::sync`] puts them on the
+//! device; both return how far. Many appends can share one sync:
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("my.store");
-//! use proglog_store::{Options, Store};
+//! use proglog_store::{Store, StoreOptions};
 //!
-//! let store = Store::open(&path, &Options::new())?;
+//! let store = Store::open(&path, &StoreOptions::new())?;
 //! for number in 0..1000_u32 {
 //!     store.append(&number.to_be_bytes())?;
 //! }
@@ -32,17 +32,17 @@
 //! # }
 //! ```
 //!
-//! ## Reading
+//! ## Read
 //!
-//! [`Store::read`] takes the position of a frame, and [`Store::frames`] goes from one to the next. Both verify
-//! what they return. Behind a damaged frame a scan can go on:
+//! [`Store::read`] takes the position of a frame, and [`Store::frames`] iterates. Both verify what they
+//! return. A scan can resume after a damaged frame:
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("my.store");
-//! # use proglog_store::{Options, Store};
-//! # let store = Store::open(&path, &Options::new())?;
+//! # use proglog_store::{Store, StoreOptions};
+//! # let store = Store::open(&path, &StoreOptions::new())?;
 //! # store.append_batch(&[&b"one"[..], b"two"])?;
 //! let mut frames = store.frames(..);
 //! let mut payloads = Vec::new();
@@ -52,7 +52,7 @@
 //!         Some(Err(error)) => {
 //!             eprintln!("{error}");
 //!             if frames.resume()?.is_none() {
-//!                 break; // nothing behind it can be read
+//!                 break; // no readable frame is left
 //!             }
 //!         }
 //!         None => break,
@@ -63,10 +63,10 @@
 //! # }
 //! ```
 //!
-//! ## Opening after a crash
+//! ## Open after a crash
 //!
-//! [`Store::open`] finds where the data ends, and [`Store::recovery`] tells what it did. What was synced is
-//! there; the end of an unfinished write is in a file of its own:
+//! [`Store::open`] finds the end of the data, and [`Store::recovery`] reports what it did. Everything that was
+//! synced is there; an unfinished write is in a file of its own:
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -75,57 +75,52 @@
 //! use std::fs::OpenOptions;
 //! use std::io::Write;
 //!
-//! use proglog_store::{Options, Store};
+//! use proglog_store::{Store, StoreOptions};
 //!
-//! let store = Store::open(&path, &Options::new())?;
+//! let store = Store::open(&path, &StoreOptions::new())?;
 //! store.append(b"synced")?;
 //! store.close()?;
 //! OpenOptions::new().append(true).open(&path)?.write_all(b"half a fra")?;
 //!
-//! let store = Store::open(&path, &Options::new())?;
+//! let store = Store::open(&path, &StoreOptions::new())?;
 //! assert_eq!(store.frames(..).count(), 1);
-//! let torn = store.recovery().set_aside.as_ref().expect("it was told");
+//! let torn = store.recovery().set_aside.as_ref().expect("there was a torn write");
 //! assert_eq!(torn.bytes, 10);
 //! assert_eq!(std::fs::read(directory.path().join(&torn.file))?, b"half a fra");
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! ## When something fails
+//! ## Handle errors
 //!
-//! Each [`Error`] carries the facts: the file, the position, what was expected and what was there.
-//! [`Error::kind`] sorts them for code that acts on them, and [`Error::outcome`] says whether it is certain
-//! that an append that failed is not stored. A full disk refuses appends until there is room. A failed sync
-//! stops the store ([`ErrorKind::Poisoned`]): open it again, which finds out what is there.
+//! An [`Error`] carries the facts: the file, the position, what was expected and what was found.
+//! [`Error::kind`] classifies it, and [`Error::outcome`] says whether it is certain that a failed append is
+//! not stored. A full disk refuses appends until there is space. A failed sync stops the store
+//! ([`ErrorKind::Poisoned`]): reopen it to recover.
 //!
-//! ## Building on it, and testing that
+//! ## Build on it, and test that
 //!
-//! The two traits [`Directory`] and [`Storage`] are all that a store knows of the machine: with the feature
-//! `testing` there is a disk in memory that fails, tears and loses what was not synced, so that a test can
-//! stop what is built on a store at each of its calls.
+//! A store uses nothing of the operating system but the traits of the module [`io`]. With the feature `testing`
+//! there is a simulated disk in memory that fails, tears and loses what was not synced, so that a test can stop
+//! the code built on a store at each of its calls. The module [`segment`] has what a log of several stores
+//! needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
 mod format;
-mod io;
+pub mod io;
 mod options;
 mod position;
 mod recovery;
 mod scan;
+pub mod segment;
 mod store;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use error::{Error, ErrorKind, Operation, Outcome, Result};
-pub use io::fs::FsDirectory;
-pub use io::{Directory, OpenMode, Storage};
-pub use options::Options;
+pub use options::StoreOptions;
 pub use position::{Boundary, Position};
 pub use recovery::{Recovery, SetAside};
-pub use store::{Appended, Frame, FrameRef, Frames, Store, StoreHeader};
-
-/// How many bytes a frame is longer than its payload.
-pub const FRAME_OVERHEAD: u64 = format::FRAME_HEADER_LEN as u64;
-/// The largest limit on payloads, in bytes: 1 GiB less one byte.
-pub const PAYLOAD_LEN_MAX: u32 = format::PAYLOAD_LEN_MAX;
+pub use store::{Appended, Frame, FrameRef, Frames, Store};

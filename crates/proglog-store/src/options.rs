@@ -1,17 +1,17 @@
 //! Options of opening a store.
 
 use crate::error::{Error, Result};
-use crate::format::{LABEL_LEN_MAX, PAYLOAD_LEN_MAX};
+use crate::format::{self, LABEL_LEN_MAX};
 use crate::position::{Boundary, Position};
 
 /// Options of opening a store, and of creating it if there is none.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use proglog_store::{Options, Store};
+/// use proglog_store::{Store, StoreOptions};
 ///
 /// let directory = tempfile::tempdir()?;
-/// let options = Options::new().label(b"orders").payload_len_max(4 << 20);
+/// let options = StoreOptions::new().label(b"orders").payload_len_max(4 << 20);
 /// let store = Store::open(directory.path().join("orders.store"), &options)?;
 /// assert_eq!(store.label(), b"orders");
 /// # Ok(())
@@ -19,30 +19,33 @@ use crate::position::{Boundary, Position};
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Options {
+pub struct StoreOptions {
     pub(crate) label: Vec<u8>,
     pub(crate) payload_len_max: u32,
     pub(crate) buffer_len: usize,
-    pub(crate) known_synced: Boundary,
+    pub(crate) recovery_point: Boundary,
     pub(crate) set_aside_files_max: usize,
-    pub(crate) fill_ahead: (u64, Position),
+    pub(crate) preallocate: (u64, Position),
 }
 
-impl Default for Options {
+impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             label: Vec::new(),
             payload_len_max: 1 << 20,
             buffer_len: 256 << 10,
-            known_synced: Boundary::START,
+            recovery_point: Boundary::START,
             set_aside_files_max: 100,
-            fill_ahead: (0, Position::ZERO),
+            preallocate: (0, Position::ZERO),
         }
     }
 }
 
-impl Options {
-    /// The defaults.
+impl StoreOptions {
+    /// The largest limit on payloads, in bytes: 1 GiB less one byte.
+    pub const PAYLOAD_LEN_MAX: u32 = format::PAYLOAD_LEN_MAX;
+
+    /// Returns the default options.
     pub fn new() -> Self {
         Self::default()
     }
@@ -69,31 +72,31 @@ impl Options {
         self
     }
 
-    /// What the caller knows to be on the device: everything below is taken for synced and is not
-    /// scanned. It must have come from [`Store::sync`](crate::Store::sync) or
-    /// [`Store::recovery_point`](crate::Store::recovery_point) of this very store.
-    /// Default: the start, so that what the file says of itself counts alone.
-    pub fn known_synced(mut self, boundary: Boundary) -> Self {
-        self.known_synced = boundary;
+    /// Sets a boundary below which everything is known to be on the device, and is not scanned on open. It
+    /// must have come from [`Store::sync`](crate::Store::sync) or
+    /// [`Store::recovery_point`](crate::Store::recovery_point) of this very store. Default: the start, so
+    /// that only the marks in the file count.
+    pub fn recovery_point(mut self, boundary: Boundary) -> Self {
+        self.recovery_point = boundary;
         self
     }
 
-    /// How many files of set-aside bytes may lie beside a store; opening refuses to add more.
-    /// Default: 100.
+    /// Sets the number of files of set-aside bytes that there may be beside the store; opening refuses to
+    /// add more. Default: 100.
     pub fn set_aside_files_max(mut self, files: usize) -> Self {
         self.set_aside_files_max = files;
         self
     }
 
-    /// How many zeros are kept ahead of the data in the file, at most, and up to which position: a sync
-    /// of what is written over them need not make the file longer, which is cheaper. They are written
-    /// when a [sync](crate::Store::sync) is about to happen and none are left, first 64 KiB, then twice
-    /// as many each time, up to 8 MiB, whatever is allowed beyond; but not for the first sync of all.
-    /// Sealing, closing and [marking](crate::Store::mark) cut them off, and begin anew, and so does opening
-    /// where a process ended without. Where there is no room for them, they are done without.
-    /// Default: none.
-    pub fn fill_ahead(mut self, bytes_max: u64, up_to: Position) -> Self {
-        self.fill_ahead = (bytes_max, up_to);
+    /// Preallocates at most `bytes_max` bytes of zeros after the data, and none beyond the position `up_to`.
+    /// A sync of data that is written over zeros is cheaper, since it does not extend the file.
+    ///
+    /// Zeros are written before a [sync](crate::Store::sync), other than the first, when none are left: first
+    /// 64 KiB, then twice as many each time, up to 8 MiB. Sealing, closing and
+    /// [`write_sync_mark`](crate::segment::StoreExt::write_sync_mark) remove them and start over, and so does
+    /// opening after a crash. If there is no space for them, the store works without. Default: none.
+    pub fn preallocate(mut self, bytes_max: u64, up_to: Position) -> Self {
+        self.preallocate = (bytes_max, up_to);
         self
     }
 
@@ -104,11 +107,11 @@ impl Options {
                 max: LABEL_LEN_MAX,
             });
         }
-        if self.payload_len_max > PAYLOAD_LEN_MAX {
+        if self.payload_len_max > Self::PAYLOAD_LEN_MAX {
             let got = self.payload_len_max;
             return Err(Error::PayloadLimitTooLarge {
                 got,
-                max: PAYLOAD_LEN_MAX,
+                max: Self::PAYLOAD_LEN_MAX,
             });
         }
         Ok(())

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use proglog_store::testing::{SimDisk, Survivors};
-use proglog_store::{Options, Store};
+use proglog_store::{Store, StoreOptions};
 
 const NAMES: [&str; 2] = ["closed.store", "killed.store"];
 
@@ -28,7 +28,7 @@ fn batches() -> Vec<Vec<Vec<u8>>> {
 
 fn regenerate() {
     let disk = SimDisk::new();
-    let options = Options::new().label(b"compat").payload_len_max(1000);
+    let options = StoreOptions::new().label(b"compat").payload_len_max(1000);
     let store = Store::open_in(&*disk.directory(), "a", &options).unwrap();
     for batch in batches() {
         let payloads = batch.iter().map(Vec::as_slice).collect::<Vec<_>>();
@@ -53,7 +53,7 @@ fn stores_of_version_1_open_and_hold_what_they_held() {
         std::fs::copy(data().join(name), &path).unwrap();
         let mut expected = batches().concat();
         for round in 0..2 {
-            let store = Store::open(&path, &Options::new()).unwrap();
+            let store = Store::open(&path, &StoreOptions::new()).unwrap();
             let recovery = store.recovery();
             assert_eq!(recovery.clean, round > 0 || name == "closed.store");
             assert_eq!((&recovery.set_aside, recovery.damaged), (&None, None));

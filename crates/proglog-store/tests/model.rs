@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use proglog_store::io::{Directory, FsDirectory};
+use proglog_store::segment::StoreExt;
 use proglog_store::testing::{SimDisk, Survivors};
-use proglog_store::{Boundary, Directory, ErrorKind, FsDirectory, Options, Position, Store};
+use proglog_store::{Boundary, ErrorKind, Position, Store, StoreOptions};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -73,7 +75,7 @@ struct Model {
     directory: Arc<dyn Directory>,
     /// The disk, where it is a simulated one.
     disk: Option<SimDisk>,
-    options: Options,
+    options: StoreOptions,
     store: Store,
     /// As another process sees it.
     follower: Option<Store>,
@@ -87,7 +89,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(directory: Arc<dyn Directory>, disk: Option<SimDisk>, options: Options) -> Self {
+    fn new(directory: Arc<dyn Directory>, disk: Option<SimDisk>, options: StoreOptions) -> Self {
         let store = open(&*directory, &options, Boundary::START);
         Self {
             directory,
@@ -126,7 +128,7 @@ impl Model {
                 self.flushed = self.synced.frames;
             }
             Op::Mark => {
-                self.store.mark().unwrap();
+                self.store.write_sync_mark().unwrap();
                 // There is nothing to flush in a sealed store, and all of it is synced.
                 self.flushed = self.stored.len() as u64;
                 assert_eq!(self.follow().frames, self.synced.frames);
@@ -187,7 +189,7 @@ impl Model {
             return;
         };
         let payload = match guess {
-            Some(guess) => self.store.read_guessing(stored.position, guess),
+            Some(guess) => self.store.read_with_len_hint(stored.position, guess),
             None => self.store.read(stored.position),
         };
         assert!(payload.unwrap() == stored.payload);
@@ -233,7 +235,7 @@ impl Model {
     /// What another process sees is a beginning of what is synced.
     fn follow(&mut self) -> Boundary {
         let follower = self.follower.get_or_insert_with(|| {
-            Store::open_following_in(&*self.directory, NAME, Boundary::START).unwrap()
+            proglog_store::segment::open_following(&*self.directory, NAME, Boundary::START).unwrap()
         });
         let end = follower.refresh().unwrap();
         assert!(end.frames <= self.synced.frames && end.position <= self.synced.position);
@@ -280,7 +282,7 @@ impl Model {
     }
 
     fn check_file_ends_with_data(&self) {
-        let sealed = Store::open_sealed_in(&*self.directory, NAME).unwrap();
+        let sealed = proglog_store::segment::open_sealed(&*self.directory, NAME).unwrap();
         assert_eq!(sealed.len(), self.store.len());
     }
 
@@ -327,12 +329,12 @@ impl Model {
     }
 }
 
-fn open(directory: &dyn Directory, options: &Options, known: Boundary) -> Store {
-    let options = options.clone().known_synced(known);
+fn open(directory: &dyn Directory, options: &StoreOptions, known: Boundary) -> Store {
+    let options = options.clone().recovery_point(known);
     Store::open_in(directory, NAME, &options).unwrap()
 }
 
-fn run(directory: Arc<dyn Directory>, disk: Option<SimDisk>, options: Options, ops: Vec<Op>) {
+fn run(directory: Arc<dyn Directory>, disk: Option<SimDisk>, options: StoreOptions, ops: Vec<Op>) {
     let mut model = Model::new(directory, disk, options);
     for op in ops {
         model.apply(op);
@@ -343,7 +345,7 @@ fn run(directory: Arc<dyn Directory>, disk: Option<SimDisk>, options: Options, o
     assert!(all.eq(model.stored.iter().map(|stored| stored.payload.clone())));
 }
 
-fn options() -> impl Strategy<Value = Options> {
+fn options() -> impl Strategy<Value = StoreOptions> {
     let buffer_len = prop_oneof![Just(0), Just(1), Just(100), Just(5000), Just(256 << 10)];
     let fill_ahead = prop_oneof![
         Just((0, 0)),
@@ -351,10 +353,10 @@ fn options() -> impl Strategy<Value = Options> {
         Just((u64::MAX, 1_000_000))
     ];
     (buffer_len, fill_ahead).prop_map(|(buffer_len, (bytes_max, up_to))| {
-        Options::new()
+        StoreOptions::new()
             .payload_len_max(PAYLOAD_LEN_MAX)
             .buffer_len(buffer_len)
-            .fill_ahead(bytes_max, Position::new(up_to))
+            .preallocate(bytes_max, Position::new(up_to))
     })
 }
 

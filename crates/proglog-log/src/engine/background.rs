@@ -14,6 +14,7 @@ use crate::engine::{Engine, Tasks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::log_position::LogPosition;
 use crate::segment::files::SegmentFiles;
+use proglog_store::segment::StoreExt;
 
 /// Shortest delay before another try to quiesce a log that could not be synced.
 const QUIESCE_RETRY_MIN: Duration = Duration::from_secs(1);
@@ -89,7 +90,7 @@ impl Engine {
         if active.recovery_point() == end {
             active.index.release_memory();
             self.writer.lock().release_memory();
-            active.store.mark()?;
+            active.store.write_sync_mark()?;
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::layout::log_position::LogPosition;
 use crate::options::Durability;
 use crate::segment::files::SegmentFiles;
 use crate::sync::MutexGuard;
+use proglog_store::segment::StoreExt;
 
 /// How durable a commit makes the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ pub(crate) mod writer;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use proglog_store::{Directory, Storage};
+use proglog_store::io::{Directory, Storage};
 
 use crate::clock::{Clock, SteadyClock};
 use crate::engine::tasks::Task;

@@ -9,6 +9,7 @@ use crate::layout::log_position::LogPosition;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::segment::Segment;
+use proglog_store::segment::StoreExt;
 
 impl Engine {
     /// Seals the active segment, unless it is sealed, and starts the next one.
@@ -66,7 +67,7 @@ impl Engine {
         self.view.push(&segment);
         writer.segment.release();
         // Readers of the old segment keep its files and not its lock: the log may be truncated there.
-        drop(old.store.release());
+        drop(old.store.detach_writer());
         writer.continue_in(segment, active);
         // The checkpoint may lag: recovery reads the segments.
         let start = LogPosition::start_of(writer.next);

@@ -15,7 +15,9 @@
 
 use std::sync::Arc;
 
-use proglog_store::{Boundary, Storage};
+use proglog_store::Boundary;
+use proglog_store::io::Storage;
+use proglog_store::segment::StoreExt;
 
 use crate::engine::Engine;
 use crate::engine::writer::Writer;
@@ -122,7 +124,7 @@ impl Engine {
         // continues in the files it has open, and notices at the next record or when a read fails.
         let truncated = self.show_truncated(&segments, truncation);
         // What it holds is on the device, or is dropped.
-        writer.active.store.release()?;
+        writer.active.store.detach_writer()?;
         let drops = |segment: &&Arc<Segment>| truncation.drops(segment.base());
         for segment in segments.iter().filter(drops) {
             segment.release();

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use proglog_store::{Boundary, FRAME_OVERHEAD, Position};
+use proglog_store::segment::FRAME_OVERHEAD;
+use proglog_store::segment::StoreExt;
+use proglog_store::{Boundary, Position};
 
 use crate::clock::Clock;
 use crate::commit::group::CommitGroup;

@@ -23,7 +23,8 @@
 //! [`checkpoint_file`]: crate::layout::checkpoint_file
 
 use byteorder::{BigEndian, ByteOrder};
-use proglog_store::{Boundary, FRAME_OVERHEAD, Position};
+use proglog_store::segment::FRAME_OVERHEAD;
+use proglog_store::{Boundary, Position};
 
 use crate::error::{Error, Result};
 use crate::layout::log_position::LogPosition;

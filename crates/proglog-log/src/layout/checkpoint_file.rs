@@ -7,7 +7,8 @@
 use std::io;
 use std::sync::Arc;
 
-use proglog_store::{Directory, OpenMode, Operation, Storage};
+use proglog_store::Operation;
+use proglog_store::io::{Directory, OpenMode, Storage};
 
 use crate::error::{Error, Result};
 use crate::layout::checkpoint::{Checkpoint, SLOT_LEN, SlotFault, USED, VERSION};

@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use proglog_store::{Boundary, Directory, OpenMode, Operation, Position, Storage, Store};
+use proglog_store::io::{Directory, OpenMode, Storage};
+use proglog_store::{Boundary, Operation, Position};
 
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, LogState};
@@ -88,7 +89,7 @@ impl SegmentHeader {
     /// Reads the header in the file named after `base`, whatever segment it says it is of.
     pub(crate) fn read(directory: &dyn Directory, base: Offset) -> Result<Self> {
         let name = names::store(base);
-        let header = Store::read_header_in(directory, &name)?;
+        let header = proglog_store::segment::read_header(directory, &name)?;
         let label = Label::decode(&header.label).ok_or(Error::NotASegment { file: name.into() })?;
         Ok(Self {
             label,
@@ -164,7 +165,7 @@ pub(crate) fn check_recovery_point(
         return Ok(());
     }
     let name = names::store(base);
-    let store = Store::open_sealed_in(directory, &name)?;
+    let store = proglog_store::segment::open_sealed(directory, &name)?;
     let expected = base.plus(frames);
     match store.frames(position..).next() {
         Some(Ok(frame)) => match decode::offset_and_size(&frame.payload) {

@@ -8,7 +8,7 @@ mod truncation;
 use std::sync::Arc;
 use std::time::Instant;
 
-use proglog_store::Directory;
+use proglog_store::io::Directory;
 
 use crate::engine::{Engine, Parts, background};
 use crate::error::Result;
@@ -42,7 +42,7 @@ pub(crate) fn open(
         records: Offsets::new(applied.checkpoint.current().start, end),
         recovery_point: base.plus(found.recovery_point.frames),
         set_aside: found.set_aside.clone(),
-        zeros_cut: found.zeros_cut,
+        zeros_removed: found.zeros_removed,
         damaged: found
             .damaged
             .map(|position| (names::store(base).into(), position)),

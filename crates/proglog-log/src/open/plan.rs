@@ -5,7 +5,8 @@
 use std::io;
 use std::sync::Arc;
 
-use proglog_store::{Boundary, Directory, Operation};
+use proglog_store::io::Directory;
+use proglog_store::{Boundary, Operation};
 
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, LogState, Truncation};

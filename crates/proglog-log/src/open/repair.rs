@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use proglog_store::{Boundary, Directory, Store};
+use proglog_store::Boundary;
+use proglog_store::io::Directory;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::checkpoint::{Checkpoint, LogState};
@@ -92,7 +93,7 @@ impl<'a> Segments<'a> {
         let read = |base: &Offset| SegmentHeader::read_own(directory, *base, log_id);
         let headers = bases.iter().map(read).collect::<Result<Vec<_>>>()?;
         let newest = *bases.last().expect("there is a segment");
-        Store::finish_recovery_in(directory, &names::store(newest))?;
+        proglog_store::segment::finish_recovery(directory, &names::store(newest))?;
         Ok(Self {
             directory,
             labels: headers.iter().map(|header| header.label).collect(),
@@ -148,9 +149,9 @@ impl<'a> Segments<'a> {
 
 fn end_of(directory: &dyn Directory, base: Offset) -> Result<Offset> {
     let name = names::store(base);
-    let marked = Store::open_following_in(directory, &name, Boundary::START)?.refresh()?;
+    let marked = proglog_store::segment::open_following(directory, &name, Boundary::START)?.end();
     let mut end = base.plus(marked.frames);
-    let mut frames = Store::open_sealed_in(directory, &name)?.frames(..);
+    let mut frames = proglog_store::segment::open_sealed(directory, &name)?.frames(..);
     loop {
         match frames.next() {
             Some(Ok(frame)) => {

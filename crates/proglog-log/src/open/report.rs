@@ -24,7 +24,7 @@ pub struct Recovery {
     pub set_aside: Option<SetAside>,
     /// How many bytes of zeros were cut from the end of the newest segment: space that was made ready
     /// for appends, or what a file system leaves after a crash. They hold nothing, and are not kept.
-    pub zeros_cut: u64,
+    pub zeros_removed: u64,
     /// The first damage found below the recovery point: a segment's file name and the place in it.
     /// Records there are unreadable, all others are not. Only what was scanned counts: damage
     /// elsewhere shows when it is read.

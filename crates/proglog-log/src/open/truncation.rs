@@ -1,6 +1,7 @@
 //! Check of a truncation that a crash interrupted, before opening finishes it.
 
-use proglog_store::{Boundary, Directory};
+use proglog_store::Boundary;
+use proglog_store::io::Directory;
 
 use crate::error::{Error, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, Truncation};

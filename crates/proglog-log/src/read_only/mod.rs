@@ -12,7 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use proglog_store::{Directory, FsDirectory, Operation};
+use proglog_store::Operation;
+use proglog_store::io::{Directory, FsDirectory};
 
 use crate::commit_log::{ReadLog, Records};
 use crate::error::{Error, Result};

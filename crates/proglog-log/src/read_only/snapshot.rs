@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use proglog_store::{Directory, Store};
+use proglog_store::Store;
+use proglog_store::io::Directory;
+use proglog_store::segment::StoreExt;
 
 use crate::error::{Error, Result};
 use crate::layout::checkpoint::Checkpoint;
@@ -156,7 +158,7 @@ impl Seen {
             store
         } else {
             seen.segment.unfollow();
-            Store::open_following_in(&**directory, &names::store(*base), known)?
+            proglog_store::segment::open_following(&**directory, &names::store(*base), known)?
         };
         // One that was cut is not what it was: then the next try opens it anew.
         let boundary = store.refresh()?;

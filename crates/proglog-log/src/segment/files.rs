@@ -8,7 +8,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proglog_store::{Boundary, FRAME_OVERHEAD, Frames, Outcome, Position, Store};
+use proglog_store::segment::FRAME_OVERHEAD;
+use proglog_store::segment::StoreExt;
+use proglog_store::{Boundary, Frames, Outcome, Position, Store};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::log_position::LogPosition;
@@ -120,7 +122,7 @@ impl SegmentFiles {
             usize::try_from(len.min(payload_len_max + FRAME_OVERHEAD)).unwrap_or(usize::MAX);
         let payload = self
             .store
-            .read_guessing(position, guess)
+            .read_with_len_hint(position, guess)
             .map_err(|error| self.corrupt_at(offset, position, error))?;
         self.decode(payload, offset, position)
     }

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use proglog_store::{FRAME_OVERHEAD, Frame, Position};
+use proglog_store::segment::FRAME_OVERHEAD;
+use proglog_store::{Frame, Position};
 
 use crate::error::{Error, Result};
 use crate::record::decode;

@@ -8,7 +8,9 @@ pub(crate) mod removal;
 
 use std::sync::{Arc, LazyLock};
 
-use proglog_store::{Boundary, Directory, OpenMode, Position, Store};
+use proglog_store::io::{Directory, OpenMode};
+use proglog_store::segment::StoreExt;
+use proglog_store::{Boundary, Position, Store};
 
 use crate::error::Result;
 use crate::layout::names;
@@ -83,15 +85,15 @@ impl Segment {
         let base = label.identity.base_offset;
         let segment = Self::sealed(Arc::clone(directory), base);
         let payload_len_max = u32::try_from(options.record_bytes_max + RECORD_OVERHEAD_MAX);
-        let store_options = proglog_store::Options::new()
+        let store_options = proglog_store::StoreOptions::new()
             .label(label.encode())
             .payload_len_max(payload_len_max.expect("the options were validated"))
             .set_aside_files_max(options.set_aside_files_max)
-            .known_synced(recovery_point);
+            .recovery_point(recovery_point);
         let store_options = match options.durability {
             Durability::Synced => {
                 let up_to = Position::new(options.segment_bytes_max);
-                store_options.fill_ahead(options.fill_ahead_max, up_to)
+                store_options.preallocate(options.fill_ahead_max, up_to)
             }
             Durability::Interval(_) | Durability::Buffered => store_options,
         };
@@ -118,7 +120,8 @@ impl Segment {
             return Ok(Arc::clone(active));
         }
         OPEN_SEALED.get_or_insert_with(&self.id, || {
-            let store = Store::open_sealed_in(&*self.directory, &names::store(self.base))?;
+            let store =
+                proglog_store::segment::open_sealed(&*self.directory, &names::store(self.base))?;
             Ok(Arc::new(self.files(store, Pages::All)))
         })
     }
@@ -193,7 +196,8 @@ impl Segment {
         if len == Some(expected) || (len.is_none() && expected == 0) {
             return Ok(false);
         }
-        let store = Store::open_sealed_in(&*self.directory, &names::store(self.base))?;
+        let store =
+            proglog_store::segment::open_sealed(&*self.directory, &names::store(self.base))?;
         let mut files = self.files(store, Pages::All);
         files.rebuild_index(count)?;
         files.index.write_all(true);

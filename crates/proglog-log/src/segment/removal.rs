@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use proglog_store::{Directory, OpenMode, Operation, Storage, Store};
+use proglog_store::Operation;
+use proglog_store::io::{Directory, OpenMode, Storage};
 
 use crate::error::{Error, Result};
 use crate::layout::checkpoint::Truncation;
@@ -52,7 +53,7 @@ pub(crate) fn truncate(
     sync_removed(directory, &dropped)?;
     let (last, boundary) = (truncation.to.segment_base, truncation.to.boundary);
     if left.contains(&last) {
-        Store::cut_in(directory, &names::store(last), boundary)?;
+        proglog_store::segment::truncate(directory, &names::store(last), boundary)?;
     }
     Ok(())
 }

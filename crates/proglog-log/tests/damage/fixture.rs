@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use proglog_log::{Batch, Error, Log, Offset, Options, Recovery};
+use proglog_store::Position;
 use proglog_store::testing::{SimDisk, Survivors};
-use proglog_store::{Position, Store};
 
 /// Where the first frame of a store lies in its file.
 pub(crate) const HEADER_LEN: u64 = 8192;
@@ -211,7 +211,7 @@ pub(crate) fn places(disk: &SimDisk, values: &[String]) -> Vec<Place> {
         })
         .collect();
     for base in bases {
-        let sealed = Store::open_sealed_in(&*disk.directory(), &store(base)).unwrap();
+        let sealed = proglog_store::segment::open_sealed(&*disk.directory(), &store(base)).unwrap();
         for frame in sealed.frames(..) {
             let frame = frame.unwrap();
             places.push(Place {
@@ -447,7 +447,7 @@ impl Lengths for SimDisk {
     fn len_of(&self, name: &str) -> u64 {
         let file = self
             .directory()
-            .open(name, proglog_store::OpenMode::Read)
+            .open(name, proglog_store::io::OpenMode::Read)
             .unwrap();
         file.len().unwrap()
     }

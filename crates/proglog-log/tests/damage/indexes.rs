@@ -3,7 +3,7 @@
 
 use proglog_log::{Error, ErrorKind, Log, Options};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
-use proglog_store::{Options as StoreOptions, Store};
+use proglog_store::{Store, StoreOptions};
 use prost::Message;
 
 use crate::fixture::{
@@ -299,7 +299,7 @@ fn with_offsets(offsets: &[u64]) -> (SimDisk, u64) {
     let [closed, _] = fixture::both("writer");
     let disk = closed.disk.deep_clone();
     let directory = disk.directory();
-    let label = Store::open_sealed_in(&*directory, &store(0)).unwrap();
+    let label = proglog_store::segment::open_sealed(&*directory, &store(0)).unwrap();
     let label = label.label().to_vec();
     disk.remove_file(&store(0));
     disk.remove_file(&index(0));

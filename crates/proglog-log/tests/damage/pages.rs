@@ -1,7 +1,7 @@
 //! An index of several pages is damaged, and a record too: the record alone is unreadable.
 
 use proglog_log::{Log, Options};
-use proglog_store::Store;
+use proglog_store::segment::StoreExt;
 use proglog_store::testing::SimDisk;
 
 use super::fixture::{self, Depth, Fixture, index, killed_and_closed, store};
@@ -133,7 +133,7 @@ fn neighbouring_records_that_are_damaged_are_each_named_and_no_other() {
 /// Has the first page of the index of the segment with this base offset say of each record where the next
 /// one is, and makes its check right.
 fn shift(disk: &SimDisk, base: u64) {
-    let sealed = Store::open_sealed_in(&*disk.directory(), &store(base)).unwrap();
+    let sealed = proglog_store::segment::open_sealed(&*disk.directory(), &store(base)).unwrap();
     let [high, low] = [sealed.salt() >> 32, sealed.salt() & 0xffff_ffff];
     let mut page = disk.read_file(&index(base));
     page.copy_within(8..PAGE_LEN - 4, 4);

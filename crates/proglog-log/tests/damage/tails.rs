@@ -114,7 +114,7 @@ fn appended(fixture: &Fixture, disk: &SimDisk, file: &str, bytes: &[u8], tail: &
     }
     let nonzero = tail.iter().rposition(|byte| *byte != 0);
     let kept = nonzero.map_or(0, |last| last + 1);
-    assert_eq!(recovery.zeros_cut, (tail.len() - kept) as u64, "{what}");
+    assert_eq!(recovery.zeros_removed, (tail.len() - kept) as u64, "{what}");
     match (nonzero, recovery.set_aside) {
         (None, None) => {}
         (Some(last), Some(set_aside)) => {

@@ -89,7 +89,7 @@ fn any_bit_of_the_zeros_is_set_aside_and_takes_no_record() {
     let fixture = killed_with_zeros();
     let whole = fixture.assert_whole(&fixture.disk.deep_clone(), "nothing damaged");
     let zeros = zeros(&fixture);
-    assert_eq!(whole.zeros_cut, zeros.end - zeros.start);
+    assert_eq!(whole.zeros_removed, zeros.end - zeros.start);
     assert_eq!(whole.set_aside, None);
     for byte in zeros {
         for bit in 0..8 {

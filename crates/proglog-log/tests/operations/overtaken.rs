@@ -5,8 +5,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use proglog_log::{Log, Records, StoredRecord};
+use proglog_store::io::{Directory, OpenMode, Storage};
 use proglog_store::testing::SimDisk;
-use proglog_store::{Directory, OpenMode, Storage};
 
 use crate::support::{append, options, segments};
 

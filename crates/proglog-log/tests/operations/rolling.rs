@@ -3,7 +3,6 @@
 use std::io::ErrorKind as Io;
 
 use proglog_log::{ErrorKind, Offset, Outcome};
-use proglog_store::Store;
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::support::{append, holds, open, open_with, options, segments, value};
@@ -44,7 +43,7 @@ fn a_record_goes_into_a_segment_made_with_smaller_limits_as_long_as_it_fits() {
     }
     log.close().unwrap();
     let name = format!("{:020}.log", 0);
-    let store = Store::open_sealed_in(&*disk.directory(), &name).unwrap();
+    let store = proglog_store::segment::open_sealed(&*disk.directory(), &name).unwrap();
     let longest = store.frames(..).map(|frame| frame.unwrap().payload.len());
     assert_eq!(
         longest.max().unwrap(),

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use proglog_store::segment::StoreExt;
 use proglog_store::testing::SimDisk;
 use proglog_store::testing::format::reencoded_header;
-use proglog_store::{Boundary, Frames, Options, Position, Store};
+use proglog_store::{Boundary, Frames, Position, Store, StoreOptions};
 
 use crate::files::{self, COPY_LEN, HEADER_LEN, STORE_HOT, mend_store};
 use crate::input::Input;
@@ -89,11 +90,12 @@ fn check_header(bytes: &[u8]) {
 }
 
 fn sealed(disk: &SimDisk) -> Option<Store> {
-    Store::open_sealed_in(&*disk.directory(), NAME).ok()
+    proglog_store::segment::open_sealed(&*disk.directory(), NAME).ok()
 }
 
 fn following(disk: &SimDisk) -> Option<Store> {
-    let store = Store::open_following_in(&*disk.directory(), NAME, Boundary::START).ok()?;
+    let store =
+        proglog_store::segment::open_following(&*disk.directory(), NAME, Boundary::START).ok()?;
     let end = store.end();
     assert_eq!(store.refresh().expect("the disk works"), end);
     Some(store)
@@ -111,7 +113,7 @@ fn survive(disk: &SimDisk) {
         walk(&store);
     }
     for _ in 0..2 {
-        if let Ok(store) = Store::open_in(&*disk.directory(), NAME, &Options::new()) {
+        if let Ok(store) = Store::open_in(&*disk.directory(), NAME, &StoreOptions::new()) {
             walk(&store);
             _ = store.append(b"more");
             _ = store.close();
@@ -121,7 +123,7 @@ fn survive(disk: &SimDisk) {
 
 /// Opens the store, appends to it, and opens it again; returns what was there before.
 fn recover(disk: &SimDisk, blind: bool) -> Option<Walk> {
-    let options = Options::new();
+    let options = StoreOptions::new();
     let open = || Store::open_in(&*disk.directory(), NAME, &options);
     let store = open().ok()?;
     let before = walk(&store);
@@ -163,7 +165,7 @@ fn walk(store: &Store) -> Walk {
         assert_eq!(&store.read(*position).expect("it is whole"), payload);
         let len = usize::try_from(end.get() - position.get()).expect("a frame fits");
         for guess in [0, 8, len, len + 1] {
-            let read = store.read_guessing(*position, guess);
+            let read = store.read_with_len_hint(*position, guess);
             assert_eq!(&read.expect("it is whole"), payload);
         }
     }

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use proglog_model_sync::point;
+use proglog_store::io::{Directory, OpenMode, Storage};
 use proglog_store::testing::SimDisk;
-use proglog_store::{Directory, OpenMode, Storage};
 
 #[derive(Debug)]
 struct Steps(Arc<dyn Directory>);

@@ -20,6 +20,8 @@ use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 
+pub use crate::io::fs::FsDirectory;
+
 /// A file that many threads read and write at byte offsets.
 ///
 /// Offsets and lengths are in bytes from the start of the file.

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::format::HEADER_LEN;
+use crate::format::{HEADER_LEN, offset_of};
 use crate::io::{Directory, OpenMode, Storage};
 use crate::position::Position;
 
@@ -181,12 +181,6 @@ impl NamedFile {
         }
         Ok(())
     }
-}
-
-/// The byte of a store's file that `position` stands for.
-#[inline]
-pub(crate) fn offset_of(position: Position) -> u64 {
-    HEADER_LEN.saturating_add(position.get())
 }
 
 /// As [`offset_of`], for both ends of a range.

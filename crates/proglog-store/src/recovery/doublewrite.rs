@@ -33,8 +33,8 @@ use byteorder::{BigEndian, ByteOrder};
 use crc_fast::{CrcAlgorithm, Digest};
 
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::format::MARK_FRAME_LEN;
-use crate::io::named_file::{NamedFile, offset_of, offsets_of};
+use crate::format::{MARK_FRAME_LEN, offset_of};
+use crate::io::named_file::{NamedFile, offsets_of};
 use crate::io::{Directory, OpenMode, atomic_file};
 use crate::position::Position;
 use crate::scan::source::Source;

@@ -27,7 +27,7 @@ use crate::error::Result;
 use crate::format::MARK_FRAME_LEN;
 use crate::io::Directory;
 use crate::io::named_file::NamedFile;
-use crate::options::Options;
+use crate::options::StoreOptions;
 use crate::position::{Boundary, Position};
 use crate::recovery::find_end::{Found, find_end};
 pub use crate::recovery::quarantine::SetAside;
@@ -43,7 +43,7 @@ pub struct Recovery {
     /// `end` is now.
     pub recovery_point: Boundary,
     /// Whether the data ends with a mark that claims all before it, followed by nothing but zeros: the
-    /// store was closed, or [marked](crate::Store::mark) when it was idle. A store without data is clean
+    /// store was closed, or [marked](crate::segment::StoreExt::write_sync_mark) when it was idle. A store without data is clean
     /// too.
     pub clean: bool,
     /// The first position below the recovery point that was found damaged. Only what was scanned
@@ -56,7 +56,7 @@ pub struct Recovery {
     /// The number of zeros removed from the end of the file, after the data and what was set aside:
     /// preallocated space, or what a file system leaves after a crash. Zeros hold no data, so they are
     /// counted and not kept.
-    pub zeros_cut: u64,
+    pub zeros_removed: u64,
     /// Whether one copy of the header was damaged and was restored from the other.
     pub header_restored: bool,
     /// The number of bytes of frames that were read and verified.
@@ -72,7 +72,7 @@ impl Recovery {
             clean: true,
             damaged: None,
             set_aside: None,
-            zeros_cut: 0,
+            zeros_removed: 0,
             header_restored: false,
             bytes_scanned: 0,
         }
@@ -84,10 +84,10 @@ pub(crate) fn recover(
     directory: &dyn Directory,
     file: &NamedFile,
     verifier: Verifier,
-    options: &Options,
+    options: &StoreOptions,
 ) -> Result<Recovery> {
     doublewrite::resume(directory, file, verifier.salt)?;
-    let found = find_end(file, verifier, options.known_synced)?;
+    let found = find_end(file, verifier, options.recovery_point)?;
     let plan = Plan::of(&found);
     let set_aside = plan.apply(directory, file, verifier.salt, options.set_aside_files_max)?;
     Ok(Recovery {
@@ -96,7 +96,7 @@ pub(crate) fn recover(
         clean: found.closed || found.file_end == Position::ZERO,
         damaged: found.damaged,
         set_aside,
-        zeros_cut: found.file_end.get() - found.torn.end.get(),
+        zeros_removed: found.file_end.get() - found.torn.end.get(),
         header_restored: false,
         bytes_scanned: found.bytes_scanned,
     })

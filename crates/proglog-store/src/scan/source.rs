@@ -1,7 +1,8 @@
 //! Sources of frames: anything that has bytes at positions.
 
 use crate::error::Result;
-use crate::io::named_file::{NamedFile, offset_of};
+use crate::format::offset_of;
+use crate::io::named_file::NamedFile;
 use crate::position::Position;
 
 /// Bytes that a scan reads at a time, and of which it hands out slices: the most that one slice keeps in

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{self, FRAME_HEADER_LEN, MARK_FRAME_LEN};
-use crate::io::named_file::offset_of;
+use crate::format::{self, FRAME_HEADER_LEN, MARK_FRAME_LEN, offset_of};
 use crate::position::{Boundary, Position};
 use crate::store::batch_writer::{Batch, One, Payloads};
 use crate::store::preallocation::Preallocator;

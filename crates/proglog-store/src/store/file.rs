@@ -7,8 +7,8 @@ use crate::format::{HEADER_COPY_LEN, HEADER_COPY_USED, HEADER_LEN, Header, Heade
 use crate::io::atomic_file::NewFile;
 use crate::io::named_file::NamedFile;
 use crate::io::{Directory, OpenMode};
-use crate::options::Options;
-use crate::position::Boundary;
+use crate::options::StoreOptions;
+use crate::position::{Boundary, Position};
 use crate::recovery::doublewrite;
 
 /// Opens the file `name` and locks it, creating it where there is none.
@@ -20,11 +20,11 @@ use crate::recovery::doublewrite;
 pub(crate) fn open_or_create(
     directory: &dyn Directory,
     name: &Arc<str>,
-    options: &Options,
+    options: &StoreOptions,
 ) -> Result<NamedFile> {
     loop {
         if let Some(file) = open_locked(directory, name)? {
-            if options.known_synced != Boundary::START || has_data(directory, &file)? {
+            if options.recovery_point != Boundary::START || has_data(directory, &file)? {
                 return Ok(file);
             }
             // It is about to be locked again, and dropping the handle may not be enough: a process
@@ -68,7 +68,7 @@ fn bare_header(file: &NamedFile) -> Result<Option<Header>> {
 fn create(
     directory: &dyn Directory,
     name: &Arc<str>,
-    options: &Options,
+    options: &StoreOptions,
 ) -> Result<Option<NamedFile>> {
     let Some(new) = NewFile::create_locked(directory, name)? else {
         return Ok(None);
@@ -95,7 +95,7 @@ fn create(
     Ok(Some(file))
 }
 
-fn new_header(name: &Arc<str>, options: &Options) -> Result<Header> {
+fn new_header(name: &Arc<str>, options: &StoreOptions) -> Result<Header> {
     let salt =
         getrandom::u64().map_err(|error| Error::io(Operation::Random, name, error.into()))?;
     Ok(Header {
@@ -110,8 +110,8 @@ pub(crate) struct ReadHeader {
     pub(crate) header: Header,
     /// The number of the damaged copy, if one is damaged.
     damaged_copy: Option<u64>,
-    /// Length of the file, at least that of the header.
-    pub(crate) len: u64,
+    /// The length of the file, at least that of the header.
+    len: u64,
 }
 
 /// Reads the header of `file` from a copy that is whole.
@@ -169,6 +169,11 @@ fn header_error(fault: HeaderFault, name: &Arc<str>, len: u64) -> Error {
 }
 
 impl ReadHeader {
+    /// The end of the file.
+    pub(crate) fn end(&self) -> Position {
+        Position::new(self.len - HEADER_LEN)
+    }
+
     /// Restores the damaged copy from the other one, durably. Returns whether one was damaged.
     pub(crate) fn restore(&self, file: &NamedFile) -> Result<bool> {
         let Some(number) = self.damaged_copy else {

@@ -122,10 +122,10 @@ impl Frames {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use proglog_store::{Options, Store};
+    /// use proglog_store::{Store, StoreOptions};
     ///
     /// # let directory = tempfile::tempdir()?;
-    /// let store = Store::open(directory.path().join("my.store"), &Options::new())?;
+    /// let store = Store::open(directory.path().join("my.store"), &StoreOptions::new())?;
     /// store.append_batch(&[&b"one"[..], b"two"])?;
     /// let (mut frames, mut bytes) = (store.frames(..), 0);
     /// while let Some(frame) = frames.next_ref() {

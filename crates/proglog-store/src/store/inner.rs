@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::Header;
 use crate::io::named_file::NamedFile;
-use crate::options::Options;
+use crate::options::StoreOptions;
 use crate::position::Boundary;
 use crate::recovery::Recovery;
 use crate::scan::verify::Verifier;
@@ -66,11 +66,11 @@ impl Inner {
         file: NamedFile,
         header: Header,
         recovery: Recovery,
-        options: &Options,
+        options: &StoreOptions,
     ) -> Self {
         let verifier = Verifier::of(&header);
         let Recovery { end, clean, .. } = recovery;
-        let (ahead_max, up_to) = options.fill_ahead;
+        let (ahead_max, up_to) = options.preallocate;
         let data = Arc::new(DataFile::new(file, verifier, end.position));
         let writer = Writer::new(
             Arc::clone(&data),

@@ -7,9 +7,8 @@
 //! it does not matter which of them a crash leaves. An idle store removes them, and has none before the
 //! second sync after that: they do not pay for a single append now and then.
 
-use crate::format::HEADER_LEN;
+use crate::format::{HEADER_LEN, offset_of};
 use crate::io::Storage;
-use crate::io::named_file::offset_of;
 use crate::position::Position;
 
 /// The zeros written first, in bytes.

@@ -7,30 +7,30 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CallKind {
-    /// [`Storage::len`](crate::Storage::len).
+    /// [`Storage::len`](crate::io::Storage::len).
     Len,
-    /// [`Storage::read_at`](crate::Storage::read_at).
+    /// [`Storage::read_at`](crate::io::Storage::read_at).
     Read,
-    /// [`Storage::write_at`](crate::Storage::write_at).
+    /// [`Storage::write_at`](crate::io::Storage::write_at).
     Write,
-    /// [`Storage::set_len`](crate::Storage::set_len).
+    /// [`Storage::set_len`](crate::io::Storage::set_len).
     SetLen,
-    /// [`Storage::sync_data`](crate::Storage::sync_data) or
-    /// [`Storage::sync_all`](crate::Storage::sync_all).
+    /// [`Storage::sync_data`](crate::io::Storage::sync_data) or
+    /// [`Storage::sync_all`](crate::io::Storage::sync_all).
     Sync,
-    /// [`Storage::try_lock`](crate::Storage::try_lock).
+    /// [`Storage::try_lock`](crate::io::Storage::try_lock).
     Lock,
-    /// [`Directory::open`](crate::Directory::open) of a file that exists.
+    /// [`Directory::open`](crate::io::Directory::open) of a file that exists.
     Open,
-    /// [`Directory::open`](crate::Directory::open) that creates a file.
+    /// [`Directory::open`](crate::io::Directory::open) that creates a file.
     Create,
-    /// [`Directory::rename`](crate::Directory::rename).
+    /// [`Directory::rename`](crate::io::Directory::rename).
     Rename,
-    /// [`Directory::remove`](crate::Directory::remove).
+    /// [`Directory::remove`](crate::io::Directory::remove).
     Remove,
-    /// [`Directory::list`](crate::Directory::list).
+    /// [`Directory::list`](crate::io::Directory::list).
     List,
-    /// [`Directory::sync`](crate::Directory::sync).
+    /// [`Directory::sync`](crate::io::Directory::sync).
     SyncDirectory,
 }
 

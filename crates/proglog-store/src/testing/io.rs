@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::SimDisk;
 use super::fault::{Call, CallKind};
 use super::pending::NameChange;
-use crate::{Directory, OpenMode, Storage};
+use crate::io::{Directory, OpenMode, Storage};
 
 /// The one directory of a disk.
 #[derive(Debug)]

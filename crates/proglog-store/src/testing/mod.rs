@@ -3,7 +3,7 @@
 //! # Model
 //!
 //! - A [`SimDisk`] is a flat directory of files, with the traits [`Directory`] and
-//!   [`Storage`](crate::Storage). A file has durable bytes and a list of *pending* changes: each write and each set length since its
+//!   [`Storage`](crate::io::Storage). A file has durable bytes and a list of *pending* changes: each write and each set length since its
 //!   last sync. So have the names: each file created, renamed or removed since the directory's last
 //!   sync. Reads see all of them.
 //! - A sync of a file makes its pending changes durable, and not its name; a sync of the directory makes
@@ -28,7 +28,7 @@
 //! # Examples
 //!
 //! ```
-//! use proglog_store::OpenMode;
+//! use proglog_store::io::OpenMode;
 //! use proglog_store::testing::{SimDisk, Survivors};
 //!
 //! let disk = SimDisk::new();
@@ -66,7 +66,7 @@ use self::image::{FILE_LEN_MAX, Image};
 use self::pending::{Cached, NameChange};
 use self::rng::Rng;
 use self::state::{Inode, State, to_index};
-use crate::Directory;
+use crate::io::Directory;
 
 /// A simulated disk with one directory; see the [module's documentation](self) for the model.
 ///

@@ -1,16 +1,20 @@
-//! What lies between an append and the file: who is served from memory, what goes past it, and when it
-//! is given back.
+//! The buffers between an append and the file: what is read from them, what bypasses them, and when their
+//! memory is freed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use proglog_store::io::FsDirectory;
+use proglog_store::segment::StoreExt;
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
-use proglog_store::{Error, ErrorKind, FsDirectory, Options, Outcome, Position, Store};
+use proglog_store::{Error, ErrorKind, Outcome, Position, Store, StoreOptions};
+
+use super::append_with;
 
 const NAME: &str = "a.store";
 
 fn open(disk: &SimDisk, buffer_len: usize) -> Store {
-    let options = Options::new().buffer_len(buffer_len);
+    let options = StoreOptions::new().buffer_len(buffer_len);
     Store::open_in(&*disk.directory(), NAME, &options).unwrap()
 }
 
@@ -115,7 +119,7 @@ fn a_batch_that_goes_past_the_buffer_is_gathered_in_pieces_as_long_as_that() {
     });
     assert_eq!(written, pieces);
     let written = writes(&disk, || {
-        store.append_with(&lens, |_, slot| slot.fill(7)).unwrap();
+        append_with(&store, &lens, |_, slot| slot.fill(7)).unwrap();
     });
     assert_eq!(written, pieces);
     assert_eq!(store.end().frames, 2 * lens.len() as u64);
@@ -226,7 +230,7 @@ fn a_fill_that_panics_on_the_way_past_the_buffer_leaves_nothing() {
         slot.fill(1);
         assert_ne!(index, 1, "a panic that the test wants");
     };
-    let append = std::panic::AssertUnwindSafe(|| store.append_with(&[5000, 5], fill));
+    let append = std::panic::AssertUnwindSafe(|| append_with(&store, &[5000, 5], fill));
     std::panic::catch_unwind(append).unwrap_err();
     assert_eq!(store.end().frames, 1);
     store.append(b"after").unwrap();
@@ -244,7 +248,7 @@ fn a_store_that_is_not_appended_to_holds_no_buffer() {
     let mut store = None;
     let held = |run: &mut dyn FnMut()| allocation_counter::measure(run).bytes_current;
     let opened = held(&mut || {
-        store = Some(Store::open_in(&directory, NAME, &Options::new()).unwrap());
+        store = Some(Store::open_in(&directory, NAME, &StoreOptions::new()).unwrap());
     });
     assert!(opened < 4 << 10, "{opened} bytes");
     let store = store.unwrap();
@@ -254,7 +258,7 @@ fn a_store_that_is_not_appended_to_holds_no_buffer() {
         store.append(b"two").unwrap();
     });
     assert!(busy > 512 << 10, "two buffers in turn: {busy} bytes");
-    let given_back = held(&mut || store.mark().unwrap());
+    let given_back = held(&mut || store.write_sync_mark().unwrap());
     assert!(busy + given_back < 4 << 10, "{given_back} of {busy} bytes");
     assert_eq!(store.frames(..).count(), 2);
     let sealed = held(&mut || {
@@ -269,7 +273,7 @@ fn the_memory_of_a_buffer_is_reused() {
     const BUFFER_LEN: usize = 100_000;
     let directory = tempfile::tempdir().unwrap();
     let directory = FsDirectory::open(directory.path()).unwrap();
-    let options = Options::new().buffer_len(BUFFER_LEN);
+    let options = StoreOptions::new().buffer_len(BUFFER_LEN);
     let store = Store::open_in(&directory, NAME, &options).unwrap();
     let long = vec![7; 2 * BUFFER_LEN];
     let appended = allocation_counter::measure(|| {
@@ -291,12 +295,10 @@ fn the_memory_of_a_buffer_is_reused() {
 fn the_memory_that_a_very_long_payload_took_is_given_back() {
     let directory = tempfile::tempdir().unwrap();
     let directory = FsDirectory::open(directory.path()).unwrap();
-    let options = Options::new().payload_len_max(8 << 20);
+    let options = StoreOptions::new().payload_len_max(8 << 20);
     let store = Store::open_in(&directory, NAME, &options).unwrap();
     let appended = allocation_counter::measure(|| {
-        store
-            .append_with(&[5 << 20], |_, slot| slot.fill(7))
-            .unwrap();
+        append_with(&store, &[5 << 20], |_, slot| slot.fill(7)).unwrap();
     });
     assert!(appended.bytes_max > 5 << 20, "{appended:?}");
     assert!(appended.bytes_current < 3 << 20, "{appended:?}");
@@ -326,7 +328,7 @@ fn readers_and_appenders_of_all_sizes_do_not_disturb_each_other() {
         }
         while done.load(Ordering::Acquire) < 2 {
             store.sync().unwrap();
-            store.mark().unwrap();
+            store.write_sync_mark().unwrap();
         }
     });
     assert_eq!(store.end().frames, 2 * APPENDS);

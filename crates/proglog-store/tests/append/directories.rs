@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use proglog_store::io::{Directory, FsDirectory, OpenMode, Storage};
 use proglog_store::testing::SimDisk;
-use proglog_store::{Directory, FsDirectory, OpenMode, Storage};
 
 /// Does `check` on an empty directory of each kind.
 fn on_each(check: impl Fn(&dyn Directory)) {

@@ -2,14 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use proglog_store::io::{Directory, FsDirectory};
+use proglog_store::segment::StoreExt;
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
-use proglog_store::{Boundary, Directory, Error, ErrorKind, FsDirectory, Options, Position, Store};
+use proglog_store::{Boundary, Error, ErrorKind, Position, Store, StoreOptions};
 
 const NAME: &str = "a.store";
 const HEADER_LEN: u64 = 8192;
 
-fn filling() -> Options {
-    Options::new().fill_ahead(8 << 20, Position::new(1 << 30))
+fn filling() -> StoreOptions {
+    StoreOptions::new().preallocate(8 << 20, Position::new(1 << 30))
 }
 
 fn open(disk: &SimDisk) -> Store {
@@ -17,7 +19,7 @@ fn open(disk: &SimDisk) -> Store {
 }
 
 fn follow(disk: &SimDisk) -> Store {
-    Store::open_following_in(&*disk.directory(), NAME, Boundary::START).unwrap()
+    proglog_store::segment::open_following(&*disk.directory(), NAME, Boundary::START).unwrap()
 }
 
 fn shown(follower: &Store) -> Vec<String> {
@@ -45,7 +47,7 @@ fn a_follower_shows_what_a_mark_claims_and_no_more() {
     assert_eq!(shown(&follower), ["one"], "the write brought a mark");
     assert_eq!(follower.end(), synced);
     store.sync().unwrap();
-    store.mark().unwrap();
+    store.write_sync_mark().unwrap();
     assert_eq!(shown(&follower), ["one", "two"]);
     store.append(b"three").unwrap();
     store.seal().unwrap();
@@ -65,7 +67,7 @@ fn a_follower_locks_nothing_writes_nothing_and_starts_at_the_given_boundary() {
     let known = store.sync().unwrap();
     disk.start_trace();
     let directory = disk.directory();
-    let follower = Store::open_following_in(&*directory, NAME, known).unwrap();
+    let follower = proglog_store::segment::open_following(&*directory, NAME, known).unwrap();
     assert_eq!(shown(&follower), ["one"]);
     let trace = disk.trace();
     let may = [CallKind::Open, CallKind::Len, CallKind::Read];
@@ -77,9 +79,9 @@ fn a_follower_locks_nothing_writes_nothing_and_starts_at_the_given_boundary() {
         position: known.position.plus(100 << 20),
         frames: 9,
     };
-    let error = Store::open_following_in(&*directory, NAME, past).unwrap_err();
+    let error = proglog_store::segment::open_following(&*directory, NAME, past).unwrap_err();
     assert!(matches!(error, Error::Truncated { .. }), "{error}");
-    let error = Store::open_following_in(&*directory, "none", known).unwrap_err();
+    let error = proglog_store::segment::open_following(&*directory, "none", known).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
@@ -91,7 +93,7 @@ fn a_refresh_with_nothing_new_reads_a_few_bytes_however_far_the_zeros_reach() {
         store.append(&vec![1; 900_000]).unwrap();
         store.sync().unwrap();
     }
-    store.mark().unwrap();
+    store.write_sync_mark().unwrap();
     // As after a crash that loses the truncation by the mark.
     let zeros = 2 << 20;
     disk.truncate_file(NAME, HEADER_LEN + store.len() + zeros);
@@ -129,7 +131,7 @@ fn a_follower_scans_again_what_was_rewound_and_replaced() {
         store.append(replacement.as_bytes()).unwrap();
         store.append(b"end").unwrap();
         store.sync().unwrap();
-        store.mark().unwrap();
+        store.write_sync_mark().unwrap();
         assert_eq!(shown(&follower), ["one", replacement, "end"]);
     }
 }
@@ -160,7 +162,7 @@ fn a_follower_gets_past_damage_that_a_later_mark_covers() {
         let store = open(&disk);
         store.append(b"one").unwrap();
         store.sync().unwrap();
-        store.mark().unwrap();
+        store.write_sync_mark().unwrap();
         let follower = follow(&disk);
         let place = store.append(&vec![7; 9000]).unwrap().position;
         store.append(b"three").unwrap();
@@ -210,7 +212,7 @@ fn a_torn_write_that_is_removed_is_never_shown() {
     assert!(before <= store.recovery_point());
     store.append(b"two").unwrap();
     store.sync().unwrap();
-    store.mark().unwrap();
+    store.write_sync_mark().unwrap();
     assert_eq!(shown(&follower), ["one", "two"]);
 }
 
@@ -220,7 +222,8 @@ fn a_follower_in_step_with_a_busy_writer_sees_every_frame_once() {
     let directory = FsDirectory::open(directory.path()).unwrap();
     let options = filling().buffer_len(2000);
     let store = Store::open_in(&directory, NAME, &options).unwrap();
-    let follower = Store::open_following_in(&directory, NAME, Boundary::START).unwrap();
+    let follower =
+        proglog_store::segment::open_following(&directory, NAME, Boundary::START).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -275,27 +278,27 @@ fn a_store_that_is_not_open_can_be_truncated() {
     store.append(b"one").unwrap();
     let to = store.end();
     store.append(b"two").unwrap();
-    let error = Store::cut_in(&*directory, NAME, to).unwrap_err();
+    let error = proglog_store::segment::truncate(&*directory, NAME, to).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Locked);
     store.close().unwrap();
     let past = Boundary {
         position: store.end().position.plus(1),
         frames: 3,
     };
-    let error = Store::cut_in(&*directory, NAME, past).unwrap_err();
+    let error = proglog_store::segment::truncate(&*directory, NAME, past).unwrap_err();
     let Error::Truncated { end, expected, .. } = error else {
         panic!("{error:?}");
     };
     let file_end = disk.read_file(NAME).len() as u64 - HEADER_LEN;
     assert_eq!((end.get(), expected), (file_end, past.position));
-    let error = Store::cut_in(&*directory, "none", to).unwrap_err();
+    let error = proglog_store::segment::truncate(&*directory, "none", to).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     for _ in 0..2 {
-        Store::cut_in(&*directory, NAME, to).unwrap();
+        proglog_store::segment::truncate(&*directory, NAME, to).unwrap();
         let disk = disk.crash(Survivors::LoseAll);
         let len = disk.read_file(NAME).len() as u64;
         assert_eq!(len, HEADER_LEN + to.position.get());
-        let options = filling().known_synced(to);
+        let options = filling().recovery_point(to);
         let store = Store::open_in(&*disk.directory(), NAME, &options).unwrap();
         assert_eq!(store.end(), to);
         store.append(b"other").unwrap();
@@ -314,10 +317,10 @@ fn a_store_whose_writer_is_detached_can_be_truncated_under_its_readers_and_write
     store.append(b"two").unwrap();
     store.flush().unwrap();
     store.append(b"three").unwrap();
-    store.release().unwrap();
+    store.detach_writer().unwrap();
     let error = store.append(b"four").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
-    Store::cut_in(&*disk.directory(), NAME, to).unwrap();
+    proglog_store::segment::truncate(&*disk.directory(), NAME, to).unwrap();
     assert_eq!(store.read(Position::ZERO).unwrap(), "one");
     drop(store);
     let len = disk.read_file(NAME).len() as u64;
@@ -338,20 +341,20 @@ fn a_truncation_that_fails_or_is_interrupted_can_be_repeated() {
     };
     let calls = {
         let disk = whole.0.crash(Survivors::KeepAll);
-        Store::cut_in(&*disk.directory(), NAME, whole.1).unwrap();
+        proglog_store::segment::truncate(&*disk.directory(), NAME, whole.1).unwrap();
         disk.calls()
     };
     for call in 0..calls {
         for fault in [Fault::crash(), Fault::error(std::io::ErrorKind::Other)] {
             let disk = whole.0.crash(Survivors::KeepAll);
             disk.inject(When::Call(call), fault);
-            Store::cut_in(&*disk.directory(), NAME, whole.1).unwrap_err();
+            proglog_store::segment::truncate(&*disk.directory(), NAME, whole.1).unwrap_err();
             for survivors in [Survivors::KeepAll, Survivors::LoseAll] {
                 let disk = disk.crash(survivors);
                 let found = shown(&open(&disk.deep_clone()));
                 assert!(found == ["one"] || found == ["one", "two"], "{found:?}");
                 let directory: &dyn Directory = &*disk.directory();
-                Store::cut_in(directory, NAME, whole.1).unwrap();
+                proglog_store::segment::truncate(directory, NAME, whole.1).unwrap();
                 assert_eq!(shown(&open(&disk.crash(Survivors::LoseAll))), ["one"]);
             }
         }

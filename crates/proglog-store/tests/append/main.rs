@@ -10,11 +10,25 @@ mod reads;
 mod scans;
 mod slow_io;
 
-use proglog_store::{Boundary, Error, ErrorKind, FsDirectory, Options, Outcome, Position, Store};
+use proglog_store::io::FsDirectory;
+use proglog_store::segment::StoreExt;
+use proglog_store::{
+    Appended, Boundary, Error, ErrorKind, Outcome, Position, Result, Store, StoreOptions,
+};
 use tempfile::TempDir;
 
 fn open(directory: &TempDir) -> Store {
-    Store::open(directory.path().join("a.store"), &Options::new()).unwrap()
+    Store::open(directory.path().join("a.store"), &StoreOptions::new()).unwrap()
+}
+
+/// Appends a batch of payloads that `fill` writes.
+fn append_with(
+    store: &Store,
+    lens: &[usize],
+    fill: impl FnMut(usize, &mut [u8]),
+) -> Result<Appended> {
+    let appended = store.append_within(Position::new(u64::MAX), lens, fill)?;
+    Ok(appended.expect("there is no limit"))
 }
 
 fn payloads(store: &Store) -> Vec<Vec<u8>> {
@@ -103,7 +117,7 @@ fn batches_are_separated_by_their_ends() {
 #[test]
 fn a_payload_over_the_limit_is_refused_and_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let options = Options::new().payload_len_max(10);
+    let options = StoreOptions::new().payload_len_max(10);
     let store = Store::open(directory.path().join("a.store"), &options).unwrap();
     let error = store.append_batch(&[b"fits", b"is too long"]).unwrap_err();
     assert!(
@@ -115,7 +129,7 @@ fn a_payload_over_the_limit_is_refused_and_changes_nothing() {
     store.append(b"0123456789").unwrap();
     store.close().unwrap();
     // The limit is the file's, whatever the next one to open it asks for.
-    let store = Store::open(directory.path().join("a.store"), &Options::new()).unwrap();
+    let store = Store::open(directory.path().join("a.store"), &StoreOptions::new()).unwrap();
     assert_eq!(store.payload_len_max(), 10);
     store.append(b"is too long").unwrap_err();
 }
@@ -147,14 +161,14 @@ fn a_second_handle_to_an_open_store_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);
     let path = directory.path().join("a.store");
-    let error = Store::open(&path, &Options::new()).unwrap_err();
+    let error = Store::open(&path, &StoreOptions::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Locked);
     #[cfg(unix)]
     {
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert_eq!(
-            Store::open(&link, &Options::new()).unwrap_err().kind(),
+            Store::open(&link, &StoreOptions::new()).unwrap_err().kind(),
             ErrorKind::Locked
         );
     }
@@ -179,7 +193,7 @@ fn a_sealed_store_can_be_read_but_not_appended_to() {
     assert_eq!(store.recovery_point(), store.end());
 
     let path = FsDirectory::open(directory.path()).unwrap();
-    let reader = Store::open_sealed_in(&path, "a.store").unwrap();
+    let reader = proglog_store::segment::open_sealed(&path, "a.store").unwrap();
     assert_eq!(payloads(&reader), [b"last"]);
     assert!(matches!(
         reader.append(b"more").unwrap_err(),
@@ -222,22 +236,22 @@ fn a_rewound_append_is_gone_and_its_position_is_reused() {
 fn a_label_is_kept_and_a_long_one_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.store");
-    let long = Options::new().label([b'x'; 65]);
+    let long = StoreOptions::new().label([b'x'; 65]);
     assert!(matches!(
         Store::open(&path, &long),
         Err(Error::LabelTooLong { len: 65, max: 64 })
     ));
     assert!(!path.exists());
-    let store = Store::open(&path, &Options::new().label([b'x'; 64])).unwrap();
+    let store = Store::open(&path, &StoreOptions::new().label([b'x'; 64])).unwrap();
     store.close().unwrap();
-    let store = Store::open(&path, &Options::new().label("another")).unwrap();
+    let store = Store::open(&path, &StoreOptions::new().label("another")).unwrap();
     assert_eq!(store.label(), [b'x'; 64]);
 }
 
 #[test]
 fn iteration_covers_file_and_buffer_and_any_range_between() {
     let directory = tempfile::tempdir().unwrap();
-    let options = Options::new().buffer_len(1000);
+    let options = StoreOptions::new().buffer_len(1000);
     let store = Store::open(directory.path().join("a.store"), &options).unwrap();
     let places = (0..500_u32)
         .map(|number| {
@@ -270,7 +284,7 @@ fn a_fill_that_panics_appends_nothing_and_harms_nothing() {
         slot.fill(1);
         assert_ne!(index, 1, "a panic that the test wants");
     };
-    let append = std::panic::AssertUnwindSafe(|| store.append_with(&[5, 5, 5], fill));
+    let append = std::panic::AssertUnwindSafe(|| append_with(&store, &[5, 5, 5], fill));
     std::panic::catch_unwind(append).unwrap_err();
     assert_eq!(store.end().frames, 1);
     store.append(b"after").unwrap();
@@ -322,7 +336,7 @@ fn a_limit_on_payloads_is_at_most_what_a_frame_can_tell_and_at_least_nothing() {
     for limit in [0, 3, max] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.store");
-        let options = Options::new().payload_len_max(limit);
+        let options = StoreOptions::new().payload_len_max(limit);
         let longest = &b"abcd"[..4.min(limit as usize)];
         // The store's own frames are not held to it.
         for count in 0..2 {
@@ -331,7 +345,7 @@ fn a_limit_on_payloads_is_at_most_what_a_frame_can_tell_and_at_least_nothing() {
             assert_eq!(payloads(&store), vec![longest.to_vec(); count]);
             store.append(longest).unwrap();
             store.sync().unwrap();
-            store.mark().unwrap();
+            store.write_sync_mark().unwrap();
             let refused = store.append(&[0; 5]);
             assert_eq!(refused.is_err(), limit < 5);
             if refused.is_ok() {
@@ -343,7 +357,7 @@ fn a_limit_on_payloads_is_at_most_what_a_frame_can_tell_and_at_least_nothing() {
     for limit in [max + 1, u32::MAX] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.store");
-        let error = Store::open(&path, &Options::new().payload_len_max(limit)).unwrap_err();
+        let error = Store::open(&path, &StoreOptions::new().payload_len_max(limit)).unwrap_err();
         assert!(matches!(error, Error::PayloadLimitTooLarge { got, .. } if got == limit));
     }
 }

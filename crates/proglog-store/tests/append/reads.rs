@@ -1,14 +1,15 @@
 //! How much a read fetches, in how many calls, and into how much memory.
 
+use proglog_store::io::FsDirectory;
 use proglog_store::testing::{Call, CallKind, SimDisk};
-use proglog_store::{Error, FsDirectory, Options, Position, Store};
+use proglog_store::{Error, Position, Store, StoreOptions};
 
 const NAME: &str = "a.store";
 const HEADER_LEN: u64 = 8192;
 const KIB: u64 = 1 << 10;
 
 fn open(disk: &SimDisk) -> Store {
-    Store::open_in(&*disk.directory(), NAME, &Options::new()).unwrap()
+    Store::open_in(&*disk.directory(), NAME, &StoreOptions::new()).unwrap()
 }
 
 /// A store of payloads of these lengths, closed and opened again, and their positions.
@@ -102,7 +103,7 @@ fn blocks_are_no_longer_than_a_payload_may_keep_in_memory_unless_a_frame_is() {
 fn the_memory_of_a_block_that_is_not_kept_is_reused() {
     let directory = tempfile::tempdir().unwrap();
     let directory = FsDirectory::open(directory.path()).unwrap();
-    let store = Store::open_in(&directory, NAME, &Options::new()).unwrap();
+    let store = Store::open_in(&directory, NAME, &StoreOptions::new()).unwrap();
     for _ in 0..8000 {
         store.append(&[7; 1000]).unwrap();
     }
@@ -152,7 +153,7 @@ fn zeros_that_were_truncated_from_a_payload_are_not_made_up() {
     let store = open(&disk);
     let place = store.append(&vec![0; 20_000]).unwrap().position;
     store.close().unwrap();
-    let store = Store::open_sealed_in(&*disk.directory(), NAME).unwrap();
+    let store = proglog_store::segment::open_sealed(&*disk.directory(), NAME).unwrap();
     disk.truncate_file(NAME, HEADER_LEN + 10_000);
     let error = store.read(place).unwrap_err();
     let is_short = matches!(error, Error::InvalidFrame { left: 10_000, .. });
@@ -163,7 +164,7 @@ fn zeros_that_were_truncated_from_a_payload_are_not_made_up() {
 #[test]
 fn a_scan_continues_from_the_file_to_memory_past_preallocated_zeros() {
     let disk = SimDisk::new();
-    let options = Options::new().fill_ahead(64 * KIB, Position::new(1 << 20));
+    let options = StoreOptions::new().preallocate(64 * KIB, Position::new(1 << 20));
     let store = Store::open_in(&*disk.directory(), NAME, &options).unwrap();
     store.append(b"first").unwrap();
     let second = store.sync().unwrap().position;

@@ -1,8 +1,10 @@
 //! Scans that lend frames and hand them out in turn yield what was appended, whatever blocks they read it in.
 
 use proglog_store::testing::SimDisk;
-use proglog_store::{Frame, FrameRef, Options, Position, Store};
+use proglog_store::{Frame, FrameRef, Position, Store, StoreOptions};
 use proptest::prelude::*;
+
+use super::append_with;
 
 const MIB: usize = 1 << 20;
 
@@ -45,7 +47,7 @@ fn append(store: &Store, batches: &[(Vec<usize>, bool)]) -> Vec<Seen> {
     let mut all: Vec<Seen> = Vec::new();
     for (lens, is_written) in batches {
         let fill = |index: usize, slot: &mut [u8]| slot.fill(byte(all.len() + index));
-        let appended = store.append_with(lens, fill).unwrap();
+        let appended = append_with(store, lens, fill).unwrap();
         let mut start = appended.position;
         for (index, len) in lens.iter().enumerate() {
             let end = Position::new(start.get() + 8 + *len as u64);
@@ -71,7 +73,7 @@ proptest! {
         short in prop::option::of(1..100_u64),
     ) {
         let disk = SimDisk::new();
-        let options = Options::new().payload_len_max(4 << 20).buffer_len(64 << 10);
+        let options = StoreOptions::new().payload_len_max(4 << 20).buffer_len(64 << 10);
         let store = Store::open_in(&*disk.directory(), "a.store", &options).unwrap();
         let all = append(&store, &batches);
         disk.set_short_transfers(short);

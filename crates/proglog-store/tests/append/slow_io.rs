@@ -3,8 +3,9 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 
+use proglog_store::io::{Directory, OpenMode, Storage};
 use proglog_store::testing::SimDisk;
-use proglog_store::{Directory, OpenMode, Options, Storage, Store};
+use proglog_store::{Store, StoreOptions};
 
 /// Holds up writes and syncs as long as it is closed.
 #[derive(Debug, Default)]
@@ -116,7 +117,7 @@ impl Storage for GatedFile {
 fn open(buffer_len: usize) -> (Store, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
     let directory = GatedDirectory(SimDisk::new().directory(), Arc::clone(&gate));
-    let options = Options::new().buffer_len(buffer_len);
+    let options = StoreOptions::new().buffer_len(buffer_len);
     let store = Store::open_in(&directory, "a.store", &options).unwrap();
     (store, gate)
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use proglog_store::segment::StoreExt;
 use proglog_store::testing::{Fault, SimDisk, Survivors};
 use proglog_store::{ErrorKind, Outcome, Store};
 

@@ -8,8 +8,9 @@ mod faults;
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use proglog_store::segment::StoreExt;
 use proglog_store::testing::{Fault, SimDisk, Survivors, When};
-use proglog_store::{Boundary, ErrorKind, Options, Position, Store};
+use proglog_store::{Boundary, ErrorKind, Position, Store, StoreOptions};
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -83,13 +84,13 @@ fn payload(batch: usize, index: usize, len: usize) -> Vec<u8> {
     payload
 }
 
-fn options(preallocation: Preallocation) -> Options {
+fn options(preallocation: Preallocation) -> StoreOptions {
     let (bytes_max, up_to) = match preallocation {
         Preallocation::Never => (0, Position::ZERO),
         Preallocation::Ahead => (3000, Position::new(30_000)),
     };
-    let options = Options::new().buffer_len(1 << 10).label(b"crash");
-    options.fill_ahead(bytes_max, up_to)
+    let options = StoreOptions::new().buffer_len(1 << 10).label(b"crash");
+    options.preallocate(bytes_max, up_to)
 }
 
 fn open(disk: &SimDisk, preallocation: Preallocation) -> Checked<Store> {
@@ -160,7 +161,7 @@ fn step_on(
 
 /// What a follower sees of the store before it is recovered.
 fn follow(disk: &SimDisk) -> Checked<Vec<Bytes>> {
-    match Store::open_following_in(&*disk.directory(), "store", Boundary::START) {
+    match proglog_store::segment::open_following(&*disk.directory(), "store", Boundary::START) {
         Ok(follower) => follower
             .frames(..)
             .map(|frame| Ok(frame.map_err(|error| format!("{error:?}"))?.payload))

@@ -3,8 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
+use proglog_store::io::{Directory, OpenMode, Storage};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
-use proglog_store::{Directory, Error, ErrorKind, OpenMode, Options, Storage, Store};
+use proglog_store::{Error, ErrorKind, Store, StoreOptions};
 
 use crate::fixture::{NAME, THREE, closed, open, payloads, refused};
 
@@ -41,7 +42,7 @@ fn a_store_whose_name_could_not_be_made_durable_is_created_again() {
 fn a_store_that_cannot_be_opened_is_not_taken_for_one_that_is_missing() {
     let disk = closed(&THREE);
     deny(&disk, CallKind::Open, 0);
-    assert_denied(&refused(&disk, &Options::new()), NAME);
+    assert_denied(&refused(&disk, &StoreOptions::new()), NAME);
     assert_eq!(payloads(&open(&disk).unwrap()).len(), 3);
 }
 
@@ -101,7 +102,7 @@ fn a_creation_that_ends_while_another_begins_is_no_obstacle() {
     let disk = SimDisk::new();
     disk.write_file(TEMPORARY, b"under way");
     let directory = Vanishing(disk.directory());
-    let store = Store::open_in(&directory, NAME, &Options::new()).unwrap();
+    let store = Store::open_in(&directory, NAME, &StoreOptions::new()).unwrap();
     store.append(b"new").unwrap();
     assert_eq!(payloads(&store), ["new"]);
     assert_eq!(disk.file_names(), [NAME]);

@@ -1,7 +1,7 @@
 //! Damage to what a mark, or the owner, claims to be synced: it is reported, and takes nothing with it.
 
 use proglog_store::testing::SimDisk;
-use proglog_store::{Boundary, Error, ErrorKind, Options, Position, Store};
+use proglog_store::{Boundary, Error, ErrorKind, Position, StoreOptions};
 
 use crate::fixture::{
     HEADER_LEN, MARK_LEN, NAME, THREE, assert_lends_the_same, at, closed, frames, killed, open,
@@ -149,7 +149,7 @@ fn a_damaged_closing_mark_takes_no_data() {
 fn a_file_shorter_than_its_owner_knows_is_refused_and_left_alone() {
     let disk = closed(&THREE);
     let known = open(&disk).unwrap().recovery_point();
-    let options = Options::new().known_synced(known);
+    let options = StoreOptions::new().recovery_point(known);
     open_with(&disk, &options).unwrap();
     for len in HEADER_LEN as u64..HEADER_LEN as u64 + known.position.get() {
         let disk = disk.deep_clone();
@@ -178,7 +178,7 @@ fn what_the_owner_knows_to_be_synced_is_not_scanned_and_never_set_aside() {
         frames: 3,
     };
     overwrite(&disk, at(&frames[2]) + 8, b"T");
-    let store = open_with(&disk, &Options::new().known_synced(known)).unwrap();
+    let store = open_with(&disk, &StoreOptions::new().recovery_point(known)).unwrap();
     assert_eq!(store.recovery().set_aside, None);
     assert_eq!(store.recovery().bytes_scanned, 0);
     assert_eq!(store.recovery().recovery_point, known);
@@ -193,7 +193,7 @@ fn a_sealed_store_that_was_truncated_has_what_is_left() {
     let frames = frames(&disk);
     disk.truncate_file(NAME, at(&frames[1]) as u64 + 3);
     let before = disk.read_file(NAME);
-    let store = Store::open_sealed_in(&*disk.directory(), NAME).unwrap();
+    let store = proglog_store::segment::open_sealed(&*disk.directory(), NAME).unwrap();
     assert_eq!(store.read(frames[0].position).unwrap(), "first");
     let error = store.read(frames[1].position).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);

@@ -6,7 +6,7 @@
 use std::io;
 
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
-use proglog_store::{Boundary, Error, Options, Store};
+use proglog_store::{Boundary, Error, Store, StoreOptions};
 
 use crate::fixture::{HEADER_LEN, MARK_LEN, NAME, THREE, at, frames, killed, open, payloads};
 
@@ -115,7 +115,7 @@ fn a_copy_of_nothing_is_left_out_of_account() {
     let crc = crc_fast::crc32_iscsi(&fields).to_be_bytes();
     let name = &format!("{NAME}.again");
     disk.write_file(name, &[&fields[..], &crc, &[0; 4]].concat());
-    Store::finish_recovery_in(&*disk.directory(), NAME).unwrap();
+    proglog_store::segment::finish_recovery(&*disk.directory(), NAME).unwrap();
     assert_eq!(payloads(&open(&disk).unwrap()), ALL);
     assert!(!disk.file_names().contains(name));
 }
@@ -184,7 +184,7 @@ fn a_device_that_is_found_full_by_a_sync_is_full() {
 fn a_file_that_is_no_copy_is_left_alone() {
     let disk = killed(&THREE);
     let name = &format!("{NAME}.again");
-    let other = Store::open_in(&*disk.directory(), name, &Options::new()).unwrap();
+    let other = Store::open_in(&*disk.directory(), name, &StoreOptions::new()).unwrap();
     other.append(b"somebody else's").unwrap();
     other.close().unwrap();
     let bytes = disk.read_file(name);
@@ -215,7 +215,7 @@ fn what_is_truncated_stays_so_wherever_a_recovery_was_stopped_before() {
             position: end,
             frames: 2,
         };
-        Store::cut_in(&*disk.directory(), NAME, to).unwrap();
+        proglog_store::segment::truncate(&*disk.directory(), NAME, to).unwrap();
         let disk = disk.crash(Survivors::LoseAll);
         assert_eq!(
             payloads(&open(&disk).unwrap()),
@@ -232,20 +232,21 @@ fn what_is_truncated_stays_so_wherever_a_recovery_was_stopped_before() {
 fn a_recovery_that_was_stopped_is_finished_without_opening_the_store() {
     let disk = cut_off();
     disk.truncate_file(NAME, cut_at(&disk));
-    let in_file =
-        |disk: &SimDisk| payloads(&Store::open_sealed_in(&*disk.directory(), NAME).unwrap());
+    let in_file = |disk: &SimDisk| {
+        payloads(&proglog_store::segment::open_sealed(&*disk.directory(), NAME).unwrap())
+    };
     assert_ne!(in_file(&disk), ALL);
-    Store::finish_recovery_in(&*disk.directory(), NAME).unwrap();
+    proglog_store::segment::finish_recovery(&*disk.directory(), NAME).unwrap();
     let disk = disk.crash(Survivors::LoseAll);
     assert_eq!(in_file(&disk), ALL);
     let bytes = disk.read_file(NAME);
-    Store::finish_recovery_in(&*disk.directory(), NAME).unwrap();
+    proglog_store::segment::finish_recovery(&*disk.directory(), NAME).unwrap();
     assert!(disk.read_file(NAME) == bytes, "there is nothing to do");
     let store = open(&disk).unwrap();
-    let error = Store::finish_recovery_in(&*disk.directory(), NAME).unwrap_err();
+    let error = proglog_store::segment::finish_recovery(&*disk.directory(), NAME).unwrap_err();
     assert!(matches!(error, Error::Locked { .. }), "{error:?}");
     assert_eq!(payloads(&store), ALL);
-    let error = Store::finish_recovery_in(&*disk.directory(), "another").unwrap_err();
+    let error = proglog_store::segment::finish_recovery(&*disk.directory(), "another").unwrap_err();
     assert!(
         matches!(&error, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound),
         "{error:?}"

@@ -1,7 +1,7 @@
 //! A small store on a simulated disk, and a second writer of its bytes, made from their drawing.
 
 use proglog_store::testing::{SimDisk, Survivors};
-use proglog_store::{Frame, Options, Result, Store};
+use proglog_store::{Frame, Result, Store, StoreOptions};
 
 pub(crate) const NAME: &str = "a.store";
 /// Where position 0 is.
@@ -10,10 +10,10 @@ pub(crate) const HEADER_LEN: usize = 8192;
 pub(crate) const MARK_LEN: usize = 32;
 
 pub(crate) fn open(disk: &SimDisk) -> Result<Store> {
-    open_with(disk, &Options::new())
+    open_with(disk, &StoreOptions::new())
 }
 
-pub(crate) fn open_with(disk: &SimDisk, options: &Options) -> Result<Store> {
+pub(crate) fn open_with(disk: &SimDisk, options: &StoreOptions) -> Result<Store> {
     Store::open_in(&*disk.directory(), NAME, options)
 }
 
@@ -41,7 +41,7 @@ pub(crate) const THREE: [&[&[u8]]; 3] = [&[b"first"], &[b"second"], &[b"third"]]
 
 /// The frames of an undamaged store, as they lie in the file.
 pub(crate) fn frames(disk: &SimDisk) -> Vec<Frame> {
-    let store = Store::open_sealed_in(&*disk.directory(), NAME).unwrap();
+    let store = proglog_store::segment::open_sealed(&*disk.directory(), NAME).unwrap();
     store.frames(..).map(Result::unwrap).collect()
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn extend(disk: &SimDisk, bytes: &[u8]) {
 }
 
 /// The store does not open, and its file, the only one, is as it was.
-pub(crate) fn refused(disk: &SimDisk, options: &Options) -> proglog_store::Error {
+pub(crate) fn refused(disk: &SimDisk, options: &StoreOptions) -> proglog_store::Error {
     let before = disk.read_file(NAME);
     let error = open_with(disk, options).unwrap_err();
     assert_eq!(disk.file_names(), [NAME], "{error:?}");

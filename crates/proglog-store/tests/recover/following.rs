@@ -1,5 +1,6 @@
 //! Following a store that is damaged, before it is recovered.
 
+use proglog_store::segment::StoreExt;
 use proglog_store::testing::SimDisk;
 use proglog_store::{Boundary, ErrorKind, Position, Store};
 
@@ -8,7 +9,7 @@ use crate::fixture::{HEADER_LEN, NAME, at, extend, frames, killed, mark, open, o
 const MIB: usize = 1 << 20;
 
 fn follow(disk: &SimDisk) -> Store {
-    Store::open_following_in(&*disk.directory(), NAME, Boundary::START).unwrap()
+    proglog_store::segment::open_following(&*disk.directory(), NAME, Boundary::START).unwrap()
 }
 
 /// A store that was killed, of a short group and then of these, with a mark in front of the last one.

@@ -1,7 +1,8 @@
 //! The header: one damaged copy is restored, and what is no store of this time is left alone.
 
+use proglog_store::io::OpenMode;
 use proglog_store::testing::SimDisk;
-use proglog_store::{Error, ErrorKind, OpenMode, Options};
+use proglog_store::{Error, ErrorKind, StoreOptions};
 
 use crate::fixture::{NAME, THREE, closed, killed, open, overwrite, payloads, refused};
 
@@ -51,7 +52,7 @@ fn two_damaged_headers_are_an_error_with_the_files_name() {
     let disk = killed(&THREE);
     disk.flip(NAME, 20, 0);
     disk.flip(NAME, COPY_LEN as u64 + 40, 0);
-    match refused(&disk, &Options::new()) {
+    match refused(&disk, &StoreOptions::new()) {
         Error::NotAStore { file, len } => {
             assert_eq!(&*file, NAME);
             assert_eq!(len, disk.read_file(NAME).len() as u64);
@@ -64,7 +65,7 @@ fn two_damaged_headers_are_an_error_with_the_files_name() {
 fn two_headers_that_differ_are_an_error() {
     let disk = killed(&THREE);
     forge(&disk, &[1], 16, b"the salt");
-    let error = refused(&disk, &Options::new());
+    let error = refused(&disk, &StoreOptions::new());
     assert!(matches!(error, Error::HeadersDiffer { .. }), "{error:?}");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
@@ -74,7 +75,7 @@ fn a_later_version_is_refused_whichever_copy_says_so() {
     for copies in ONE_OR_BOTH {
         let disk = killed(&THREE);
         forge(&disk, copies, 8, &[0, 2]);
-        let error = refused(&disk, &Options::new());
+        let error = refused(&disk, &StoreOptions::new());
         let is_named = matches!(
             error,
             Error::UnsupportedVersion {
@@ -93,7 +94,7 @@ fn an_unknown_checksum_is_refused_whichever_copy_says_so() {
     for copies in ONE_OR_BOTH {
         let disk = killed(&THREE);
         forge(&disk, copies, 10, &[7]);
-        let error = refused(&disk, &Options::new());
+        let error = refused(&disk, &StoreOptions::new());
         assert!(
             matches!(error, Error::UnsupportedChecksum { kind: 7, .. }),
             "{error:?}"
@@ -106,7 +107,7 @@ fn unknown_features_are_refused_whichever_copy_says_so() {
     for copies in ONE_OR_BOTH {
         let disk = killed(&THREE);
         forge(&disk, copies, 12, &[0, 0, 1, 0]);
-        let error = refused(&disk, &Options::new());
+        let error = refused(&disk, &StoreOptions::new());
         assert!(
             matches!(error, Error::UnsupportedFeatures { bits: 0x100, .. }),
             "{error:?}"
@@ -119,7 +120,7 @@ fn an_impossible_payload_limit_or_label_is_damage() {
     for (at, value) in [(24, &[0xff; 4][..]), (11, &[65])] {
         let disk = killed(&THREE);
         forge(&disk, &[0, 1], at, value);
-        let error = refused(&disk, &Options::new());
+        let error = refused(&disk, &StoreOptions::new());
         assert!(matches!(error, Error::NotAStore { .. }), "{error:?}");
     }
 }
@@ -130,7 +131,7 @@ fn a_file_of_another_kind_is_refused_and_left_alone() {
     for bytes in [&b""[..], b"mine", &long[..8191], &long[..8192], &long] {
         let disk = SimDisk::new();
         disk.write_file(NAME, bytes);
-        match refused(&disk, &Options::new()) {
+        match refused(&disk, &StoreOptions::new()) {
             Error::NotAStore { len, .. } => assert_eq!(len, bytes.len() as u64),
             error => panic!("{error:?}"),
         }
@@ -143,7 +144,7 @@ fn a_store_truncated_within_its_header_is_refused_and_left_alone() {
     for len in [0, 1, 95, 96, COPY_LEN, COPY_LEN + 96, 8191] {
         let disk = disk.deep_clone();
         disk.truncate_file(NAME, len as u64);
-        let error = refused(&disk, &Options::new());
+        let error = refused(&disk, &StoreOptions::new());
         assert!(matches!(error, Error::NotAStore { .. }), "{error:?}");
     }
 }

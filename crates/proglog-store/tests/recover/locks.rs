@@ -3,8 +3,9 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use proglog_store::io::{Directory, OpenMode, Storage};
 use proglog_store::testing::SimDisk;
-use proglog_store::{Directory, OpenMode, Options, Storage, Store};
+use proglog_store::{Store, StoreOptions};
 
 use crate::fixture::{NAME, open};
 
@@ -49,7 +50,7 @@ fn a_store_without_data_opens_though_there_are_copies_of_its_handles() {
         copies: Mutex::default(),
     };
     for _ in 0..2 {
-        let store = Store::open_in(&copied, NAME, &Options::new()).unwrap();
+        let store = Store::open_in(&copied, NAME, &StoreOptions::new()).unwrap();
         store.close().unwrap();
     }
 }

@@ -1,14 +1,15 @@
 //! Zeros that were written ahead of the data: what opening makes of a store that was killed with them.
 
+use proglog_store::segment::StoreExt;
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
-use proglog_store::{Boundary, ErrorKind, Options, Position, Store};
+use proglog_store::{Boundary, ErrorKind, Position, StoreOptions};
 
 use crate::fixture::{HEADER_LEN, MARK_LEN, NAME, open, open_with, payloads};
 
 const AHEAD: u64 = 50_000;
 
-fn filling() -> Options {
-    Options::new().fill_ahead(AHEAD, Position::new(1 << 20))
+fn filling() -> StoreOptions {
+    StoreOptions::new().preallocate(AHEAD, Position::new(1 << 20))
 }
 
 fn file_len(disk: &SimDisk) -> u64 {
@@ -21,7 +22,7 @@ fn a_sync_preallocates_and_a_seal_or_a_mark_frees_and_nothing_else_does() {
     let store = open_with(&disk, &filling()).unwrap();
     store.append(b"one").unwrap();
     store.flush().unwrap();
-    store.mark().unwrap();
+    store.write_sync_mark().unwrap();
     assert_eq!(file_len(&disk), HEADER_LEN as u64 + store.len());
     store.sync().unwrap();
     assert_eq!(file_len(&disk), HEADER_LEN as u64 + store.len());
@@ -49,7 +50,7 @@ fn a_sync_preallocates_and_a_seal_or_a_mark_frees_and_nothing_else_does() {
         .collect::<Vec<_>>();
     assert_eq!(kinds, [CallKind::Write, CallKind::Sync].repeat(100));
     assert_eq!(file_len(&disk), preallocated);
-    store.mark().unwrap();
+    store.write_sync_mark().unwrap();
     assert_eq!(file_len(&disk), HEADER_LEN as u64 + store.len());
     for _ in 0..2 {
         store.append(b"more").unwrap();
@@ -59,7 +60,7 @@ fn a_sync_preallocates_and_a_seal_or_a_mark_frees_and_nothing_else_does() {
     store.seal().unwrap();
     let sealed = disk.crash(Survivors::LoseAll);
     assert_eq!(file_len(&sealed), HEADER_LEN as u64 + store.len());
-    let reader = Store::open_sealed_in(&*sealed.directory(), NAME).unwrap();
+    let reader = proglog_store::segment::open_sealed(&*sealed.directory(), NAME).unwrap();
     assert_eq!(reader.frames(..).count(), 104);
 }
 
@@ -71,17 +72,17 @@ fn a_mark_that_zeros_follow_closes_a_store_whatever_it_ends_with() {
     for number in 1..=600 {
         store.append(&vec![1; number % 50]).unwrap();
         store.sync().unwrap();
-        store.mark().unwrap();
+        store.write_sync_mark().unwrap();
         let disk = store_disk.crash(Survivors::KeepAll);
         // As after a crash that loses the truncation by the mark.
         let zeros = number as u64 * 7 % AHEAD;
         disk.truncate_file(NAME, HEADER_LEN as u64 + store.len() + zeros);
         for known in [Boundary::START, store.recovery_point(), store.end()] {
             let disk = disk.deep_clone();
-            let opened = open_with(&disk, &filling().known_synced(known)).unwrap();
+            let opened = open_with(&disk, &filling().recovery_point(known)).unwrap();
             let recovery = opened.recovery();
             assert!(recovery.clean, "{number} frames, {known:?} known");
-            assert_eq!(recovery.zeros_cut, zeros);
+            assert_eq!(recovery.zeros_removed, zeros);
             assert_eq!(recovery.set_aside, None);
             assert_eq!(opened.end(), store.end());
             assert_eq!(file_len(&disk), HEADER_LEN as u64 + store.len());
@@ -100,7 +101,7 @@ fn zeros_after_unmarked_data_are_removed_too() {
     let disk = disk.crash(Survivors::LoseAll);
     let opened = open(&disk).unwrap();
     assert!(!opened.recovery().clean);
-    assert!(opened.recovery().zeros_cut > AHEAD / 2);
+    assert!(opened.recovery().zeros_removed > AHEAD / 2);
     assert_eq!(opened.recovery().set_aside, None);
     assert_eq!(payloads(&opened), ["one", "two"]);
     assert_eq!(opened.len(), (3 + 8) * 2 + MARK_LEN as u64);

@@ -1,7 +1,7 @@
 //! Resuming after damage, in bounded time whatever the bytes are.
 
 use proglog_store::testing::SimDisk;
-use proglog_store::{Error, Options, Store};
+use proglog_store::{Error, Store, StoreOptions};
 
 use crate::fixture::{NAME, THREE, at, closed, frames, open, open_with, overwrite};
 
@@ -83,7 +83,7 @@ fn a_search_that_finds_no_frame_ends_the_iteration() {
 /// A closed store of one payload followed by a small one.
 fn store_with(payload: &[u8]) -> SimDisk {
     let disk = SimDisk::new();
-    let store = open_with(&disk, &Options::new().payload_len_max(8 << 20)).unwrap();
+    let store = open_with(&disk, &StoreOptions::new().payload_len_max(8 << 20)).unwrap();
     store.append(payload).unwrap();
     store.append(b"after").unwrap();
     store.close().unwrap();

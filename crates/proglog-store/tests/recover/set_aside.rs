@@ -1,7 +1,7 @@
 //! What recovery drops is kept beside the store, once, and up to a limit.
 
 use proglog_store::testing::SimDisk;
-use proglog_store::{Error, ErrorKind, Options};
+use proglog_store::{Error, ErrorKind, StoreOptions};
 
 use crate::fixture::{NAME, THREE, extend, killed, open, open_with, payloads};
 
@@ -27,7 +27,7 @@ fn the_name_of_a_set_aside_file_has_the_store_and_the_position() {
 fn what_an_interrupted_recovery_set_aside_is_reused() {
     let (disk, name) = torn();
     disk.write_file(&name, TORN);
-    let options = Options::new().set_aside_files_max(0);
+    let options = StoreOptions::new().set_aside_files_max(0);
     let store = open_with(&disk, &options).unwrap();
     assert_eq!(store.recovery().set_aside.as_ref().unwrap().file, name);
     assert_eq!(disk.file_names(), [NAME, &name]);
@@ -73,7 +73,7 @@ fn beyond_the_limit_the_store_does_not_open_and_nothing_is_changed() {
     disk.write_file(&format!("{NAME}.torn-2"), b"b");
     let before = disk.read_file(NAME);
     for max in [0, 1, 2] {
-        let error = open_with(&disk, &Options::new().set_aside_files_max(max)).unwrap_err();
+        let error = open_with(&disk, &StoreOptions::new().set_aside_files_max(max)).unwrap_err();
         match error {
             Error::SetAsideFull {
                 file,
@@ -87,7 +87,7 @@ fn beyond_the_limit_the_store_does_not_open_and_nothing_is_changed() {
         assert!(disk.read_file(NAME) == before);
         assert_eq!(disk.file_names().len(), 3);
     }
-    let store = open_with(&disk, &Options::new().set_aside_files_max(3)).unwrap();
+    let store = open_with(&disk, &StoreOptions::new().set_aside_files_max(3)).unwrap();
     assert_eq!(store.recovery().set_aside.as_ref().unwrap().file, name);
 }
 
@@ -95,7 +95,7 @@ fn beyond_the_limit_the_store_does_not_open_and_nothing_is_changed() {
 fn a_limit_stops_no_store_that_has_nothing_to_set_aside() {
     let disk = killed(&THREE);
     disk.write_file(&format!("{NAME}.torn-1"), b"a");
-    let store = open_with(&disk, &Options::new().set_aside_files_max(0)).unwrap();
+    let store = open_with(&disk, &StoreOptions::new().set_aside_files_max(0)).unwrap();
     assert_eq!(payloads(&store).len(), 3);
 }
 
@@ -103,7 +103,7 @@ fn a_limit_stops_no_store_that_has_nothing_to_set_aside() {
 fn set_aside_files_of_another_store_do_not_count() {
     let (disk, _) = torn();
     disk.write_file("b.store.torn-1", b"a");
-    open_with(&disk, &Options::new().set_aside_files_max(1)).unwrap();
+    open_with(&disk, &StoreOptions::new().set_aside_files_max(1)).unwrap();
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn opens_with(disk: &SimDisk, expected: &[&str], torn: &[u8]) {
     // Zeros at the end are counted, and not kept.
     let nonzero = torn.iter().rposition(|byte| *byte != 0);
     let (torn, zeros) = torn.split_at(nonzero.map_or(0, |last| last + 1));
-    assert_eq!(store.recovery().zeros_cut, zeros.len() as u64);
+    assert_eq!(store.recovery().zeros_removed, zeros.len() as u64);
     match &store.recovery().set_aside {
         Some(set_aside) => {
             assert_eq!(disk.read_file(&set_aside.file), torn);

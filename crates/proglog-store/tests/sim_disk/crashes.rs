@@ -1,6 +1,6 @@
 //! What a crash ends, and what it leaves.
 
-use proglog_store::OpenMode;
+use proglog_store::io::OpenMode;
 use proglog_store::testing::{CallKind, Fault, Survivors, When};
 
 use crate::support::{create, disk_with_log, logs_after_each_subset, open, set};

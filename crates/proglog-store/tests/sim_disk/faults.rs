@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 
-use proglog_store::OpenMode;
+use proglog_store::io::OpenMode;
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::support::{EIO, create, disk_with_log, open};

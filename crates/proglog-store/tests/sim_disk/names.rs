@@ -3,8 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
+use proglog_store::io::{OpenMode, Storage};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
-use proglog_store::{OpenMode, Storage};
 
 use crate::support::{
     EIO, create, disk_with_log, logs_after_each_subset, name_set, names_after_each_subset, open,

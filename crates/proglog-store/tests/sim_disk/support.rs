@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use proglog_store::io::{OpenMode, Storage};
 use proglog_store::testing::{SimDisk, Survivors};
-use proglog_store::{OpenMode, Storage};
 
 pub(crate) const EIO: i32 = 5;
 

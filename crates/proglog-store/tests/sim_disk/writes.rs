@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 
+use proglog_store::io::{OpenMode, Storage};
 use proglog_store::testing::{CallKind, Fault, Survivors, When};
-use proglog_store::{OpenMode, Storage};
 
 use crate::support::{EIO, create, disk_with_log, logs_after_each_subset, open, set};
 

@@ -21,7 +21,8 @@ use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use byteorder::{BigEndian, ByteOrder};
-use proglog_store::{Directory, OpenMode, Operation, Position, Storage};
+use proglog_store::io::{Directory, OpenMode, Storage};
+use proglog_store::{Operation, Position};
 
 use crate::error::{Error, Result};
 use crate::sync::{Cache, Mutex, OnceLock};

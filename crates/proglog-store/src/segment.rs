@@ -1,0 +1,317 @@
+//! Operations for a log that keeps its records in several stores, its segments.
+//!
+//! A segment is a store that is appended to until it is sealed, and only read afterwards. [`StoreExt`] adds
+//! to a [`Store`] what the owner of the newest segment needs; the functions open, truncate and recover
+//! segments by name.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{Error, Operation, Result};
+use crate::format;
+use crate::io::named_file::NamedFile;
+use crate::io::{Directory, OpenMode, Storage, atomic_file};
+use crate::position::{Boundary, Position};
+use crate::recovery::doublewrite;
+use crate::scan::verify::Verifier;
+use crate::store::batch_writer::Filled;
+use crate::store::durable_end::DurableEnd;
+use crate::store::file::ReadHeader;
+use crate::store::inner::Inner;
+use crate::store::writer::Writer;
+use crate::store::{Appended, Store, file};
+
+/// The bytes that a frame is longer than its payload.
+pub const FRAME_OVERHEAD: u64 = format::FRAME_HEADER_LEN as u64;
+
+/// Methods of a [`Store`] that is a segment of a log.
+pub trait StoreExt: sealed::Sealed {
+    /// The random number in the header, which distinguishes this file from any other.
+    fn salt(&self) -> u64;
+
+    /// Appends a batch of payloads with the lengths `lens`, if its frames, and a sync mark before them, end
+    /// at or below `limit`. Returns `None` otherwise, and then nothing was appended.
+    ///
+    /// `fill` is called with the index of each payload and its place in the buffer, which holds zeros. It
+    /// must not use the store, nor take long. If it panics, nothing is appended. A payload that is longer
+    /// than the buffer takes memory of its own.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("my.store");
+    /// use proglog_store::segment::StoreExt;
+    /// use proglog_store::{Position, Store, StoreOptions};
+    ///
+    /// let store = Store::open(path, &StoreOptions::new())?;
+    /// let names = ["Ada", "Grace"];
+    /// let lens = names.map(str::len);
+    /// let fill = |index: usize, slot: &mut [u8]| slot.copy_from_slice(names[index].as_bytes());
+    /// assert_eq!(store.append_within(Position::new(10), &lens, fill)?, None);
+    /// assert!(store.append_within(Position::new(100), &lens, fill)?.is_some());
+    /// assert_eq!(store.frames(..).count(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`].
+    fn append_within(
+        &self,
+        limit: Position,
+        lens: &[usize],
+        fill: impl FnMut(usize, &mut [u8]),
+    ) -> Result<Option<Appended>>;
+
+    /// As [`Store::read`], for a frame of about `frame_len` bytes, 8 more than its payload: one read fetches
+    /// that many. If the frame is longer, a second read fetches the rest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::read`].
+    fn read_with_len_hint(&self, position: Position, frame_len: usize) -> Result<Bytes>;
+
+    /// As [`Store::sync`], but raises the recovery point to `to` at most, so that what lies above can still
+    /// be [rewound](StoreExt::rewind). `to` has to be a boundary between two batches, such as
+    /// [`Store::end`] returned: the next mark claims it, and recovery relies on that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::sync`].
+    fn sync_to(&self, to: Boundary) -> Result<Boundary>;
+
+    /// Hands a sync mark to the operating system that claims the recovery point, unless the newest mark
+    /// claims it or the store is sealed. Later appends bring marks of their own; this is for an idle store.
+    /// If the process then ends without closing the store, damage to anything below the recovery point is
+    /// detected as corruption, and not mistaken for a torn write.
+    ///
+    /// On return empty buffers hold no memory until the next append, and the file has no
+    /// [preallocated](crate::StoreOptions::preallocate) zeros.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::flush`].
+    fn write_sync_mark(&self) -> Result<()>;
+
+    /// Drops everything at and after `to`, a boundary between two batches that is not below the recovery
+    /// point: appends whose write has failed, say. They will never be read again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] if `to` is past the end, [`Error::BelowRecoveryPoint`] if it is below that;
+    /// [`Error::WriteNotUndone`] if the file cannot be truncated, after which the store is poisoned;
+    /// [`Error::Poisoned`], if the file would have to be truncated; [`Error::Sealed`] if the store was
+    /// opened to read; [`Error::Closed`].
+    fn rewind(&self, to: Boundary) -> Result<()>;
+
+    /// Ends appending, and releases the lock. What is in the file can still be read, while the owner
+    /// [truncates](truncate) or removes it. Appends that were not synced are left as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file system cannot unlock.
+    fn detach_writer(&self) -> Result<()>;
+
+    /// Reads how far another process has synced a store that was opened [to follow](open_following), and
+    /// returns the end of what is shown now. Takes a few small reads if nothing is new. The end of any other
+    /// store is returned as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; [`Error::Truncated`] if the file is shorter than what was shown already;
+    /// [`Error::Closed`].
+    fn refresh(&self) -> Result<Boundary>;
+}
+
+impl StoreExt for Store {
+    fn salt(&self) -> u64 {
+        self.inner.data.verifier.salt
+    }
+
+    #[inline]
+    fn append_within(
+        &self,
+        limit: Position,
+        lens: &[usize],
+        fill: impl FnMut(usize, &mut [u8]),
+    ) -> Result<Option<Appended>> {
+        let writer = self.inner.appender()?;
+        writer.append_within(limit, Filled(lens, fill))
+    }
+
+    fn read_with_len_hint(&self, position: Position, frame_len: usize) -> Result<Bytes> {
+        self.inner.data.check_open()?;
+        self.inner.read_with_len_hint(position, frame_len)
+    }
+
+    fn sync_to(&self, to: Boundary) -> Result<Boundary> {
+        self.inner.data.check_open()?;
+        let writer = self.inner.writer();
+        writer.map_or_else(|| Ok(self.end()), |writer| writer.sync(Some(to)))
+    }
+
+    fn write_sync_mark(&self) -> Result<()> {
+        self.inner.data.check_open()?;
+        let writer = self.inner.writer();
+        writer.map_or(Ok(()), Writer::write_sync_mark)
+    }
+
+    fn rewind(&self, to: Boundary) -> Result<()> {
+        self.inner.data.check_open()?;
+        self.inner.appender()?.rewind(to)
+    }
+
+    fn detach_writer(&self) -> Result<()> {
+        self.inner.writer().map_or(Ok(()), Writer::detach)
+    }
+
+    fn refresh(&self) -> Result<Boundary> {
+        self.inner.data.check_open()?;
+        self.inner.refresh()
+    }
+}
+
+mod sealed {
+    /// Keeps [`StoreExt`](super::StoreExt) from being implemented elsewhere, so that it can grow.
+    pub trait Sealed {}
+
+    impl Sealed for crate::Store {}
+}
+
+/// Opens an existing [sealed](Store::seal) store to read what is in its file, without lock or recovery. It
+/// takes no appends. Its [end](Store::end) has the position of the end of the file; frames are not counted,
+/// and the number is 0.
+///
+/// # Errors
+///
+/// As [`Store::open`], and [`Error::Io`] if there is no such file.
+pub fn open_sealed(directory: &dyn Directory, name: &str) -> Result<Store> {
+    let (file, read) = open_to_read(directory, name)?;
+    let end = Boundary {
+        position: read.end(),
+        frames: 0,
+    };
+    Ok(Store::of(Inner::to_read(file, read.header, end, None)))
+}
+
+/// Opens an existing store to read it while another process may append to it. Takes no lock, writes nothing
+/// and recovers nothing; the store takes no appends.
+///
+/// It shows what lies below `known`, which must have come from this very store as for
+/// [`StoreOptions::recovery_point`](crate::StoreOptions::recovery_point), and what lies below the newest sync
+/// mark. [`StoreExt::refresh`] looks for newer marks. A store without data may be created again by the
+/// process that opens it to append, so open it again until it shows something.
+///
+/// # Errors
+///
+/// As [`Store::open`], apart from those about locks and set-aside files, and [`Error::Io`] if there is no
+/// such file.
+pub fn open_following(directory: &dyn Directory, name: &str, known: Boundary) -> Result<Store> {
+    let (file, ReadHeader { header, .. }) = open_to_read(directory, name)?;
+    let mut durable_end = DurableEnd::new(Verifier::of(&header), known);
+    let end = durable_end.refresh(&file)?;
+    let durable_end = Some(durable_end);
+    Ok(Store::of(Inner::to_read(file, header, end, durable_end)))
+}
+
+/// Reads the header of an existing store, without lock or recovery, and without its data.
+///
+/// # Errors
+///
+/// As [`open_sealed`].
+pub fn read_header(directory: &dyn Directory, name: &str) -> Result<StoreHeader> {
+    let (_, read) = open_to_read(directory, name)?;
+    Ok(StoreHeader {
+        end: read.end(),
+        label: read.header.label,
+        salt: read.header.salt,
+    })
+}
+
+/// The header of a store, and the length of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreHeader {
+    /// The label that the store was created with: at most 64 bytes.
+    pub label: Vec<u8>,
+    /// The random number that distinguishes the store from any other.
+    pub salt: u64,
+    /// The end of the file.
+    pub end: Position,
+}
+
+fn open_to_read(directory: &dyn Directory, name: &str) -> Result<(NamedFile, ReadHeader)> {
+    let file = NamedFile::open(directory, &name.into(), OpenMode::Read)?;
+    let read = file::read_header(&file)?;
+    Ok((file, read))
+}
+
+/// Drops everything at and after `to`, a boundary between two batches, from a store that is not open to
+/// append: synced or not. On return that is durable. A handle that has the store open to read must not read
+/// there any more.
+///
+/// # Errors
+///
+/// [`Error::Locked`] if the store is open; [`Error::Truncated`] if it ends before `to`;
+/// [`Error::SyncFailed`], after which it is unknown where the store ends; [`Error::Io`], also if there is no
+/// such file; and those of [`Store::open`] for a file that is no store.
+pub fn truncate(directory: &dyn Directory, name: &str, to: Boundary) -> Result<()> {
+    let (file, salt) = lock_existing(directory, name)?;
+    doublewrite::finish(directory, &file, salt)?;
+    let end = file.end()?;
+    if end < to.position {
+        return Err(Error::Truncated {
+            file: Arc::clone(file.name()),
+            end,
+            expected: to.position,
+        });
+    }
+    file.set_end(to.position)?;
+    file.sync_all()?;
+    file.unlock()
+}
+
+/// Finishes an interrupted recovery of an existing store, as [`Store::open`] does first, and nothing else:
+/// before the file is read without recovery.
+///
+/// # Errors
+///
+/// [`Error::Locked`] if the store is open; [`Error::Truncated`] if it ends before what that recovery was to
+/// rewrite; [`Error::SyncFailed`] and [`Error::Io`], also if there is no such file, after which it can be
+/// called again; and those of [`Store::open`] for a file that is no store.
+pub fn finish_recovery(directory: &dyn Directory, name: &str) -> Result<()> {
+    let (file, salt) = lock_existing(directory, name)?;
+    doublewrite::resume(directory, &file, salt)?;
+    file.unlock()
+}
+
+/// The file of an existing store, locked, and the store's salt.
+fn lock_existing(directory: &dyn Directory, name: &str) -> Result<(NamedFile, u64)> {
+    let file = NamedFile::open(directory, &name.into(), OpenMode::Write)?;
+    file.lock()?;
+    let salt = file::read_header(&file)?.header.salt;
+    Ok((file, salt))
+}
+
+/// Creates or replaces the file `name` in one step: a crash leaves the whole new file, or none of it.
+///
+/// `write` gets the file, empty, under a temporary name: that of the file, with `.tmp` appended. On return the
+/// file and its name are durable. After a failure the temporary file is gone; if the directory could not be
+/// synced, the file has its name until power fails.
+///
+/// # Errors
+///
+/// [`Error::Io`], with the operation that failed; a failure of `write` is one of [`Operation::Write`].
+pub fn replace_file(
+    directory: &dyn Directory,
+    name: &str,
+    write: impl FnOnce(&dyn Storage) -> io::Result<()>,
+) -> Result<()> {
+    atomic_file::replace(directory, &name.into(), |file| {
+        write(file.storage()).map_err(|error| Error::io(Operation::Write, file.name(), error))
+    })
+    .map(drop)
+}
