@@ -200,7 +200,7 @@ mod sync;
 pub mod testing;
 
 pub use commit::ticket::{Completion, Ticket};
-pub use commit_log::{CommitLog, ReadLog, Records};
+pub use commit_log::CommitLog;
 pub use error::{Error, ErrorKind, Result, SegmentIdentity};
 pub use log::Log;
 pub use memory::MemoryLog;
@@ -212,7 +212,9 @@ pub use proglog_store as store;
 pub use proglog_store::Outcome;
 pub use read::follow::{Follow, FollowStream, NextTimeoutError};
 pub use read::notify::Signal;
+pub use read::read_log::ReadLog;
 pub use read::reader::Reader;
+pub use read::records::Records;
 pub use read::verify::Verification;
 pub use read_only::ReadOnlyLog;
 pub use record::batch::Batch;

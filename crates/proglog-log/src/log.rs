@@ -9,7 +9,7 @@ use proglog_store::Operation;
 use proglog_store::io::{Directory, FsDirectory};
 
 use crate::commit::ticket::Ticket;
-use crate::commit_log::{CommitLog, ReadLog, Records};
+use crate::commit_log::CommitLog;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::offset::{Offset, Offsets};
@@ -18,7 +18,9 @@ use crate::open::repair;
 use crate::open::report::Recovery;
 use crate::options::{Options, Visibility};
 use crate::read::follow::Follow;
+use crate::read::read_log::ReadLog;
 use crate::read::reader::Reader;
+use crate::read::records::Records;
 use crate::read::verify::Verification;
 use crate::record::batch::Batch;
 use crate::record::{Record, StoredRecord};
@@ -360,7 +362,7 @@ impl Log {
     /// The records from `from` on, up to the end as it is when the iterator gets there. Starting at
     /// the end yields nothing; starting past it, or below the start, yields the error that
     /// [`Log::read`] returns. A record may be a slice of a block of 256 KiB, or of as much as a longer
-    /// record takes, which it then keeps in memory: [`Record::detach`] copies it out. The iterator is
+    /// record takes, which it then keeps in memory: [`StoredRecord::detach`] copies it out. The iterator is
     /// independent of this handle: once the log is closed it yields [`Error::Closed`], and once the next
     /// record is trimmed, [`Error::Trimmed`].
     pub fn records(&self, from: impl Into<Offset>) -> Records {

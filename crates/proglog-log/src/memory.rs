@@ -6,12 +6,14 @@ use std::time::SystemTime;
 
 use crate::clock::Clock;
 use crate::commit::ticket::Ticket;
-use crate::commit_log::{CommitLog, ReadLog, Records};
+use crate::commit_log::CommitLog;
 use crate::error::{Error, Result};
 use crate::offset::{Offset, Offsets};
 use crate::options::Options;
 use crate::read::follow::Follow;
 use crate::read::notify::Signal;
+use crate::read::read_log::ReadLog;
+use crate::read::records::Records;
 use crate::record::batch::Batch;
 use crate::record::{self, Record, StoredRecord};
 use crate::sync::{Mutex, RwLock};

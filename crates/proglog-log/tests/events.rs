@@ -1,9 +1,10 @@
 //! Events that a log emits with the feature `tracing`.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use proglog_log::{Log, Options};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 use tracing_subscriber::fmt::MakeWriter;
@@ -15,13 +16,14 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 impl Lines {
     /// Returns what was written since the last call.
     fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+        let bytes = std::mem::take(&mut *self.0.lock());
+        String::from_utf8(bytes).expect("events are text")
     }
 }
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! Iterating over the records of a log on disk.
+//! The cursor: iteration over the records of a log on disk.
 
 use std::sync::Arc;
 
@@ -13,27 +13,27 @@ use crate::record::decode::{self, Plain};
 use crate::record::{RecordRef, StoredRecord};
 use crate::segment::files::SegmentFiles;
 
-/// A walk over a log's records in large blocks, up to what is visible.
+/// Iterates over the visible records of a log, and reads them in large blocks.
 ///
-/// It yields nothing beyond what was visible: above that, bytes may still be replaced.
+/// It reads no bytes past what was visible when it read them: those may still be replaced.
 pub(crate) struct Cursor {
     view: Arc<View>,
     visibility: Visibility,
     next: Offset,
     run: Option<Run>,
-    /// How many bytes of a segment a run takes at the most.
+    /// Limit on the bytes of a run.
     run_bytes_max: Option<usize>,
-    /// Whether there was an error, or no further record.
+    /// True after an error, or at the end.
     ended: bool,
-    /// The record that was lent last, where it is not in the run.
+    /// The record that was lent last, if it is not in the run.
     held: Option<StoredRecord>,
 }
 
-/// Records that lie one behind the other in one segment.
+/// Consecutive records of one segment.
 struct Run {
     segment: Arc<SegmentFiles>,
     frames: Frames,
-    /// The offset behind the last of them.
+    /// Offset after the last one.
     end: Offset,
     /// Generation of the view when they were found.
     generation: u64,
@@ -60,7 +60,7 @@ impl Cursor {
         }
     }
 
-    /// Whether the next record takes another run.
+    /// Returns whether the next record needs a new run.
     pub(crate) fn run_is_over(&self) -> bool {
         self.run.as_ref().is_none_or(|run| self.next >= run.end)
     }
@@ -69,7 +69,7 @@ impl Cursor {
         self.ended
     }
 
-    /// As the iterator, but lends the record.
+    /// Returns the next record, lent from the run's memory.
     #[inline]
     pub(crate) fn next_ref(&mut self) -> Option<Result<RecordRef<'_>>> {
         if !self.is_in_run()
@@ -91,7 +91,7 @@ impl Cursor {
         }
     }
 
-    /// As [`Cursor::next_ref`], where the run did not lend the record in the common shape.
+    /// Returns the next record, if the fast path of [`Cursor::next_ref`] could not read it.
     #[cold]
     fn hold_next(&mut self) -> Option<Result<RecordRef<'_>>> {
         let lent = self.run.as_ref()?.frames.lent();
@@ -102,13 +102,13 @@ impl Cursor {
         Some(record?.map(|record| RecordRef::from(&*self.held.insert(record))))
     }
 
-    /// The next record, if there is one now.
+    /// Returns the next record, or `None` if there is none yet. Works again after `None`.
     pub(crate) fn next_now(&mut self) -> Result<Option<StoredRecord>> {
         self.ended = false;
         self.next().transpose()
     }
 
-    /// Whether the next record can be read where the last one was.
+    /// Returns whether the run holds the next record and is still valid.
     #[inline]
     fn is_in_run(&self) -> bool {
         let generation = self.view.generation();
@@ -124,8 +124,8 @@ impl Cursor {
         self.view.generation() != generation && self.view.is_open()
     }
 
-    /// Starts the run that begins with the next record; `None` if there is none. Whatever ends the walk,
-    /// it keeps no file open then.
+    /// Starts a run at the next record; returns `None` if there is no such record. A cursor that has ended
+    /// keeps no file open.
     #[cold]
     fn start_run(&mut self) -> Option<Result<()>> {
         self.run = None;
@@ -147,7 +147,7 @@ impl Cursor {
         None
     }
 
-    /// The next record, which did not come in the common shape: this payload was found.
+    /// Returns the next record from `payload`, which the fast path could not decode.
     #[cold]
     fn read_uncommon(&mut self, payload: Bytes) -> Option<Result<StoredRecord>> {
         match decode::record(payload) {
@@ -159,8 +159,8 @@ impl Cursor {
         }
     }
 
-    /// The next record, where the run does not have it: it is damaged, or cannot be read, or the index
-    /// was wrong where the run began. A single read tells, and the run is over.
+    /// Returns the next record by a single read, and ends the run: the record is damaged or unreadable, or the
+    /// index was wrong where the run began.
     #[cold]
     fn read_otherwise(&mut self) -> Option<Result<StoredRecord>> {
         let (run, offset) = (self.run.take()?, self.next);
@@ -183,8 +183,7 @@ impl Cursor {
         if view.check_readable(offset, visibility)? == Readable::End {
             return Ok(None);
         }
-        // Only where the log was cut or trimmed at this moment is there no such segment, or no record
-        // in it.
+        // The segment, or the record in it, is missing only if the log was truncated or trimmed just now.
         let segment = view.segment_of(offset);
         let segment = segment.ok_or_else(|| view.gone(offset, visibility))?;
         let bound = view.bound_in(segment.base(), visibility);
@@ -209,7 +208,7 @@ impl Cursor {
 impl Iterator for Cursor {
     type Item = Result<StoredRecord>;
 
-    // The record is made here and nowhere else, so that it is not moved from one result to the next.
+    // Builds the record in place, so that it is not moved from one result to the next.
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if !self.is_in_run()

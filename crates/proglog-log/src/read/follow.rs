@@ -1,4 +1,4 @@
-//! Following a log: reading on at its end, as records come.
+//! Followers: iterators and streams that wait for new records at the end of a log.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,12 +19,12 @@ use crate::sync::{EventListener, Listener, Mutex};
 
 type Next = Box<dyn FnMut() -> Result<Option<StoredRecord>> + Send>;
 
-/// Records of a log, those that are there and those that come, made by
-/// [`CommitLog::follow`](crate::CommitLog::follow).
+/// The existing records of a log, and then the new ones as they are appended. Made by
+/// [`ReadLog::follow`](crate::ReadLog::follow).
 ///
-/// As an iterator it blocks at the end of the log until there is more: it is woken by the append, and
-/// polls nothing. [`into_stream`](Follow::into_stream) makes it a stream that waits without blocking.
-/// It ends after an error; once the log is closed that is [`Error::Closed`].
+/// As an iterator it blocks at the end of the log until an append wakes it; it does not poll.
+/// [`into_stream`](Follow::into_stream) turns it into a stream, which waits without blocking. It ends after an
+/// error; closing the log ends it with [`Error::Closed`].
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -46,22 +46,22 @@ type Next = Box<dyn FnMut() -> Result<Option<StoredRecord>> + Send>;
 pub struct Follow {
     next: Next,
     signal: Signal,
-    /// What has ended it.
+    /// The error that ended it.
     failure: Option<Error>,
 }
 
 /// Why [`Follow::next_timeout`] returned no record.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NextTimeoutError {
-    /// None came until then. The follower goes on: the next call waits for the same record.
+    /// No record was appended in time. The follower is still usable: the next call waits for the same record.
     #[error("no record came in time")]
     TimedOut,
-    /// The log was closed. No record comes any more; every further call says so at once.
+    /// The log was closed. Every further call returns this at once.
     #[error("the log is closed")]
     Closed,
     /// The next record cannot be read: [`Error::Corrupt`], [`Error::Trimmed`] if it was dropped before,
-    /// [`Error::OutOfRange`], [`Error::Store`]. The follower has ended, and every further call says so at
-    /// once; another one may begin behind the record.
+    /// [`Error::OutOfRange`], [`Error::Store`]. The follower has ended, and every further call returns this at
+    /// once; a new follower may start after the record.
     #[error("the next record cannot be read")]
     Failed(#[source] Error),
 }
@@ -76,8 +76,8 @@ impl From<Error> for NextTimeoutError {
 }
 
 impl Follow {
-    /// The records that `next` returns: `None` where there is none yet. It is called again once
-    /// `signal` was notified.
+    /// Creates a follower that yields the records that `next` returns. `None` means that there is none yet:
+    /// `next` is called again after `signal` was notified.
     pub fn new(
         next: impl FnMut() -> Result<Option<StoredRecord>> + Send + 'static,
         signal: &Signal,
@@ -89,10 +89,10 @@ impl Follow {
         }
     }
 
-    /// The next record; waits for it at the end of the log, but no longer than `timeout`: for a thread
-    /// that has to look now and then whether it is to go on. A record that is there is returned whatever
-    /// the timeout; a timeout of zero never blocks, and one that no clock can tell never comes. The append
-    /// wakes who waits. A call that timed out has taken nothing: no record is skipped.
+    /// Returns the next record. At the end of the log it waits for an append, but no longer than `timeout`, so
+    /// that a thread can check now and then whether to stop. An existing record is returned whatever the
+    /// timeout; a timeout of zero never blocks, and one past the end of the clock never elapses. A call that
+    /// times out consumes nothing: no record is skipped.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -124,7 +124,7 @@ impl Follow {
     ///
     /// # Errors
     ///
-    /// As [`NextTimeoutError`] tells them apart.
+    /// See [`NextTimeoutError`].
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<StoredRecord, NextTimeoutError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone().into());
@@ -133,12 +133,12 @@ impl Follow {
         record.ok_or(NextTimeoutError::TimedOut)
     }
 
-    /// The next record, if there is one now. `None` if there is none yet, or after an error.
+    /// Returns the next record, or `None` if there is none yet or an error has ended the follower.
     ///
     /// # Errors
     ///
-    /// As the iterator yields: [`Error::Closed`], [`Error::Corrupt`], and [`Error::Trimmed`] if the
-    /// next record was dropped before it was read.
+    /// Those that the iterator yields: [`Error::Closed`], [`Error::Corrupt`], and [`Error::Trimmed`] if the next
+    /// record was dropped before it was read.
     pub fn try_next(&mut self) -> Result<Option<StoredRecord>> {
         if self.failure.is_some() {
             return Ok(None);
@@ -152,7 +152,7 @@ impl Follow {
                 return Ok(Some(record));
             }
             let listener = self.signal.listen();
-            // What came before it listened does not wake it.
+            // The listener is not woken by what was appended before it existed.
             if let Some(record) = self.try_next()? {
                 return Ok(Some(record));
             }
@@ -167,8 +167,8 @@ impl Follow {
         }
     }
 
-    /// The same records as a stream, for any async runtime. Polling it never blocks: files are read on
-    /// a background thread.
+    /// Turns the follower into a stream, for any async runtime. Polling it never blocks: a background thread
+    /// reads the files.
     pub fn into_stream(self) -> FollowStream {
         FollowStream {
             ready: VecDeque::new(),
@@ -197,7 +197,7 @@ impl fmt::Debug for Follow {
     }
 }
 
-/// How many records, and bytes of values, keys and headers, a stream reads ahead at the most.
+/// Limits on the records, and on their bytes of values, keys and headers, that a stream reads ahead.
 const AHEAD_RECORDS: usize = 256;
 const AHEAD_BYTES: usize = 256 << 10;
 
@@ -225,34 +225,34 @@ pub struct FollowStream {
     ready: VecDeque<Result<StoredRecord>>,
     signal: Signal,
     state: State,
-    /// Listens since before the records were read last.
+    /// Created before the last read of records.
     listener: Option<EventListener>,
 }
 
 enum State {
-    /// Nobody reads.
+    /// No read is in progress.
     Idle(Follow),
-    /// A background thread reads, and hands over what it found.
+    /// A background thread reads, and hands over the result.
     Reading(Arc<Mutex<Handover>>),
-    /// It has ended.
+    /// The stream has ended.
     Ended,
 }
 
-/// Where a background thread puts what it has read.
+/// The slot in which a background thread puts its result.
 #[derive(Default)]
 struct Handover {
     read: Option<(Follow, VecDeque<Result<StoredRecord>>)>,
-    /// Who polled in the meantime.
+    /// The task that polled in the meantime.
     waker: Option<Waker>,
 }
 
 impl FollowStream {
-    /// Has a background thread read what there is.
+    /// Starts a read on a background thread.
     fn read(&mut self) {
         let State::Idle(mut follow) = std::mem::replace(&mut self.state, State::Ended) else {
             return;
         };
-        // Before it reads: whatever comes afterwards wakes this.
+        // Before the read, so that it is woken by anything that the read misses.
         self.listener = Some(self.signal.listen());
         let handover = Arc::new(Mutex::new(Handover::default()));
         self.state = State::Reading(Arc::clone(&handover));
@@ -271,7 +271,7 @@ impl FollowStream {
 }
 
 impl Follow {
-    /// Some of the records that are there; an error is the last.
+    /// Reads some of the existing records, up to the first error, which comes last.
     fn read_ahead(&mut self) -> VecDeque<Result<StoredRecord>> {
         let (mut records, mut bytes) = (VecDeque::new(), 0);
         while records.len() < AHEAD_RECORDS && bytes < AHEAD_BYTES {
@@ -318,7 +318,7 @@ impl Stream for FollowStream {
                     };
                     this.ready = records;
                     if !this.ready.is_empty() {
-                        // There may be more.
+                        // There may be more to read at once.
                         this.listener = None;
                     }
                     this.state = State::Idle(follow);
@@ -343,7 +343,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_reads_ahead_up_to_so_many_records_and_bytes() {
+    fn a_stream_limits_the_records_and_bytes_that_it_reads_ahead() {
         for (len, expected) in [
             (1, AHEAD_RECORDS),
             (AHEAD_BYTES / 4 - 1, 5),

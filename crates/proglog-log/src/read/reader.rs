@@ -1,23 +1,24 @@
-//! Reading a log.
+//! Readers: handles for the reading side of a log.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::commit_log::{ReadLog, Records};
 use crate::error::Result;
 use crate::offset::{Offset, Offsets};
 use crate::options::Visibility;
 use crate::read::cursor::Cursor;
 use crate::read::follow::Follow;
+use crate::read::read_log::ReadLog;
+use crate::read::records::Records;
 use crate::read::view::{Readable, View};
 use crate::record::StoredRecord;
 
-/// The reading side of a [`Log`](crate::Log), made by [`Log::reader`](crate::Log::reader): a cheap
-/// handle that sees as far as its [`Visibility`] says.
+/// A handle that reads a [`Log`](crate::Log) at a given [`Visibility`], made by
+/// [`Log::reader`](crate::Log::reader). Clones are cheap.
 ///
-/// Readers wait for no sync, no writer and no other reader. A reader does not keep the log open: once
-/// the log is closed, all that it does fails with [`Error::Closed`](crate::Error::Closed).
+/// Readers wait for no sync, no writer and no other reader. A reader does not keep the log open: once the log
+/// is closed, every operation fails with [`Error::Closed`](crate::Error::Closed).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,9 +27,9 @@ use crate::record::StoredRecord;
 /// # let directory = tempfile::tempdir()?;
 /// let log = Log::open(directory.path(), &Options::new())?;
 /// let committed = log.reader(Visibility::Published);
-/// log.append("kept here, and by nobody else yet")?;
+/// log.append("on this replica only")?;
 /// assert_eq!(committed.records(0).count(), 0);
-/// log.publish(1)?; // now others have it too
+/// log.publish(1)?; // now on other replicas too
 /// assert_eq!(committed.records(0).count(), 1);
 /// # Ok(())
 /// # }
@@ -77,19 +78,19 @@ impl Reader {
             return Err(self.view.gone(offset, self.visibility));
         };
         let read = segment.open().and_then(|open| open.read(offset));
-        // Its segment may have been trimmed in the meantime.
+        // The segment may have been trimmed in the meantime.
         read.map_err(|error| self.view.or_gone(error, offset, self.visibility))
     }
 
-    /// Reads records that lie one behind the other in one segment from `from` on: as many as have at
-    /// most `bytes_max` bytes of values, keys and headers, but at least one, unless `from` is the end. There
-    /// may be fewer, as what the file holds beside these counts for some of them.
-    /// They cost one read of the file, or a few, where [`Reader::read`] costs one each.
+    /// Reads consecutive records of one segment, starting at `from`: up to `bytes_max` bytes of values, keys and
+    /// headers, but at least one record, unless `from` is the end. It may return fewer records than fit, since
+    /// it also counts the overhead in the file. The batch takes one read of the file, or a few, instead of one a
+    /// record.
     ///
     /// # Errors
     ///
-    /// As [`Reader::read`]; but the records before a damaged one are returned, and `from` may be the
-    /// end.
+    /// Those of [`Reader::read`], if they concern the first record; an error after that only ends the batch.
+    /// Reading at the end returns an empty batch.
     pub fn read_batch(
         &self,
         from: impl Into<Offset>,
@@ -129,43 +130,44 @@ impl Reader {
         ReadLog::offset_for_time(self, time)
     }
 
-    /// The records from `from` on; see [`Log::records`](crate::Log::records).
+    /// Iterates over the records from `from` on; see [`Log::records`](crate::Log::records).
     pub fn records(&self, from: impl Into<Offset>) -> Records {
         Records::of_cursor(self.cursor(from.into()))
     }
 
-    /// The records from `from` on, and those still to come; see [`Log::follow`](crate::Log::follow).
+    /// Iterates over the records from `from` on, and waits for new ones; see
+    /// [`Log::follow`](crate::Log::follow).
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
         let mut cursor = self.cursor(from.into());
         let changed = self.view.changed().clone();
         Follow::new(move || cursor.next_now(), &changed)
     }
 
-    /// The lowest offset that can be read (inclusive).
+    /// Returns the lowest readable offset.
     #[must_use]
     pub fn start_offset(&self) -> Offset {
         self.offsets().start
     }
 
-    /// The end of what can be read (exclusive).
+    /// Returns the offset after the last readable record.
     #[must_use]
     pub fn end_offset(&self) -> Offset {
         self.offsets().end
     }
 
-    /// The offsets that can be read.
+    /// Returns the readable offsets.
     #[must_use]
     pub fn offsets(&self) -> Offsets {
         self.view.range(self.visibility).into()
     }
 
-    /// The number of records that can be read.
+    /// Returns the number of readable records.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.offsets().len()
     }
 
-    /// True if there is no record that can be read.
+    /// Returns whether no record is readable.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.offsets().is_empty()
@@ -180,7 +182,7 @@ impl Reader {
         ReadLog::last(self)
     }
 
-    /// True once the log was closed.
+    /// Returns whether the log is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         !self.view.is_open()

@@ -4,8 +4,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::offset::{Offset, Offsets};
 use crate::record::StoredRecord;
 
-/// The first of `offsets` whose record was appended at `time` or later, in microseconds since 1970; their
-/// end if there is none. `read` reads a record.
+/// Returns the first of `offsets` whose record was appended at `time` (microseconds since 1970) or later, or
+/// their end if there is none. `read` reads a record.
 pub(crate) fn offset_for_time(
     offsets: Offsets,
     time: i64,
@@ -19,7 +19,7 @@ pub(crate) fn offset_for_time(
         let middle = low + (high - low) / 2;
         match first_readable(Offsets::new(middle, high), &read) {
             Ok(Some((offset, appended_at))) if appended_at < time => low = offset + 1,
-            // Not even there any more, if it was truncated in the meantime.
+            // Out of range if the log was truncated in the meantime.
             Ok(_) | Err(Error::OutOfRange { .. }) => high = middle,
             Err(Error::Trimmed { start, .. }) => low = start.min(high),
             Err(error) => return Err(error),
@@ -28,7 +28,7 @@ pub(crate) fn offset_for_time(
     Ok(low)
 }
 
-/// The first record of `offsets` that can be read, and when it was appended.
+/// Returns the offset and the time of the first readable record at `offsets`.
 fn first_readable(
     offsets: Offsets,
     read: impl Fn(Offset) -> Result<StoredRecord>,

@@ -1,30 +1,30 @@
-//! Verifying all that a log holds.
+//! Verification of every record of a log.
 
 use crate::error::{Error, Result};
 use crate::offset::{Offset, Offsets};
 use crate::read::reader::Reader;
 
-/// What reading all of a log found.
+/// The result of [`Reader::verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {
-    /// The records that were verified, or found damaged.
+    /// Offsets that were read, intact or damaged.
     pub records: Offsets,
-    /// How many bytes the readable ones take, as [`Options::record_bytes_max`] counts them.
+    /// Bytes of the intact records, as [`Options::record_bytes_max`] counts them.
     ///
     /// [`Options::record_bytes_max`]: crate::Options::record_bytes_max
     pub bytes: u64,
-    /// The records that are damaged, in order; those one behind the other are in one range.
+    /// Offsets of damaged records, in order; consecutive ones share a range.
     pub damaged: Vec<Offsets>,
 }
 
 impl Reader {
-    /// Reads every record that there is now and verifies its checksum, its place and its offset.
+    /// Reads every record up to the present end, and verifies its checksum, position and offset. Damaged
+    /// records are reported in the result, not as an error.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the file system fails; [`Error::Closed`]. Damaged records are no error but
-    /// reported.
+    /// [`Error::Store`] if the file system fails; [`Error::Closed`].
     pub fn verify(&self) -> Result<Verification> {
         let mut next = self.start_offset();
         let mut found = Verification {
@@ -34,13 +34,13 @@ impl Reader {
         };
         while next < found.records.end {
             match self.verify_run(Offsets::new(next, found.records.end), &mut found.bytes) {
-                // Less, if what was behind it was truncated in the meantime.
+                // Earlier than expected if the log was truncated in the meantime.
                 Ok(end) => (next, found.records.end) = (end, end),
                 Err((offset, Error::Corrupt { .. })) => {
                     found.add_damaged(offset);
                     next = offset.plus(1);
                 }
-                // What was trimmed in the meantime is of no interest any more.
+                // Trimmed in the meantime.
                 Err((_, Error::Trimmed { start, .. })) => {
                     next = start;
                     found.records.start = start.min(found.records.end);
@@ -52,7 +52,7 @@ impl Reader {
         Ok(found)
     }
 
-    /// Reads the records `offsets` up to the first error, which is that of the offset beside it.
+    /// Reads the records at `offsets`; returns the end, or the first error and its offset.
     fn verify_run(&self, offsets: Offsets, bytes: &mut u64) -> Result<Offset, (Offset, Error)> {
         let mut next = offsets.start;
         let mut cursor = self.cursor(next);
@@ -89,7 +89,7 @@ mod tests {
     use crate::record::Record;
 
     #[test]
-    fn what_was_appended_since_it_began_is_not_verified() {
+    fn records_appended_since_the_start_are_not_verified() {
         let disk = SimDisk::new();
         let options = Options::new().idle_after(Duration::MAX);
         let (log, _) = open::open(disk.directory(), &options).unwrap();

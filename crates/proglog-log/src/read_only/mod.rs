@@ -15,13 +15,14 @@ use std::time::{Duration, SystemTime};
 use proglog_store::Operation;
 use proglog_store::io::{Directory, FsDirectory};
 
-use crate::commit_log::{ReadLog, Records};
 use crate::error::{Error, Result};
 use crate::offset::{Offset, Offsets};
 use crate::options::Visibility;
 use crate::read::cursor::Cursor;
 use crate::read::follow::Follow;
+use crate::read::read_log::ReadLog;
 use crate::read::reader::Reader;
+use crate::read::records::Records;
 use crate::read::view::View;
 use crate::read_only::snapshot::Seen;
 use crate::record::StoredRecord;

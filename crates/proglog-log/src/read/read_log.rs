@@ -1,0 +1,148 @@
+//! The trait of every log that can be read, wherever it keeps its records.
+
+use std::fmt::Debug;
+use std::time::SystemTime;
+
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::offset::{Offset, Offsets};
+use crate::read::follow::Follow;
+use crate::read::records::Records;
+use crate::read::seek;
+use crate::record::StoredRecord;
+
+/// An ordered sequence of records that can be read, each named by its offset.
+///
+/// Code that only reads a log takes an `Arc<dyn ReadLog>` or an `impl ReadLog`, and works with a
+/// [`Log`](crate::Log), a [`MemoryLog`](crate::MemoryLog), a [`Reader`](crate::Reader) and a
+/// [`ReadOnlyLog`](crate::ReadOnlyLog).
+///
+/// An implementation promises that offsets are dense, that an offset that was read never names another value,
+/// and that the records of a batch become visible together. Only the required methods have to be
+/// implemented; the others have defaults over them, which may be slower than what the log can do itself.
+///
+/// ```
+/// use proglog_log::{Log, Options, MemoryLog, ReadLog, Result};
+///
+/// fn bytes(log: &dyn ReadLog) -> Result<usize> {
+///     log.records(log.start_offset()).map(|record| Ok(record?.value.len())).sum()
+/// }
+///
+/// # let directory = tempfile::tempdir()?;
+/// let log = Log::open(directory.path(), &Options::new())?;
+/// log.append("on disk")?;
+/// assert_eq!(bytes(&log)?, 7);
+/// assert_eq!(bytes(&MemoryLog::new())?, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait ReadLog: Debug + Send + Sync {
+    /// Reads the record at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] at or past the end, [`Error::Trimmed`] below the start, [`Error::Corrupt`] if
+    /// the record was damaged, and errors of the file system.
+    fn read(&self, offset: Offset) -> Result<StoredRecord>;
+
+    /// The records from `from` on, up to the end as it is when the iterator gets there. Starting at
+    /// the end yields nothing; starting past it, or below the start, yields the error that
+    /// [`read`](ReadLog::read) returns.
+    fn records(&self, from: Offset) -> Records;
+
+    /// The records from `from` on, and those still to come: at the end it waits until there is more.
+    /// Otherwise as [`records`](ReadLog::records).
+    fn follow(&self, from: Offset) -> Follow;
+
+    /// The lowest offset that can be read (inclusive).
+    fn start_offset(&self) -> Offset;
+
+    /// The end of what can be read (exclusive). It is not below the end of any append that was acknowledged
+    /// before the call.
+    fn end_offset(&self) -> Offset;
+
+    /// The offsets that can be read: the [start](ReadLog::start_offset) up to the
+    /// [end](ReadLog::end_offset).
+    fn offsets(&self) -> Offsets {
+        // In this order: the start never passes an end that was read after it.
+        Offsets::new(self.start_offset(), self.end_offset())
+    }
+
+    /// The number of records that can be read.
+    fn len(&self) -> u64 {
+        self.offsets().len()
+    }
+
+    /// True if there is no record that can be read.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// True once the log was closed: every read fails with [`Error::Closed`]. The default is for logs
+    /// that are never closed.
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    /// Reads the newest record; `None` if the log is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](ReadLog::read), without [`Error::OutOfRange`] and [`Error::Trimmed`].
+    fn last(&self) -> Result<Option<StoredRecord>> {
+        let mut offsets = self.offsets();
+        loop {
+            let Some(last) = offsets.last() else {
+                return if self.is_closed() {
+                    Err(Error::Closed)
+                } else {
+                    Ok(None)
+                };
+            };
+            let read = self.read(last);
+            let seen = std::mem::replace(&mut offsets, self.offsets());
+            match read {
+                // It was dropped in the meantime.
+                Err(Error::Trimmed { .. } | Error::OutOfRange { .. }) if offsets != seen => {}
+                read => return read.map(Some),
+            }
+        }
+    }
+
+    /// Reads consecutive records from `from` on: as many as have at most `bytes_max` bytes of values, keys
+    /// and headers (32 more for each header), but at least one unless `from` is the end. There may be
+    /// fewer, for example where a segment ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](ReadLog::read); but the records before a damaged one are returned, and `from` may be
+    /// the end.
+    fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        for record in self.records(from) {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) if records.is_empty() => return Err(error),
+                Err(_) => break,
+            };
+            bytes += record.size();
+            if bytes > bytes_max && !records.is_empty() {
+                break;
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// The offset of the first record that was appended at `time` or later; the end if there is none. The
+    /// default takes about as many reads as the number of records has binary digits. A damaged record
+    /// counts as appended together with the next readable one, and each that is met costs one more read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`], and errors of the file system.
+    fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
+        seek::offset_for_time(self.offsets(), clock::micros(time), |offset| {
+            self.read(offset)
+        })
+    }
+}
