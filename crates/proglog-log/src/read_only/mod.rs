@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use proglog_store::Operation;
 use proglog_store::io::{Directory, FsDirectory};
 
+use crate::engine::tasks::Task;
 use crate::error::{Error, Result};
 use crate::offset::{Offset, Offsets};
 use crate::options::Visibility;
@@ -69,12 +70,13 @@ struct Shared {
     /// Held by everyone who follows.
     followers: Arc<()>,
     looking: Mutex<Looking>,
+    /// Looks for new records while there are followers.
+    look: Task<Self>,
 }
 
 /// The looks for those who follow.
 #[derive(Default)]
 struct Looking {
-    is_scheduled: bool,
     /// How many in a row have failed.
     failures: usize,
     /// Why they have failed, if that lasts.
@@ -105,12 +107,13 @@ impl ReadOnlyLog {
         let mut seen = Seen::default();
         let found = seen.look(&directory)?;
         let view = Arc::new(View::new(found.segments, found.start, found.end));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new_cyclic(|this| Shared {
             directory,
             view: Arc::clone(&view),
             seen: Mutex::new(seen),
             followers: Arc::new(()),
             looking: Mutex::default(),
+            look: Task::new(this, |shared: &Shared, ()| shared.look_for_followers()),
         });
         Ok(Self {
             shared,
@@ -190,7 +193,7 @@ impl ReadOnlyLog {
             records: Retrying::new(self, from.into()),
             _counted: Arc::clone(&self.shared.followers),
         };
-        self.shared.look_for_followers();
+        self.shared.begin_looking();
         Follow::new(move || follower.next(), self.shared.view.changed())
     }
 
@@ -359,41 +362,30 @@ impl Shared {
         Ok(())
     }
 
-    /// Sees to it that there is a look now and then, as long as there are followers.
-    fn look_for_followers(self: &Arc<Self>) {
+    /// Schedules the looks for a follower that was added.
+    fn begin_looking(&self) {
+        // Under the lock: a look that is about to end sees the follower, or this sees that the look has begun.
         let mut looking = self.looking.lock();
-        if looking.is_scheduled {
-            return;
-        }
         match runtime::start() {
-            Ok(()) => {
-                looking.is_scheduled = true;
-                drop(looking);
-                self.look_later();
-            }
+            Ok(()) => self.look.arm_after(LOOK_EVERY),
             failed => looking.failure = failed.err(),
         }
     }
 
-    fn look_later(self: &Arc<Self>) {
-        let this = Arc::downgrade(self);
-        runtime::spawn_after(LOOK_EVERY, move || {
-            let Some(shared) = this.upgrade() else {
-                return;
-            };
-            let looked = shared.refresh();
-            let mut looking = shared.looking.lock();
+    /// Looks for new records, and schedules the next look if there are followers.
+    fn look_for_followers(&self) {
+        let looked = self.refresh();
+        let has_failed = {
+            let mut looking = self.looking.lock();
             looking.note(looked);
-            looking.is_scheduled = Arc::strong_count(&shared.followers) > 1;
-            let (goes_on, has_failed) = (looking.is_scheduled, looking.failure.is_some());
-            drop(looking);
-            if has_failed {
-                shared.view.changed().notify();
+            if Arc::strong_count(&self.followers) > 1 {
+                self.look.arm_after(LOOK_EVERY);
             }
-            if goes_on {
-                shared.look_later();
-            }
-        });
+            looking.failure.is_some()
+        };
+        if has_failed {
+            self.view.changed().notify();
+        }
     }
 }
 
