@@ -1,20 +1,20 @@
-//! Which of its oldest records a log lets go of by itself.
+//! Retention policy: when old segments are deleted automatically.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use crate::offset::Offset;
 
-/// What a log keeps at the least; what is older goes, by whole segments.
+/// The least that a log keeps. Older records are deleted, in whole segments.
 ///
-/// Each limit that is set lets a segment go: by [`age`](Retention::age) once all its records are older,
-/// by [`bytes`](Retention::bytes) and [`records`](Retention::records) once the later segments hold that
-/// much without it. The log looks when it is opened, whenever it rolls, and, where age counts, in the
-/// background. By default everything is kept.
+/// Each limit that is set lets a segment go: [`age`](Retention::age) once all its records are older,
+/// [`bytes`](Retention::bytes) and [`records`](Retention::records) once the later segments hold that much without
+/// it. The policy is applied when the log is opened, when it rolls, and, if it has an age, in the background. The
+/// default keeps everything.
 ///
-/// Age is counted from when the log took a record, never from a user's timestamp, and while the log is
-/// open by a clock that does not run faster than time passes: setting the system's clock ahead then drops
-/// nothing. What the clock says when the log is opened is believed.
+/// Age counts from when the log appended a record, never from the user's timestamp. While the log is open it is
+/// measured by a clock that runs no faster than time passes, so setting the system's clock ahead deletes nothing;
+/// the system's time at opening is trusted.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,41 +32,41 @@ pub struct Retention {
     records: Option<u64>,
 }
 
-/// A segment, as retention sees it.
+/// Size and age of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// Its records that are not trimmed.
+pub(crate) struct SegmentUsage {
+    /// Offsets of its records that are not trimmed.
     pub(crate) offsets: Range<Offset>,
-    /// How many of them are on the device: only they count as kept, whatever becomes of the others.
+    /// Records among these that are on the device. Only they count as kept.
     pub(crate) records: u64,
-    /// How many bytes of frames it has on the device.
+    /// Bytes of frames on the device.
     pub(crate) bytes: u64,
-    /// When its newest record was appended, in microseconds since 1970, if that is known.
+    /// Time of the newest append, in microseconds since 1970, if it is known.
     pub(crate) newest: Option<i64>,
-    /// Whether it takes appends. Such a segment goes only by age, with all others.
+    /// True for the active segment, which only age lets go, together with all others.
     pub(crate) is_active: bool,
 }
 
 impl Retention {
-    /// Everything is kept.
+    /// Creates a policy that keeps everything.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Records younger than `age` are kept. Default: all are.
+    /// Keeps records younger than `age`. Default: no limit.
     pub fn age(mut self, age: Duration) -> Self {
         self.age = Some(age);
         self
     }
 
-    /// The newest records are kept that take so many bytes in the segments' files. The log takes up
-    /// to a segment more than that, and the active one. Default: all are.
+    /// Keeps the newest records, up to `bytes` bytes in the segments' files. The log takes up to one segment
+    /// more, and the active one. Default: no limit.
     pub fn bytes(mut self, bytes: u64) -> Self {
         self.bytes = Some(bytes);
         self
     }
 
-    /// So many of the newest records are kept. Default: all are.
+    /// Keeps the newest `records` records. Default: no limit.
     pub fn records(mut self, records: u64) -> Self {
         self.records = Some(records);
         self
@@ -76,40 +76,44 @@ impl Retention {
         self == Self::default()
     }
 
-    /// The first of `segments`, which lie one behind the other, that stays at the time `now`; `None`
-    /// if none does.
-    pub(crate) fn first_kept(self, segments: &[Held], now: i64) -> Option<&Held> {
-        let mut left = Held::total(segments);
-        segments.iter().find(|held| {
-            left.0 -= held.records;
-            left.1 -= held.bytes;
+    /// Returns the first of `segments`, which are consecutive, that stays at the time `now`; `None` if none
+    /// does.
+    pub(crate) fn first_kept(self, segments: &[SegmentUsage], now: i64) -> Option<&SegmentUsage> {
+        let mut left = SegmentUsage::total(segments);
+        segments.iter().find(|segment| {
+            left.0 -= segment.records;
+            left.1 -= segment.bytes;
             let enough = self.records.is_some_and(|records| left.0 >= records)
                 || self.bytes.is_some_and(|bytes| left.1 >= bytes);
-            let goes = (enough && !held.is_active)
-                || self.until(held, now).is_some_and(|time| time.is_zero());
+            let goes = (enough && !segment.is_active)
+                || self.until(segment, now).is_some_and(|time| time.is_zero());
             !goes
         })
     }
 
-    /// How long it takes from `now` until the segment is too old; zero if it is.
-    fn until(self, held: &Held, now: i64) -> Option<Duration> {
-        let age = Duration::from_micros(now.saturating_sub(held.newest?).max(0).unsigned_abs());
+    /// Returns how long after `now` the segment becomes too old; zero if it is.
+    fn until(self, segment: &SegmentUsage, now: i64) -> Option<Duration> {
+        let age = Duration::from_micros(now.saturating_sub(segment.newest?).max(0).unsigned_abs());
         Some(self.age?.saturating_sub(age))
     }
 
-    /// After how long to look again, at `now`, if `first` is the first segment that is kept; `None` if
-    /// only an append can change anything.
-    pub(crate) fn next_look(self, first: Option<&Held>, now: i64) -> Option<Duration> {
+    /// Returns how long after `now` the policy must be applied again, if `first` is the first segment that
+    /// stays; `None` if only an append can change anything.
+    pub(crate) fn next_pass(self, first: Option<&SegmentUsage>, now: i64) -> Option<Duration> {
         let age = self.age?;
-        Some(first.and_then(|held| self.until(held, now)).unwrap_or(age))
+        Some(
+            first
+                .and_then(|segment| self.until(segment, now))
+                .unwrap_or(age),
+        )
     }
 }
 
-impl Held {
-    /// How many records, and bytes, all have on the device.
+impl SegmentUsage {
+    /// Returns the records and bytes that all segments have on the device.
     fn total(segments: &[Self]) -> (u64, u64) {
-        let records = |held: &Self| held.records;
-        let bytes = |held: &Self| held.bytes;
+        let records = |segment: &Self| segment.records;
+        let bytes = |segment: &Self| segment.bytes;
         (
             segments.iter().map(records).sum(),
             segments.iter().map(bytes).sum(),
@@ -122,21 +126,21 @@ mod tests {
     use super::*;
 
     /// Four segments of 10 records and 100 bytes, appended in the seconds 1 to 4.
-    fn segments() -> Vec<Held> {
-        let held = |number: u64| Held {
+    fn segments() -> Vec<SegmentUsage> {
+        let segment = |number: u64| SegmentUsage {
             offsets: Offset::new(number * 10)..Offset::new(number * 10 + 10),
             records: 10,
             bytes: 100,
             newest: Some(i64::try_from(number + 1).unwrap() * 1_000_000),
             is_active: number == 3,
         };
-        (0..4).map(held).collect()
+        (0..4).map(segment).collect()
     }
 
     fn kept_from(policy: Retention, now: i64) -> Option<u64> {
         let segments = segments();
         let first = policy.first_kept(&segments, now);
-        first.map(|held| held.offsets.start.get())
+        first.map(|segment| segment.offsets.start.get())
     }
 
     #[test]
@@ -145,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_goes_once_those_behind_it_hold_enough() {
+    fn a_segment_goes_once_later_ones_hold_enough() {
         for (records, first) in [(41, 0), (31, 0), (30, 10), (11, 20), (10, 30), (0, 30)] {
             assert_eq!(kept_from(Retention::new().records(records), 0), Some(first));
             let bytes = Retention::new().bytes(records * 10);
@@ -154,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_on_the_device_counts_for_nothing() {
+    fn records_that_are_not_on_the_device_do_not_count() {
         let mut segments = segments();
         (segments[3].records, segments[3].bytes) = (4, 40);
         for (records, first) in [(25, 0), (24, 10), (15, 10), (14, 20), (5, 20), (4, 30)] {
             let kept_from = |policy: Retention| {
                 let first = policy.first_kept(&segments, 0);
-                first.map(|held| held.offsets.start.get())
+                first.map(|segment| segment.offsets.start.get())
             };
             let policy = Retention::new();
             assert_eq!(kept_from(policy.records(records)), Some(first));
@@ -180,10 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn the_next_look_comes_when_the_oldest_segment_is_too_old() {
+    fn the_policy_is_applied_again_when_the_oldest_segment_is_too_old() {
         let policy = Retention::new().age(Duration::from_secs(5));
         let segments = segments();
-        let look = |first, now| policy.next_look(first, now);
+        let look = |first, now| policy.next_pass(first, now);
         assert_eq!(
             look(segments.first(), 1_000_000),
             Some(Duration::from_secs(5))
@@ -194,7 +198,7 @@ mod tests {
         );
         assert_eq!(look(None, 0), Some(Duration::from_secs(5)));
         assert_eq!(
-            Retention::new().bytes(1).next_look(segments.first(), 0),
+            Retention::new().bytes(1).next_pass(segments.first(), 0),
             None
         );
     }

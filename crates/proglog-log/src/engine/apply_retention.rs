@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::offset::Offset;
-use crate::retention::Held;
+use crate::retention::SegmentUsage;
 
 /// Bounds on the delay until the next pass of retention by age.
 const DELAY_MIN: Duration = Duration::from_millis(10);
@@ -37,7 +37,7 @@ impl Engine {
                 "retention dropped old records"
             );
         }
-        if let Some(delay) = policy.next_look(kept, now) {
+        if let Some(delay) = policy.next_pass(kept, now) {
             // A pass that is scheduled already never comes too late: the age of what is kept only falls.
             let delay = delay.clamp(DELAY_MIN, DELAY_MAX);
             self.tasks.retention_by_age.arm_after(delay);
@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// Returns the usage of every segment, the oldest first.
-    fn segment_usage(&self) -> Result<Vec<Held>> {
+    fn segment_usage(&self) -> Result<Vec<SegmentUsage>> {
         let (active, end, newest) = {
             let writer = self.writer.lock();
             // A sealed segment counts with the others, or is gone.
@@ -87,7 +87,7 @@ impl Engine {
         for (segment, next) in sealed.take_while(|(segment, _)| segment.base() < sealed_end) {
             let summary = segment.summary(next)?;
             let offsets = segment.base().max(start)..next.max(start);
-            usage.push(Held {
+            usage.push(SegmentUsage {
                 records: offsets.end.since(offsets.start),
                 offsets,
                 bytes: summary.bytes,
@@ -100,7 +100,7 @@ impl Engine {
         };
         let first = active.base().max(start);
         let (durable, bytes) = self.durable_in(&active);
-        usage.push(Held {
+        usage.push(SegmentUsage {
             offsets: first..end.max(first),
             records: durable.max(first).since(first),
             bytes,
