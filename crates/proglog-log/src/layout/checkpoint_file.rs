@@ -12,7 +12,7 @@ use proglog_store::io::{Directory, OpenMode, Storage};
 
 use crate::error::{Error, Result};
 use crate::layout::checkpoint::{Checkpoint, SLOT_LEN, SlotFault, USED, VERSION};
-use crate::layout::names::{CHECKPOINT, TEMPORARY};
+use crate::layout::names::CHECKPOINT;
 
 /// The slot that does not count, as an opening finds it. Should the one that counts be lost, it must
 /// neither miss what was dropped since, or stored by the application, nor drop what was appended.
@@ -45,22 +45,12 @@ pub(crate) struct CheckpointFile {
 }
 
 impl CheckpointFile {
-    /// Makes the file, durable with its name.
+    /// Creates the file in one step, durable with its name.
     pub(crate) fn create(directory: Arc<dyn Directory>, current: Checkpoint) -> Result<Self> {
-        let temporary = format!("{CHECKPOINT}{TEMPORARY}");
-        let file = directory
-            .open(&temporary, OpenMode::CreateIfMissing)
-            .map_err(fail(Operation::Open))?;
-        file.allocate(2 * SLOT_LEN as u64)
-            .map_err(fail(Operation::Write))?;
-        for number in 0..2 {
-            write_slot(&*file, number, &current.encode(number))?;
-        }
-        file.sync_all().map_err(fail(Operation::Sync))?;
-        directory
-            .rename(&temporary, CHECKPOINT)
-            .map_err(fail(Operation::Rename))?;
-        directory.sync().map_err(fail(Operation::SyncDirectory))?;
+        proglog_store::segment::replace_file(&*directory, CHECKPOINT, |file| {
+            file.allocate(2 * SLOT_LEN as u64)?;
+            (0..2).try_for_each(|number| write_slot(file, number, &current.encode(number)))
+        })?;
         Ok(Self {
             directory,
             current,
@@ -178,14 +168,13 @@ impl CheckpointFile {
             .directory
             .open(CHECKPOINT, OpenMode::Write)
             .map_err(fail(Operation::Open))?;
-        write_slot(&*file, slot, bytes)?;
+        write_slot(&*file, slot, bytes).map_err(fail(Operation::Write))?;
         file.sync_data().map_err(fail(Operation::Sync))
     }
 }
 
-fn write_slot(file: &dyn Storage, slot: u64, bytes: &[u8]) -> Result<()> {
+fn write_slot(file: &dyn Storage, slot: u64, bytes: &[u8]) -> io::Result<()> {
     file.write_all_at(bytes, slot * SLOT_LEN as u64)
-        .map_err(fail(Operation::Write))
 }
 
 fn fail(operation: Operation) -> impl Fn(io::Error) -> Error {
