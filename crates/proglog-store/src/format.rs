@@ -24,7 +24,7 @@
 //!  0       4       8              8+len
 //!  +-------+-------+----------------+      word: kind (2 bits), len (30 bits)
 //!  | word  | check | payload        |      kind: 00 never valid       01 data, ends its batch
-//!  | u32   | u32   | len bytes      |            10 data, batch goes on   11 control
+//!  | u32   | u32   | len bytes      |            10 data, batch continues 11 control
 //!  +-------+-------+----------------+
 //! ```
 //!
@@ -182,7 +182,7 @@ pub(crate) enum Kind {
     /// The last data frame of its batch.
     BatchEnd = 0b01,
     /// A data frame whose batch continues in the next frame.
-    BatchGoesOn = 0b10,
+    BatchContinues = 0b10,
     /// A control frame of the store.
     Control = 0b11,
 }
@@ -194,7 +194,7 @@ pub(crate) struct Word {
     pub(crate) len: u32,
 }
 
-/// Whether a frame can start with `byte`: the kind is in the upper two bits.
+/// Returns whether a frame can start with `byte`: the kind is in the upper two bits.
 pub(crate) fn may_start_frame(byte: u8) -> bool {
     byte >> 6 != 0
 }
@@ -218,7 +218,7 @@ impl Word {
     pub(crate) fn decode(word: u32) -> Option<Self> {
         let kind = match word >> 30 {
             0b01 => Kind::BatchEnd,
-            0b10 => Kind::BatchGoesOn,
+            0b10 => Kind::BatchContinues,
             0b11 => Kind::Control,
             _ => return None,
         };
@@ -418,7 +418,7 @@ mod tests {
         assert_eq!(
             Word::decode(0x8000_0005),
             Some(Word {
-                kind: Kind::BatchGoesOn,
+                kind: Kind::BatchContinues,
                 len: 5
             })
         );

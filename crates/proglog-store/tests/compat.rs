@@ -1,4 +1,4 @@
-//! Stores that earlier versions wrote open, and hold what they held.
+//! Stores written by earlier versions open, and have the same contents.
 //!
 //! The files of format version 1 lie in `tests/data/v1`. `PROGLOG_REGENERATE=1 cargo test -p proglog-store
 //! --test compat` rewrites them, which is right only before a version is released.

@@ -1,4 +1,4 @@
-//! Whatever is done to a store, in whatever order, it holds what a plain `Vec` of payloads holds: on the
+//! A store has the contents of a plain `Vec` of payloads, after any operations in any order: on the
 //! operating system's files, and on the simulated disk, where the process is killed too.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 const NAME: &str = "a.store";
 const PAYLOAD_LEN_MAX: u32 = 600_000;
 
-/// One thing that is done to a store. Places are parts in 2^16 of what there is.
+/// An operation on a store. Positions are parts in 2^16 of what there is.
 #[derive(Debug, Clone)]
 enum Op {
     Append(Vec<u8>),
@@ -70,19 +70,19 @@ struct Stored {
     ends_batch: bool,
 }
 
-/// A store and what it must hold.
+/// A store and its expected contents.
 struct Model {
     directory: Arc<dyn Directory>,
-    /// The disk, where it is a simulated one.
+    /// The disk, if it is a simulated one.
     disk: Option<SimDisk>,
     options: StoreOptions,
     store: Store,
-    /// As another process sees it.
+    /// The store as another process sees it.
     follower: Option<Store>,
     stored: Vec<Stored>,
-    /// Ends of batches.
+    /// The ends of batches.
     boundaries: Vec<Boundary>,
-    /// How many frames a kill leaves at least.
+    /// The minimum number of frames after a kill.
     flushed: u64,
     synced: Boundary,
     sealed: bool,
@@ -232,7 +232,7 @@ impl Model {
         assert!(frames.next().is_none());
     }
 
-    /// What another process sees is a beginning of what is synced.
+    /// Another process sees a prefix of what is synced.
     fn follow(&mut self) -> Boundary {
         let follower = self.follower.get_or_insert_with(|| {
             proglog_store::segment::open_following(&*self.directory, NAME, Boundary::START).unwrap()

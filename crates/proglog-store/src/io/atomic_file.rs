@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Operation, Result};
 use crate::io::named_file::NamedFile;
-use crate::io::{Directory, OpenMode};
+use crate::io::storage::{Directory, OpenMode};
 
 /// A new file under a temporary name: that of the file it is to be, with `.tmp` appended. Dropped
 /// before it is [put in place](NewFile::persist), it is removed.
@@ -61,7 +61,7 @@ impl<'a> NewFile<'a> {
     }
 
     /// Gives the file its name, in place of another file of that name. On return both are durable.
-    /// Where the directory cannot be synced, the file has its name until power fails.
+    /// If the directory cannot be synced, the file has its name until power fails.
     pub(crate) fn persist(mut self) -> Result<NamedFile> {
         self.file.sync_new()?;
         self.directory

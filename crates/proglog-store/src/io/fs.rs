@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::io::{Directory, OpenMode, Storage};
+use crate::io::storage::{Directory, OpenMode, Storage};
 
 /// A directory of the operating system's file system.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ fn sync_name(path: &Path) -> io::Result<()> {
     FsDirectory::open(path.join(".."))?.sync()
 }
 
-/// Whether the error says that a directory may not be opened, or cannot be synced on this file system.
+/// Returns whether the error says that a directory may not be opened, or cannot be synced on this file system.
 fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
     matches!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::format::{HEADER_LEN, offset_of};
-use crate::io::{Directory, OpenMode, Storage};
+use crate::io::storage::{Directory, OpenMode, Storage};
 use crate::position::Position;
 
 /// Bytes that [`NamedFile::for_each_block`] reads at a time.
@@ -136,7 +136,7 @@ impl NamedFile {
         self.for_each_block(range, |at, block| target.write_at(block, offset + at))
     }
 
-    /// Whether `other` has the bytes of `range` at `offset`.
+    /// Returns whether `other` has the bytes of `range` at `offset`.
     pub(crate) fn equals(&self, range: Range<u64>, other: &Self, offset: u64) -> Result<bool> {
         let (mut equal, mut found) = (true, Vec::new());
         self.for_each_block(range, |at, block| {

@@ -49,7 +49,7 @@ const BYTES: Range<u64> = COPY_HEADER_LEN as u64..u64::MAX;
 /// The copy beside a store, open.
 struct Doublewrite(NamedFile);
 
-/// Whether there is a copy of bytes of the store with this salt.
+/// Returns whether there is a copy of bytes of the store with this salt.
 pub(crate) fn has_copy(directory: &dyn Directory, store: &str, salt: u64) -> Result<bool> {
     match Doublewrite::open(directory, store)? {
         Some(copy) => Ok(copy.range(salt)?.is_some()),
@@ -150,7 +150,7 @@ impl Doublewrite {
         Ok(file.map(Self))
     }
 
-    /// Whether the file is a copy, of any store, or a void one.
+    /// Returns whether the file is a copy, of any store, or a void one.
     fn is_copy(&self) -> Result<bool> {
         let header = self.header()?;
         Ok(header.is_some_and(|header| {
@@ -228,7 +228,7 @@ impl Doublewrite {
         Ok((is_whole && len > 0).then(|| start..start.plus(len)))
     }
 
-    /// Whether the store's file holds the bytes at `range`.
+    /// Returns whether the store's file holds the bytes at `range`.
     fn matches(&self, store: &NamedFile, range: &Range<Position>) -> Result<bool> {
         self.0.equals(BYTES, store, offset_of(range.start))
     }

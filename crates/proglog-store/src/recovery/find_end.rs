@@ -14,7 +14,7 @@ use crate::scan::verify::{Fault, Verified, Verifier};
 /// The state of a store's file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// What the caller knows, or the largest claim of a mark.
+    /// The boundary that the caller knows, or the largest claim of a mark.
     pub(crate) recovery_point: Boundary,
     /// The end of the last whole batch.
     pub(crate) end: Boundary,
@@ -22,7 +22,7 @@ pub(crate) struct Found {
     pub(crate) torn: Range<Position>,
     /// The end of the file.
     pub(crate) file_end: Position,
-    /// Whether the data ends with a closing mark.
+    /// True if the data ends with a closing mark.
     pub(crate) closed: bool,
     /// The first position that is damaged.
     pub(crate) damaged: Option<Position>,
@@ -113,7 +113,7 @@ impl Scan {
 
     fn step(&mut self, frame: Verified<'_>) {
         self.frames += u64::from(frame.kind != Kind::Control);
-        if frame.kind != Kind::BatchGoesOn {
+        if frame.kind != Kind::BatchContinues {
             self.end = Boundary {
                 position: frame.end(),
                 frames: self.frames,

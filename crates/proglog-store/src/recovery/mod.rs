@@ -42,9 +42,9 @@ pub struct Recovery {
     /// The boundary below which everything was known to be on the device before recovery; all below
     /// `end` is now.
     pub recovery_point: Boundary,
-    /// Whether the data ends with a mark that claims all before it, followed by nothing but zeros: the
-    /// store was closed, or [marked](crate::segment::StoreExt::write_sync_mark) when it was idle. A store without data is clean
-    /// too.
+    /// True if the data ends with a mark that claims all before it, followed by nothing but zeros: the
+    /// store was closed, or [marked](crate::segment::StoreExt::write_sync_mark) when it was idle. A store
+    /// without data is clean too.
     pub clean: bool,
     /// The first position below the recovery point that was found damaged. Only what was scanned
     /// counts: damage elsewhere shows when it is read.
@@ -57,7 +57,7 @@ pub struct Recovery {
     /// preallocated space, or what a file system leaves after a crash. Zeros hold no data, so they are
     /// counted and not kept.
     pub zeros_removed: u64,
-    /// Whether one copy of the header was damaged and was restored from the other.
+    /// True if one copy of the header was damaged and was restored from the other.
     pub header_restored: bool,
     /// The number of bytes of frames that were read and verified.
     pub bytes_scanned: u64,
@@ -111,7 +111,7 @@ struct Plan {
     truncate_to: Option<Position>,
     /// The bytes to rewrite, since they may not be on the device.
     rewrite: Range<Position>,
-    /// Whether these are a closing mark alone, without which no data is lost.
+    /// True if `rewrite` is a closing mark alone, whose loss would lose no data.
     rewrites_mark: bool,
 }
 

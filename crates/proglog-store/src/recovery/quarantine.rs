@@ -60,7 +60,7 @@ pub(crate) fn copy(
     unreachable!("a finite number of names is taken")
 }
 
-/// Whether the file `name` holds the bytes of `range`, and no others.
+/// Returns whether the file `name` holds the bytes of `range`, and no others.
 fn is_copy(
     directory: &dyn Directory,
     store: &NamedFile,

@@ -85,7 +85,7 @@ impl Scanner {
             .map(FrameHeader::len))
     }
 
-    /// Whether valid headers, or the end, follow `len` bytes ahead.
+    /// Returns whether valid headers, or the end, follow `len` bytes ahead.
     fn is_followed(&self, source: &impl Source, len: u64) -> Result<bool> {
         let mut position = self.next.plus(len);
         for _ in 0..RESYNC_FOLLOWING {

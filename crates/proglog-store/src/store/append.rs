@@ -300,7 +300,7 @@ struct PartialWrite<'a> {
     writer: &'a Writer,
     writing: &'a mut Preallocator,
     start: Position,
-    /// Whether there is nothing to remove, or it was tried.
+    /// True if there is nothing to remove, or it was tried.
     done: bool,
 }
 

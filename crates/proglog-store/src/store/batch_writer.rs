@@ -135,7 +135,7 @@ impl<'a> Batch<'a> {
             let kind = if last {
                 Kind::BatchEnd
             } else {
-                Kind::BatchGoesOn
+                Kind::BatchContinues
             };
             payloads.push(index, kind, self);
             if self.file.as_ref().is_some_and(|file| file.error.is_some()) {

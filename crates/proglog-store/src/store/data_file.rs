@@ -15,7 +15,7 @@ pub(crate) struct DataFile {
     pub(crate) verifier: Verifier,
     /// The end of what is in the file. Frames below it do not change, unless they are rewound.
     written: AtomicU64,
-    /// Whether the store was closed.
+    /// True if the store was closed.
     pub(crate) closed: AtomicBool,
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn open_locked(directory: &dyn Directory, name: &Arc<str>) -> Result<
     Ok(file)
 }
 
-/// Whether the file holds more than a header, or recovery was about to write more to it.
+/// Returns whether the file holds more than a header, or recovery was about to write more to it.
 fn has_data(directory: &dyn Directory, file: &NamedFile) -> Result<bool> {
     match bare_header(file)? {
         Some(bare) => doublewrite::has_copy(directory, file.name(), bare.salt),

@@ -21,7 +21,7 @@ pub struct Frame {
     pub position: Position,
     /// The end of the frame (exclusive).
     pub end: Position,
-    /// Whether it is the last frame of its batch.
+    /// True if it is the last frame of its batch.
     pub ends_batch: bool,
     /// The bytes that were appended: a slice of a block of at most 256 KiB (more if this frame or one
     /// before it is longer). It keeps the block in memory; [`detach`](Frame::detach) copies it out.
@@ -56,7 +56,7 @@ pub struct FrameRef<'a> {
     pub position: Position,
     /// The end of the frame (exclusive).
     pub end: Position,
-    /// Whether it is the last frame of its batch.
+    /// True if it is the last frame of its batch.
     pub ends_batch: bool,
     /// The bytes that were appended.
     pub payload: &'a [u8],

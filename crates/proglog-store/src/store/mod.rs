@@ -21,8 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{Error, Operation, Result};
-use crate::io::Directory;
-use crate::io::fs::FsDirectory;
+use crate::io::{Directory, FsDirectory};
 use crate::options::StoreOptions;
 use crate::position::{Boundary, Position};
 use crate::recovery::{self, Recovery};
@@ -148,7 +147,7 @@ impl Store {
         self.end().position.get()
     }
 
-    /// Whether the store has no frames, not even a sync mark.
+    /// Returns whether the store has no frames, not even a sync mark.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

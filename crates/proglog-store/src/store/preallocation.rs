@@ -25,13 +25,13 @@ pub(crate) struct Preallocator {
     ahead_max: u64,
     /// The position that is not to be exceeded.
     up_to: Position,
-    /// Whether there was a sync since the start, or since the store was idle.
+    /// True if there was a sync since the start, or since the store was idle.
     is_warm: bool,
     /// The bytes to preallocate next.
     step: u64,
     /// The end of the data at which more are due.
     next_at: Position,
-    /// Whether the file may be longer than its data.
+    /// True if the file may be longer than its data.
     pub(crate) is_ahead: bool,
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct WriteBuffer {
     marked: Boundary,
     /// The end of the newest mark, if it closed the store: it claims all that lies before it.
     closed_at: Option<Position>,
-    /// Whether a batch is being written directly to the file. Nothing else can be appended meanwhile.
+    /// True if a batch is being written directly to the file. Nothing else can be appended meanwhile.
     writing_direct: bool,
 }
 
@@ -82,18 +82,18 @@ impl WriteBuffer {
         self.synced = synced;
     }
 
-    /// Whether there is nothing to flush.
+    /// Returns whether there is nothing to flush.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Whether the buffer, when it is empty, can hold a batch of `len` bytes.
+    /// Returns whether the buffer, when it is empty, can hold a batch of `len` bytes.
     #[inline]
     pub(crate) fn can_hold(&self, len: usize) -> bool {
         len.saturating_add(MARKS_LEN_MAX) <= self.capacity
     }
 
-    /// Whether a batch of `len` bytes, which the buffer can hold, can be added now.
+    /// Returns whether a batch of `len` bytes, which the buffer can hold, can be added now.
     #[inline]
     pub(crate) fn has_room(&self, len: usize) -> bool {
         !self.writing_direct && self.can_hold(self.bytes.len().saturating_add(len))

@@ -35,7 +35,7 @@ pub enum CallKind {
 }
 
 impl CallKind {
-    /// Whether such a call changes what a crash can leave.
+    /// Returns whether such a call changes what a crash can leave.
     #[must_use]
     pub fn is_change(self) -> bool {
         match self {

@@ -3,9 +3,9 @@
 //! # Model
 //!
 //! - A [`SimDisk`] is a flat directory of files, with the traits [`Directory`] and
-//!   [`Storage`](crate::io::Storage). A file has durable bytes and a list of *pending* changes: each write and each set length since its
-//!   last sync. So have the names: each file created, renamed or removed since the directory's last
-//!   sync. Reads see all of them.
+//!   [`Storage`](crate::io::Storage). A file has durable bytes and a list of *pending* changes: each write
+//!   and each set length since its last sync. So have the names: each file created, renamed or removed
+//!   since the directory's last sync. Reads see all of them.
 //! - A sync of a file makes its pending changes durable, and not its name; a sync of the directory makes
 //!   the names durable, and not the bytes of the files.
 //! - [`SimDisk::crash`] returns the disk as it is after a crash. Any subset of the pending changes
@@ -141,7 +141,7 @@ impl SimDisk {
         self.0.lock().run.plan.add(when, fault);
     }
 
-    /// Whether a [`Fault::crash`] has happened.
+    /// Returns whether a [`Fault::crash`] has happened.
     #[must_use]
     pub fn has_crashed(&self) -> bool {
         self.0.lock().run.crashed

@@ -13,7 +13,7 @@ pub(super) trait Change {
 
     fn apply(&self, target: &mut Self::Target);
 
-    /// Whether nothing is left of this change after `later` ones, which are certain.
+    /// Returns whether nothing is left of this change after `later` ones, which are certain.
     fn is_overtaken<'a>(&'a self, later: impl Iterator<Item = &'a Self>) -> bool;
 }
 

@@ -236,7 +236,7 @@ impl State {
         self.collect();
     }
 
-    /// Whether the inode may have a name now or after a crash.
+    /// Returns whether the inode may have a name now or after a crash.
     pub(super) fn is_reachable(&self, id: u64) -> bool {
         let mut made = self
             .names

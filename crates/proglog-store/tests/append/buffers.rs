@@ -84,7 +84,7 @@ fn a_payload_that_is_longer_than_the_buffer_is_written_from_where_it_lies() {
     let lens = disk.trace().iter().map(|call| call.len).collect::<Vec<_>>();
     assert_eq!(lens, [5 + 8, 8, 100_000]);
     assert_eq!(store.read(long.position).unwrap(), payload(7, 100_000));
-    // So is a batch, of which what is short is gathered.
+    // So is a batch, whose short payloads are gathered.
     let payloads = [payload(1, 300), payload(2, 5000), payload(3, 300)];
     let slices = payloads.each_ref().map(Vec::as_slice);
     disk.start_trace();
@@ -97,7 +97,7 @@ fn a_payload_that_is_longer_than_the_buffer_is_written_from_where_it_lies() {
     assert!(read.eq(payloads));
 }
 
-/// How long the writes are that `action` makes.
+/// The lengths of the writes that `action` makes.
 fn writes(disk: &SimDisk, action: impl FnOnce()) -> Vec<u64> {
     disk.start_trace();
     action();
@@ -334,7 +334,7 @@ fn readers_and_appenders_of_all_sizes_do_not_disturb_each_other() {
     assert_eq!(store.end().frames, 2 * APPENDS);
 }
 
-/// Reads everything as it comes, until both writers are done.
+/// Reads everything as it is appended, until both writers are done.
 fn follow(store: &Store, done: &AtomicU64) {
     let mut next = [0; 2];
     let mut place = Position::ZERO;

@@ -1,4 +1,4 @@
-//! What the traits of files and directories promise, of the file system's and of the double's.
+//! The contract of the traits `Directory` and `Storage`, of the file system and of the simulated disk.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::Path;
 use proglog_store::io::{Directory, FsDirectory, OpenMode, Storage};
 use proglog_store::testing::SimDisk;
 
-/// Does `check` on an empty directory of each kind.
+/// Runs `check` on an empty directory of each kind.
 fn on_each(check: impl Fn(&dyn Directory)) {
     let folder = tempfile::tempdir().unwrap();
     check(&FsDirectory::open(&folder).unwrap());
@@ -151,7 +151,7 @@ fn only_a_directory_is_opened_as_one() {
     assert_eq!(failing(&folder.path().join("none")), ErrorKind::NotFound);
     assert_eq!(failing(&file), ErrorKind::NotADirectory);
     assert_eq!(FsDirectory::open(&folder).unwrap().path(), folder.path());
-    // The one that the process is in.
+    // The current directory.
     let here = std::env::current_dir().unwrap();
     assert_eq!(FsDirectory::open("").unwrap().path(), here);
     FsDirectory::create(file.join("in a file")).unwrap_err();
@@ -184,7 +184,7 @@ fn is_made(path: &Path) {
     }
 }
 
-/// The way from where the process is to an absolute path.
+/// The path from the current directory to an absolute path.
 #[cfg(unix)]
 fn relative(path: &Path) -> std::path::PathBuf {
     let here = std::env::current_dir().unwrap();
@@ -220,7 +220,7 @@ fn a_directory_whose_name_cannot_be_synced_is_no_hindrance() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     std::fs::create_dir(&path).unwrap();
-    // Whoever may read all may read this too.
+    // A privileged user may read this too.
     std::fs::set_permissions(&folder, Permissions::from_mode(0o300)).unwrap();
     FsDirectory::create(&path).unwrap();
     std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();

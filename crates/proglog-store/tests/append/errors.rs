@@ -1,4 +1,4 @@
-//! Errors say what kind of thing went wrong, and what became of an append.
+//! Errors: their kinds, and the outcome of a failed append.
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn io_error(kind: io::ErrorKind) -> Error {
     }
 }
 
-/// What the file system and the state of the store bring.
+/// Errors of the file system, and of the state of the store.
 fn of_the_store() -> Vec<(Error, ErrorKind)> {
     let locked = Error::Locked { file: file() };
     let sealed = Error::Sealed { file: file() };
@@ -47,7 +47,7 @@ fn of_the_store() -> Vec<(Error, ErrorKind)> {
     ]
 }
 
-/// Of an append with these it is not known what became of it.
+/// Errors after which the outcome of an append is unknown.
 fn in_doubt() -> [Error; 2] {
     [
         Error::SyncFailed {
@@ -61,7 +61,7 @@ fn in_doubt() -> [Error; 2] {
     ]
 }
 
-/// What is in the file is damaged.
+/// Errors of a damaged file.
 fn corrupt() -> [Error; 5] {
     let position = Position::new(9);
     [
@@ -90,7 +90,7 @@ fn corrupt() -> [Error; 5] {
     ]
 }
 
-/// The file is of another version.
+/// Errors of a file of another version.
 fn unsupported() -> [Error; 3] {
     [
         Error::UnsupportedVersion {
@@ -109,7 +109,7 @@ fn unsupported() -> [Error; 3] {
     ]
 }
 
-/// The caller asked for what cannot be.
+/// Errors of invalid arguments.
 fn invalid_input() -> [Error; 4] {
     let position = Position::new(9);
     [

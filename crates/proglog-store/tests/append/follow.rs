@@ -1,4 +1,4 @@
-//! Following a store that somebody else writes, and cutting one that nobody has open.
+//! Following a store that another process writes, and truncating one that is not open.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -106,7 +106,7 @@ fn a_refresh_with_nothing_new_reads_a_few_bytes_however_far_the_zeros_reach() {
         let trace = disk.trace();
         let read = trace.iter().map(|call| call.len).sum::<u64>();
         assert!(trace.len() <= 3 && read <= 16, "{trace:?}");
-        // Something that no mark covers yet is read once.
+        // Data that no mark covers yet is read once.
         store.append(&vec![1; 100_000]).unwrap();
         store.flush().unwrap();
     }
@@ -167,7 +167,7 @@ fn a_follower_gets_past_damage_that_a_later_mark_covers() {
         let place = store.append(&vec![7; 9000]).unwrap().position;
         store.append(b"three").unwrap();
         store.sync().unwrap();
-        // Brings the mark, and zeros ahead.
+        // Brings the mark, and preallocated zeros.
         store.append(b"four").unwrap();
         store.sync().unwrap();
         let mut bytes = disk.read_file(NAME);
@@ -234,7 +234,7 @@ fn a_follower_in_step_with_a_busy_writer_sees_every_frame_once() {
                 if number % 10 == 3 {
                     store.sync().unwrap();
                 } else if number % 10 == 7 {
-                    // What is given up is not seen.
+                    // Dropped appends are not seen.
                     store.append(&[0xff; 100]).unwrap();
                     store.flush().unwrap();
                     let synced = store.recovery_point();

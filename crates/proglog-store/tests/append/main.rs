@@ -128,7 +128,7 @@ fn a_payload_over_the_limit_is_refused_and_changes_nothing() {
     assert!(store.is_empty());
     store.append(b"0123456789").unwrap();
     store.close().unwrap();
-    // The limit is the file's, whatever the next one to open it asks for.
+    // The limit is the file's, whatever the options of a later open.
     let store = Store::open(directory.path().join("a.store"), &StoreOptions::new()).unwrap();
     assert_eq!(store.payload_len_max(), 10);
     store.append(b"is too long").unwrap_err();
@@ -338,7 +338,7 @@ fn a_limit_on_payloads_is_at_most_what_a_frame_can_tell_and_at_least_nothing() {
         let path = directory.path().join("a.store");
         let options = StoreOptions::new().payload_len_max(limit);
         let longest = &b"abcd"[..4.min(limit as usize)];
-        // The store's own frames are not held to it.
+        // Control frames are not subject to it.
         for count in 0..2 {
             let store = Store::open(&path, &options).unwrap();
             assert!(store.recovery().clean);

@@ -1,4 +1,4 @@
-//! How much a read fetches, in how many calls, and into how much memory.
+//! The bytes, calls and memory that a read takes.
 
 use proglog_store::io::FsDirectory;
 use proglog_store::testing::{Call, CallKind, SimDisk};
@@ -42,7 +42,7 @@ fn a_read_fetches_as_much_as_those_before_it_would_have_needed() {
     };
     assert_eq!(lens(0), [4 * KIB, 20_008 - 4 * KIB]);
     assert_eq!(lens(0), [20_008]);
-    // A short one now and then changes little.
+    // A short one from time to time changes little.
     assert_eq!(lens(1), [20_008]);
     assert_eq!(lens(2).len(), 1);
     for _ in 0..200 {

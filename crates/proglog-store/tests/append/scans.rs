@@ -1,4 +1,4 @@
-//! Scans that lend frames and hand them out in turn yield what was appended, whatever blocks they read it in.
+//! Scans that alternate between borrowed and owned frames yield what was appended, whatever blocks they read.
 
 use proglog_store::testing::SimDisk;
 use proglog_store::{Frame, FrameRef, Position, Store, StoreOptions};
@@ -20,7 +20,7 @@ fn payload_len() -> impl Strategy<Value = usize> {
     ]
 }
 
-/// A batch, and whether it is written at once.
+/// A batch, and a flag to flush it at once.
 fn batch() -> impl Strategy<Value = (Vec<usize>, bool)> {
     (prop::collection::vec(payload_len(), 1..4), any::<bool>())
 }
@@ -37,12 +37,12 @@ fn seen_lent(frame: FrameRef<'_>) -> Seen {
     (frame.position, frame.end, frame.ends_batch, payload)
 }
 
-/// What the payload of this frame is made of.
+/// The byte that fills the payload of this frame.
 fn byte(number: usize) -> u8 {
     u8::try_from(number % 251).unwrap()
 }
 
-/// Appends the batches, and returns what a scan must yield.
+/// Appends the batches, and returns the frames that a scan must yield.
 fn append(store: &Store, batches: &[(Vec<usize>, bool)]) -> Vec<Seen> {
     let mut all: Vec<Seen> = Vec::new();
     for (lens, is_written) in batches {

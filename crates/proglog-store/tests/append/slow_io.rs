@@ -7,7 +7,7 @@ use proglog_store::io::{Directory, OpenMode, Storage};
 use proglog_store::testing::SimDisk;
 use proglog_store::{Store, StoreOptions};
 
-/// Holds up writes and syncs as long as it is closed.
+/// Blocks writes and syncs while it is closed.
 #[derive(Debug, Default)]
 struct Gate {
     state: Mutex<GateState>,
@@ -41,7 +41,7 @@ impl Gate {
         state.waiting -= 1;
     }
 
-    /// Returns once somebody is held up.
+    /// Returns once a call is blocked.
     fn wait_for_one(&self) {
         let state = self.state.lock().unwrap();
         let waited = self.changed.wait_while(state, |state| state.waiting == 0);

@@ -1,5 +1,5 @@
-//! Each call fails once: what was refused is never seen afterwards, what was accepted is, and what
-//! was synced stays whatever survives.
+//! Each call fails once: refused appends are never seen afterwards, accepted ones are, and synced ones survive
+//! any crash.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use proglog_store::{ErrorKind, Outcome, Store};
 
 use crate::{Checked, Model, Preallocation, STEPS, Step, check, options, payload};
 
-/// What may befall a call; the length counts only for writes.
+/// The faults of a call; the length counts only for writes.
 fn faults() -> [Fault; 4] {
     [
         Fault::error(io::ErrorKind::Other),
@@ -19,7 +19,7 @@ fn faults() -> [Fault; 4] {
     ]
 }
 
-/// Opens the store, at the second try if need be, since a fault strikes once.
+/// Opens the store, on the second attempt if the first fails, since a fault happens once.
 fn open(disk: &SimDisk, preallocation: Preallocation) -> Checked<Store> {
     let directory = disk.directory();
     Store::open_in(&*directory, "store", &options(preallocation))
@@ -37,7 +37,7 @@ fn run(disk: &SimDisk, preallocation: Preallocation, model: &mut Model) -> Check
         }
         let done = step_on(&store, model, *step);
         if let (Step::Append(..), Err(_)) = (step, &done) {
-            // What was refused is in no file that a kill leaves now.
+            // A refused append is not in the file after a kill now.
             check(
                 &disk.crash(Survivors::KeepAll),
                 preallocation,
@@ -56,7 +56,7 @@ fn run(disk: &SimDisk, preallocation: Preallocation, model: &mut Model) -> Check
     Ok(())
 }
 
-/// Closes the store, as well as it can be, and holds what is found again against the model.
+/// Closes the store, ignoring errors, and compares the reopened one with the model.
 fn reopen(
     store: Store,
     disk: &SimDisk,
@@ -66,7 +66,7 @@ fn reopen(
     if store.close().is_ok() {
         (model.flushed, model.synced) = (model.batches.len(), model.batches.len());
     }
-    // A lock that closing failed to give up goes with the last handle.
+    // A lock that closing failed to release ends with the last handle.
     drop(store);
     drop(open(disk, preallocation)?);
     check(disk, preallocation, model, Survivors::KeepAll)

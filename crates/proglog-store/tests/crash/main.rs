@@ -1,5 +1,5 @@
-//! A store is stopped at every call that it makes, with whatever may survive of what was not synced,
-//! and so is the recovery that follows: synced means kept.
+//! Crashes at every call of a store, with any part of the unsynced changes surviving, and at every call of the
+//! recovery that follows: synced means kept.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -18,12 +18,12 @@ enum Step {
     Append(usize, usize),
     Flush,
     Sync,
-    /// Drop what was appended since the last sync.
+    /// Drop the appends since the last sync.
     Rewind,
     Reopen,
 }
 
-/// Whether zeros are kept ahead of the data.
+/// Use of preallocation.
 #[derive(Debug, Clone, Copy)]
 enum Preallocation {
     Never,
@@ -61,14 +61,14 @@ const STEPS: &[Step] = &[
 
 const AFTERWARDS: &[Step] = &[Append(1, 20), Append(2, 350), Flush, Append(1, 40), Sync];
 
-/// A batch of a store: its number, its size, and where it begins if that is known.
+/// A batch of a store: its number, its size, and its position if that is known.
 type Batch = (usize, usize, usize, Option<Position>);
 
-/// The appends of a store, and what it must show of them.
+/// The appends of a store, and the number that it must show.
 #[derive(Clone, Default)]
 struct Model {
     batches: Vec<Batch>,
-    /// How many batches were made so far, in all lives.
+    /// The number of batches so far, in all processes.
     made: usize,
     /// The number that survive a kill, and a power failure, for certain.
     flushed: usize,
@@ -130,7 +130,7 @@ fn step_on(
                 .collect();
             let slices: Vec<_> = payloads.iter().map(Vec::as_slice).collect();
             let appended = store.append_batch(&slices);
-            // One that the process dies of may be in the file.
+            // A batch at whose append the process dies may be in the file.
             let position = appended.as_ref().ok().map(|appended| appended.position);
             model.batches.push((number, count, len, position));
             appended?;
@@ -144,7 +144,7 @@ fn step_on(
             (model.flushed, model.synced) = (model.batches.len(), model.batches.len());
         }
         Rewind => {
-            // From here on nobody relies on what is dropped.
+            // Dropped appends do not count from here on.
             model.flushed = model.synced;
             store.rewind(model.recovery_point)?;
             model.batches.truncate(model.synced);
@@ -159,7 +159,7 @@ fn step_on(
     Ok(())
 }
 
-/// What a follower sees of the store before it is recovered.
+/// Checks the prefix that a follower sees before the store is recovered.
 fn follow(disk: &SimDisk) -> Checked<Vec<Bytes>> {
     match proglog_store::segment::open_following(&*disk.directory(), "store", Boundary::START) {
         Ok(follower) => follower
@@ -171,7 +171,7 @@ fn follow(disk: &SimDisk) -> Checked<Vec<Bytes>> {
     }
 }
 
-/// Opens the store and holds what it shows against the model, which then is what it shows.
+/// Opens the store and compares it with the model, which then becomes what it shows.
 fn check(
     disk: &SimDisk,
     preallocation: Preallocation,
@@ -224,7 +224,7 @@ fn check(
     Ok(())
 }
 
-/// What may be left of `disk`: each combination of a few changes, or some of many.
+/// The possible states of `disk` after a crash: each combination of a few changes, or some of many.
 fn survivors(disk: &SimDisk, seeds: u64) -> Vec<Survivors> {
     let masks = |bits: usize| 0..if bits <= 8 { 1 << bits } else { seeds };
     let spread = |mask: u64| mask.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7;
@@ -239,7 +239,7 @@ fn survivors(disk: &SimDisk, seeds: u64) -> Vec<Survivors> {
     survivors
 }
 
-/// Runs until call `number`, which is not answered.
+/// Runs until the crash at call `number`.
 fn stopped_at(preallocation: Preallocation, number: u64) -> Checked<(SimDisk, Model)> {
     let disk = SimDisk::new();
     disk.count_only_changes();
@@ -249,7 +249,7 @@ fn stopped_at(preallocation: Preallocation, number: u64) -> Checked<(SimDisk, Mo
     Ok((disk, model))
 }
 
-/// Checks what is left, appends to it, stops at some call, and checks again.
+/// Checks the store, appends to it, crashes at some call, and checks again.
 fn live_on(
     disk: &SimDisk,
     preallocation: Preallocation,
@@ -273,7 +273,7 @@ fn live_on(
         .map_err(|found| format!("then {crash:?}: {found}"))
 }
 
-/// Stops the recovery of `left` at each of its calls. Returns how many different things were left.
+/// Crashes the recovery of `left` at each of its calls. Returns the number of distinct states left.
 fn stop_recovery(
     left: &SimDisk,
     preallocation: Preallocation,

@@ -59,7 +59,7 @@ fn a_store_that_cannot_be_created_is_an_error() {
 fn what_an_interrupted_creation_left_is_no_obstacle_unless_it_cannot_be_opened() {
     let disk = SimDisk::new();
     disk.write_file(TEMPORARY, b"begun");
-    // Before it come those that find that there is no store, and that the name is taken.
+    // The calls before it find that there is no store, and that the name is taken.
     deny(&disk, CallKind::Open, 2);
     assert_denied(&open(&disk).unwrap_err(), TEMPORARY);
     assert_eq!(disk.file_names(), [TEMPORARY]);

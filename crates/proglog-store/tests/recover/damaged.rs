@@ -8,7 +8,7 @@ use crate::fixture::{
     open_with, overwrite, payloads, refused,
 };
 
-/// Opens the store, whose frame at `damaged` is unreadable and was found so; all others are right.
+/// Opens the store, whose frame at `damaged` is found unreadable; all others are intact.
 fn opens_but_for(disk: &SimDisk, pristine: &SimDisk, damaged: Position) {
     let before = disk.read_file(NAME);
     let store = open(disk).unwrap();

@@ -1,7 +1,8 @@
-//! What no mark claims to be synced is rewritten before it is shown, to blocks that are new to the file.
+//! Doublewrite: bytes that no mark claims to be synced are rewritten, to newly allocated blocks, before they
+//! are shown.
 //!
-//! It once was written in its place. Where an earlier sync had failed, ext4 took it, said that it was
-//! synced, and returned zeros after a power failure.
+//! Overwriting in place is not enough: after an earlier failed sync, ext4 reported such bytes as synced, and
+//! returned zeros after a power failure.
 
 use std::io;
 
@@ -137,7 +138,7 @@ fn a_last_group_that_is_as_long_as_a_mark_is_copied_like_any_other() {
     assert_stops_take_nothing(&killed(&[&[payload.as_bytes()]]), &[payload]);
 }
 
-/// Wherever the opening of the store is stopped, and whatever survives that, it then has these payloads.
+/// Checks that the store has these payloads wherever its opening is stopped, and whatever survives.
 fn assert_stops_take_nothing(left: &SimDisk, expected: &[&str]) {
     for call in left.calls().. {
         let disk = left.deep_clone();

@@ -1,10 +1,10 @@
-//! A small store on a simulated disk, and a second writer of its bytes, made from their drawing.
+//! A small store on a simulated disk, and a second encoder of its format, written from the drawing.
 
 use proglog_store::testing::{SimDisk, Survivors};
 use proglog_store::{Frame, Result, Store, StoreOptions};
 
 pub(crate) const NAME: &str = "a.store";
-/// Where position 0 is.
+/// The offset of position 0.
 pub(crate) const HEADER_LEN: usize = 8192;
 /// The length of a sync mark in the file.
 pub(crate) const MARK_LEN: usize = 32;
@@ -18,7 +18,7 @@ pub(crate) fn open_with(disk: &SimDisk, options: &StoreOptions) -> Result<Store>
 }
 
 /// A store that was killed after each of `groups` was appended as a batch and synced. Each but the first
-/// begins with a mark that says the ones before were synced.
+/// begins with a mark that claims the ones before.
 pub(crate) fn killed(groups: &[&[&[u8]]]) -> SimDisk {
     let disk = SimDisk::new();
     let store = open(&disk).unwrap();
@@ -39,18 +39,18 @@ pub(crate) fn closed(groups: &[&[&[u8]]]) -> SimDisk {
 /// Three groups of one payload each.
 pub(crate) const THREE: [&[&[u8]]; 3] = [&[b"first"], &[b"second"], &[b"third"]];
 
-/// The frames of an undamaged store, as they lie in the file.
+/// The frames of an undamaged store, in the order of the file.
 pub(crate) fn frames(disk: &SimDisk) -> Vec<Frame> {
     let store = proglog_store::segment::open_sealed(&*disk.directory(), NAME).unwrap();
     store.frames(..).map(Result::unwrap).collect()
 }
 
-/// Where a frame starts in the file.
+/// The offset of a frame in the file.
 pub(crate) fn at(frame: &Frame) -> usize {
     HEADER_LEN + usize::try_from(frame.position.get()).unwrap()
 }
 
-/// What can be read, up to the first error.
+/// The payloads up to the first error.
 pub(crate) fn payloads(store: &Store) -> Vec<String> {
     assert_lends_the_same(store);
     store
@@ -59,7 +59,7 @@ pub(crate) fn payloads(store: &Store) -> Vec<String> {
         .collect()
 }
 
-/// Frames that are lent, and the error that ends them, are those that are handed out.
+/// Checks that borrowed frames, and the error that ends them, are equal to those of the iterator.
 pub(crate) fn assert_lends_the_same(store: &Store) {
     let mut lent = store.frames(..);
     for frame in store.frames(..) {
@@ -92,7 +92,7 @@ pub(crate) fn assert_lends_the_same(store: &Store) {
     assert_eq!(lent.lent(), None, "there is none at the end");
 }
 
-/// Writes over bytes of the store's file.
+/// Overwrites bytes of the store's file.
 pub(crate) fn overwrite(disk: &SimDisk, at: usize, bytes: &[u8]) {
     let mut file = disk.read_file(NAME);
     file[at..at + bytes.len()].copy_from_slice(bytes);
@@ -104,7 +104,7 @@ pub(crate) fn extend(disk: &SimDisk, bytes: &[u8]) {
     disk.write_file(NAME, &[&disk.read_file(NAME)[..], bytes].concat());
 }
 
-/// The store does not open, and its file, the only one, is as it was.
+/// The error of opening the store, which leaves its file, the only one, unchanged.
 pub(crate) fn refused(disk: &SimDisk, options: &StoreOptions) -> proglog_store::Error {
     let before = disk.read_file(NAME);
     let error = open_with(disk, options).unwrap_err();
@@ -113,7 +113,7 @@ pub(crate) fn refused(disk: &SimDisk, options: &StoreOptions) -> proglog_store::
     error
 }
 
-/// A frame with a check that holds at this place of this file.
+/// A frame whose check is valid at this position of this file.
 pub(crate) fn frame(disk: &SimDisk, position: u64, kind: u32, payload: &[u8]) -> Vec<u8> {
     let salt = u64::from_be_bytes(disk.read_file(NAME)[16..24].try_into().unwrap());
     let word = kind << 30 | u32::try_from(payload.len()).unwrap();
@@ -125,7 +125,7 @@ pub(crate) fn frame(disk: &SimDisk, position: u64, kind: u32, payload: &[u8]) ->
     [&word.to_be_bytes()[..], &check.to_be_bytes(), payload].concat()
 }
 
-/// A sync mark that lies at `position` and makes a claim.
+/// A sync mark at `position` with the given claim.
 pub(crate) fn mark(disk: &SimDisk, position: u64, claim: u64, frames: u64) -> Vec<u8> {
     let words = [1 << 56, claim, frames].map(u64::to_be_bytes);
     frame(disk, position, 0b11, &words.concat())

@@ -12,7 +12,7 @@ fn follow(disk: &SimDisk) -> Store {
     proglog_store::segment::open_following(&*disk.directory(), NAME, Boundary::START).unwrap()
 }
 
-/// A store that was killed, of a short group and then of these, with a mark in front of the last one.
+/// A killed store of a short group and then these, with a mark before the last one.
 fn killed_with(payloads: &[&[u8]]) -> SimDisk {
     let first: &[&[u8]] = &[b"first"];
     let groups = payloads.iter().map(std::slice::from_ref);
@@ -21,7 +21,7 @@ fn killed_with(payloads: &[&[u8]]) -> SimDisk {
 
 #[test]
 fn a_mark_is_found_after_a_damaged_frame_whatever_that_holds() {
-    // Bytes of which as many as are read at a time have no bit that is set an odd number of times.
+    // Bytes of which the exclusive-or over one read is zero.
     let disk = killed_with(&[&vec![7; MIB], b"last"]);
     let damaged = frames(&disk)[1].position;
     disk.flip(NAME, HEADER_LEN as u64 + damaged.get() + 4, 0);

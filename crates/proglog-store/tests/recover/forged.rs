@@ -1,4 +1,4 @@
-//! Bytes whose checks hold and whose claims cannot be true.
+//! Bytes whose checksums are valid and whose claims cannot be true.
 
 use proglog_store::{Boundary, Position};
 

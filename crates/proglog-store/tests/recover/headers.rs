@@ -1,4 +1,4 @@
-//! The header: one damaged copy is restored, and what is no store of this time is left alone.
+//! The header: one damaged copy is restored, and files that are no store of this version are left alone.
 
 use proglog_store::io::OpenMode;
 use proglog_store::testing::SimDisk;
@@ -9,7 +9,7 @@ use crate::fixture::{NAME, THREE, closed, killed, open, overwrite, payloads, ref
 const COPY_LEN: usize = 4096;
 const ONE_OR_BOTH: [&[usize]; 3] = [&[0], &[1], &[0, 1]];
 
-/// Changes bytes in these copies of the header, and makes their checksums right.
+/// Changes bytes in these copies of the header, and corrects their checksums.
 fn forge(disk: &SimDisk, copies: &[usize], at: usize, value: &[u8]) {
     let mut bytes = disk.read_file(NAME);
     for number in copies {

@@ -1,4 +1,4 @@
-//! The lock of a store, where others have copies of its handles.
+//! The lock of a store, while other processes have copies of its handles.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -9,8 +9,8 @@ use proglog_store::{Store, StoreOptions};
 
 use crate::fixture::{NAME, open};
 
-/// A directory each of whose handles stays open, as where another thread starts a process: that has copies
-/// of them until it has begun.
+/// A directory each of whose handles stays open, as while another thread starts a process, which has copies
+/// of them for a moment.
 #[derive(Debug)]
 struct Copied {
     directory: Arc<dyn Directory>,

@@ -1,4 +1,4 @@
-//! Zeros that were written ahead of the data: what opening makes of a store that was killed with them.
+//! Preallocated zeros, and opening a store that was killed with them.
 
 use proglog_store::segment::StoreExt;
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
@@ -26,7 +26,7 @@ fn a_sync_preallocates_and_a_seal_or_a_mark_frees_and_nothing_else_does() {
     assert_eq!(file_len(&disk), HEADER_LEN as u64 + store.len());
     store.sync().unwrap();
     assert_eq!(file_len(&disk), HEADER_LEN as u64 + store.len());
-    // The first sync of all does without.
+    // The first sync preallocates nothing.
     store.append(b"two").unwrap();
     store.sync().unwrap();
     let preallocated = file_len(&disk);

@@ -156,7 +156,7 @@ fn a_search_for_marks_through_words_of_marks_is_linear() {
     let payload = b"\xc0\x00\x00\x18".repeat(1 << 20);
     let disk = store_with(&payload);
     let len = disk.read_file(NAME).len() as u64;
-    // Neither the payload nor the closing mark verifies, so all is searched.
+    // Neither the payload nor the closing mark verifies, so everything is searched.
     disk.flip(NAME, 8192, 0);
     disk.flip(NAME, len - 1, 0);
     let read = bytes_read(&disk, || drop(open(&disk).unwrap()));

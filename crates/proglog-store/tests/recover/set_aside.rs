@@ -1,4 +1,4 @@
-//! What recovery drops is kept beside the store, once, and up to a limit.
+//! Set-aside files: dropped bytes are kept beside the store, once, and up to a limit.
 
 use proglog_store::testing::SimDisk;
 use proglog_store::{Error, ErrorKind, StoreOptions};

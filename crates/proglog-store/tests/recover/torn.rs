@@ -1,4 +1,4 @@
-//! The end of an unfinished write, which no mark says to be synced.
+//! Torn ends: unfinished writes that no mark claims to be synced.
 
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 use proglog_store::{Boundary, Position};
@@ -210,7 +210,7 @@ fn an_unfinished_batch_is_set_aside_as_a_whole() {
 #[test]
 fn whole_frames_after_a_hole_that_no_mark_covers_are_set_aside_with_it() {
     let disk = killed(&[&[b"first"], &[b"lost"], &[b"after"]]);
-    // Without the last group's mark nothing says that "lost" was ever synced.
+    // Without the last group's mark nothing claims that "lost" was synced.
     let frames = frames(&disk);
     let (lost, after) = (at(&frames[1]), at(&frames[2]));
     overwrite(&disk, lost, &[0; 12]);

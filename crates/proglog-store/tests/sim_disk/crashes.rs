@@ -1,4 +1,4 @@
-//! What a crash ends, and what it leaves.
+//! Crashes: what ends, and what survives.
 
 use proglog_store::io::OpenMode;
 use proglog_store::testing::{CallKind, Fault, Survivors, When};

@@ -1,4 +1,4 @@
-//! What becomes of names, and of locks on them.
+//! Names of files, and locks on them.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;

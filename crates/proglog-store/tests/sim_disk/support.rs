@@ -1,4 +1,4 @@
-//! Disks to begin with, and what is left of them.
+//! Disks to start with, and their states after a crash.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What becomes of writes: synced, lost, torn, or synced without success.
+//! Writes that are synced, lost, torn, or whose sync fails.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
