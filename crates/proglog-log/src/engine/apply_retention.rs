@@ -13,7 +13,7 @@ const DELAY_MIN: Duration = Duration::from_millis(10);
 const DELAY_MAX: Duration = Duration::from_hours(1);
 
 impl Engine {
-    /// Drops what the retention policy lets go, and returns the start of the log.
+    /// Drops the segments that the retention policy lets go, and returns the start of the log.
     pub(crate) fn apply_retention(&self) -> Result<Offset> {
         self.check_appendable()?;
         // No other trim drops the segments that are looked at here.

@@ -10,7 +10,7 @@
 //!
 //! When a write fails, the group and all later appends are rolled back: the store is rewound to the start of
 //! the group, and its offsets are used again, which is sound because no reader has seen them. When a sync fails
-//! nothing is known of the device, and the log is poisoned.
+//! the state of the device is unknown, and the log is poisoned.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::segment::files::SegmentFiles;
 use crate::sync::MutexGuard;
 use proglog_store::segment::StoreExt;
 
-/// How durable a commit makes the group.
+/// Durability that a commit gives its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Commit {
     /// Handed to the operating system.

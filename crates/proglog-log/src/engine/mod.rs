@@ -72,7 +72,7 @@ pub(crate) type Trimmed = Vec<Arc<Segment>>;
 pub(crate) struct Tasks {
     /// Commits the open group.
     pub(crate) commit: Task<Engine>,
-    /// Syncs what is acknowledged.
+    /// Syncs acknowledged records.
     pub(crate) sync: Task<Engine>,
     /// Quiesces the log if it still ends at the given position.
     pub(crate) quiesce: Task<Engine, LogPosition>,

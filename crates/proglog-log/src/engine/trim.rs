@@ -50,7 +50,7 @@ impl Engine {
             Err(error)
                 if error.kind() == ErrorKind::DiskFull && durable > self.reader.start_offset() =>
             {
-                // Trimming what is durable makes room for what has to be written.
+                // Trimming durable records makes room for those that have to be written.
                 self.raise_start(durable)?;
                 self.remove_trimmed(durable, trimmed)?;
                 self.commit(Commit::Sync)?;
@@ -61,14 +61,14 @@ impl Engine {
         self.check_trimmable(start, Visibility::Acknowledged)
     }
 
-    /// Returns the end of what is acknowledged and on the device.
+    /// Returns the end of the records that are acknowledged and on the device.
     fn durable_end(&self) -> Offset {
         let active = Arc::clone(&self.writer.lock().active);
         self.durable_in(&active).0
     }
 
-    /// Returns the end of what is acknowledged and on the device, and the bytes of the active segment that are
-    /// on the device.
+    /// Returns the end of the records that are acknowledged and on the device, and the bytes of the active segment
+    /// that are on the device.
     pub(super) fn durable_in(&self, active: &SegmentFiles) -> (Offset, u64) {
         let synced = active.recovery_point();
         let acknowledged = self.view.range(Visibility::Acknowledged).end;

@@ -4,8 +4,8 @@
 //! [`reset`](crate::Log::reset) drops all and jumps forward, and trimming down to an empty log gives back the
 //! space of the active segment. Each takes these steps, and each step is durable before the next:
 //!
-//! 1. Both slots of the checkpoint record the position and the truncation flag. From here on readers see what
-//!    will be left, so that no reader starts on what goes.
+//! 1. Both slots of the checkpoint record the position and the truncation flag. From here on readers see the
+//!    truncated log, so that none starts on records that are about to go.
 //! 2. Segments after the position are removed, and the one that contains it is truncated.
 //! 3. A new segment is created. Dropped records never lie in one file with new ones: the new file has a new
 //!    salt, under which old frames are invalid.
@@ -120,10 +120,10 @@ impl Engine {
             bases.push(writer.next);
         }
         (writer.next, writer.sealed) = (truncation.to.offset(), true);
-        // Before any file changes, so that no reader starts on what goes. A reader that is there already
-        // continues in the files it has open, and notices at the next record or when a read fails.
+        // Before any file changes, so that no reader starts on records that are about to go. A reader in the
+        // middle of them continues in the files it has open, and notices at its next record or failed read.
         let truncated = self.show_truncated(&segments, truncation);
-        // What it holds is on the device, or is dropped.
+        // Its records are on the device, or are dropped.
         writer.active.store.detach_writer()?;
         let drops = |segment: &&Arc<Segment>| truncation.drops(segment.base());
         for segment in segments.iter().filter(drops) {
@@ -151,8 +151,8 @@ impl Engine {
         Ok(dropped)
     }
 
-    /// Shows readers what the truncation leaves of `segments`. Returns the segment that is itself truncated, if
-    /// one is: a new object, with nothing of the old one in memory.
+    /// Shows readers those of `segments` that the truncation leaves. Returns the segment that is itself truncated,
+    /// if there is one: a new object, without the cached state of the old one.
     fn show_truncated(
         &self,
         segments: &[Arc<Segment>],

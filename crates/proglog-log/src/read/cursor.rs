@@ -15,7 +15,7 @@ use crate::segment::files::SegmentFiles;
 
 /// Iterates over the visible records of a log, and reads them in large blocks.
 ///
-/// It reads no bytes past what was visible when it read them: those may still be replaced.
+/// It reads no bytes of records that are not visible yet: those may still be replaced.
 pub(crate) struct Cursor {
     view: Arc<View>,
     visibility: Visibility,

@@ -152,7 +152,7 @@ impl Follow {
                 return Ok(Some(record));
             }
             let listener = self.signal.listen();
-            // The listener is not woken by what was appended before it existed.
+            // An append before the listener existed does not wake it.
             if let Some(record) = self.try_next()? {
                 return Ok(Some(record));
             }

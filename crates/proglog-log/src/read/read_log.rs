@@ -19,7 +19,7 @@ use crate::record::StoredRecord;
 ///
 /// An implementation promises that offsets are dense, that an offset that was read never names another value,
 /// and that the records of a batch become visible together. Only the required methods have to be
-/// implemented; the others have defaults over them, which may be slower than what the log can do itself.
+/// implemented; the others have defaults in terms of these, which a log may override with faster ones.
 ///
 /// ```
 /// use proglog_log::{Log, Options, MemoryLog, ReadLog, Result};
@@ -44,40 +44,40 @@ pub trait ReadLog: Debug + Send + Sync {
     /// the record was damaged, and errors of the file system.
     fn read(&self, offset: Offset) -> Result<StoredRecord>;
 
-    /// The records from `from` on, up to the end as it is when the iterator gets there. Starting at
+    /// Iterates over the records from `from` on, up to the end as it is when the iterator gets there. Starting at
     /// the end yields nothing; starting past it, or below the start, yields the error that
     /// [`read`](ReadLog::read) returns.
     fn records(&self, from: Offset) -> Records;
 
-    /// The records from `from` on, and those still to come: at the end it waits until there is more.
-    /// Otherwise as [`records`](ReadLog::records).
+    /// Iterates over the records from `from` on, and waits for new ones at the end. Otherwise like
+    /// [`records`](ReadLog::records).
     fn follow(&self, from: Offset) -> Follow;
 
-    /// The lowest offset that can be read (inclusive).
+    /// Returns the lowest readable offset.
     fn start_offset(&self) -> Offset;
 
-    /// The end of what can be read (exclusive). It is not below the end of any append that was acknowledged
-    /// before the call.
+    /// Returns the offset after the last readable record. It is not below the end of any append that was
+    /// acknowledged before the call.
     fn end_offset(&self) -> Offset;
 
-    /// The offsets that can be read: the [start](ReadLog::start_offset) up to the
+    /// Returns the readable offsets: the [start](ReadLog::start_offset) up to the
     /// [end](ReadLog::end_offset).
     fn offsets(&self) -> Offsets {
         // In this order: the start never passes an end that was read after it.
         Offsets::new(self.start_offset(), self.end_offset())
     }
 
-    /// The number of records that can be read.
+    /// Returns the number of readable records.
     fn len(&self) -> u64 {
         self.offsets().len()
     }
 
-    /// True if there is no record that can be read.
+    /// Returns whether no record is readable.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// True once the log was closed: every read fails with [`Error::Closed`]. The default is for logs
+    /// Returns whether the log is closed: every read fails with [`Error::Closed`] then. The default is for logs
     /// that are never closed.
     fn is_closed(&self) -> bool {
         false
@@ -101,21 +101,21 @@ pub trait ReadLog: Debug + Send + Sync {
             let read = self.read(last);
             let seen = std::mem::replace(&mut offsets, self.offsets());
             match read {
-                // It was dropped in the meantime.
+                // The record was dropped in the meantime.
                 Err(Error::Trimmed { .. } | Error::OutOfRange { .. }) if offsets != seen => {}
                 read => return read.map(Some),
             }
         }
     }
 
-    /// Reads consecutive records from `from` on: as many as have at most `bytes_max` bytes of values, keys
-    /// and headers (32 more for each header), but at least one unless `from` is the end. There may be
-    /// fewer, for example where a segment ends.
+    /// Reads consecutive records from `from` on: up to `bytes_max` bytes of values, keys and headers (32 more for
+    /// each header), but at least one record, unless `from` is the end. It may return fewer records than fit, for
+    /// example at the end of a segment.
     ///
     /// # Errors
     ///
-    /// As [`read`](ReadLog::read); but the records before a damaged one are returned, and `from` may be
-    /// the end.
+    /// Those of [`read`](ReadLog::read), if they concern the first record; an error after that only ends the
+    /// batch. Reading at the end returns an empty batch.
     fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         for record in self.records(from) {
@@ -133,7 +133,7 @@ pub trait ReadLog: Debug + Send + Sync {
         Ok(records)
     }
 
-    /// The offset of the first record that was appended at `time` or later; the end if there is none. The
+    /// Returns the offset of the first record that was appended at `time` or later; the end if there is none. The
     /// default takes about as many reads as the number of records has binary digits. A damaged record
     /// counts as appended together with the next readable one, and each that is met costs one more read.
     ///

@@ -26,10 +26,10 @@ pub(crate) struct View {
     segments: RwLock<Arc<[Arc<Segment>]>>,
     start: AtomicU64,
     acknowledged: Watermark,
-    /// End of what was submitted. In a log that acknowledges appends at once it is not kept up to date, and
+    /// End of the submitted records. In a log that acknowledges appends at once it is not kept up to date, and
     /// `acknowledged` is ahead.
     appended: Watermark,
-    /// End of what the owner of the log has published as committed.
+    /// End of the records that the owner of the log has published as committed.
     high_watermark: AtomicU64,
     /// Bit 0: the log is closed. The other bits: the number of truncations and roll-backs.
     generation: AtomicU64,
@@ -73,8 +73,8 @@ impl View {
         self.generation() & CLOSED == 0
     }
 
-    /// Returns a number that changes when the log is closed or truncated, or appends are rolled back: what was
-    /// found under an earlier generation must be looked up again.
+    /// Returns a number that changes when the log is closed or truncated, or appends are rolled back: results of
+    /// an earlier generation must be looked up again.
     #[inline]
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -133,7 +133,7 @@ impl View {
         }
     }
 
-    /// Returns the end of what is acknowledged.
+    /// Returns the end of the acknowledged records.
     pub(crate) fn acknowledged(&self) -> LogPosition {
         self.acknowledged.position()
     }
@@ -152,7 +152,7 @@ impl View {
         self.changed.notify();
     }
 
-    /// Hides what was submitted at and after `end`, and lowers the high watermark to it.
+    /// Hides the submitted records at and after `end`, and lowers the high watermark to it.
     pub(crate) fn roll_back(&self, end: LogPosition) {
         self.high_watermark
             .fetch_min(end.offset().get(), Ordering::AcqRel);
@@ -253,8 +253,8 @@ impl View {
         segments.get(after.checked_sub(1)?).map(Arc::clone)
     }
 
-    /// Returns the end of what is readable in the segment with base offset `base`: an offset (exclusive), and
-    /// a position if the segment continues after it. `None` if nothing in that segment is readable.
+    /// Returns the end of the readable part of the segment with base offset `base`: an offset (exclusive), and a
+    /// position if the segment continues after it. `None` if no record in that segment is readable.
     pub(crate) fn bound_in(
         &self,
         base: Offset,
