@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
 
     let values = log
-        .records(1)
+        .records(1..)
         .map(|record| Ok(record?.value))
         .collect::<Result<Vec<_>, proglog_log::Error>>()?;
     assert_eq!(values, ["paid", "shipped"]);

@@ -20,7 +20,7 @@ const TRANSFERS: u64 = 300;
 /// The sum of all readable movements, and their count.
 fn balance(log: &Log) -> Result<(i64, usize), Box<dyn Error + Send + Sync>> {
     let (mut sum, mut count) = (0, 0);
-    for record in log.records(0) {
+    for record in log.records(0..) {
         sum += str::from_utf8(&record?.value)?.parse::<i64>()?;
         count += 1;
     }

@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     log.close()?;
 
     let log = Log::open(directory, &Options::new())?;
-    let mut records = log.records(start);
+    let mut records = log.records(start..);
     for line in &lines {
         let record = records.next().ok_or("the log ends too early")??;
         assert_eq!(record.value, line, "offset {}", record.offset);

@@ -64,7 +64,7 @@ fn scan(criterion: &mut Criterion, name: &str, log: &Log, count: usize) {
     group.bench_function(name, |bencher| {
         bencher.iter(|| {
             let mut read = 0;
-            for record in log.records(0) {
+            for record in log.records(0..) {
                 black_box(record.expect("a record").value);
                 read += 1;
             }

@@ -182,7 +182,7 @@ fn verify_log(log: &Log, count: u64) -> Result<f64> {
 /// Verifies and decodes every record.
 fn scan_log(log: &Log, count: u64) -> Result<f64> {
     let begun = Instant::now();
-    let (mut records, mut seen) = (log.records(0), 0);
+    let (mut records, mut seen) = (log.records(0..), 0);
     while let Some(record) = records.next_ref() {
         black_box(record?.value);
         seen += 1;

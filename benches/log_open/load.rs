@@ -95,7 +95,7 @@ fn append(log: &Log, bytes: u64, done: &AtomicBool) -> proglog_log::Result<()> {
 
 fn scan(log: &Log, done: &AtomicBool, scanned: &AtomicU64) -> proglog_log::Result<()> {
     while !done.load(Ordering::Acquire) {
-        for record in log.records(0) {
+        for record in log.records(0..) {
             black_box(record?);
             scanned.fetch_add(1, Ordering::Relaxed);
             if done.load(Ordering::Relaxed) {

@@ -64,7 +64,7 @@ impl System for Proglog {
     fn scan(setup: &Setup<'_>, mut visit: impl FnMut(&[u8]) + Send + 'static) -> Result<Duration> {
         let log = Self::open(setup)?;
         let begun = Instant::now();
-        let mut records = log.0.records(0);
+        let mut records = log.0.records(0..);
         while let Some(record) = records.next_ref() {
             visit(record?.value);
         }

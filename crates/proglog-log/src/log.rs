@@ -12,7 +12,7 @@ use crate::commit::ticket::Ticket;
 use crate::commit_log::CommitLog;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::offset::{Offset, Offsets};
+use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::open;
 use crate::open::repair;
 use crate::open::report::Recovery;
@@ -36,14 +36,14 @@ use crate::record::{Record, StoredRecord};
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use proglog_log::{Log, Offset, Options};
+/// use proglog_log::{Log, Options};
 ///
 /// let directory = tempfile::tempdir()?;
 /// let log = Log::open(directory.path(), &Options::new())?;
 /// let offset = log.append("hello")?;
 /// log.append_batch(["to", "the", "world"])?;
 /// assert_eq!(log.read(offset)?.value, "hello");
-/// assert_eq!(log.records(Offset::new(1)).count(), 3);
+/// assert_eq!(log.records(1..).count(), 3);
 /// log.close()?;
 /// # Ok(())
 /// # }
@@ -359,14 +359,35 @@ impl Log {
         self.handle.engine.reader.read_batch(from, bytes_max)
     }
 
-    /// The records from `from` on, up to the end as it is when the iterator gets there. Starting at
-    /// the end yields nothing; starting past it, or below the start, yields the error that
-    /// [`Log::read`] returns. A record may be a slice of a block of 256 KiB, or of as much as a longer
-    /// record takes, which it then keeps in memory: [`StoredRecord::detach`] copies it out. The iterator is
-    /// independent of this handle: once the log is closed it yields [`Error::Closed`], and once the next
-    /// record is trimmed, [`Error::Trimmed`].
-    pub fn records(&self, from: impl Into<Offset>) -> Records {
-        self.handle.engine.reader.records(from)
+    /// The records of `range`, in order; from the last to the first with `rev()`.
+    ///
+    /// A range without a start begins at the start of the log, and one without an end goes up to the end of
+    /// the log as it is when the iterator gets there. The bounds that are given are exact: where a record
+    /// of the range is trimmed or not there yet, the iterator yields the error that [`Log::read`] returns,
+    /// and ends. For the part of a range that is there, see [`Offsets::clamp`].
+    ///
+    /// A record may be a slice of a block of 256 KiB, or of as much as a longer record takes, which it keeps
+    /// in memory: [`StoredRecord::detach`] copies it out. Forward, records are read in blocks; backward, each
+    /// is a read. The iterator is independent of this handle: once the log is closed it yields
+    /// [`Error::Closed`], and once the next record is trimmed, [`Error::Trimmed`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use proglog_log::{Log, Options};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// log.append_batch(["a", "b", "c", "d"])?;
+    /// for record in log.records(1..=2) {
+    ///     println!("{:?}", record?.value); // b, c
+    /// }
+    /// for record in log.records(..).rev().take(2) {
+    ///     println!("{:?}", record?.value); // d, c
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn records(&self, range: impl Into<OffsetBounds>) -> Records {
+        self.handle.engine.reader.records(range)
     }
 
     /// The records from `from` on, and those still to come: at the end the iterator blocks until there
@@ -579,8 +600,8 @@ impl ReadLog for Log {
         Log::read(self, offset)
     }
 
-    fn records(&self, from: Offset) -> Records {
-        Log::records(self, from)
+    fn records(&self, range: OffsetBounds) -> Records {
+        Log::records(self, range)
     }
 
     fn follow(&self, from: Offset) -> Follow {

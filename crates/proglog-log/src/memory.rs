@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::commit::ticket::Ticket;
 use crate::commit_log::CommitLog;
 use crate::error::{Error, Result};
-use crate::offset::{Offset, Offsets};
+use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::options::Options;
 use crate::read::follow::Follow;
 use crate::read::notify::Signal;
@@ -298,10 +298,10 @@ impl MemoryLog {
         ReadLog::read_batch(self, from.into(), bytes_max)
     }
 
-    /// The records from `from` on; see [`ReadLog::records`].
-    pub fn records(&self, from: impl Into<Offset>) -> Records {
-        let mut next = self.walk(from.into());
-        Records::new(std::iter::from_fn(move || next().transpose()))
+    /// The records of `range`; see [`ReadLog::records`].
+    pub fn records(&self, range: impl Into<OffsetBounds>) -> Records {
+        let log = self.clone();
+        Records::new(range, self.offsets(), move |offset| log.read(offset))
     }
 
     /// The records from `from` on, and those still to come; see [`ReadLog::follow`].
@@ -410,8 +410,8 @@ impl ReadLog for MemoryLog {
         MemoryLog::read(self, offset)
     }
 
-    fn records(&self, from: Offset) -> Records {
-        MemoryLog::records(self, from)
+    fn records(&self, range: OffsetBounds) -> Records {
+        MemoryLog::records(self, range)
     }
 
     fn follow(&self, from: Offset) -> Follow {

@@ -84,7 +84,7 @@ impl Offset {
     /// let log = Log::open(directory.path(), &Options::new())?;
     /// log.append_batch(["a", "b", "c"])?;
     /// let newest = log.end_offset().saturating_sub(2); // the newest two
-    /// assert_eq!(log.records(newest).count(), 2);
+    /// assert_eq!(log.records(newest..).count(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

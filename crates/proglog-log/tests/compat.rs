@@ -112,7 +112,7 @@ fn logs_of_version_1_open_and_hold_what_they_held() {
             }
             let end = Offset::new(expected.len() as u64);
             assert_eq!(log.end_offset(), end);
-            assert_eq!(log.records(0).count(), expected.len());
+            assert_eq!(log.records(0..).count(), expected.len());
             assert_eq!(log.append("new").unwrap(), end);
             expected.push("new".into());
             log.close().unwrap();
@@ -155,7 +155,7 @@ fn lines(records: Records) -> String {
 fn content(log: &Log) -> String {
     let (start, end) = (log.start_offset(), log.end_offset());
     let data = hex(&log.application_data());
-    let records = lines(log.records(start));
+    let records = lines(log.records(start..));
     format!("start {start}\nend {end}\ndata {data}\n{records}")
 }
 
@@ -169,7 +169,7 @@ fn operated_logs_of_version_1_open_with_exactly_what_they_held() {
         let directory = tempfile::tempdir().unwrap();
         copy(&written, directory.path());
         let reader = ReadOnlyLog::open(directory.path()).unwrap();
-        let synced = lines(reader.records(reader.start_offset()));
+        let synced = lines(reader.records(reader.start_offset()..));
         assert!(!synced.is_empty() && expected.contains(&synced), "{name}");
         let log = Log::open(directory.path(), &options()).unwrap();
         let recovery = log.recovery();

@@ -25,7 +25,7 @@ fn open(disk: &SimDisk, durability: Durability) -> Log {
 }
 
 fn all(log: &Log) -> Vec<String> {
-    log.records(0)
+    log.records(0..)
         .map(|record| String::from_utf8(record.unwrap().value.to_vec()).unwrap())
         .collect()
 }
@@ -45,7 +45,7 @@ fn readers_see_every_record_once_and_in_order_while_segments_roll() {
         let reader = || {
             let mut seen = Vec::new();
             while seen.len() < WRITERS * EACH {
-                for record in log.records(seen.len() as u64) {
+                for record in log.records(seen.len() as u64..) {
                     let record = record.unwrap();
                     assert_eq!(record.offset, seen.len() as u64);
                     seen.push(record.value);

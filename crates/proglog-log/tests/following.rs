@@ -95,7 +95,7 @@ impl Way {
                     }
                 });
             }
-            Self::Iterate => Self::poll(from, visit, |next| reader.records(next).collect()),
+            Self::Iterate => Self::poll(from, visit, |next| reader.records(next..).collect()),
             Self::Batches => Self::poll(from, visit, |next| match reader.read_batch(next, 500) {
                 Ok(records) => records.into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error)],
@@ -298,7 +298,7 @@ fn lead(log: &Log, ended: impl Fn() -> bool) -> HashMap<u64, Bytes> {
         let end = acknowledged.end_offset();
         // Half of it, if others may still come.
         let half = Offset::new((next.get() + end.get()).div_ceil(2));
-        for record in acknowledged.records(next) {
+        for record in acknowledged.records(next..) {
             let record = record.unwrap();
             if record.offset >= half.get() {
                 break;

@@ -57,7 +57,7 @@ fn a_roll_that_only_fails_to_mark_acknowledges_what_it_has_synced() {
     log.close().unwrap();
     let log = open(&disk.crash(Survivors::LoseAll), &options);
     let lens = log
-        .records(0)
+        .records(0..)
         .map(|record| record.unwrap().value.len())
         .collect::<Vec<_>>();
     assert_eq!(lens, [5, 700, 1]);
@@ -267,7 +267,7 @@ fn a_segment_is_cut_whoever_reads_it() {
     let disk = SimDisk::new();
     let log = open(&disk, &options().segment_bytes_max(1 << 10));
     log.append_batch(["a", "b", "c"]).unwrap();
-    let mut records = log.records(0);
+    let mut records = log.records(0..);
     assert_eq!(records.next().unwrap().unwrap().value, "a");
     for _ in 0..4 {
         log.append("a".repeat(700)).unwrap();
@@ -294,7 +294,7 @@ fn what_a_cut_keeps_is_read_before_the_new_segment_is_there() {
     }
     let error = log.truncate(2).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DiskFull);
-    let read = log.records(0).map(|record| record.unwrap().offset);
+    let read = log.records(0..).map(|record| record.unwrap().offset);
     assert_eq!(read.collect::<Vec<_>>(), [0, 1]);
     assert_eq!(log.append("b").unwrap(), Offset::new(2));
 }
@@ -320,7 +320,7 @@ fn retention_keeps_what_a_cut_keeps_before_the_new_segment_is_there() {
         }
         log.truncate(1).unwrap_err();
         assert_eq!(log.retain().unwrap(), Offset::ZERO, "{policy:?}");
-        let read = log.records(0).map(|record| record.unwrap().offset);
+        let read = log.records(0..).map(|record| record.unwrap().offset);
         assert_eq!(read.collect::<Vec<_>>(), [0]);
         assert_eq!(log.append("b").unwrap(), Offset::new(1));
     }

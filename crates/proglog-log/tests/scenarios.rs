@@ -24,7 +24,7 @@ fn open(directory: &TempDir, durability: Durability) -> Log {
 }
 
 fn values(log: &Log, from: u64) -> Vec<String> {
-    log.records(from)
+    log.records(from..)
         .map(|record| String::from_utf8(record.unwrap().value.to_vec()).unwrap())
         .collect()
 }
@@ -100,15 +100,15 @@ fn an_offset_that_is_not_there_is_told_from_one_that_is() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(&directory, Durability::Synced);
     assert_eq!(log.read(0).unwrap_err().kind(), ErrorKind::OutOfRange);
-    assert_eq!(log.records(0).count(), 0);
+    assert_eq!(log.records(0..).count(), 0);
     log.append("only").unwrap();
     assert_eq!(log.read(1).unwrap_err().kind(), ErrorKind::OutOfRange);
     assert_eq!(
         log.read(u64::MAX).unwrap_err().kind(),
         ErrorKind::OutOfRange
     );
-    assert_eq!(log.records(1).count(), 0);
-    let mut past = log.records(2);
+    assert_eq!(log.records(1..).count(), 0);
+    let mut past = log.records(2..);
     assert_eq!(
         past.next().unwrap().unwrap_err().kind(),
         ErrorKind::OutOfRange
@@ -134,7 +134,7 @@ fn a_batch_has_offsets_one_behind_the_other_and_lies_in_one_segment() {
         "each batch is larger than a segment"
     );
     assert_eq!(
-        log.records(0)
+        log.records(0..)
             .map(Result::unwrap)
             .filter(|record| record.value[0] == 7)
             .count(),
@@ -194,7 +194,7 @@ fn a_synced_log_shows_a_record_only_once_it_is_synced() {
     assert_eq!(ticket.offsets().start, Offset::ZERO);
     assert_eq!(log.end_offset(), Offset::ZERO);
     assert_eq!(log.read(0).unwrap_err().kind(), ErrorKind::OutOfRange);
-    assert_eq!(log.records(0).count(), 0);
+    assert_eq!(log.records(0..).count(), 0);
     log.sync().unwrap();
     assert_eq!(log.read(0).unwrap().value, "not yet");
     ticket.wait().unwrap();
@@ -249,7 +249,7 @@ fn a_second_opening_is_refused_at_once_until_the_first_is_closed() {
             ErrorKind::Locked
         );
     }
-    let mut records = log.records(0);
+    let mut records = log.records(0..);
     drop(log);
     assert_eq!(values(&open(&directory, Durability::Synced), 0), ["mine"]);
     assert_eq!(
@@ -270,7 +270,7 @@ fn a_closed_log_refuses_everything_on_every_handle() {
     assert_eq!(other.read(0).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(other.sync().unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(
-        other.records(0).next().unwrap().unwrap_err().kind(),
+        other.records(0..).next().unwrap().unwrap_err().kind(),
         ErrorKind::Closed
     );
 }
@@ -330,7 +330,7 @@ fn the_trait_does_what_the_log_does() {
         log.append_batch(["b", "c"].into()).unwrap(),
         Offset::new(1)..Offset::new(3)
     );
-    assert_eq!(log.records(Offset::new(1)).count(), 2);
+    assert_eq!(log.records((1..).into()).count(), 2);
     assert_eq!(
         log.start_offset()..log.end_offset(),
         Offset::ZERO..Offset::new(3)

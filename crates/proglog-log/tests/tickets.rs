@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use proglog_log::{
-    Batch, CommitLog, Completion, Error, ErrorKind, Follow, Log, MemoryLog, Offset, Options,
-    Outcome, ReadLog, Record, Records, Result, StoredRecord, Ticket,
+    Batch, CommitLog, Completion, Error, ErrorKind, Follow, Log, MemoryLog, Offset, OffsetBounds,
+    Options, Outcome, ReadLog, Record, Records, Result, StoredRecord, Ticket,
 };
 use proglog_store::testing::SimDisk;
 
@@ -42,8 +42,8 @@ impl ReadLog for Replicated {
         self.local.read(offset)
     }
 
-    fn records(&self, from: Offset) -> Records {
-        self.local.records(from)
+    fn records(&self, range: OffsetBounds) -> Records {
+        self.local.records(range)
     }
 
     fn follow(&self, from: Offset) -> Follow {

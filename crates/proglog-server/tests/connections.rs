@@ -204,7 +204,7 @@ fn an_append_whose_client_vanished_is_stored_and_the_server_goes_on() {
     assert_eq!(answer.status, 200);
     server.join();
     let mut values: Vec<_> = log
-        .records(Offset::ZERO)
+        .records((..).into())
         .map(|record| record.unwrap().value)
         .collect();
     values.sort();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proglog_store::Frames;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::options::Visibility;
 use crate::read::view::{Readable, View};
@@ -20,6 +20,8 @@ pub(crate) struct Cursor {
     view: Arc<View>,
     visibility: Visibility,
     next: Offset,
+    /// Where the cursor ends (exclusive); `None` is the end of the log.
+    end: Option<Offset>,
     run: Option<Run>,
     /// Limit on the bytes of a run.
     run_bytes_max: Option<usize>,
@@ -45,11 +47,48 @@ impl Cursor {
             view,
             visibility,
             next: from,
+            end: None,
             run: None,
             run_bytes_max: None,
             ended: false,
             held: None,
         }
+    }
+
+    /// Ends the cursor at `end` (exclusive). If the log ends before, that is an error there.
+    pub(crate) fn with_end(self, end: Option<Offset>) -> Self {
+        Self { end, ..self }
+    }
+
+    /// Reads the last record before the end of the cursor, and moves that end before it. The first call
+    /// determines the end of the log, if the cursor has no other.
+    pub(crate) fn next_back(&mut self) -> Option<Result<StoredRecord>> {
+        if self.ended {
+            return None;
+        }
+        let end = match self.end {
+            Some(end) => end,
+            None => match self.view.check_readable(self.next, self.visibility) {
+                Ok(_) | Err(Error::Trimmed { .. }) => self.view.range(self.visibility).end,
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            },
+        };
+        self.end = Some(end);
+        if end <= self.next {
+            self.ended = true;
+            return None;
+        }
+        let last = end.saturating_sub(1);
+        let read = read(&self.view, self.visibility, last);
+        self.ended = read.is_err();
+        self.end = Some(last);
+        if let Some(run) = &mut self.run {
+            run.end = run.end.min(last);
+        }
+        Some(read)
     }
 
     /// Limits the bytes of records that are read at a time, unless one record is longer.
@@ -129,12 +168,20 @@ impl Cursor {
     #[cold]
     fn start_run(&mut self) -> Option<Result<()>> {
         self.run = None;
+        if self.end.is_some_and(|end| self.next >= end) {
+            self.ended = true;
+        }
         while !self.ended {
             let generation = self.view.generation();
             match self.find_run(self.next) {
                 Ok(Some(run)) => {
                     self.run = Some(run);
                     return Some(Ok(()));
+                }
+                Ok(None) if self.end.is_some() => {
+                    self.ended = true;
+                    let error = self.view.out_of_range(self.next, self.visibility);
+                    return Some(Err(error));
                 }
                 Ok(None) => self.ended = true,
                 Err(_) if self.was_truncated_since(generation) => {}
@@ -190,6 +237,7 @@ impl Cursor {
         let (end, position) = bound
             .filter(|(end, _)| offset < *end)
             .ok_or_else(|| view.gone(offset, visibility))?;
+        let end = self.end.map_or(end, |bound| end.min(bound));
         let run = segment.open().and_then(|segment| {
             let (end, frames) = segment.run(offset..end, position, self.run_bytes_max)?;
             Ok(Run {
@@ -202,6 +250,30 @@ impl Cursor {
         run.map(Some)
             .map_err(|error| view.or_gone(error, offset, visibility))
     }
+}
+
+/// Reads the record at `offset` alone.
+pub(crate) fn read(view: &View, visibility: Visibility, offset: Offset) -> Result<StoredRecord> {
+    loop {
+        let generation = view.generation();
+        let read = match view.check_readable(offset, visibility)? {
+            Readable::Record => read_readable(view, visibility, offset),
+            Readable::End => Err(view.out_of_range(offset, visibility)),
+        };
+        // A read that failed while the log was truncated may have failed because of that.
+        if read.is_ok() || view.generation() == generation {
+            return read;
+        }
+    }
+}
+
+fn read_readable(view: &View, visibility: Visibility, offset: Offset) -> Result<StoredRecord> {
+    let Some(segment) = view.segment_of(offset) else {
+        return Err(view.gone(offset, visibility));
+    };
+    let read = segment.open().and_then(|open| open.read(offset));
+    // The segment may have been trimmed in the meantime.
+    read.map_err(|error| view.or_gone(error, offset, visibility))
 }
 
 /// Ends at the end of the log, or with an error.

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::offset::{Offset, Offsets};
+use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::read::follow::Follow;
 use crate::read::records::Records;
 use crate::read::seek;
@@ -25,7 +25,7 @@ use crate::record::StoredRecord;
 /// use proglog_log::{Log, Options, MemoryLog, ReadLog, Result};
 ///
 /// fn bytes(log: &dyn ReadLog) -> Result<usize> {
-///     log.records(log.start_offset()).map(|record| Ok(record?.value.len())).sum()
+///     log.records((..).into()).map(|record| Ok(record?.value.len())).sum()
 /// }
 ///
 /// # let directory = tempfile::tempdir()?;
@@ -44,10 +44,14 @@ pub trait ReadLog: Debug + Send + Sync {
     /// the record was damaged, and errors of the file system.
     fn read(&self, offset: Offset) -> Result<StoredRecord>;
 
-    /// Iterates over the records from `from` on, up to the end as it is when the iterator gets there. Starting at
-    /// the end yields nothing; starting past it, or below the start, yields the error that
-    /// [`read`](ReadLog::read) returns.
-    fn records(&self, from: Offset) -> Records;
+    /// Iterates over the records of `range` in order; from the last to the first with `rev()`.
+    ///
+    /// A range without a start begins at the start of the log, and one without an end goes up to the end of
+    /// the log as it is when the iterator gets there. The bounds that are given are exact: where a record
+    /// of the range is trimmed or not there yet, the iterator yields the error that
+    /// [`read`](ReadLog::read) returns, and ends. For the part of a range that is there, see
+    /// [`Offsets::clamp`].
+    fn records(&self, range: OffsetBounds) -> Records;
 
     /// Iterates over the records from `from` on, and waits for new ones at the end. Otherwise like
     /// [`records`](ReadLog::records).
@@ -118,7 +122,7 @@ pub trait ReadLog: Debug + Send + Sync {
     /// batch. Reading at the end returns an empty batch.
     fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
         let (mut records, mut bytes) = (Vec::new(), 0);
-        for record in self.records(from) {
+        for record in self.records((from..).into()) {
             let record = match record {
                 Ok(record) => record,
                 Err(error) if records.is_empty() => return Err(error),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::error::Result;
-use crate::offset::{Offset, Offsets};
+use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::options::Visibility;
-use crate::read::cursor::Cursor;
+use crate::read::cursor::{self, Cursor};
 use crate::read::follow::Follow;
 use crate::read::read_log::ReadLog;
 use crate::read::records::Records;
@@ -28,9 +28,9 @@ use crate::record::StoredRecord;
 /// let log = Log::open(directory.path(), &Options::new())?;
 /// let committed = log.reader(Visibility::Published);
 /// log.append("on this replica only")?;
-/// assert_eq!(committed.records(0).count(), 0);
+/// assert_eq!(committed.records(..).count(), 0);
 /// log.publish(1)?; // now on other replicas too
-/// assert_eq!(committed.records(0).count(), 1);
+/// assert_eq!(committed.records(..).count(), 1);
 /// # Ok(())
 /// # }
 /// ```
@@ -59,27 +59,7 @@ impl Reader {
     ///
     /// As [`Log::read`](crate::Log::read).
     pub fn read(&self, offset: impl Into<Offset>) -> Result<StoredRecord> {
-        let offset = offset.into();
-        loop {
-            let generation = self.view.generation();
-            let read = match self.view.check_readable(offset, self.visibility)? {
-                Readable::Record => self.read_readable(offset),
-                Readable::End => Err(self.view.out_of_range(offset, self.visibility)),
-            };
-            // A read that failed while the log was truncated may have failed because of that.
-            if read.is_ok() || self.view.generation() == generation {
-                return read;
-            }
-        }
-    }
-
-    fn read_readable(&self, offset: Offset) -> Result<StoredRecord> {
-        let Some(segment) = self.view.segment_of(offset) else {
-            return Err(self.view.gone(offset, self.visibility));
-        };
-        let read = segment.open().and_then(|open| open.read(offset));
-        // The segment may have been trimmed in the meantime.
-        read.map_err(|error| self.view.or_gone(error, offset, self.visibility))
+        cursor::read(&self.view, self.visibility, offset.into())
     }
 
     /// Reads consecutive records of one segment, starting at `from`: up to `bytes_max` bytes of values, keys and
@@ -130,9 +110,11 @@ impl Reader {
         ReadLog::offset_for_time(self, time)
     }
 
-    /// Iterates over the records from `from` on; see [`Log::records`](crate::Log::records).
-    pub fn records(&self, from: impl Into<Offset>) -> Records {
-        Records::of_cursor(self.cursor(from.into()))
+    /// Iterates over the records of `range`; see [`Log::records`](crate::Log::records).
+    pub fn records(&self, range: impl Into<OffsetBounds>) -> Records {
+        let OffsetBounds { start, end } = range.into();
+        let start = start.unwrap_or_else(|| self.start_offset());
+        Records::of_cursor(self.cursor(start).with_end(end))
     }
 
     /// Iterates over the records from `from` on, and waits for new ones; see
@@ -194,8 +176,8 @@ impl ReadLog for Reader {
         Reader::read(self, offset)
     }
 
-    fn records(&self, from: Offset) -> Records {
-        Reader::records(self, from)
+    fn records(&self, range: OffsetBounds) -> Records {
+        Reader::records(self, range)
     }
 
     fn follow(&self, from: Offset) -> Follow {

@@ -17,7 +17,7 @@ use proglog_store::io::{Directory, FsDirectory};
 
 use crate::engine::tasks::Task;
 use crate::error::{Error, Result};
-use crate::offset::{Offset, Offsets};
+use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::options::Visibility;
 use crate::read::cursor::Cursor;
 use crate::read::follow::Follow;
@@ -172,15 +172,18 @@ impl ReadOnlyLog {
         }
     }
 
-    /// The records from `from` on, as [`Log::records`](crate::Log::records), up to the end as it was
-    /// seen last, or as it is seen now if `from` is not below that.
-    pub fn records(&self, from: impl Into<Offset>) -> Records {
-        let from = from.into();
-        if from >= self.end_offset() {
+    /// The records of `range`, as [`Log::records`](crate::Log::records), up to the end as it was seen last,
+    /// or as it is seen now if the range goes further.
+    pub fn records(&self, range: impl Into<OffsetBounds>) -> Records {
+        let range = range.into();
+        let seen = self.offsets();
+        if range.start.is_some_and(|start| start >= seen.end) || range.end > Some(seen.end) {
             // What cannot be seen is not there.
             drop(self.shared.refresh());
         }
-        Records::new(Retrying::new(self, from))
+        let offsets = self.offsets();
+        let mut records = Retrying::new(self, range.start.unwrap_or(offsets.start));
+        Records::new(range, offsets, move |offset| records.read(offset))
     }
 
     /// The records from `from` on, and those still to come, as [`Log::follow`](crate::Log::follow). The
@@ -258,8 +261,8 @@ impl ReadLog for ReadOnlyLog {
         ReadOnlyLog::read(self, offset)
     }
 
-    fn records(&self, from: Offset) -> Records {
-        ReadOnlyLog::records(self, from)
+    fn records(&self, range: OffsetBounds) -> Records {
+        ReadOnlyLog::records(self, range)
     }
 
     fn follow(&self, from: Offset) -> Follow {
@@ -312,13 +315,19 @@ impl Retrying {
         self.next = self.next.plus(u64::from(record.is_some()));
         Ok(record)
     }
-}
 
-impl Iterator for Retrying {
-    type Item = Result<StoredRecord>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.next_now().transpose()
+    /// Reads the record at `offset`, in blocks if it is the next one.
+    fn read(&mut self, offset: Offset) -> Result<StoredRecord> {
+        if offset != self.next {
+            return self.log.read(offset);
+        }
+        if let Some(record) = self.next_now()? {
+            return Ok(record);
+        }
+        let record = self.log.reader.read(offset)?;
+        self.next = offset + 1;
+        self.cursor = self.log.reader.cursor(self.next);
+        Ok(record)
     }
 }
 

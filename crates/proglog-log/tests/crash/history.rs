@@ -403,7 +403,7 @@ impl Cut {
 fn records(log: &Log) -> Checked<Vec<StoredRecord>> {
     let range = log.offsets();
     let (start, end) = (range.start.get(), range.end.get());
-    let records = twice(|| log.records(start).collect::<Result<Vec<_>, _>>())
+    let records = twice(|| log.records(start..).collect::<Result<Vec<_>, _>>())
         .map_err(|error| format!("a walk fails: {error:?}"))?;
     for (offset, record) in (start..).zip(&records) {
         if *record != read(log, offset)? {

@@ -227,7 +227,7 @@ fn repair_keeps_what_fits_of_a_checkpoint_that_does_not() {
         Log::repair_in(disk.directory()).unwrap();
         let log = Log::open_in(disk.directory(), &options()).unwrap();
         assert_eq!(log.start_offset().get(), 12);
-        assert_eq!(log.records(12).count(), 8);
+        assert_eq!(log.records(12..).count(), 8);
         assert_eq!(log.application_data(), b"own");
     }
 }
@@ -286,7 +286,7 @@ fn a_log_whose_oldest_or_newest_segment_is_gone_is_one_of_the_others_after_a_rep
                 (log.start_offset().get(), log.end_offset().get()),
                 (start, end)
             );
-            let values = log.records(start).map(|record| record.unwrap().value);
+            let values = log.records(start..).map(|record| record.unwrap().value);
             let places = &fixture.places[usize::try_from(start).unwrap()..];
             assert!(
                 values

@@ -346,7 +346,10 @@ impl Fixture {
         let mut unreadable = Vec::new();
         let mut next = self.start;
         while next < end {
-            for record in log.records(next).take(usize::try_from(end - next).unwrap()) {
+            for record in log
+                .records(next..)
+                .take(usize::try_from(end - next).unwrap())
+            {
                 match record {
                     Ok(record) => self.assert_right(next, &record, what),
                     Err(error) => {

@@ -208,7 +208,7 @@ fn a_log_is_truncated_where_its_records_are_whatever_an_index_says() {
             log.truncate(end - 2).unwrap();
             log.close().unwrap();
             let log = open(&disk);
-            let values = log.records(0).map(|record| record.unwrap().value);
+            let values = log.records(0..).map(|record| record.unwrap().value);
             let places = &fixture.places[..usize::try_from(end - 2).unwrap()];
             let expected = places.iter().map(|place| place.value.clone());
             let values = values.collect::<Vec<_>>();

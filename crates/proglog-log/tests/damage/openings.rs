@@ -14,7 +14,7 @@ fn put(fixture: &Fixture, path: &Path) {
 }
 
 fn assert_all(fixture: &Fixture, log: &Log) {
-    let values = log.records(0).map(|record| record.unwrap().value);
+    let values = log.records(0..).map(|record| record.unwrap().value);
     let expected = fixture.places.iter().map(|place| place.value.clone());
     assert_eq!(values.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 }

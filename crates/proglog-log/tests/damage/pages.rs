@@ -152,7 +152,7 @@ fn a_page_that_is_whole_and_wrong_never_leads_to_another_record() {
             shift(&disk, base);
             let log = Log::open_in(disk.directory(), &fixture::options()).unwrap();
             assert_eq!(log.recovery().indexes_rebuilt, 0);
-            let mut records = log.records(from);
+            let mut records = log.records(from..);
             for place in &closed.places[usize::try_from(from).unwrap()..] {
                 let value = if lend {
                     records.next_ref().unwrap().unwrap().to_record().value

@@ -93,7 +93,7 @@ impl Model<'_> {
     pub(crate) fn iterate(&self, from: usize, count: usize) {
         let before = self.end();
         let mut next = from;
-        for record in self.log.records(Offset::new(from as u64)).take(count) {
+        for record in self.log.records((from as u64..).into()).take(count) {
             match record {
                 Ok(record) => self.assert_right(next, &record),
                 Err(error) => {
@@ -120,7 +120,7 @@ impl Model<'_> {
     pub(crate) fn check_all(&self) {
         let mut last = None;
         let mut next = self.start;
-        for record in self.log.records(offset(self.start)) {
+        for record in self.log.records((offset(self.start)..).into()) {
             let record = record.unwrap();
             self.assert_right(next, &record);
             let appended_at = Some(record.appended_at());

@@ -39,9 +39,9 @@ fn many(disk: &SimDisk) -> Log {
 fn a_walk_reads_in_large_blocks_whatever_shape_records_have() {
     let disk = SimDisk::new();
     let log = many(&disk);
-    let yielded = reads(&disk, || assert_eq!(log.records(0).count(), 300));
+    let yielded = reads(&disk, || assert_eq!(log.records(0..).count(), 300));
     assert!(yielded <= 2, "{yielded} reads");
-    let mut records = log.records(0);
+    let mut records = log.records(0..);
     let mut lent = 0;
     let taken = reads(&disk, || {
         while let Some(record) = records.next_ref() {
@@ -69,7 +69,7 @@ fn a_record_is_lent_where_its_block_was_read_to() {
     let log = open_with(&disk, &Options::new());
     // Their offsets take one byte each, so that all are as long.
     log.append_batch(vec![value(0); 100]).unwrap();
-    let strides = strides(log.records(1));
+    let strides = strides(log.records(1..));
     assert_eq!(strides.len(), 98);
     assert!(strides[0] > 100 && strides.iter().all(|stride| *stride == strides[0]));
 }
@@ -174,7 +174,7 @@ const READINGS: [(&str, Reading); 3] = [
         let mut damaged = Vec::new();
         let mut next = 0;
         while next < MANY {
-            let mut records = log.records(next);
+            let mut records = log.records(next..);
             while let Some(Ok(_)) = records.next() {
                 next += 1;
             }

@@ -65,7 +65,7 @@ fn an_iterator_tells_that_its_next_record_was_trimmed_and_a_record_stays_with_it
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..40);
-    let mut records = log.records(0);
+    let mut records = log.records(0..);
     let first = records.next().unwrap().unwrap();
     log.trim(20).unwrap();
     let error = records.next().unwrap().unwrap_err();
@@ -103,8 +103,8 @@ fn readers_of_what_is_kept_notice_no_cut() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..60);
-    let mut kept = log.records(0);
-    let mut dropped = log.records(40);
+    let mut kept = log.records(0..);
+    let mut dropped = log.records(40..);
     let mut follower = log.follow(0);
     for offset in 0..5 {
         assert_eq!(kept.next().unwrap().unwrap().offset, offset);
@@ -484,7 +484,7 @@ fn what_is_on_the_device_is_dropped_on_a_full_disk_with_its_segment() {
     let taken = names.iter().map(|name| disk.read_file(name).len() as u64);
     disk.set_capacity(Some(taken.sum()));
     // The next segment is made in the room of this one, whoever has that open.
-    let mut reading = log.records(0);
+    let mut reading = log.records(0..);
     assert_eq!(reading.next().unwrap().unwrap().offset, 0);
     log.trim(5).unwrap();
     holds(&log, 5..5);

@@ -142,7 +142,7 @@ fn a_walk_whose_segment_goes_before_it_is_opened_finds_what_came_in_its_place() 
         let bases = segments(&disk);
         let (base, log_too) = (bases[bases.len() - 2], log.clone());
         meanwhile.plan(Moment::Open, move || replace(&log_too, base - 2));
-        let record = next(&mut log.records(base + 1));
+        let record = next(&mut log.records(base + 1..));
         assert!(meanwhile.has_happened());
         assert!(!segments(&disk).contains(&base), "it has gone");
         assert_eq!(record.offset, base + 1);
@@ -159,7 +159,7 @@ fn a_walk_whose_segment_is_cut_before_it_is_read_finds_what_came_in_its_place() 
         // It is open then, and its index known.
         log.read(base).unwrap();
         meanwhile.plan(Moment::Read, move || replace(&log_too, base + 1));
-        let record = next(&mut log.records(base + 2));
+        let record = next(&mut log.records(base + 2..));
         assert!(meanwhile.has_happened());
         assert_eq!(record.offset, base + 2);
         assert_eq!(record.value, "another");

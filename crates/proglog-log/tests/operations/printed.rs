@@ -33,7 +33,7 @@ fn what_walks_over_records_tells_whether_it_ended() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..1);
-    let mut records = log.records(0);
+    let mut records = log.records(0..);
     assert_eq!(format!("{records:?}"), "Records { ended: false, .. }");
     assert_eq!(records.by_ref().count(), 1);
     assert_eq!(format!("{records:?}"), "Records { ended: true, .. }");

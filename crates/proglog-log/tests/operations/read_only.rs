@@ -99,7 +99,7 @@ fn after_a_look_that_failed_at_any_place_the_next_shows_all_there_is() {
         disk.inject(When::Next(CallKind::Open, skip), Fault::os_error(24));
         drop(reader.refresh());
         assert_eq!(reader.refresh().unwrap(), Offset::new(30), "{skip}");
-        for (offset, record) in (100..).zip(reader.records(0)) {
+        for (offset, record) in (100..).zip(reader.records(0..)) {
             assert_eq!(record.unwrap().value, value(offset), "{skip}");
         }
     }
@@ -126,9 +126,9 @@ fn what_is_below_the_end_is_read_without_a_look() {
     append(&log, 4..8);
     assert_eq!(reader.read(2).unwrap().value, value(2));
     assert_eq!(reader.read_batch(1, 1 << 20).unwrap().len(), 2);
-    assert_eq!(reader.records(2).count(), 1);
+    assert_eq!(reader.records(2..).count(), 1);
     assert_eq!(reader.end_offset(), Offset::new(3));
-    assert_eq!(reader.records(3).count(), 4);
+    assert_eq!(reader.records(3..).count(), 4);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn segments_that_were_cut_and_made_anew_are_not_taken_for_the_old_ones() {
     for offset in 0..all {
         assert_eq!(reader.read(offset).unwrap().value, value(offset));
     }
-    let mut iterator = reader.records(3);
+    let mut iterator = reader.records(3..);
     assert_eq!(iterator.next().unwrap().unwrap().value, value(3));
     log.truncate(0).unwrap();
     let new = |offset: u64| format!("{offset:->100}");
@@ -258,7 +258,7 @@ fn files_of_trimmed_segments_are_let_go() {
     append(&log, 0..60);
     let reader = ReadOnlyLog::open(directory.path()).unwrap();
     for log in [log.reader(Visibility::Acknowledged), reader.reader()] {
-        assert!(log.records(0).count() >= 59);
+        assert!(log.records(0..).count() >= 59);
     }
     log.trim(59).unwrap();
     reader.refresh().unwrap();

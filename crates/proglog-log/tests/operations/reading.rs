@@ -197,7 +197,7 @@ fn a_reader_sees_as_far_as_its_visibility_says() {
         .map(|visibility| {
             let reader = log.reader(visibility);
             let end = reader.end_offset().get();
-            assert_eq!(reader.records(0).count() as u64, end);
+            assert_eq!(reader.records(0..).count() as u64, end);
             for offset in 0..end {
                 assert_eq!(reader.read(offset).unwrap().offset, offset);
             }
@@ -255,7 +255,7 @@ fn a_walk_over_the_appended_yields_nothing_that_was_taken_back_before() {
     append(&log, 0..1);
     let refused = (1..5).map(|_| log.submit("refused").unwrap());
     let refused = refused.collect::<Vec<_>>();
-    let mut records = log.reader(Visibility::Appended).records(1);
+    let mut records = log.reader(Visibility::Appended).records(1..);
     assert_eq!(records.next().unwrap().unwrap().value, "refused");
     let full = Fault::error(Io::StorageFull);
     disk.inject(When::Next(CallKind::Write, 0), full);
@@ -319,7 +319,7 @@ fn seeking_by_time_finds_the_first_record_of_that_time_or_later() {
     assert_eq!(log.offset_for_time(SystemTime::UNIX_EPOCH).unwrap(), 0);
     append(&log, 0..50);
     log.trim(7).unwrap();
-    let times = log.records(7).map(|record| record.unwrap().appended_at());
+    let times = log.records(7..).map(|record| record.unwrap().appended_at());
     let times = times.collect::<Vec<_>>();
     let expected = |time: SystemTime| 7 + times.partition_point(|at| *at < time) as u64;
     for at in &times {
@@ -404,7 +404,7 @@ fn a_damaged_record_is_passed_by_a_search_for_a_time_and_ends_a_batch_that_is_re
     let log = open(&disk);
     append(&log, 0..8);
     let times: Vec<_> = log
-        .records(0)
+        .records(0..)
         .map(|record| record.unwrap().appended_at())
         .collect();
     log.close().unwrap();
@@ -470,7 +470,7 @@ fn verifying_counts_keys_and_headers_as_the_limit_on_a_record_does() {
     log.append(record.clone()).unwrap();
     assert_eq!(log.verify().unwrap().bytes, size as u64);
     assert_eq!(
-        log.records(0).next_ref().unwrap().unwrap().to_record(),
+        log.records(0..).next_ref().unwrap().unwrap().to_record(),
         log.read(0).unwrap()
     );
 }
@@ -513,20 +513,20 @@ fn a_record_is_lent_as_it_is_yielded() {
         in_memory.append(record).unwrap();
     }
     for from in [0, 1, 77, 199, 200] {
-        let count = assert_lent(log.records(from), log.records(from));
+        let count = assert_lent(log.records(from..), log.records(from..));
         assert_eq!(count as u64, 200 - from);
         let from = Offset::new(from);
-        assert_lent(in_memory.records(from), in_memory.records(from));
+        assert_lent(in_memory.records(from..), in_memory.records(from..));
     }
-    let mut mixed = log.records(0);
+    let mut mixed = log.records(0..);
     for number in (0..200).step_by(2) {
         assert_eq!(mixed.next().unwrap().unwrap().offset, number);
         assert_eq!(mixed.next_ref().unwrap().unwrap().offset, number + 1);
     }
     log.close().unwrap();
-    assert_lent(log.records(0), log.records(0));
+    assert_lent(log.records(0..), log.records(0..));
 
     damage(&disk, 20);
     let log = open(&disk);
-    assert_eq!(assert_lent(log.records(0), log.records(0)), 20);
+    assert_eq!(assert_lent(log.records(0..), log.records(0..)), 20);
 }

@@ -70,7 +70,7 @@ impl Shows for Log {
         self.start_offset().get()..self.end_offset().get()
     }
     fn records_from(&self, offset: u64) -> Records {
-        self.records(offset)
+        self.records(offset..)
     }
     fn read_at(&self, offset: u64) -> Result<StoredRecord> {
         self.read(offset)
@@ -82,7 +82,7 @@ impl Shows for ReadOnlyLog {
         self.start_offset().get()..self.end_offset().get()
     }
     fn records_from(&self, offset: u64) -> Records {
-        self.records(offset)
+        self.records(offset..)
     }
     fn read_at(&self, offset: u64) -> Result<StoredRecord> {
         self.read(offset)

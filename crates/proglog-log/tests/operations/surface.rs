@@ -1,11 +1,12 @@
 //! What all logs have in common, and what they inherit from the traits.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use proglog_log::{
-    Batch, CommitLog, Error, ErrorKind, Follow, Log, MemoryLog, Offset, Options, ReadLog,
-    ReadOnlyLog, Record, Records, Result, StoredRecord, Ticket, Visibility,
+    Batch, CommitLog, Error, ErrorKind, Follow, Log, MemoryLog, Offset, OffsetBounds, Options,
+    ReadLog, ReadOnlyLog, Record, Records, Result, StoredRecord, Ticket, Visibility,
 };
 use proglog_store::testing::SimDisk;
 
@@ -19,8 +20,8 @@ impl ReadLog for Minimal {
     fn read(&self, offset: Offset) -> Result<StoredRecord> {
         self.0.read(offset)
     }
-    fn records(&self, from: Offset) -> Records {
-        self.0.records(from)
+    fn records(&self, range: OffsetBounds) -> Records {
+        self.0.records(range)
     }
     fn follow(&self, from: Offset) -> Follow {
         self.0.follow(from)
@@ -77,9 +78,7 @@ fn every_log_appends_records_and_batches_alike() {
         for error in late.map(Result::unwrap_err) {
             assert!(matches!(error, Error::EndMoved { end, .. } if end == 7));
         }
-        let records = log
-            .records(Offset::ZERO)
-            .map(|record| record.unwrap().value);
+        let records = log.records((..).into()).map(|record| record.unwrap().value);
         assert!(records.eq(["a", "b", "c", "d", "e", "f", "g"]));
     }
 }
@@ -109,6 +108,105 @@ fn every_log_has_a_length_a_last_record_and_an_end() {
         assert_eq!(trimmed.kind(), ErrorKind::Trimmed);
         log.trim(Offset::new(9)).unwrap();
         assert!(log.is_empty() && log.last().unwrap().is_none());
+    }
+}
+
+/// The values of `records`, and the error that ended them.
+fn values(records: impl Iterator<Item = Result<StoredRecord>>) -> (Vec<u64>, Option<ErrorKind>) {
+    let (mut offsets, mut failure) = (Vec::new(), None);
+    for record in records {
+        assert!(failure.is_none(), "it ends after an error");
+        match record {
+            Ok(record) => {
+                assert_eq!(record.value, value(record.offset.get()));
+                offsets.push(record.offset.get());
+            }
+            Err(error) => failure = Some(error.kind()),
+        }
+    }
+    (offsets, failure)
+}
+
+/// Logs that hold the records 3 to 8, in several segments where there are any.
+fn from_three_to_eight() -> Vec<Arc<dyn ReadLog>> {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    append(&log, 0..9);
+    log.trim(3).unwrap();
+    log.close().unwrap();
+    let log = open(&disk);
+    let memory = Minimal::default();
+    for number in 0..9 {
+        memory.0.append(value(number)).unwrap();
+    }
+    memory.0.trim(3).unwrap();
+    vec![
+        Arc::new(ReadOnlyLog::open_in(disk.directory()).unwrap()),
+        Arc::new(log.reader(Visibility::Appended)),
+        Arc::new(log),
+        Arc::new(memory.0.clone()),
+        Arc::new(memory),
+    ]
+}
+
+#[test]
+fn a_range_of_records_is_exact_from_either_end() {
+    let trimmed = Some(ErrorKind::Trimmed);
+    let past = Some(ErrorKind::OutOfRange);
+    // The range; what is read forward, and backward; and which error ends each.
+    type Case = (
+        OffsetBounds,
+        Range<u64>,
+        Option<ErrorKind>,
+        Range<u64>,
+        Option<ErrorKind>,
+    );
+    let cases: [Case; 13] = [
+        ((..).into(), 3..9, None, 3..9, None),
+        ((5..).into(), 5..9, None, 5..9, None),
+        ((..5).into(), 3..5, None, 3..5, None),
+        ((4..=7).into(), 4..8, None, 4..8, None),
+        ((3..9).into(), 3..9, None, 3..9, None),
+        ((5..5).into(), 0..0, None, 0..0, None),
+        ((9..).into(), 0..0, None, 0..0, None),
+        ((4..99).into(), 4..9, past, 0..0, past),
+        ((..99).into(), 3..9, past, 0..0, past),
+        ((10..).into(), 0..0, past, 0..0, past),
+        ((1..).into(), 0..0, trimmed, 3..9, trimmed),
+        ((1..5).into(), 0..0, trimmed, 3..5, trimmed),
+        ((0..3).into(), 0..0, trimmed, 0..0, trimmed),
+    ];
+    for log in from_three_to_eight() {
+        for (range, forward, error, backward, error_back) in cases.clone() {
+            let read = values(log.records(range));
+            assert_eq!(read, (forward.collect(), error), "{range:?} of {log:?}");
+            let read = values(log.records(range).rev());
+            assert_eq!(
+                read,
+                (backward.rev().collect(), error_back),
+                "{range:?} of {log:?}"
+            );
+            let clamped = values(log.records(log.offsets().clamp(range).into()));
+            let expected = log.offsets().clamp(range).into_iter().map(Offset::get);
+            assert_eq!(clamped, (expected.collect(), None), "{range:?} of {log:?}");
+        }
+    }
+}
+
+#[test]
+fn records_are_taken_from_both_ends_until_they_meet() {
+    for log in from_three_to_eight() {
+        let mut records = log.records((..).into());
+        let mut taken = Vec::new();
+        for from_the_end in [false, true, true, false, false, true, false, true] {
+            let record = if from_the_end {
+                records.next_back()
+            } else {
+                records.next()
+            };
+            taken.extend(record.map(|record| record.unwrap().offset.get()));
+        }
+        assert_eq!(taken, [3, 8, 7, 4, 5, 6], "{log:?}");
     }
 }
 
@@ -151,7 +249,7 @@ fn whatever_can_be_read_is_read_through_one_trait() {
         assert_eq!((log.len(), log.is_closed()), (5, false));
         assert_eq!(log.last().unwrap().unwrap().value, value(4));
         assert_eq!(log.read(Offset::new(3)).unwrap().value, value(3));
-        assert_eq!(log.records(Offset::new(1)).count(), 4);
+        assert_eq!(log.records((1..).into()).count(), 4);
         assert_eq!(log.offset_for_time(SystemTime::UNIX_EPOCH).unwrap(), 0);
         assert_eq!(log.read_batch(Offset::ZERO, 1).unwrap().len(), 1);
         let first = log.follow(Offset::new(4)).next();
@@ -194,7 +292,7 @@ fn what_was_read_from_one_log_is_appended_to_another() {
         .with_header("name", [1, 2]);
     from.append(record.clone()).unwrap();
     from.append("other").unwrap();
-    let records = from.records(0).collect::<Result<Batch>>().unwrap();
+    let records = from.records(0..).collect::<Result<Batch>>().unwrap();
     assert_eq!(to.append_batch(records).unwrap(), 0..2);
     assert_eq!(Record::from(to.read(0).unwrap()), record);
 }

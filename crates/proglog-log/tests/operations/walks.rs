@@ -107,7 +107,7 @@ impl Model {
             }
             Op::Walk(index) => {
                 let next = self.any(index);
-                let records = self.log.records(next);
+                let records = self.log.records(next..);
                 let ended = false;
                 self.walks.push(Walk {
                     records,

@@ -96,7 +96,7 @@ impl Original {
             disk.write_file(&name, &files::read(&path));
         }
         let log = open(&disk.deep_clone()).expect("the log is whole");
-        let records = log.records(0).collect::<Result<_, _>>();
+        let records = log.records(0..).collect::<Result<_, _>>();
         Self {
             disk,
             closed,
@@ -246,8 +246,8 @@ fn use_up(log: &Log) {
     let start = log.start_offset().get();
     let end = log.end_offset().get().min(start.saturating_add(READ_MAX));
     (start..end).for_each(|offset| _ = log.read(offset));
-    log.records(start).take(1000).for_each(drop);
-    let mut lent = log.records(start);
+    log.records(start..).take(1000).for_each(drop);
+    let mut lent = log.records(start..);
     while let Some(Ok(_)) = lent.next_ref() {}
     _ = log.verify();
     _ = log.append("more");
@@ -285,7 +285,7 @@ fn iterate(log: &Log, start: u64, end: u64) -> Vec<Option<StoredRecord>> {
     let mut all = Vec::new();
     let mut next = start;
     while next < end {
-        let mut records = log.records(next);
+        let mut records = log.records(next..);
         while let Some(record) = records.next() {
             all.push(kept(next, record));
             next += 1;
@@ -302,7 +302,7 @@ fn borrow(log: &Log, start: u64, end: u64) -> Vec<Option<StoredRecord>> {
     let mut all = Vec::new();
     let mut next = start;
     while next < end {
-        let mut records = log.records(next);
+        let mut records = log.records(next..);
         while let Some(record) = records.next_ref() {
             all.push(kept(next, record.map(|record| record.to_record())));
             next += 1;

@@ -163,7 +163,7 @@ impl World {
     pub(crate) fn walk_all(&self) {
         let start = self.log.start_offset().get();
         let mut next = start;
-        for (offset, record) in (start..).zip(self.log.records(start)) {
+        for (offset, record) in (start..).zip(self.log.records(start..)) {
             match record {
                 Ok(record) => {
                     assert_eq!(record.offset, offset, "a record is missing, or doubled");
@@ -186,7 +186,7 @@ impl World {
         let left = self.disk.crash(Survivors::LoseAll);
         let log = open(&left, &self.options);
         let mut values = BTreeMap::new();
-        for record in log.records(log.start_offset()) {
+        for record in log.records(log.start_offset()..) {
             let record = record.expect("all can be read");
             values.insert(record.offset, text(&record).to_owned());
         }

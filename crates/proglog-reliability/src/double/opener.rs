@@ -178,6 +178,6 @@ fn open_and_read(disk: &SimDisk) {
         for offset in (start..end).take(100) {
             drop(log.read(offset));
         }
-        log.records(start).take(100).for_each(drop);
+        log.records(start..).take(100).for_each(drop);
     }
 }

@@ -159,7 +159,7 @@ impl Held {
     }
 
     fn read_all(&self) -> Result<(), String> {
-        let mut records = self.log.records(self.start);
+        let mut records = self.log.records(self.start..);
         for (offset, id) in (self.start..).zip(&self.ids) {
             let record = records.next().ok_or(format!("{offset} is lost"))?;
             let record = record.map_err(failed)?;

@@ -183,7 +183,7 @@ impl History {
     fn check_all(&self, log: &Log) -> Result<(), String> {
         let end = log.end_offset().get();
         let mut walked = 0;
-        for record in log.records(0) {
+        for record in log.records(0..) {
             let record = record.map_err(|error| format!("a read fails: {error:?}"))?;
             if record.offset != walked {
                 return Err(format!("poll-skip: {} for {walked}", record.offset));
@@ -277,7 +277,7 @@ impl Life<'_> {
             let from = if rng.u8(..8) == 0 { 0 } else { next };
             let acknowledged = self.acknowledged.load(Ordering::SeqCst);
             let (mut expected, mut fails) = (from, false);
-            for record in self.log.records(from).take(POLL_LEN) {
+            for record in self.log.records(from..).take(POLL_LEN) {
                 let record = match record {
                     Ok(record) => record,
                     // It may be this call that fails.

@@ -85,7 +85,7 @@ impl Known {
             ));
         }
         let mut end = start;
-        for record in log.records(start) {
+        for record in log.records(start..) {
             let record = record.map_err(|error| format!("offset {end}: {error:?}"))?;
             let id = parse(&record.value)
                 .ok_or_else(|| format!("offset {end} holds what nobody appended: {record:?}"))?;

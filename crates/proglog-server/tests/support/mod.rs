@@ -13,7 +13,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proglog_log::{
-    Batch, CommitLog, Follow, MemoryLog, Offset, ReadLog, Records, Result, StoredRecord, Ticket,
+    Batch, CommitLog, Follow, MemoryLog, Offset, OffsetBounds, ReadLog, Records, Result,
+    StoredRecord, Ticket,
 };
 use proglog_server::ServerOptions;
 use tokio::net::TcpListener;
@@ -42,8 +43,8 @@ impl ReadLog for HookedLog {
         (self.before)()?;
         self.inner.read(offset)
     }
-    fn records(&self, from: Offset) -> Records {
-        self.inner.records(from)
+    fn records(&self, range: OffsetBounds) -> Records {
+        self.inner.records(range)
     }
     fn follow(&self, from: Offset) -> Follow {
         self.inner.follow(from)

@@ -82,7 +82,7 @@ pub(crate) fn truncate() -> String {
         assert!(appended.contains(&glance), "{glance:?} was never there");
     }
     let (follower, seen) = join([following]).remove(0);
-    for (offset, record) in (0..).zip(log.records(0)) {
+    for (offset, record) in (0..).zip(log.records(0..)) {
         world.saw(offset, text(&record.expect("nothing fails")));
     }
     for (offset, value) in (0..).zip(&seen) {
@@ -106,7 +106,7 @@ fn glance(log: &Log) -> Vec<(u64, String)> {
             Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error:?}"),
         }
     }
-    for record in log.records(0) {
+    for record in log.records(0..) {
         match record {
             Ok(record) => seen.push((record.offset.get(), text(&record).to_owned())),
             Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfRange, "{error:?}"),

@@ -165,7 +165,7 @@ pub(crate) fn close() -> String {
     world.log.close().expect("nothing fails");
     let other = Log::open_in(disk::directory(&world.disk), &options());
     let other = other.expect("it is nobody's");
-    for (offset, record) in (0..).zip(other.records(0)) {
+    for (offset, record) in (0..).zip(other.records(0..)) {
         world.saw(offset, text(&record.expect("nothing fails")));
     }
     drop(other);
