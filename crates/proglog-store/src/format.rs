@@ -408,27 +408,13 @@ mod tests {
         let (word, crc) = (Word::new(Kind::BatchEnd, 5), crc32c(b"hello"));
         let header = encode_frame_header(SALT, Position::new(77), word, crc);
         assert_eq!(header, *b"\x40\x00\x00\x05\x2c\x81\x83\xac");
-        assert_eq!(
-            Word::decode(0x4000_0005),
-            Some(Word {
-                kind: Kind::BatchEnd,
-                len: 5
-            })
-        );
-        assert_eq!(
-            Word::decode(0x8000_0005),
-            Some(Word {
-                kind: Kind::BatchContinues,
-                len: 5
-            })
-        );
-        assert_eq!(
-            Word::decode(0xc000_0005),
-            Some(Word {
-                kind: Kind::Control,
-                len: 5
-            })
-        );
+        for (word, kind) in [
+            (0x4000_0005, Kind::BatchEnd),
+            (0x8000_0005, Kind::BatchContinues),
+            (0xc000_0005, Kind::Control),
+        ] {
+            assert_eq!(Word::decode(word), Some(Word::new(kind, 5)));
+        }
         assert_eq!(Word::decode(0x0000_0005), None);
         assert_eq!(Word::decode(0), None, "zeros are never a frame");
     }

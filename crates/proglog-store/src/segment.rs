@@ -178,7 +178,7 @@ mod sealed {
     /// Keeps [`StoreExt`](super::StoreExt) from being implemented elsewhere, so that it can grow.
     pub trait Sealed {}
 
-    impl Sealed for crate::Store {}
+    impl Sealed for crate::store::Store {}
 }
 
 /// Opens an existing [sealed](Store::seal) store to read what is in its file, without lock or recovery. It

@@ -1,6 +1,6 @@
 //! Syncs, and the end of the file.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::named_file::NamedFile;
 use crate::position::Boundary;
 use crate::store::writer::Writer;
@@ -72,7 +72,7 @@ impl Writer {
         {
             let mut buffer = self.buffer.lock();
             match self.check_appendable() {
-                Err(crate::Error::Sealed { .. }) => return Ok(()),
+                Err(Error::Sealed { .. }) => return Ok(()),
                 appendable => appendable?,
             }
             buffer.push_mark_if_due();
