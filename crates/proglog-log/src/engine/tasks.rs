@@ -92,7 +92,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_mins(1);
 
-    /// Says when a run begins, and ends it when told to.
+    /// Sends a message when a run begins, and ends the run when it receives one.
     struct Owner {
         begun: Mutex<Sender<u32>>,
         end: Mutex<Receiver<()>>,

@@ -41,7 +41,7 @@ pub(crate) struct View {
 const CLOSED: u64 = 1;
 const STEP: u64 = 2;
 
-/// The place of an offset that is in range.
+/// The kind of an offset that is in range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readable {
     /// A record.
