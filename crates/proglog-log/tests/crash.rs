@@ -1,32 +1,13 @@
 //! A log is stopped at every call that it makes, with whatever may survive of what was not synced,
 //! and every call fails once: acknowledged means kept.
 
-#[path = "crash/background.rs"]
-mod background;
-#[path = "crash/damage.rs"]
-mod damage;
-#[path = "crash/explore.rs"]
-mod explore;
-#[path = "crash/faults.rs"]
-mod faults;
-#[path = "crash/history.rs"]
-mod history;
-#[path = "crash/keeping.rs"]
-mod keeping;
-#[path = "crash/slots.rs"]
-mod slots;
-#[path = "crash/workload.rs"]
-mod workload;
-#[path = "crash/workloads.rs"]
-mod workloads;
-
 use std::time::Instant;
 
-use damage::{bytes_below_mark, damage_at, killed_log};
-use explore::{Tried, calls_of, stop_at, sum_over};
-use faults::{fail_at, fail_recovery, stopped_image};
-use slots::damage_slots;
-use workloads::WORKLOADS;
+use proglog_harness::crash::damage::{bytes_below_mark, damage_at, killed_log};
+use proglog_harness::crash::explore::{Tried, calls_of, stop_at, sum_over};
+use proglog_harness::crash::faults::{fail_at, fail_recovery, stopped_image};
+use proglog_harness::crash::slots::damage_slots;
+use proglog_harness::crash::workloads::WORKLOADS;
 
 /// How many different things left by a crash are tried at the least.
 const TRIED_MIN: usize = 100_000;

@@ -1,16 +1,15 @@
-//! What can be asked for.
+//! The arguments of the program.
 
 use clap::Parser;
 
 /// Tries to make a log lose a record, and shows that it would notice.
 ///
-/// Writes a line of JSON for each row, and for each sabotage that a row has to catch. What was found, and
-/// what is going on, goes to standard error.
+/// Prints a line of JSON for each row, and for each sabotage. Findings go to standard error.
 #[derive(Debug, Parser)]
 #[command(version)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Args {
-    /// Names or numbers of rows, or `all`; `list` tells which there are
+    /// Names or numbers of rows, or `all`; `list` prints them
     #[arg(required = true, value_name = "ROW")]
     pub(crate) rows: Vec<String>,
 
@@ -22,7 +21,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) soak: bool,
 
-    /// How long each row is repeated
+    /// The time for which each row is repeated
     #[arg(long, default_value_t = 60, requires = "soak")]
     pub(crate) minutes: u64,
 

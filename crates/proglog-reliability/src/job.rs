@@ -1,4 +1,4 @@
-//! What a row is handed: a seed, and where it counts.
+//! One run of a row: its seed, and its counts.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,13 +10,13 @@ use fastrand::Rng;
 use crate::args::Args;
 use crate::panics::{caught, lock, missed};
 
-/// Two cores are what a run can count on.
+/// The number of cores that every machine is assumed to have.
 const THREADS: usize = 2;
 
-/// How many findings are told in full.
-const TOLD_MAX: u64 = 5;
+/// The number of findings that are printed.
+const PRINTED_MAX: u64 = 5;
 
-/// How many things were tried, or what is bad.
+/// The number of tries, or a finding.
 pub(crate) type Found = Result<u64, String>;
 
 /// The finding of an operation that should have succeeded.
@@ -28,9 +28,9 @@ pub(crate) fn failed(error: proglog_log::Error) -> String {
 /// One run of a row.
 #[derive(Debug)]
 pub(crate) struct Job {
-    /// Chooses what is tried.
+    /// The seed of all random choices.
     pub(crate) seed: u64,
-    /// Whether it is one of many, with seed after seed.
+    /// True for a soak, which runs with one seed after another.
     pub(crate) is_soak: bool,
     until_bad: bool,
     tried: AtomicU64,
@@ -53,31 +53,36 @@ impl Job {
         }
     }
 
-    /// So many more things were tried.
+    /// The size of a landing check, or the one of a soak.
+    pub(crate) fn size<T>(&self, landing: T, soak: T) -> T {
+        if self.is_soak { soak } else { landing }
+    }
+
+    /// Counts tries.
     pub(crate) fn tried(&self, number: u64) {
         self.tried.fetch_add(number, Ordering::Relaxed);
     }
 
-    /// One of them showed what must never be.
+    /// Counts a bad result.
     pub(crate) fn bad(&self, finding: &str) {
-        if self.bad.fetch_add(1, Ordering::Relaxed) < TOLD_MAX {
+        if self.bad.fetch_add(1, Ordering::Relaxed) < PRINTED_MAX {
             eprintln!("BAD: {finding}");
         }
         _ = self.finding.set(finding.to_owned());
     }
 
-    /// Counts what is neither good nor bad, and is told beside the figures.
+    /// Counts something that is neither good nor bad, and is printed beside the figures.
     pub(crate) fn count(&self, what: &'static str, number: u64) {
         *lock(&self.counts).entry(what).or_default() += number;
     }
 
-    /// Whether nothing more needs to be tried.
+    /// True if nothing more needs to be tried.
     pub(crate) fn is_over(&self) -> bool {
         self.until_bad && self.bad.load(Ordering::Relaxed) > 0
     }
 
-    /// Does `work`, which returns how many things it tried, on each of `tasks`; what it tells of, and a
-    /// panic, is bad. It takes them in an order by the seed: what only a few of them show is found sooner.
+    /// Does `work`, which returns its number of tries, on each of `tasks`. Its error, or a panic, is bad. The order is
+    /// random by the seed, so that a fault that few tasks show is found sooner.
     pub(crate) fn each<T: Sync>(&self, tasks: &[T], work: impl Fn(&T) -> Found + Sync) {
         let mut order: Vec<_> = tasks.iter().collect();
         Rng::with_seed(self.seed).shuffle(&mut order);
@@ -97,8 +102,8 @@ impl Job {
         });
     }
 
-    /// As [`Job::each`], for work that may not be possible: that says nothing of the log. The first such error is
-    /// returned, and no task is begun after it.
+    /// As [`Job::each`], for work that the machine may fail. The first such error is returned, and no task begins after
+    /// it.
     pub(crate) fn try_each<T: Sync>(
         &self,
         tasks: &[T],
@@ -131,7 +136,7 @@ impl Job {
         }
     }
 
-    /// What was counted. A panic of a thread that works in the background is bad too, whoever caught it.
+    /// The counts. A panic of a background thread is bad too, even if it was caught.
     pub(crate) fn into_figures(self) -> Figures {
         for panic in missed() {
             self.bad(&format!("a panic in the background: {panic}"));
@@ -148,13 +153,13 @@ impl Job {
     }
 }
 
-/// What a row counted.
+/// The counts of a row.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) tried: u64,
     pub(crate) bad: u64,
     pub(crate) counts: BTreeMap<&'static str, u64>,
-    /// What was bad first.
+    /// The first finding.
     pub(crate) finding: Option<String>,
 }
 

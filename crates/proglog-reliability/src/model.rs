@@ -15,7 +15,7 @@ use crate::workspace::{self, cargo, root, scratch};
 
 const PROGRAM: &str = "proglog-model";
 
-/// Where its sources are.
+/// The folder of its sources.
 const SOURCES: &str = "crates/proglog-reliability/model";
 
 /// The crates that it takes, and whether they take locks.
@@ -32,19 +32,19 @@ const RUN_MAX: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub(crate) struct Model {
     program: PathBuf,
-    /// Where the schedules of executions that failed are.
+    /// The folder for schedules of failed executions.
     failures: PathBuf,
 }
 
-/// What became of some executions of a scenario.
+/// The result of some executions of a scenario.
 #[derive(Debug, Default)]
 pub(crate) struct Ran {
     pub(crate) executions: u64,
-    /// How many of them had a schedule that none before had.
+    /// The number of different schedules.
     pub(crate) schedules: u64,
-    /// How many different ends they came to.
+    /// The number of different ends.
     pub(crate) ends: u64,
-    /// What was wrong with the last of them.
+    /// The failure of the last execution, if it failed.
     pub(crate) finding: Option<String>,
 }
 
@@ -68,7 +68,7 @@ impl Model {
         Ok(names.lines().map(str::to_owned).collect())
     }
 
-    /// Runs a scenario so many times, or until one fails.
+    /// Runs a scenario this many times, or until one fails.
     pub(crate) fn run(
         &self,
         scenario: &str,
@@ -92,8 +92,8 @@ impl Model {
                 ..Ran::default()
             });
         }
-        let told = String::from_utf8_lossy(&output.stdout);
-        let mut lines = told.lines();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let mut lines = printed.lines();
         let counts = lines.next().unwrap_or_default().split(' ');
         let counts: Result<Vec<u64>, _> = counts.map(str::parse).collect();
         let Ok([tried, distinct, ends]) = counts.as_deref() else {
@@ -104,10 +104,10 @@ impl Model {
             fs::remove_dir(&failures)?;
             None
         } else {
-            let finding = lines.next().unwrap_or("it told nothing");
+            let finding = lines.next().unwrap_or("it printed nothing");
             let (program, failures) = (self.program.display(), failures.display());
             Some(format!(
-                "{finding}; again by {program} {scenario} replay {failures}/schedule000.txt"
+                "{finding}; reproduced by {program} {scenario} replay {failures}/schedule000.txt"
             ))
         };
         Ok(Ran {
@@ -152,7 +152,7 @@ fn refresh(folder: &Path) -> anyhow::Result<()> {
     remove_others(folder, &wanted)
 }
 
-/// What every package of the workspace shares, for a workspace of these packages alone.
+/// The manifest of a workspace of these packages alone, with the settings that all packages of this one share.
 fn manifest() -> anyhow::Result<String> {
     let whole = fs::read_to_string(root().join("Cargo.toml"))?;
     let (_, shared) = whole
@@ -173,14 +173,22 @@ fn with_own_locks(file: &Path, bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
         return Ok(bytes);
     }
     let text = String::from_utf8(bytes)?;
+    // Tests are not built, and need packages that are not copied.
+    let (text, lints) = match text.split_once("[dev-dependencies]") {
+        Some((text, rest)) => (
+            text,
+            rest.split_once("[lints]").map_or("", |(_, lints)| lints),
+        ),
+        None => (&*text, ""),
+    };
     let (before, after) = text
         .split_once("[dependencies]\n")
         .context("a crate that takes locks depends on something")?;
     let own = "proglog-model-sync = { path = \"../../model/sync\" }";
-    Ok(format!("{before}[dependencies]\n{own}\n{after}").into_bytes())
+    Ok(format!("{before}[dependencies]\n{own}\n{after}[lints]{lints}").into_bytes())
 }
 
-/// What it takes to build the package in `folder`, as paths from there.
+/// The files of the package in `folder`, as paths from there.
 fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::new()];

@@ -12,26 +12,26 @@ use crate::job::Figures;
 use crate::rows::Row;
 use crate::workspace::root;
 
-/// How many characters of a finding stand in a line.
+/// The most characters of a finding in a line.
 const FINDING_LEN_MAX: usize = 320;
 
 /// A line of JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) name: String,
-    /// The sabotage that the row was run on, and which it has to catch.
+    /// The sabotage of the copy that the row ran on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) control: Option<String>,
     pub(crate) seed: u64,
     pub(crate) tried: u64,
     pub(crate) bad: u64,
-    /// What was bad first.
+    /// The first finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) finding: Option<String>,
-    /// Why the row was not run.
+    /// The reason why the row was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) skipped: Option<String>,
-    /// Counted besides.
+    /// Counts beside the tries.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) seconds: f64,
@@ -39,7 +39,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Of a row that was not run.
+    /// The line of a row that was skipped.
     pub(crate) fn skipped(row: &Row, args: &Args, why: String) -> Self {
         Self {
             skipped: Some(why),
@@ -63,7 +63,7 @@ impl Line {
         }
     }
 
-    /// Whether something bad was found, and one of these words tells what.
+    /// Fails unless the finding contains one of these words.
     pub(crate) fn finds(&self, words: &[&str]) -> Result<(), String> {
         let Some(finding) = &self.finding else {
             return Err("it is not caught".to_owned());
@@ -75,26 +75,25 @@ impl Line {
     }
 
     pub(crate) fn print(&self) {
-        // It has no keys that JSON could not hold.
         println!("{}", serde_json::to_string(self).unwrap_or_default());
     }
 }
 
-/// As much of a finding as tells what it is.
+/// The start of a finding.
 fn shortened(finding: &str) -> String {
     finding.chars().take(FINDING_LEN_MAX).collect()
 }
 
-/// What is known of a row that was run.
+/// The result of a row.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) row: &'static Row,
     pub(crate) line: Line,
-    /// Whether it was repeated with seed after seed.
+    /// True for a soak.
     pub(crate) is_soak: bool,
     /// The sabotages that it caught.
     pub(crate) caught: Vec<String>,
-    /// What is wrong with the row itself.
+    /// The fault of the row itself, if any.
     pub(crate) failure: Option<String>,
 }
 
@@ -115,7 +114,7 @@ impl Report {
         }
     }
 
-    /// The row does not catch a sabotage.
+    /// Notes that the row does not catch a sabotage.
     pub(crate) fn miss(&mut self, patch: &str, why: &str) {
         eprintln!("{} fails, sabotage {patch}: {why}", self.row.name);
         self.failure = Some(format!("misses {patch}"));
@@ -126,7 +125,7 @@ impl Report {
     }
 }
 
-/// What was checked, as a version control would say it. To be asked first before anything is written.
+/// The commit that is checked, with `+changes` if files differ from it. The first use fixes it.
 pub(crate) static COMMIT: LazyLock<String> = LazyLock::new(|| {
     let output = Command::new("git")
         .args([

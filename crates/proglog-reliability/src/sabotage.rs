@@ -25,6 +25,8 @@ const PATCHES: &str = "crates/proglog-reliability/sabotage";
 const CONFIG: &str = "
 [profile.dev.package]
 proglog-api.opt-level = 0
+proglog-fuzz.opt-level = 0
+proglog-harness.opt-level = 0
 proglog-log.opt-level = 0
 proglog-reliability.opt-level = 0
 proglog-server.opt-level = 0

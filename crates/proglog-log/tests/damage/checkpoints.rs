@@ -3,10 +3,10 @@
 use proglog_log::{Durability, Error, ErrorKind, Log};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
-use crate::fixture::{
+use crate::headers::forge;
+use proglog_harness::damage::fixture::{
     CHECKPOINT, Depth, Fixture, HEADER_LEN, assert_unchanged, both, index, options, places, store,
 };
-use crate::headers::forge;
 
 /// Where these numbers stand in a slot.
 const FLAGS_AT: usize = 12;

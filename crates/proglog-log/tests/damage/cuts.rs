@@ -1,9 +1,8 @@
-//! One file is cut, at every length that is shorter than it was.
+//! Truncation of one file, at every length.
 
-use proglog_log::Error;
-
-use super::fixture::{
-    CHECKPOINT, Depth, Fixture, HEADER_LEN, SLOT_USED, both, index, is_index, named_file, store,
+use proglog_harness::damage::cuts::cut;
+use proglog_harness::damage::fixture::{
+    Depth, Fixture, HEADER_LEN, both, index, named_file, store,
 };
 
 fn cut_every_file_at_every_length(fixture: &Fixture) {
@@ -15,66 +14,6 @@ fn cut_every_file_at_every_length(fixture: &Fixture) {
         }
     }
     println!("{tried} cuts tried");
-}
-
-/// Cuts one file, and checks what the log shows then. Returns whether it was ambiguous: records are gone, and no
-/// error tells of them.
-pub(crate) fn cut(fixture: &Fixture, file: &str, len: u64) -> bool {
-    let disk = fixture.disk.deep_clone();
-    disk.truncate_file(file, len);
-    let what = &format!("{file} cut to {len} bytes");
-    if file == CHECKPOINT {
-        checkpoint_cut(fixture, &disk, len, what);
-    } else if is_index(file) {
-        fixture.assert_whole(&disk, what);
-    } else {
-        return segment_cut(fixture, &disk, file, len, what);
-    }
-    false
-}
-
-fn checkpoint_cut(fixture: &Fixture, disk: &proglog_store::testing::SimDisk, len: u64, what: &str) {
-    // The first slot is enough to open.
-    if len < SLOT_USED {
-        let error = fixture.open(disk, Depth::Read, what).unwrap_err();
-        assert!(matches!(error, Error::CheckpointLost { .. }), "{what}");
-    } else {
-        fixture.assert_whole(disk, what);
-    }
-}
-
-fn segment_cut(
-    fixture: &Fixture,
-    disk: &proglog_store::testing::SimDisk,
-    file: &str,
-    len: u64,
-    what: &str,
-) -> bool {
-    let is_active = file == store(fixture.active());
-    if len < HEADER_LEN || (is_active && fixture.is_sure()) {
-        let error = fixture.open(disk, Depth::Read, what).unwrap_err();
-        assert_eq!(named_file(&error).as_deref(), Some(file), "{what}: {error}");
-        return false;
-    }
-    let seen = fixture.opened(disk, Depth::Append, what);
-    let cut_off = fixture.shown(|place| place.file == file && place.bytes.end > len);
-    if !is_active {
-        assert_eq!(seen.end, fixture.end(), "{what}");
-        assert_eq!(seen.unreadable, cut_off, "{what}");
-        return false;
-    }
-    // Whole batches are kept, and what is left of another is set aside. That the rest was there is
-    // told by nothing that is left: no checkpoint was written, and the marks are gone with it.
-    let mut end = cut_off.first().copied().unwrap_or(fixture.end());
-    while end > fixture.active() && !fixture.places[usize::try_from(end).unwrap() - 1].ends_batch {
-        end -= 1;
-    }
-    assert_eq!(seen.end, end, "{what}");
-    assert_eq!(seen.unreadable, [0; 0], "{what}");
-    let kept = seen.recovery.set_aside.map_or(0, |torn| torn.bytes);
-    let file_len = disk.read_file(file).len() as u64;
-    assert!(kept > 0 || file_len >= len, "{what}: bytes are gone");
-    !cut_off.is_empty()
 }
 
 #[test]

@@ -4,7 +4,9 @@
 use proglog_log::{Error, ErrorKind, Log};
 use proglog_store::testing::SimDisk;
 
-use super::fixture::{CHECKPOINT, Depth, Fixture, both, index, named_file, options, store};
+use proglog_harness::damage::fixture::{
+    CHECKPOINT, Depth, Fixture, both, index, named_file, options, store,
+};
 
 /// The distance of the two copies of a header, and of the two slots of a checkpoint.
 const COPY_LEN: usize = 4096;

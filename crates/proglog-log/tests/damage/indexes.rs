@@ -6,11 +6,11 @@ use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 use proglog_store::{Store, StoreOptions};
 use prost::Message;
 
-use crate::fixture::{
-    self, Depth, Fixture, HEADER_LEN, index, killed_and_closed, named_file, store,
-};
 use crate::headers::forged_page;
 use crate::pages;
+use proglog_harness::damage::fixture::{
+    self, Depth, Fixture, HEADER_LEN, index, killed_and_closed, named_file, store,
+};
 
 const PAGE_LEN: usize = 4096;
 /// How many records a page of an index leads to.

@@ -9,7 +9,6 @@
 mod checkpoints;
 mod cuts;
 mod files;
-mod fixture;
 mod flips;
 mod headers;
 mod indexes;

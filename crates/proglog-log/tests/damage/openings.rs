@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proglog_log::{Error, ErrorKind, Log};
 
-use super::fixture::{CHECKPOINT, Fixture, both, is_index, options, store};
+use proglog_harness::damage::fixture::{CHECKPOINT, Fixture, both, is_index, options, store};
 
 /// The files of the log in a directory of the operating system.
 fn put(fixture: &Fixture, path: &Path) {

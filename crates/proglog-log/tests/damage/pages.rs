@@ -4,7 +4,7 @@ use proglog_log::{Log, Options};
 use proglog_store::segment::StoreExt;
 use proglog_store::testing::SimDisk;
 
-use super::fixture::{self, Depth, Fixture, index, killed_and_closed, store};
+use proglog_harness::damage::fixture::{self, Depth, Fixture, index, killed_and_closed, store};
 
 const PAGE_LEN: usize = 4096;
 const RECORDS: usize = 2500;

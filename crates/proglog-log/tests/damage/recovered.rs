@@ -7,7 +7,7 @@ use proglog_log::{Log, Offset, Retention};
 use proglog_store::testing::{SimDisk, Survivors};
 
 use super::checkpoints::{BASE_AT, FRAMES_AT, POSITION_AT, forge_number};
-use super::fixture::{Depth, HEADER_LEN, both, options, store};
+use proglog_harness::damage::fixture::{Depth, HEADER_LEN, both, options, store};
 
 #[test]
 fn damage_to_what_an_opening_has_shown_is_told_though_nothing_was_done_since() {

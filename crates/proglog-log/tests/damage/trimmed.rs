@@ -5,7 +5,7 @@ use std::time::Duration;
 use proglog_log::{Batch, Durability, Log};
 use proglog_store::testing::{SimDisk, Survivors};
 
-use super::fixture::{options, places, store};
+use proglog_harness::damage::fixture::{options, places, store};
 
 #[test]
 fn a_damaged_record_that_was_trimmed_takes_none_that_was_not() {

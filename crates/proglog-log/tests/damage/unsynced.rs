@@ -4,7 +4,7 @@
 use proglog_log::{Log, Offset};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
-use super::fixture::{CHECKPOINT, options};
+use proglog_harness::damage::fixture::{CHECKPOINT, options};
 
 /// The distance of the two slots.
 const SLOT_LEN: u64 = 4096;

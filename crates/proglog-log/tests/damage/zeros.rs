@@ -5,7 +5,7 @@ use std::ops::Range;
 use proglog_log::Log;
 use proglog_store::testing::SimDisk;
 
-use crate::fixture::{
+use proglog_harness::damage::fixture::{
     Depth, Fixture, HEADER_LEN, Seen, killed_and_closed, options, position, store,
 };
 

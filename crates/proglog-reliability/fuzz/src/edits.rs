@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use crate::input::Input;
 
-/// How many edits a script has at most.
+/// The most edits of a script.
 const EDITS_MAX: usize = 6;
 
-/// How long a file may become.
+/// The most bytes of a file.
 const LEN_MAX: usize = 64 << 10;
 
 /// Which damage a script may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Damage {
-    /// What a device or a file system does; no checksum can be met by it, but by chance.
+    /// Damage by a device or a file system, which meets a checksum only by chance.
     Blind,
     /// Any bytes.
     Any,

@@ -9,11 +9,11 @@ use byteorder::{BigEndian, ByteOrder};
 use proglog_store::Position;
 use proglog_store::testing::format::{frame_check, frame_len};
 
-/// Where a store's first frame is in its file.
+/// The position of a store's first frame in its file.
 pub(crate) const HEADER_LEN: usize = 8192;
 /// The distance of the two copies of a header, and of the two slots of a checkpoint.
 pub(crate) const COPY_LEN: usize = 4096;
-/// How long a page of an index is.
+/// The length of a page of an index.
 pub(crate) const PAGE_LEN: usize = 4096;
 const FRAME_HEADER_LEN: usize = 8;
 const HEADER_CRC_AT: usize = 92;

@@ -22,11 +22,11 @@ use tower::ServiceExt;
 use crate::input::Input;
 use crate::memory;
 
-/// How many requests an input makes at most.
+/// The most requests of an input.
 const REQUESTS_MAX: usize = 4;
 /// The server's limit on values: small, so that it is met.
 const RECORD_BYTES_MAX: usize = 200;
-/// What a working server may answer.
+/// The statuses of a working server.
 const STATUSES: [u16; 7] = [200, 400, 404, 405, 413, 415, 410];
 
 thread_local! {

@@ -1,4 +1,4 @@
-//! The bytes that a target is given, from front to back. Behind the end there are zeros.
+//! The bytes that a target is given, from front to back. Zeros follow the end.
 
 use byteorder::{BigEndian, ByteOrder};
 
@@ -31,7 +31,7 @@ impl<'a> Input<'a> {
         taken
     }
 
-    /// A piece behind its length.
+    /// A piece, which its length precedes.
     pub(crate) fn piece(&mut self) -> &'a [u8] {
         let len = self.number();
         self.take(len)

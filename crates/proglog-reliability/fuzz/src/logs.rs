@@ -19,7 +19,7 @@ const READ_MAX: u64 = 1000;
 /// A log as it was written.
 pub(crate) struct Original {
     pub(crate) disk: SimDisk,
-    /// Whether it was closed; otherwise its process was killed.
+    /// True if it was closed; otherwise its process was killed.
     pub(crate) closed: bool,
     pub(crate) records: Vec<StoredRecord>,
 }
@@ -47,7 +47,7 @@ fn open(disk: &SimDisk) -> Result<Log, Error> {
     Log::open_in(disk.directory(), &options())
 }
 
-/// What can be seen of a log: of each record the bytes, or that it is damaged.
+/// The visible part of a log: for each record its bytes, or that it is damaged.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) start: u64,
@@ -104,11 +104,10 @@ impl Original {
         }
     }
 
-    /// Looks at the log on `disk`, a damaged copy of this one, and goes on with it. If it does not open, it
-    /// is repaired.
+    /// Checks the log on `disk`, a damaged copy of this one, and uses it further. If it does not open, it is repaired.
     ///
-    /// `true_values` says that no checksum was made right behind damage to a record: then each is what it
-    /// was, or an error.
+    /// `true_values` says that no checksum was recomputed after damage to a record: then each is what it was, or
+    /// an error.
     pub(crate) fn check(&self, disk: &SimDisk, true_values: bool) -> Option<Seen> {
         let before = contents(disk);
         let read_only = read_only(disk);
@@ -191,9 +190,9 @@ impl Original {
     }
 }
 
-/// An opening that failed changes nothing, but for the older slot of a checkpoint: that may be made equal to
-/// the newer one before it shows that this does not fit the segments. And where the log starts behind its end
-/// shows only once the newest segment was recovered, which may have got a mark.
+/// Checks that a failed opening changed nothing, except for the older slot of a checkpoint, which may be made equal to
+/// the newer one before that turns out not to fit the segments. A start after the end is found only once the newest
+/// segment is recovered, which may add a mark.
 fn assert_kept(before: &BTreeMap<String, Vec<u8>>, disk: &SimDisk, error: &Error) {
     let after = contents(disk);
     let is_recovered = matches!(error, Error::StartPastEnd { .. });
@@ -215,7 +214,7 @@ fn contents(disk: &SimDisk) -> BTreeMap<String, Vec<u8>> {
     names.into_iter().map(bytes).collect()
 }
 
-/// What a reader beside a writer sees, who recovers nothing.
+/// The view of a read-only log, which recovers nothing.
 fn read_only(disk: &SimDisk) -> Option<Seen> {
     let log = ReadOnlyLog::open_in(disk.directory()).ok()?;
     let (start, end) = (log.start_offset().get(), log.end_offset().get());

@@ -1,4 +1,4 @@
-//! What the first byte of an input says is to become of a file.
+//! The plan of an input: its first byte chooses the damage to a file.
 
 use std::ops::Range;
 
@@ -14,9 +14,9 @@ impl Plan {
     const KILLED: u8 = 1;
     /// A script may put any bytes into the file; else only such as no checksum covers but by chance.
     const ANY: u8 = 2;
-    /// Checksums are made right behind the damage.
+    /// Checksums are recomputed after the damage.
     const MEND: u8 = 4;
-    /// The input is not a script, but what lies behind the file's header.
+    /// The input is not a script, but the bytes after the file's header.
     const BEHIND: u8 = 8;
     /// The input is the file.
     const FILE: u8 = 16;
@@ -29,12 +29,12 @@ impl Plan {
         self.has(Self::KILLED)
     }
 
-    /// Whether checksums are to be made right.
+    /// True if checksums are recomputed.
     pub(crate) fn mends(self) -> bool {
         self.has(Self::MEND)
     }
 
-    /// Whether the damage meets no checksum: what can still be read is what was written.
+    /// True if the damage meets no checksum: everything that can still be read is what was written.
     pub(crate) fn is_blind(self) -> bool {
         !self.has(Self::ANY | Self::MEND | Self::BEHIND | Self::FILE)
     }

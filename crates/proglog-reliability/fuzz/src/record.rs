@@ -1,4 +1,4 @@
-//! The encodings of a record: protobuf, by prost and by hand, and JSON.
+//! The encodings of a record: protobuf, by prost and by the log's own code, and JSON.
 
 use bytes::Bytes;
 use proglog_api::v1;
@@ -29,7 +29,7 @@ pub fn run(data: &[u8]) {
     });
 }
 
-/// Both ways of reading read the same, and what is read is written again by both in the same way.
+/// Both decoders read the same record, and both encoders write the same bytes.
 fn protobuf(bytes: &[u8]) {
     let message = v1::Record::decode(bytes).map_err(|error| error.to_string());
     let expected = message.clone().map(StoredRecord::from);
@@ -46,7 +46,7 @@ fn protobuf(bytes: &[u8]) {
     assert_eq!(decode_record(written.into()), Ok(record));
 }
 
-/// What is appended is read back, and again after the power failed.
+/// Appends a record, and reads it back before and after a power failure.
 fn store(bytes: &[u8]) {
     let Ok(record) = v1::Record::decode(bytes).map(Record::from) else {
         return;

@@ -5,9 +5,8 @@
 //! proglog-model SCENARIO replay FILE
 //! ```
 //!
-//! It tells on one line how many executions there were, how many of them had a schedule that none before had,
-//! and how many different ends they came to; and if one failed, on the next line why. Its schedule is put into
-//! FOLDER then, and `replay` takes it.
+//! It prints one line with the numbers of executions, of different schedules and of different ends. If an execution
+//! fails, the next line has the reason, and FOLDER its schedule for `replay`.
 
 mod disk;
 mod runner;

@@ -17,19 +17,19 @@ use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 use crate::scenarios::Scenario;
 use crate::tasks::Tasks;
 
-/// No execution of a scenario that comes to its end takes so many.
+/// More steps than any execution takes that ends.
 const STEPS_MAX: usize = 100_000;
 
-/// The scheduler that goes by priorities changes one of them at so many steps of an execution, and at the first.
+/// The number of steps of an execution at which the scheduler by priorities changes one, besides the first.
 const CHANGES: usize = 3;
 
-/// A thread has so much for its calls.
+/// The stack of a thread.
 const STACK_BYTES: usize = 256 << 10;
 
-/// What is to be run.
+/// The executions to run.
 pub(crate) struct Order {
     scheduler: Box<dyn Scheduler + Send>,
-    /// Where the schedule of an execution that fails is put.
+    /// The folder for the schedule of a failed execution.
     folder: Option<PathBuf>,
 }
 
@@ -52,7 +52,7 @@ impl Order {
         let scheduler: Box<dyn Scheduler + Send> = match scheduler {
             // Each step is that of any thread.
             "random" => Box::new(RandomScheduler::new_from_seed(seed, executions)),
-            // The thread of the highest priority goes on; priorities change at a few steps.
+            // The thread of the highest priority runs; priorities change at a few steps.
             "pct" => Box::new(PctScheduler::new_from_seed(seed, CHANGES + 1, executions)),
             _ => return None,
         };

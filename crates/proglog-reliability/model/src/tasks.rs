@@ -32,7 +32,7 @@ pub(crate) fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T
         .collect()
 }
 
-/// One of so many ways, chosen by the scheduler.
+/// One of this many ways, chosen by the scheduler.
 pub(crate) fn choose(ways: u64) -> u64 {
     thread_rng().gen_range(0..ways)
 }

@@ -1,4 +1,4 @@
-//! A log that threads use, and what they were told of it, which is held against what all others were told and
+//! A log that threads use, with their results, which are compared with those of all others and
 //! what the device has.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,21 +28,21 @@ pub(crate) struct World {
     pub(crate) disk: SimDisk,
     pub(crate) log: Log,
     options: Options,
-    told: Mutex<Told>,
+    results: Mutex<Results>,
 }
 
-/// What threads were told.
+/// The results of threads.
 #[derive(Default)]
-struct Told {
+struct Results {
     /// Which value is at an offset.
     values: BTreeMap<u64, String>,
-    /// What is there for good, or until it is trimmed.
+    /// Records that stay, or stay until they are trimmed.
     acknowledged: BTreeSet<u64>,
     /// Values that are nowhere.
     nowhere: BTreeSet<String>,
     /// Below this offset all may be gone.
     trimmed: u64,
-    /// How much readers found.
+    /// The number of records that readers found.
     found: Vec<u64>,
 }
 
@@ -54,13 +54,13 @@ impl World {
             disk,
             log,
             options,
-            told: Mutex::default(),
+            results: Mutex::default(),
         })
     }
 
     /// No thread is stopped while it holds it.
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn results(&self) -> MutexGuard<'_, Results> {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends a value, and checks what comes of it.
@@ -74,12 +74,12 @@ impl World {
         match &appended {
             Ok(offset) => self.acknowledged(*offset, value),
             Err(error) if error.outcome() == Outcome::NotAppended => {
-                let mut told = self.told();
+                let mut results = self.results();
                 assert!(
-                    told.values.values().all(|other| other != value),
+                    results.values.values().all(|other| other != value),
                     "{value} was refused and is there"
                 );
-                told.nowhere.insert(value.to_owned());
+                results.nowhere.insert(value.to_owned());
             }
             Err(_) => {}
         }
@@ -94,13 +94,13 @@ impl World {
             "{value} at {offset} came back, the end is {end}"
         );
         self.saw(offset, value);
-        self.told().acknowledged.insert(offset);
+        self.results().acknowledged.insert(offset);
     }
 
-    /// Somebody was told that `value` is at `offset`: it always is, and the device has it.
+    /// Notes that `value` is at `offset`, for good and on the device.
     pub(crate) fn saw(&self, offset: u64, value: &str) {
         self.saw_in_memory(offset, value);
-        if offset >= self.told().trimmed {
+        if offset >= self.results().trimmed {
             assert!(
                 self.is_on_device(value),
                 "{value} at {offset} is not synced"
@@ -110,30 +110,30 @@ impl World {
 
     /// As [`World::saw`], where the device need not have it yet.
     pub(crate) fn saw_in_memory(&self, offset: u64, value: &str) {
-        let mut told = self.told();
-        let known = told
+        let mut results = self.results();
+        let known = results
             .values
             .entry(offset)
             .or_insert_with(|| value.to_owned());
         assert_eq!(known, value, "two values at {offset}");
-        let places = told.values.values().filter(|other| *other == value);
+        let places = results.values.values().filter(|other| *other == value);
         assert_eq!(places.count(), 1, "{value} is there twice");
         assert!(
-            !told.nowhere.contains(value),
+            !results.nowhere.contains(value),
             "{value} was refused and is there"
         );
     }
 
     /// Records below `start` are about to be dropped.
     pub(crate) fn trims(&self, start: u64) {
-        let mut told = self.told();
-        told.trimmed = told.trimmed.max(start);
+        let mut results = self.results();
+        results.trimmed = results.trimmed.max(start);
     }
 
-    /// All that anybody was told of is there for good.
+    /// Checks that everything noted is there.
     pub(crate) fn all_is_acknowledged(&self) {
-        let told = &mut *self.told();
-        told.acknowledged.extend(told.values.keys());
+        let results = &mut *self.results();
+        results.acknowledged.extend(results.values.keys());
     }
 
     fn is_on_device(&self, value: &str) -> bool {
@@ -147,12 +147,12 @@ impl World {
     /// Reads all there is now, one record after the other; others may trim meanwhile.
     pub(crate) fn read_all(&self) {
         let (start, end) = (self.log.start_offset().get(), self.log.end_offset().get());
-        self.told().found.extend([start, end]);
+        self.results().found.extend([start, end]);
         for offset in start..end {
             match self.log.read(offset) {
                 Ok(record) => self.saw(offset, text(&record)),
                 Err(error) if error.kind() == ErrorKind::Trimmed => {
-                    assert!(offset < self.told().trimmed, "{offset} was not trimmed");
+                    assert!(offset < self.results().trimmed, "{offset} was not trimmed");
                 }
                 Err(error) => panic!("the record at {offset} is below the end {end}: {error:?}"),
             }
@@ -171,17 +171,17 @@ impl World {
                     next += 1;
                 }
                 Err(error) if error.kind() == ErrorKind::Trimmed => {
-                    assert!(offset < self.told().trimmed, "{offset} was not trimmed");
+                    assert!(offset < self.results().trimmed, "{offset} was not trimmed");
                 }
                 Err(error) => panic!("the records from {start} on: {error:?}"),
             }
         }
-        self.told().found.extend([start, next]);
+        self.results().found.extend([start, next]);
     }
 
     /// Closes the log, and opens what is left of it when the power fails; returns what there is.
     pub(crate) fn end(&self) -> String {
-        // If the log was stopped there is an error, which was told of before.
+        // A stopped log has an error, which a thread has seen before.
         drop(self.log.close());
         let left = self.disk.crash(Survivors::LoseAll);
         let log = open(&left, &self.options);
@@ -190,24 +190,24 @@ impl World {
             let record = record.expect("all can be read");
             values.insert(record.offset, text(&record).to_owned());
         }
-        let told = self.told();
+        let results = self.results();
         assert!(
-            log.start_offset().get() <= told.trimmed,
+            log.start_offset().get() <= results.trimmed,
             "too much was trimmed"
         );
         for (offset, value) in &values {
-            let known = told.values.get(offset).unwrap_or(value);
+            let known = results.values.get(offset).unwrap_or(value);
             assert_eq!(known, value, "{offset} has another value after all");
             assert!(
-                !told.nowhere.contains(value),
+                !results.nowhere.contains(value),
                 "{value} was refused and is there"
             );
         }
-        for offset in told.acknowledged.range(log.start_offset().get()..) {
+        for offset in results.acknowledged.range(log.start_offset().get()..) {
             assert!(values.contains_key(offset), "{offset} is lost");
         }
-        let end = format!("{} {values:?} {:?}", log.start_offset(), told.found);
-        drop(told);
+        let end = format!("{} {values:?} {:?}", log.start_offset(), results.found);
+        drop(results);
         drop(log.close());
         end
     }

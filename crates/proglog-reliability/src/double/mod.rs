@@ -1,26 +1,16 @@
-//! A log on the simulated disk: the explorers that the log's own tests use too, and that live there, so
-//! that they are packaged with it.
+//! Logs on the simulated disk.
 
-#[allow(dead_code, reason = "the tests use the rest")]
-pub(crate) mod crash;
-#[allow(
-    dead_code,
-    unused_imports,
-    clippy::unwrap_used,
-    reason = "it is made for tests, which use the rest; a panic is a finding"
-)]
-pub(crate) mod damage;
 pub(crate) mod opener;
 
 use anyhow::anyhow;
 use fastrand::Rng;
 use proglog_log::Durability;
 
-use self::crash::explore::{Tried, calls_of, stop_at};
-use self::crash::keeping::Keeps;
-use self::crash::workload::{Step, Workload};
-use self::crash::workloads::WORKLOADS;
 use crate::job::Job;
+use proglog_harness::crash::explore::{Tried, calls_of, stop_at};
+use proglog_harness::crash::keeping::Keeps;
+use proglog_harness::crash::workload::{Step, Workload};
+use proglog_harness::crash::workloads::WORKLOADS;
 
 /// Stops each workload at each call that changes something.
 pub(crate) fn stop_everywhere(
@@ -40,7 +30,7 @@ pub(crate) fn stop_everywhere(
     Ok(())
 }
 
-/// A workload that nobody wrote down. It is the same for the same seed, and never given back.
+/// A random workload, the same for the same seed. Its memory is leaked.
 pub(crate) fn random_workload(seed: u64) -> Workload {
     let mut rng = Rng::with_seed(seed);
     let durability = match rng.u8(..4) {

@@ -1,5 +1,4 @@
-//! A process that damages a log, opens and reads it, and may take only so much memory for that: it ends where more
-//! is asked for.
+//! A process with limited memory that damages a log, and opens and reads it. It ends if it needs more.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,31 +11,31 @@ use proglog_log::Log;
 use proglog_store::testing::SimDisk;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::damage::fixture::{Fixture, both, is_padding, options, trimmed, truncated};
 use crate::job::Found;
+use proglog_harness::damage::fixture::{Fixture, both, is_padding, options, trimmed, truncated};
 
 /// The first argument of the process.
 pub(crate) const NAME: &str = "opener";
 
-/// By how much the memory of the process may grow, all that it maps, in bytes; the log's files take 100 KiB.
+/// The limit on the growth of the mapped memory, in bytes. The log's files take 100 KiB.
 const MEMORY_MAX: u64 = 64 << 20;
 
-/// How many bytes the numbers have that are written.
+/// The widths of the numbers that are written, in bytes.
 const WIDTHS: [usize; 2] = [4, 8];
 
-/// How many numbers of each width are written at a place.
+/// The number of values of each width at a place.
 const NUMBERS_LEN: usize = 6;
 
-/// How a process ends that could not do what it was asked for, or was asked for nothing that it knows.
+/// The exit codes of a process that could not begin.
 const COULD_NOT: [i32; 2] = [1, 2];
 
-/// Where the process damages a log: one place after the other.
+/// The places at which the process damages a log, one after the other.
 #[derive(Debug, Clone, Parser)]
 pub(crate) struct Places {
     /// Chooses the log's records.
     #[arg(long)]
     pub(crate) seed: u64,
-    /// Which of [`logs`] it is.
+    /// The index in [`logs`].
     #[arg(long)]
     pub(crate) log: usize,
     #[arg(long)]
@@ -44,12 +43,12 @@ pub(crate) struct Places {
     /// The first byte of the file.
     #[arg(long)]
     pub(crate) from: usize,
-    /// The byte behind the last.
+    /// The end of the bytes (exclusive).
     #[arg(long)]
     pub(crate) to: usize,
 }
 
-/// The logs that can be damaged: each was left in another way.
+/// The logs that can be damaged: one closed, one trimmed, one truncated.
 pub(crate) fn logs(seed: u64) -> [Fixture; 3] {
     let author = &format!("writer {seed}");
     let [closed, _] = both(author);
@@ -58,9 +57,9 @@ pub(crate) fn logs(seed: u64) -> [Fixture; 3] {
     [closed, trimmed, truncated]
 }
 
-/// Runs the process; returns how many numbers it wrote.
+/// Runs the process; returns the number of values that it wrote.
 pub(crate) fn run(places: &Places) -> anyhow::Result<Found> {
-    let program = std::env::current_exe().context("cannot tell which program this is")?;
+    let program = std::env::current_exe().context("this program has no path")?;
     let numbers = [
         ("--seed", places.seed),
         ("--log", places.log as u64),
@@ -86,13 +85,13 @@ pub(crate) fn run(places: &Places) -> anyhow::Result<Found> {
 }
 
 fn found(places: &Places, output: &Output, errors: &str) -> Found {
-    let told = String::from_utf8_lossy(&output.stdout);
-    // A thread in the background may have panicked, and the process have gone on.
+    let printed = String::from_utf8_lossy(&output.stdout);
+    // A background thread may have panicked without ending the process.
     if output.status.success() && errors.is_empty() {
-        let places = told.lines().count();
+        let places = printed.lines().count();
         return Ok((places * WIDTHS.len() * NUMBERS_LEN) as u64);
     }
-    let at = told.lines().next_back().unwrap_or("none yet");
+    let at = printed.lines().next_back().unwrap_or("none yet");
     let Places {
         seed, log, file, ..
     } = places;
@@ -104,7 +103,7 @@ fn found(places: &Places, output: &Output, errors: &str) -> Found {
     ))
 }
 
-/// What the process does. It tells each place before it damages it.
+/// The main function of the process. It prints each place before it damages it.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
     let places = Places::parse_from(arguments);
     let logs = logs(places.seed);
@@ -119,7 +118,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-/// Sees to it that the thread is at work that opening a log has started: it maps memory of its own as it begins.
+/// Waits until the thread runs that opening a log starts: it maps memory of its own.
 fn start_thread() -> anyhow::Result<()> {
     let log = Log::open_in(SimDisk::new().directory(), &options())?;
     let (sender, receiver) = channel();
@@ -129,7 +128,7 @@ fn start_thread() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From here on the process may map [`MEMORY_MAX`] more than it has mapped, as `prlimit --as` would see to it.
+/// Limits the memory of the process to what it has mapped and [`MEMORY_MAX`], as `prlimit --as` does.
 fn limit_memory() -> anyhow::Result<()> {
     let status = fs::read_to_string("/proc/self/status")?;
     let mapped = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
@@ -144,7 +143,7 @@ fn limit_memory() -> anyhow::Result<()> {
     setrlimit(Resource::As, limits).context("cannot limit the memory")
 }
 
-/// Every place that means something is tried; of the padding, few.
+/// True for every place outside of padding, and for few in it.
 pub(crate) fn is_tried(file: &str, at: usize) -> bool {
     !is_padding(file, at as u64) || at.is_multiple_of(512)
 }
@@ -165,13 +164,13 @@ fn try_at(log: &Fixture, file: &str, at: usize) {
     }
 }
 
-/// What may be taken for a length, in a file of `size` bytes.
+/// Numbers that may be used as a length, in a file of `size` bytes.
 fn numbers(width: usize, size: u64) -> [u64; NUMBERS_LEN] {
     let signed_max = u64::MAX >> (65 - 8 * width);
     [u64::MAX, signed_max, 0, size - 1, size, size + 1]
 }
 
-/// Whatever it says, it says without a panic.
+/// Opens and reads the log. Any error is fine; a panic is not.
 fn open_and_read(disk: &SimDisk) {
     if let Ok(log) = Log::open_in(disk.directory(), &options()) {
         let (start, end) = (log.start_offset().get(), log.end_offset().get());

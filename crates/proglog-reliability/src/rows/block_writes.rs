@@ -1,5 +1,5 @@
-//! What ext4 writes to its disk under a writer is recorded, and done again in part: as a disk may that is
-//! cut off between two flushes.
+//! Subsets of the writes between two flushes: the writes of ext4 to its disk are recorded under a writer, and a part of
+//! them is done again, as a disk may do that loses power.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub(super) const ROW: Row = Row {
     name: "block-writes",
     figure: "a subset, torn at 4096 bytes, of what ext4 wrote to its disk since a flush: a record lost whose \
              append came back before",
-    tried_min: 300,
+    tried_min: 70,
     controls: &[
         ("sync-skipped", &["is lost", "was given to"]),
         ("acknowledged-in-memory", &["is lost", "was given to"]),
@@ -29,9 +29,8 @@ pub(super) const ROW: Row = Row {
 };
 
 const DISK_BYTES: u64 = 16 << 20;
-/// Writers that are recorded, and how often what each of them did is done again.
+/// The number of writers that are recorded.
 const WRITERS: u64 = 4;
-const CUTS_PER_WRITER: usize = 86;
 
 fn run(job: &Job) -> anyhow::Result<()> {
     for number in 0..WRITERS {
@@ -43,7 +42,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
         let flushes = recording.flushes();
         ensure!(!flushes.is_empty(), "nothing was ever flushed");
         job.count("flushes", flushes.len() as u64);
-        let mut cuts = rng.choose_multiple(0..flushes.len(), CUTS_PER_WRITER);
+        let mut cuts = rng.choose_multiple(0..flushes.len(), job.size(20, 86));
         cuts.sort_unstable();
         let mut disk = recording.before.clone();
         let mut done = 0;
@@ -61,7 +60,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a writer was told, and what its file system told the disk.
+/// The results of a writer, and the calls of its file system to the disk.
 struct Recording {
     before: Vec<u8>,
     calls: Vec<(u64, Call)>,
@@ -94,7 +93,7 @@ impl Recording {
         })
     }
 
-    /// From behind each flush to the next one, or to the end, where anything was written.
+    /// The calls after each flush up to the next one, or to the end, if they have a write.
     fn flushes(&self) -> Vec<Range<usize>> {
         let calls = self.calls.iter().enumerate();
         let behind = calls.filter(|(_, (_, call))| matches!(call, Call::Flush));
@@ -109,10 +108,9 @@ impl Recording {
             .collect()
     }
 
-    /// `disk` is as it was after a flush; some of the calls `seen` since were done too. The file system
-    /// is mounted, and the log is looked at.
+    /// Does some of the calls `seen` since a flush on `disk`, mounts the file system, and checks the log.
     fn cut(&self, mut disk: Vec<u8>, seen: Range<usize>, rng: &mut Rng) -> anyhow::Result<Found> {
-        // Whatever came back before the disk was asked for the next thing came back before the cut.
+        // An append that returned before the next call to the disk returned before the cut.
         let at = self.calls[seen.end.max(1) - 1].0;
         let share = rng.u8(1..=4);
         for (_, call) in &self.calls[seen] {

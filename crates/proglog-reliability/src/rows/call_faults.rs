@@ -1,4 +1,4 @@
-//! Each system call of a writer fails, in each way, once or from then on.
+//! Faults of system calls: each call of a writer fails, with each error, once or from then on.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ pub(super) const ROW: Row = Row {
     figure: "a system call of a writer, or of the one after a writer that was killed, fails by strace, once \
              or from then on: a panic, a record lost, doubled, there though it was refused, or back though \
              it was trimmed",
-    tried_min: 2_000,
+    tried_min: 500,
     controls: &[
         ("given-up-stays", &["was refused and is at"]),
         ("panics-when-full", &["panicked"]),
@@ -25,9 +25,6 @@ pub(super) const ROW: Row = Row {
     needs: &[Need::Strace],
     run,
 };
-
-/// How many faults are chosen, some of which may not be met: those of each system call get the same chance.
-const CHOSEN: usize = 2_100;
 
 /// The system calls with which a log looks at files and directories, changes or opens them, and locks them; and the
 /// first of each, counted from 1, that is not for a library.
@@ -54,24 +51,26 @@ const ERRORS: &[&str] = &["EIO", "ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EINTR"]
 struct Fault {
     call: &'static str,
     error: &'static str,
-    /// Which call of this name it is, counted from 1.
+    /// The number of the call among those of this name, from 1.
     at: u64,
-    /// Whether all later ones fail too.
+    /// True if all later calls fail too.
     stays: bool,
-    /// Which writer it befalls: the first one, or the one that opens what a killed one left.
+    /// The writer: the first one, or the one that opens what a killed one left.
     life: u64,
 }
 
 fn run(job: &Job) -> anyhow::Result<()> {
-    let faults = chosen(&mut Rng::with_seed(job.seed), job.seed)?;
+    let faults = chosen(job.size(560, 2_100), job.seed)?;
     job.try_each(&faults, |fault| {
         let found = fail(fault, job.seed)?;
         Ok(found.map_err(|finding| format!("{fault:?}: {finding}")))
     })
 }
 
-/// Takes turns among the calls, with each of which all its faults come once in any order.
-fn chosen(rng: &mut Rng, seed: u64) -> anyhow::Result<Vec<Fault>> {
+/// Chooses this number of faults, a few of which a run may not meet. The system calls take turns, and the faults of
+/// each come in random order.
+fn chosen(count: usize, seed: u64) -> anyhow::Result<Vec<Fault>> {
+    let mut rng = Rng::with_seed(seed);
     let mut left = CALLS
         .iter()
         .map(|(call, first)| {
@@ -81,7 +80,7 @@ fn chosen(rng: &mut Rng, seed: u64) -> anyhow::Result<Vec<Fault>> {
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let mut chosen = Vec::new();
-    while chosen.len() < CHOSEN && left.iter().any(|faults| !faults.is_empty()) {
+    while chosen.len() < count && left.iter().any(|faults| !faults.is_empty()) {
         chosen.extend(left.iter_mut().filter_map(Vec::pop));
     }
     Ok(chosen)
@@ -115,7 +114,7 @@ fn all(call: &'static str, first: u64, seed: u64) -> anyhow::Result<Vec<Fault>> 
     Ok(faults)
 }
 
-/// The first writer is killed, or as good as that.
+/// The options of a writer. The first one leaves its log open, as if it were killed.
 fn options(folder: &Path, life: u64, seed: u64) -> writer::Options {
     writer::Options {
         life,
@@ -128,7 +127,7 @@ fn options(folder: &Path, life: u64, seed: u64) -> writer::Options {
     }
 }
 
-/// A writer's call fails, and another writer goes on after it.
+/// Makes a call of a writer fail, and runs another writer after it.
 fn fail(fault: &Fault, seed: u64) -> anyhow::Result<Found> {
     let folder = quick_folder().context("cannot make a folder")?;
     let mut known = Known::default();
@@ -164,7 +163,7 @@ fn fail(fault: &Fault, seed: u64) -> anyhow::Result<Found> {
 }
 
 impl Fault {
-    /// In strace's words.
+    /// The fault as an argument of strace.
     fn inject(&self) -> String {
         let Self {
             call,

@@ -1,10 +1,10 @@
-//! What a stop left is opened, and that is stopped at each of its calls too.
+//! Crashes of a recovery: opening what a crash left is stopped at each of its calls.
 
 use super::row::Row;
 use crate::double;
-use crate::double::crash::workload::Workload;
-use crate::double::crash::workloads::WORKLOADS;
 use crate::job::Job;
+use proglog_harness::crash::workload::Workload;
+use proglog_harness::crash::workloads::WORKLOADS;
 
 pub(super) const ROW: Row = Row {
     number: 2,
@@ -22,13 +22,14 @@ pub(super) const ROW: Row = Row {
     run,
 };
 
-/// How many workloads are made up beside those that are written down.
+/// The number of random workloads beside the listed ones.
 const RANDOM_WORKLOADS: u64 = 3;
 
 fn run(job: &Job) -> anyhow::Result<()> {
     let twice = |workload: Workload| Workload {
         seed: job.seed << 20,
         seeds: workload.seeds.div_ceil(20),
+        recoveries: workload.recoveries * job.size(4, 1),
         ..workload
     };
     let workloads = WORKLOADS.iter().copied();

@@ -1,4 +1,4 @@
-//! Syncs fail: told to fail by strace, and by a device that has no room for what a file system wrote.
+//! Failed syncs, by strace, and by a device without space for what a file system wrote.
 
 use std::path::Path;
 
@@ -18,9 +18,9 @@ pub(super) const ROW: Row = Row {
     number: 6,
     name: "failed-syncs",
     figure: "each sync of a writer fails by strace; and ext4 on a device that is out of room: a failed sync \
-             that nobody is told of, or after which the same log goes on, a record shown after a reopening that a \
+             without an error, or after which the same log goes on, a record shown after a reopening that a \
              power cut then takes",
-    tried_min: 300,
+    tried_min: 80,
     controls: &[
         (
             "failed-sync-forgotten",
@@ -44,24 +44,45 @@ pub(super) const ROW: Row = Row {
     run,
 };
 
-/// How many records a writer appends whose syncs fail, one in each run.
-const RECORDS: u64 = 200;
 /// The system calls that sync.
 const SYNCS: [&str; 2] = ["fdatasync", "fsync"];
-const FULL_DEVICES: u64 = 120;
+
+/// The length of a run.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    /// The records that a writer appends, whose syncs fail, one in each run.
+    records: u64,
+    full_devices: u64,
+}
+
+const LANDING: Size = Size {
+    records: 60,
+    full_devices: 24,
+};
+const SOAK: Size = Size {
+    records: 200,
+    full_devices: 120,
+};
 
 fn run(job: &Job) -> anyhow::Result<()> {
+    let size = job.size(LANDING, SOAK);
+    let options = |folder: &Path| writer::Options {
+        records: size.records,
+        seed: job.seed,
+        ..writer::Options::new(&folder.join("log"))
+    };
     let mut syncs = Vec::new();
     for call in SYNCS {
         let folder = tempfile::tempdir().context("cannot make a folder")?;
-        let (_, whole) = trace(&options(folder.path(), job.seed), call, None)?;
+        let (_, whole) = trace(&options(folder.path()), call, None)?;
         syncs.extend((1..=whole.most_of_a_thread()).map(|at| (call, at)));
     }
     job.try_each(&syncs, |(call, at)| {
-        let found = told_to_fail(call, *at, job.seed)?;
+        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let found = fail(&options(folder.path()), call, *at)?;
         Ok(found.map_err(|finding| format!("{call} {at}: {finding}")))
     })?;
-    let runs: Vec<_> = (0..FULL_DEVICES)
+    let runs: Vec<_> = (0..size.full_devices)
         .map(|number| job.seed << 16 | number)
         .collect();
     job.try_each(&runs, |seed| {
@@ -76,22 +97,12 @@ fn run(job: &Job) -> anyhow::Result<()> {
     })
 }
 
-fn options(folder: &Path, seed: u64) -> writer::Options {
-    writer::Options {
-        records: RECORDS,
-        seed,
-        ..writer::Options::new(&folder.join("log"))
-    }
-}
-
-/// A writer's sync fails, once.
-fn told_to_fail(call: &str, at: u64, seed: u64) -> anyhow::Result<Found> {
-    let folder = tempfile::tempdir().context("cannot make a folder")?;
-    let options = options(folder.path(), seed);
+/// Makes one sync of a writer fail.
+fn fail(options: &writer::Options, call: &str, at: u64) -> anyhow::Result<Found> {
     let inject = format!("{call}:error=EIO:when={at}");
-    let (events, trace) = trace(&options, call, Some(&inject))?;
-    let is_told = !events.ended || events.unopened > 0 || !events.failed.is_empty();
-    if trace.has_failed(".log") && !is_told {
+    let (events, trace) = trace(options, call, Some(&inject))?;
+    let has_error = !events.ended || events.unopened > 0 || !events.failed.is_empty();
+    if trace.has_failed(".log") && !has_error {
         return Ok(Err(
             "all was acknowledged, also what was not synced".to_owned()
         ));
@@ -108,8 +119,8 @@ fn told_to_fail(call: &str, at: u64, seed: u64) -> anyhow::Result<Found> {
         .map(|_| u64::from(trace.has_failed(""))))
 }
 
-/// The device has no room for what the file system has accepted: a sync fails, and the next one would
-/// say that all is well. Returns whether the log could be opened again before the power is cut.
+/// The device has no space for what the file system has accepted: a sync fails, and the next one would succeed. Returns
+/// whether the log could be opened again before the power is cut.
 fn out_of_room(rng: &mut Rng) -> anyhow::Result<Result<bool, String>> {
     let device = Disk::new(Kind::Tmpfs, 64 << 20)?;
     let folder = tempfile::tempdir_in(device.path()).context("cannot make a folder")?;
@@ -125,7 +136,7 @@ fn out_of_room(rng: &mut Rng) -> anyhow::Result<Result<bool, String>> {
         ..writer::Options::new(&log)
     };
     let events = writer::output(&mut writer::command(&options)?)?;
-    let is_told = !events.ended || !events.failed.is_empty();
+    let has_error = !events.ended || !events.failed.is_empty();
     let mut known = Known::default();
     known.refuse(&events);
     device.resize(64 << 20)?;
@@ -154,6 +165,6 @@ fn out_of_room(rng: &mut Rng) -> anyhow::Result<Result<bool, String>> {
     if let Err(finding) = kept {
         return Ok(Err(format!("after the power cut: {finding}")));
     }
-    ensure!(is_told, "the device was not full");
+    ensure!(has_error, "the device was not full");
     Ok(Ok(is_reopened))
 }

@@ -1,4 +1,4 @@
-//! A device is filled to the last byte, and emptied again, under an open log.
+//! A device that is filled to the last byte, and emptied again, under an open log.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub(super) const ROW: Row = Row {
 
 const CYCLES_PER_DISK: u64 = 6;
 
-/// The lengths of small segments, and one that is longer than any disk here.
+/// The lengths of small segments, and a length beyond any disk here.
 const SMALL: std::ops::Range<u64> = 4 << 10..24 << 10;
 const LONGER_THAN_A_DISK: u64 = 64 << 20;
 
@@ -108,7 +108,7 @@ impl Held {
         })
     }
 
-    /// Appends until there is no room, not even for one.
+    /// Appends until there is no space for a single record.
     fn fill(&mut self) -> Result<(), String> {
         for records in [100, 10, 1] {
             while self.append(records)? {}
@@ -116,7 +116,7 @@ impl Held {
         Ok(())
     }
 
-    /// Appends so many records; whether there was room.
+    /// Appends this many records; whether there was space.
     fn append(&mut self, records: u64) -> Result<bool, String> {
         let ids = self.next..self.next + records;
         self.next = ids.end;
@@ -150,7 +150,7 @@ impl Held {
         self.ids.len() as u64
     }
 
-    /// Drops so many of the oldest.
+    /// Drops this many of the oldest records.
     fn trim(&mut self, records: u64) -> Result<(), String> {
         self.start += records;
         self.ids
@@ -178,7 +178,7 @@ fn open(folder: &Path, options: &Options) -> Result<Log, String> {
     Log::open(folder, options).map_err(failed)
 }
 
-/// The names of files, and what they take, in bytes.
+/// The names and lengths of files.
 fn files(folder: &Path) -> Vec<(String, u64)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     entries

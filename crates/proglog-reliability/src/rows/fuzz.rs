@@ -19,7 +19,7 @@ pub(super) const ROW: Row = Row {
     name: "fuzz",
     figure: "inputs of six fuzz targets (frame, segment, index, checkpoint, record, HTTP body): a panic, more than \
              10 s or 64 MiB, a wrong record, ways of reading that differ",
-    tried_min: 20_000,
+    tried_min: 60_000,
     controls: &[("checksum-not-checked", &["panicked at"])],
     needs: &[Need::SoakProgram("cargo-fuzz"), Need::SoakProgram("c++")],
     run,
@@ -29,12 +29,12 @@ pub(super) const ROW: Row = Row {
 const TARGETS: [&str; 6] = ["segment", "frame", "checkpoint", "index", "record", "http"];
 
 /// The number of random changes that a target is run on without a fuzzer.
-const INPUTS: u64 = 4_000;
+const INPUTS: u64 = 12_000;
 
-/// How long a target is run on them at the most.
+/// The time limit of such a run.
 const PLAIN_MAX: Duration = Duration::from_mins(2);
 
-/// How long a target is run with the fuzzer.
+/// The time for which a target runs with the fuzzer.
 const TIME: Duration = Duration::from_secs(40);
 
 const PACKAGE: &str = "crates/proglog-reliability/fuzz";
@@ -78,7 +78,7 @@ fn run_plain(program: &Path, target: &str, seed: u64) -> anyhow::Result<Found> {
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
         let why = why(&errors);
-        return Ok(Err(format!("{target}: {why}; again by {command:?}")));
+        return Ok(Err(format!("{target}: {why}; reproduced by {command:?}")));
     }
     let inputs = String::from_utf8_lossy(&output.stdout);
     let inputs = inputs.trim().parse();
@@ -135,7 +135,7 @@ fn fuzz(program: &Path, built: &Path, target: &str, job: &Job) -> anyhow::Result
     let artifact = artifact.with_context(|| format!("{target} ended with {status}: {output}"))?;
     let (why, options) = (why(&output), OPTIONS.join(" "));
     Ok(Err(format!(
-        "{target}: {why}; again by `cargo fuzz run {options} {target} {artifact}`"
+        "{target}: {why}; reproduced by `cargo fuzz run {options} {target} {artifact}`"
     )))
 }
 

@@ -1,5 +1,5 @@
-//! Threads append to a log and poll it while calls fail and the power is cut; what each of them was told
-//! is held against what the others were. The names of what may be wrong are Jepsen's.
+//! Threads that append to a log and poll it while calls fail and the power is cut. The results of each thread are
+//! compared with those of the others. The names of the anomalies are Jepsen's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
@@ -14,7 +14,7 @@ use super::row::Row;
 use crate::job::Job;
 use crate::panics::{caught, lock};
 
-/// What each of the sabotages may show as.
+/// The anomalies as which each sabotage may show.
 const ANOMALIES: &[&str] = &[
     "lost-write",
     "duplicate",
@@ -30,7 +30,7 @@ pub(super) const ROW: Row = Row {
     name: "history",
     figure: "operations of 4 threads over crashes and failed calls: lost-write, duplicate, \
              inconsistent-offsets, aborted-read, poll-skip, nonmonotonic-poll, nonmonotonic-send",
-    tried_min: 1_000_000,
+    tried_min: 250_000,
     controls: &[
         ("shown-before-sync", ANOMALIES),
         ("acknowledged-before-sync", ANOMALIES),
@@ -40,14 +40,15 @@ pub(super) const ROW: Row = Row {
     run,
 };
 
-const LOGS: u64 = 3_400;
 const LIVES: u64 = 4;
 const OPERATIONS_PER_THREAD: u64 = 40;
-/// How many records a poll asks for.
+/// The number of records that a poll asks for.
 const POLL_LEN: usize = 20;
 
 fn run(job: &Job) -> anyhow::Result<()> {
-    let seeds: Vec<_> = (0..LOGS).map(|number| job.seed << 20 | number).collect();
+    let seeds: Vec<_> = (0..job.size(1_000, 3_400))
+        .map(|number| job.seed << 20 | number)
+        .collect();
     job.each(&seeds, |seed| {
         let mut rng = Rng::with_seed(*seed);
         let mut disk = SimDisk::new();
@@ -56,7 +57,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
             disk = live(&history, &disk, &mut rng)
                 .map_err(|finding| format!("seed {seed}, life {life}: {finding}"))?;
         }
-        // Nothing fails any more.
+        // No call fails from here on.
         history.check_all(&open(&disk)?)?;
         Ok(history.operations.into_inner())
     });
@@ -86,10 +87,10 @@ fn live(history: &History, disk: &SimDisk, rng: &mut Rng) -> Result<SimDisk, Str
         ];
         let threads = appending.into_iter().chain(reading);
         let joined: Vec<_> = threads.map(ScopedJoinHandle::join).collect();
-        let told = joined
+        let ended = joined
             .into_iter()
             .map(|joined| joined.map_err(|_| "a panic".to_owned()).flatten().flatten());
-        told.collect::<Result<(), _>>()
+        ended.collect::<Result<(), _>>()
     })?;
     let survivors = match rng.u8(..4) {
         0 => Survivors::KeepAll,
@@ -109,7 +110,7 @@ fn open(disk: &SimDisk) -> Result<Log, String> {
     Log::open_in(disk.directory(), &options).map_err(|error| format!("cannot open: {error:?}"))
 }
 
-/// Plans what goes wrong.
+/// Plans a fault.
 fn plan(disk: &SimDisk, rng: &mut Rng) {
     let at = disk.calls() + rng.u64(..120);
     match rng.u8(..8) {
@@ -131,7 +132,7 @@ fn plan(disk: &SimDisk, rng: &mut Rng) {
     }
 }
 
-/// What all threads were told, over all lives.
+/// The results of all threads, over all lives.
 #[derive(Debug, Default)]
 struct History {
     next: AtomicU64,
@@ -141,11 +142,11 @@ struct History {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// Which record is at an offset.
+    /// The record at each offset.
     records: BTreeMap<u64, u64>,
-    /// Where a record is.
+    /// The offset of each record.
     offsets: HashMap<u64, u64>,
-    /// Records that are said to be nowhere.
+    /// Rejected records.
     nowhere: BTreeSet<u64>,
 }
 
@@ -179,7 +180,7 @@ impl History {
         Ok(())
     }
 
-    /// All that anybody was ever told must be there.
+    /// Fails unless the log holds everything that a thread has seen.
     fn check_all(&self, log: &Log) -> Result<(), String> {
         let end = log.end_offset().get();
         let mut walked = 0;
@@ -207,10 +208,10 @@ impl History {
 fn parse(value: &[u8]) -> Result<u64, String> {
     let text = std::str::from_utf8(value).unwrap_or_default();
     let number = text.trim_start_matches('.').parse();
-    number.map_err(|_| format!("nobody appended {value:?}"))
+    number.map_err(|_| format!("no thread appended {value:?}"))
 }
 
-/// A log that is open, and what its threads know of each other.
+/// A log that is open, and the state that its threads share.
 struct Life<'a> {
     history: &'a History,
     disk: &'a SimDisk,
@@ -220,7 +221,7 @@ struct Life<'a> {
 }
 
 impl Life<'_> {
-    /// Counts an operation; whether there is somebody to do it.
+    /// Counts an operation; whether the process still lives.
     fn goes_on(&self) -> bool {
         let goes_on = !self.disk.has_crashed();
         let operations = &self.history.operations;
@@ -251,7 +252,7 @@ impl Life<'_> {
                         self.history.note(offset, id)?;
                     }
                 }
-                // What a dead process was told, nobody knows.
+                // Results after the crash reach no process.
                 Err(_) if self.disk.has_crashed() => return Ok(()),
                 Err(error) => {
                     if error.outcome() == Outcome::NotAppended {
@@ -266,7 +267,7 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Reads on from where it was, and sometimes from the beginning.
+    /// Reads on from its last place, and sometimes from the start.
     fn poll_all(&self, seed: u64) -> Result<(), String> {
         let mut rng = Rng::with_seed(seed);
         let mut next = 0;
@@ -301,7 +302,7 @@ impl Life<'_> {
             }
             if expected < acknowledged.min(from + POLL_LEN as u64) && !fails {
                 return Err(format!(
-                    "poll-skip: a poll from {from} ends at {expected}, {acknowledged} was told"
+                    "poll-skip: a poll from {from} ends at {expected}, {acknowledged} were acknowledged"
                 ));
             }
             next = next.max(expected);
@@ -309,7 +310,7 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Asks for the end: all is there that was acknowledged before.
+    /// Reads the end, and a record below it: everything acknowledged before has to be there.
     fn look(&self, seed: u64) -> Result<(), String> {
         let mut rng = Rng::with_seed(seed);
         let mut last = 0;
@@ -321,7 +322,7 @@ impl Life<'_> {
             let end = self.log.end_offset().get();
             if end < acknowledged {
                 return Err(format!(
-                    "lost-write: the end is {end}, {acknowledged} was told"
+                    "lost-write: the end is {end}, {acknowledged} were acknowledged"
                 ));
             }
             if end < last {

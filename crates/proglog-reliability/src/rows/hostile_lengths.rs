@@ -1,4 +1,4 @@
-//! Numbers that may be taken for lengths stand everywhere in a log's files.
+//! Hostile lengths: numbers that a reader may use as a length, at every place of a log's files.
 
 use super::row::Row;
 use crate::double::opener::{self, Places, is_tried, logs};
@@ -15,8 +15,8 @@ pub(super) const ROW: Row = Row {
     run,
 };
 
-/// How many bytes of a file one process goes through: few, as they are taken in an order by chance, and what shows
-/// in few places is met sooner then.
+/// The number of bytes of a file that one process tries: few, since processes run in random order, and a fault that
+/// shows in few places is then found sooner.
 const PART_LEN: usize = 256;
 
 fn run(job: &Job) -> anyhow::Result<()> {
@@ -27,6 +27,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
             let ranges = (0..len).step_by(PART_LEN);
             let ranges = ranges.map(|from| from..len.min(from + PART_LEN));
             let tried = ranges.filter(|range| range.clone().any(|at| is_tried(&file, at)));
+            let tried = tried.step_by(job.size(3, 1));
             parts.extend(tried.map(|range| Places {
                 seed: job.seed,
                 log,

@@ -1,7 +1,7 @@
-//! Threads use a log while a scheduler chooses, at each lock, atomic and call of the device, whose turn it is.
+//! Interleavings of threads that use a log: at each lock, atomic and device call a scheduler chooses the next thread.
 //!
-//! The scenarios are in `model/`. They run on a copy of the crates whose `sync.rs` names other locks; nothing
-//! else of the product differs.
+//! The scenarios are in `model/`. They run on a copy of the crates whose `sync.rs` names other locks; nothing else
+//! differs.
 
 use anyhow::ensure;
 
@@ -14,8 +14,8 @@ pub(super) const ROW: Row = Row {
     name: "interleavings",
     figure: "schedules of threads that append, commit, roll, trim, truncate, follow, close, and are failed by the \
              device, random ones and by priorities, no two of a scenario's run alike: a deadlock, a panic, a lost wake-up, a wrong \
-             record, an append or a read told of before it is synced, an acknowledged record lost",
-    tried_min: 100_000,
+             record, an append or a read that returns before it is synced, an acknowledged record lost",
+    tried_min: 50_000,
     controls: &[
         (
             "acknowledged-before-sync",
@@ -28,9 +28,8 @@ pub(super) const ROW: Row = Row {
     run,
 };
 
-/// How often a scenario is run by a scheduler before the next one is.
+/// The number of executions of a scenario by a scheduler, before the next scenario.
 const EXECUTIONS: u64 = 920;
-const ROUNDS: u64 = 6;
 
 const SCHEDULERS: [&str; 2] = ["pct", "random"];
 
@@ -38,7 +37,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
     let model = Model::new()?;
     let scenarios = model.scenarios()?;
     let mut tasks = Vec::new();
-    for round in 0..ROUNDS {
+    for round in 0..job.size(3, 6) {
         for scenario in &scenarios {
             tasks.extend(SCHEDULERS.map(|scheduler| (scenario, scheduler, job.seed << 8 | round)));
         }

@@ -1,4 +1,4 @@
-//! The server is killed under load, as `kill -9` does, and started again.
+//! Kills of the server under load, by `kill -9`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -20,7 +20,7 @@ pub(super) const ROW: Row = Row {
     name: "kills",
     figure: "`kill -9` of the server under load of 8 writers and 2 readers, synced and interval: an \
              acknowledged record lost, an offset given two values",
-    tried_min: 150,
+    tried_min: 50,
     controls: &[("acknowledged-in-memory", &["is lost", "was given to"])],
     needs: &[],
     run,
@@ -28,13 +28,12 @@ pub(super) const ROW: Row = Row {
 
 const WRITERS: u64 = 8;
 const READERS: u64 = 2;
-/// Kills of a log; then another is begun.
+/// The number of kills of one log.
 const LIVES: u64 = 25;
-const LOGS: u64 = 6;
 
 fn run(job: &Job) -> anyhow::Result<()> {
     let program = workspace::build("proglog-server")?;
-    for number in 0..LOGS {
+    for number in 0..job.size(2, 6) {
         let durability = if number % 2 == 0 {
             "interval"
         } else {
@@ -69,7 +68,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the clients know, over all lives of the server.
+/// The knowledge of the clients, over all lives of the server.
 #[derive(Default)]
 struct Clients {
     known: Mutex<Known>,
@@ -77,7 +76,7 @@ struct Clients {
 }
 
 impl Clients {
-    /// One life of the server. That it ends by itself says nothing of the log.
+    /// One life of the server. An error is one of the server, not of the log.
     fn live(&self, server: Server, kill_at: u64, seed: u64) -> anyhow::Result<Found> {
         if let Err(finding) = self.read_back(&server.connect())? {
             return Ok(Err(finding));
@@ -124,14 +123,14 @@ impl Clients {
             let id = self.next.fetch_add(1, Ordering::Relaxed);
             match connection.append(value(id, 0)) {
                 Some(Ok(offset)) => lock(&self.known).note(offset, id)?,
-                Some(Err(told)) => return Err(format!("an append fails, {told}")),
+                Some(Err(answer)) => return Err(format!("an append fails, {answer}")),
                 None => return Ok(()),
             }
             acknowledged();
         }
     }
 
-    /// Reads until the server is gone: also what nobody was told of yet.
+    /// Reads until the server is gone, also past the known end.
     fn read(&self, connection: &Connection, seed: u64) -> Result<(), String> {
         let mut rng = Rng::with_seed(seed);
         loop {
@@ -140,14 +139,14 @@ impl Clients {
             let offset = rng.u64(from..end + 3);
             match connection.read(offset) {
                 Some(Ok(Some(record))) => {
-                    let id = parse(&record).ok_or("a record that nobody appended")?;
+                    let id = parse(&record).ok_or("a record that no client appended")?;
                     lock(&self.known).note(offset, id)?;
                 }
                 Some(Ok(None)) if offset < end => {
                     return Err(format!("offset {offset} is lost, the end was {end}"));
                 }
                 Some(Ok(None)) => {}
-                Some(Err(told)) => return Err(format!("a read fails, {told}")),
+                Some(Err(answer)) => return Err(format!("a read fails, {answer}")),
                 None => return Ok(()),
             }
         }
@@ -161,7 +160,7 @@ impl Clients {
             let record = connection.read(offset).context("the connection broke")?;
             let noted = record.and_then(|record| {
                 let record = record.ok_or(format!("offset {offset} is lost"))?;
-                let id = parse(&record).ok_or("a record that nobody appended")?;
+                let id = parse(&record).ok_or("a record that no client appended")?;
                 known.note(offset, id)
             });
             if noted.is_err() {

@@ -1,4 +1,4 @@
-//! A file system is shut down while a process appends to a log on it, and mounted again.
+//! Power cuts: a file system is shut down while a process appends to a log on it, and mounted again.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -20,9 +20,9 @@ use crate::system::writer::{self, Events};
 pub(super) const ROW: Row = Row {
     number: 3,
     name: "power-cuts",
-    figure: "a file system shut down under a writer (310 of ext4, 110 of xfs): a record lost whose append \
+    figure: "a file system shut down under a writer (three of ext4 for one of xfs): a record lost whose append \
              came back before, an offset given two values",
-    tried_min: 400,
+    tried_min: 70,
     controls: &[
         ("sync-skipped", &["is lost", "was given to"]),
         ("acknowledged-in-memory", &["is lost", "was given to"]),
@@ -31,12 +31,15 @@ pub(super) const ROW: Row = Row {
     run,
 };
 
-/// How often a log is cut off; then another is begun.
+/// The number of power cuts of one log.
 const CUTS_PER_LOG: u64 = 10;
 
 fn run(job: &Job) -> anyhow::Result<()> {
     let mut rng = Rng::with_seed(job.seed);
-    for (kind, bytes, cuts) in [(Kind::Ext4, 32 << 20, 310), (Kind::Xfs, 320 << 20, 110)] {
+    for (kind, bytes, cuts) in [
+        (Kind::Ext4, 32 << 20, job.size(60, 310)),
+        (Kind::Xfs, 320 << 20, job.size(20, 110)),
+    ] {
         let disk = Disk::new(kind, bytes)?;
         for number in 0..cuts / CUTS_PER_LOG {
             if job.is_over() {
@@ -84,12 +87,12 @@ fn run(job: &Job) -> anyhow::Result<()> {
 struct CutOff<'a> {
     disk: &'a Disk,
     known: Known,
-    /// How many appends came back when the power was being cut: nobody can say which was first.
+    /// The number of appends that returned while the power was being cut: the order of the two is unknown.
     unsure: u64,
 }
 
 impl CutOff<'_> {
-    /// Cuts a writer off once it has told of so many records, and looks at what is left.
+    /// Cuts the power after this many lines of the writer, and checks what is left.
     fn cut(&mut self, options: &writer::Options, after: u64) -> anyhow::Result<Found> {
         let mut child = writer::command(options)?
             .stdout(Stdio::piped())
@@ -98,15 +101,15 @@ impl CutOff<'_> {
             .spawn()
             .context("cannot run the writer")?;
         let mut output = BufReader::new(child.stdout.take().context("the output is piped")?);
-        let mut told = String::new();
+        let mut lines = String::new();
         let (read, hangs) = watch(Pid::from_child(&child), writer::TIME_MAX, || {
-            (0..after).try_for_each(|_| output.read_line(&mut told).map(drop))
+            (0..after).try_for_each(|_| output.read_line(&mut lines).map(drop))
         });
         read?;
         let begun = clock::now();
         self.disk.cut()?;
         child.kill()?;
-        let events = writer::read(told.as_bytes().chain(output));
+        let events = writer::read(lines.as_bytes().chain(output));
         child.wait()?;
         self.disk.restart()?;
         let Events {
@@ -118,7 +121,7 @@ impl CutOff<'_> {
             unopened <= 1,
             "the writer could not open the log before the cut"
         );
-        let lines = told.lines().count() as u64;
+        let lines = lines.lines().count() as u64;
         let checked = (|| {
             if hangs {
                 return Err(format!("the writer does not end, after {lines} lines"));

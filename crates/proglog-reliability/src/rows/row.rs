@@ -11,12 +11,12 @@ pub(crate) type Control = (&'static str, &'static [&'static str]);
 pub(crate) struct Row {
     pub(crate) number: u8,
     pub(crate) name: &'static str,
-    /// What is tried, and what is bad.
+    /// The things that are tried, and the results that are bad.
     pub(crate) figure: &'static str,
     /// The least number of tries of a run.
     pub(crate) tried_min: u64,
     pub(crate) controls: &'static [Control],
-    /// What the row needs from the machine.
+    /// The needs that the machine has to meet.
     pub(crate) needs: &'static [Need],
     /// Tries, and counts what it finds. An error is one of the row itself.
     pub(crate) run: fn(&Job) -> anyhow::Result<()>,

@@ -1,4 +1,4 @@
-//! Reads and writes move fewer bytes than asked for, or are interrupted.
+//! Short transfers: reads and writes move fewer bytes than requested, or are interrupted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,19 @@ use proglog_store::testing::{SimDisk, Survivors};
 
 use super::row::Row;
 use crate::double;
-use crate::double::crash::history::{End, History};
-use crate::double::crash::workload::Run;
 use crate::job::Job;
 use crate::system::Need;
 use crate::system::known::Known;
 use crate::system::writer;
+use proglog_harness::crash::history::{End, History};
+use proglog_harness::crash::workload::Run;
 
 pub(super) const ROW: Row = Row {
     number: 8,
     name: "short-transfers",
     figure: "calls on the double, of whose reads and writes two of three are short or interrupted, and appends to \
              real files under a library that does the same: other bytes, or an error",
-    tried_min: 1_000_000,
+    tried_min: 500_000,
     controls: &[
         (
             "short-write-taken-for-whole",
@@ -33,11 +33,11 @@ pub(super) const ROW: Row = Row {
     run,
 };
 
-/// What goes under the C library's calls.
+/// The library that changes the calls of the C library.
 const PRELOAD: &str = include_str!("../system/preload.c");
 
 fn run(job: &Job) -> anyhow::Result<()> {
-    let seeds: Vec<_> = (0..2_000)
+    let seeds: Vec<_> = (0..job.size(1_000, 2_000))
         .map(|number| job.seed << 20 | 2 << 16 | number)
         .collect();
     job.each(&seeds, |seed| on_double(*seed));
@@ -49,7 +49,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
         let changed = folder.path().join("changed");
         let found = on_files(&library, &folder.path().join("log"), &changed, *seed);
         let changed: u64 = fs::read_to_string(changed)
-            .context("the library told nothing")?
+            .context("the library wrote nothing")?
             .trim()
             .parse()?;
         ensure!(changed > 0, "the library changed no call");

@@ -1,17 +1,19 @@
-//! Files are cut at every length, lengthened, removed, exchanged, doubled, moved, swapped for older ones and for those
-//! of other logs; frames are copied over each other.
+//! Files that are truncated at every length, extended, removed, exchanged, copied, moved, and replaced by older ones and
+//! by those of other logs; frames that are copied over each other.
 
 use super::row::Row;
-use crate::double::damage::cuts::cut;
-use crate::double::damage::files::{doubled_and_moved, missing, older_segments, replace, swapped};
-use crate::double::damage::fixture::{Fixture, KINDS};
-use crate::double::damage::tails::{copy_over, lengthen};
 use crate::job::Job;
+use proglog_harness::damage::cuts::cut;
+use proglog_harness::damage::files::{
+    doubled_and_moved, missing, older_segments, replace, swapped,
+};
+use proglog_harness::damage::fixture::{Fixture, KINDS};
+use proglog_harness::damage::tails::{copy_over, lengthen};
 
 pub(super) const ROW: Row = Row {
     number: 11,
     name: "splices",
-    figure: "files cut at each length, lengthened, missing, doubled, moved, exchanged, stale or foreign, frames moved: \
+    figure: "files cut at each length (in a landing check, each fifth), lengthened, missing, doubled, moved, exchanged, stale or foreign, frames moved: \
              unnoticed, a wrong record, or another record unreadable",
     tried_min: 20_000,
     controls: &[
@@ -22,7 +24,7 @@ pub(super) const ROW: Row = Row {
     run,
 };
 
-const AMBIGUOUS: &str = "ambiguous, as nothing that is left tells of more";
+const AMBIGUOUS: &str = "ambiguous, as nothing that is left shows more";
 
 fn run(job: &Job) -> anyhow::Result<()> {
     for kind in KINDS {
@@ -59,7 +61,10 @@ fn splice(job: &Job, fixture: &Fixture, other: &Fixture) {
         job.count(AMBIGUOUS, ambiguous as u64);
         Ok(tried as u64)
     });
-    let lens = |file: &String| 0..fixture.disk.read_file(file).len() as u64;
+    let lens = |file: &String| {
+        let lens = 0..fixture.disk.read_file(file).len() as u64;
+        lens.step_by(job.size(5, 1))
+    };
     let cuts = files
         .iter()
         .flat_map(|file| lens(file).map(move |len| (file, len)));
@@ -69,7 +74,7 @@ fn splice(job: &Job, fixture: &Fixture, other: &Fixture) {
     });
 }
 
-/// Each file with each that comes after it.
+/// All pairs of files.
 fn pairs(files: &[String]) -> Vec<(&String, &String)> {
     let mut pairs = Vec::new();
     for (at, first) in files.iter().enumerate() {
@@ -78,8 +83,8 @@ fn pairs(files: &[String]) -> Vec<(&String, &String)> {
     pairs
 }
 
-/// Each segment, and where it may seem to begin: within each segment, and behind all of them. What begins before the
-/// first is taken for what was trimmed.
+/// Each segment with wrong base offsets: within each segment, and after the last one. A segment before the first one is
+/// treated as trimmed.
 fn moves(fixture: &Fixture) -> Vec<(u64, u64)> {
     let mut moves = Vec::new();
     for base in &fixture.bases {
@@ -90,7 +95,7 @@ fn moves(fixture: &Fixture) -> Vec<(u64, u64)> {
     moves
 }
 
-/// Puts each file of this log and of the others in the place of each.
+/// Replaces each file by each file of this log and of the others.
 fn exchange(job: &Job, fixture: &Fixture, foreign: &[Fixture]) {
     let mut exchanges = Vec::new();
     for source in std::iter::once(fixture).chain(foreign) {

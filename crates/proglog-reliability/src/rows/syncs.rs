@@ -1,4 +1,4 @@
-//! Whether a writer syncs before it tells of a record.
+//! The order of syncs: a writer has to sync before it reports a record.
 
 use anyhow::{Context, ensure};
 
@@ -42,11 +42,11 @@ fn run(job: &Job) -> anyhow::Result<()> {
     }
     ensure!(events.ended, "the writer did not end: {}", events.errors);
     let calls = &trace.calls;
-    let acknowledged: Vec<_> = calls.iter().filter(|call| tells_of_record(call)).collect();
+    let acknowledged: Vec<_> = calls.iter().filter(|call| reports_record(call)).collect();
     let appends = events.acknowledged.len();
     ensure!(
         acknowledged.len() == appends,
-        "strace tells of {} appends of {appends}",
+        "strace shows {} appends of {appends}",
         acknowledged.len()
     );
     let mut before = None;
@@ -70,15 +70,15 @@ fn run(job: &Job) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What lies between two records that were told of, or before the first one.
-fn check(calls: &[Call], before: Option<&Call>, told: &Call) -> Found {
+/// Checks the calls between two reported records, or before the first one.
+fn check(calls: &[Call], before: Option<&Call>, report: &Call) -> Found {
     let begin = before.map_or(0, |before| before.ended);
     let is_synced = |since: usize, suffix: &str| {
         let mut calls = calls.iter();
-        calls.any(|call| is_sync(call, suffix) && call.begun >= since && call.ended < told.begun)
+        calls.any(|call| is_sync(call, suffix) && call.begun >= since && call.ended < report.begun)
     };
     let mut newest = "";
-    for call in calls.iter().filter(|call| call.ended < told.begun) {
+    for call in calls.iter().filter(|call| call.ended < report.begun) {
         let Some(segment) = names_segment(call) else {
             continue;
         };
@@ -86,14 +86,14 @@ fn check(calls: &[Call], before: Option<&Call>, told: &Call) -> Found {
         if call.ended >= begin && !is_synced(call.ended, "/log") {
             return Err(format!(
                 "no sync of the directory with {segment} before {}",
-                told.arguments
+                report.arguments
             ));
         }
     }
     if !is_synced(begin, newest) {
         return Err(format!(
             "no sync of the segment {newest:?} before {}",
-            told.arguments
+            report.arguments
         ));
     }
     Ok(1)
@@ -103,12 +103,12 @@ fn is_sync(call: &Call, suffix: &str) -> bool {
     call.name.ends_with("sync") && call.path.ends_with(suffix)
 }
 
-/// Whether the writer tells its starter of a record by this.
-fn tells_of_record(call: &Call) -> bool {
+/// True if the writer reports a record by this call.
+fn reports_record(call: &Call) -> bool {
     call.name == "write" && call.arguments.contains("\"kept ")
 }
 
-/// The segment's path, if it gets its name by this.
+/// The path of the segment that gets its name by this call, if any.
 fn names_segment(call: &Call) -> Option<&str> {
     let path = call.arguments.rsplit('"').nth(1)?;
     (call.name.starts_with("rename") && path.ends_with(".log")).then_some(path)

@@ -1,4 +1,4 @@
-//! A log is killed or cut off in the midst of a write, and some of it is damaged: which is which?
+//! Torn writes and damage, in a log that was killed in the middle of a write: recovery has to distinguish them.
 
 use std::ops::Range;
 
@@ -7,31 +7,32 @@ use proglog_log::{Batch, ErrorKind, Log, Options};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use super::row::Row;
-use crate::double::damage::fixture::{Place, bases, places, store};
 use crate::job::{Job, failed};
+use proglog_harness::damage::fixture::{Place, bases, places, store};
 
 pub(super) const ROW: Row = Row {
     number: 12,
     name: "torn-ends",
-    figure: "a write that is cut off, and damage: a torn end taken for damage, or damage below the last \
-             mark for a torn end",
-    tried_min: 50_000,
+    figure: "a write that is cut off, and damage: a torn end treated as damage, or damage below the last \
+             mark as a torn end",
+    tried_min: 25_000,
     controls: &[
         ("cut-at-first-bad-frame", &["unreadable:"]),
-        ("torn-end-is-damage", &["a torn end is taken for damage"]),
+        ("torn-end-is-damage", &["a torn end is treated as damage"]),
     ],
     needs: &[],
     run,
 };
 
-const LOGS: u64 = 1_400;
 const CUTS_PER_LOG: u64 = 40;
 const AMBIGUOUS: &str = "ambiguous, as no mark covers what was damaged";
-/// What a mark takes in the file, in bytes.
+/// The length of a mark in the file, in bytes.
 const MARK_LEN: u64 = 32;
 
 fn run(job: &Job) -> anyhow::Result<()> {
-    let seeds: Vec<_> = (0..LOGS).map(|number| job.seed << 20 | number).collect();
+    let seeds: Vec<_> = (0..job.size(700_u64, 1_400))
+        .map(|number| job.seed << 20 | number)
+        .collect();
     job.each(&seeds, |seed| {
         let mut rng = Rng::with_seed(*seed);
         let killed = Killed::new(&mut rng)?;
@@ -53,20 +54,20 @@ struct Killed {
     disk: SimDisk,
     /// The values of all records, the unfinished ones last.
     values: Vec<String>,
-    /// Where the acknowledged ones lie.
+    /// The places of the acknowledged ones.
     places: Vec<Place>,
-    /// How many records were acknowledged before the last group, which a mark need not cover.
+    /// The number of records before the last group, which a mark need not cover.
     sure: u64,
     /// The newest acknowledged record's file as it is if all of the unfinished write survives.
     whole: Vec<u8>,
-    /// What tells the disk, if all of that survives, from any other.
+    /// The fingerprint of the disk if all of that survives.
     kept: u64,
 }
 
 /// The damage that is done to an acknowledged record.
 struct Damage {
     offset: u64,
-    /// Whether nothing that is left says that the record was synced.
+    /// True if nothing that is left shows that the record was synced.
     may_be_torn: bool,
 }
 
@@ -84,7 +85,7 @@ impl Killed {
             log.append_batch(batch(rng, &mut values)).map_err(failed)?;
         }
         let acknowledged = values.len();
-        // The same log, closed: there are no zeros behind its frames.
+        // The same log, closed: no zeros follow its frames.
         let closed = disk.crash(Survivors::KeepAll);
         let other = Log::open_in(closed.directory(), &options).map_err(failed)?;
         other.close().map_err(failed)?;
@@ -109,7 +110,7 @@ impl Killed {
         })
     }
 
-    /// What may be left of the log is damaged, and opened. Returns whether it was ambiguous, if anything was
+    /// Damages a disk that the crash may leave, and opens it. Returns whether the result was ambiguous, if anything was
     /// torn or damaged.
     fn cut(&self, rng: &mut Rng) -> Result<Option<bool>, String> {
         let survivors = match rng.u8(..8) {
@@ -137,7 +138,7 @@ impl Killed {
         Ok((!is_whole).then_some(is_ambiguous))
     }
 
-    /// Not even what is torn need be of the write: its bytes are anything.
+    /// Replaces torn bytes by random ones: they need not be those of the write.
     fn scramble(&self, rng: &mut Rng, left: &SimDisk) {
         let Some(newest) = self.places.last() else {
             return;
@@ -182,7 +183,7 @@ impl Killed {
         }
     }
 
-    /// Whether the mark that covers the newest group, or a newer segment, is there.
+    /// True if the mark that covers the newest group is there, or a newer segment.
     fn has_mark(&self, left: &SimDisk) -> bool {
         let Some(Place { file, bytes, .. }) = self.places.last() else {
             return false;
@@ -214,7 +215,7 @@ impl Killed {
         if whole && unreadable == Vec::from_iter(wanted) {
             return match &recovery.damaged {
                 Some(place) if damage.is_none() => {
-                    Err(format!("a torn end is taken for damage at {place:?}"))
+                    Err(format!("a torn end is treated as damage at {place:?}"))
                 }
                 _ => Ok(false),
             };

@@ -2,7 +2,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Nanoseconds since some time; never less than what was told before, by whatever process.
+/// Nanoseconds since a fixed time. It never decreases, across all processes.
 pub(crate) fn now() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let [seconds, nanos] = [now.tv_sec, now.tv_nsec].map(u64::try_from);

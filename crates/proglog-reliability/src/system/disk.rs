@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
-/// How often unmounting is tried, and how long after each other.
+/// The number of attempts to unmount, and the pause between them.
 const UNMOUNT_TRIES_MAX: u32 = 100;
 const UNMOUNT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -45,12 +45,12 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Disk {
     folder: TempDir,
-    /// What it lies in, if that is a file.
+    /// The file that holds it, if there is one.
     image: PathBuf,
 }
 
 impl Disk {
-    /// A new file system of so many bytes.
+    /// A new file system of this size in bytes.
     pub(crate) fn new(kind: Kind, bytes: u64) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder")?;
         Self::in_folder(kind, bytes, folder)
@@ -107,14 +107,14 @@ impl Disk {
         fs::read(&self.image).context("cannot read the image")
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("mounted")
     }
 
     fn unmount(&self) -> anyhow::Result<()> {
         let mut tries = 0;
-        // What a log does in the background may still have a file open.
+        // Background work of a log may still have a file open.
         while let Err(error) = run("umount", &[], &[&self.path()]) {
             tries += 1;
             ensure!(tries < UNMOUNT_TRIES_MAX, "{error:#}");
@@ -133,8 +133,7 @@ impl Disk {
         run("mount", &["-o", &size], &[&self.path()])
     }
 
-    /// Writes until the whole journal has room on the device: then a device without more room fails the
-    /// file system's files alone.
+    /// Writes until the whole journal has space on the device, so that a full device fails writes of files alone.
     pub(crate) fn fill_journal(&self) -> anyhow::Result<()> {
         let file = File::create(self.path().join("journal"))?;
         for len in 0..600 {
@@ -144,19 +143,19 @@ impl Disk {
         Ok(())
     }
 
-    /// How many bytes are used.
+    /// The number of used bytes.
     pub(crate) fn used(&self) -> anyhow::Result<u64> {
-        let stat = rustix::fs::statvfs(self.path()).context("cannot tell what is used")?;
+        let stat = rustix::fs::statvfs(self.path()).context("cannot read the used space")?;
         Ok((stat.f_blocks - stat.f_bfree) * stat.f_frsize)
     }
 
-    /// From now on nothing gets to the device, not even what was written before and not synced.
+    /// Cuts the device off: unsynced writes are lost, and later ones fail.
     pub(crate) fn cut(&self) -> anyhow::Result<()> {
         let root = File::open(self.path())?;
         shutdown(&root).context("cannot shut the file system down")
     }
 
-    /// Mounts it again, as after the power came back. Nobody may have it open.
+    /// Mounts it again. No file may be open.
     pub(crate) fn restart(&self) -> anyhow::Result<()> {
         self.unmount()?;
         self.mount()
@@ -188,7 +187,7 @@ fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> anyhow::Result<()>
         .args(paths)
         .output()
         .with_context(|| format!("cannot run {program}"))?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} {arguments:?}: {told}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} {arguments:?}: {errors}");
     Ok(())
 }

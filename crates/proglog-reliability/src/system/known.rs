@@ -1,4 +1,4 @@
-//! What is known of a log over all lives of its writers, and so what it must show.
+//! The knowledge about a log, over all lives of its writers, that the log has to agree with.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
@@ -9,20 +9,20 @@ use proglog_log::Log;
 use super::values::parse;
 use super::writer::Events;
 
-/// What was acknowledged, read and refused.
+/// Acknowledged, read and rejected records.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// Offsets that were told, and the numbers of their records.
+    /// The records' numbers by offset.
     records: BTreeMap<u64, u64>,
-    /// Numbers of records that are said to be nowhere.
+    /// The numbers of rejected records.
     nowhere: BTreeSet<u64>,
-    /// What the log was last trimmed to, and the highest that was asked for.
+    /// The last acknowledged trim, and the highest requested one.
     trimmed: u64,
     trim_asked: u64,
 }
 
 impl Known {
-    /// Takes in all that a writer told, which has to have ended.
+    /// Adds the events of a writer, which must have ended.
     pub(crate) fn learn(&mut self, events: &Events) -> Result<(), String> {
         events.check_end()?;
         for (id, kept) in &events.acknowledged {
@@ -34,14 +34,14 @@ impl Known {
         Ok(())
     }
 
-    /// Takes in only which records are nowhere.
+    /// Adds only the rejected records.
     pub(crate) fn refuse(&mut self, events: &Events) {
         let failed = events.failed.iter();
         self.nowhere
             .extend(failed.filter_map(|(id, nowhere)| nowhere.then_some(*id)));
     }
 
-    /// Somebody was told that record `id` is at `offset`.
+    /// Notes that record `id` is at `offset`; fails if another one was there.
     pub(crate) fn note(&mut self, offset: u64, id: u64) -> Result<(), String> {
         let known = *self.records.entry(offset).or_insert(id);
         if known == id {
@@ -51,20 +51,19 @@ impl Known {
         }
     }
 
-    /// The end of what was told (exclusive).
+    /// The end of the known offsets (exclusive).
     pub(crate) fn end(&self) -> u64 {
         self.records
             .last_key_value()
             .map_or(0, |(offset, _)| offset + 1)
     }
 
-    /// Where the log may begin: a trim that failed may have been done.
+    /// The possible starts of the log: a failed trim may have been done.
     fn starts(&self) -> RangeInclusive<u64> {
         self.trimmed..=self.trim_asked
     }
 
-    /// Opens the log and looks at all of it; what it shows is known from then on. Returns how many
-    /// records it has.
+    /// Opens the log and checks all of it; its records are known from then on. Returns their number.
     pub(crate) fn check(&mut self, directory: &Path) -> Result<u64, String> {
         let log = Log::open(directory, &proglog_log::Options::new())
             .map_err(|error| format!("the log cannot be opened: {error:?}"))?;
@@ -88,7 +87,7 @@ impl Known {
         for record in log.records(start..) {
             let record = record.map_err(|error| format!("offset {end}: {error:?}"))?;
             let id = parse(&record.value)
-                .ok_or_else(|| format!("offset {end} holds what nobody appended: {record:?}"))?;
+                .ok_or_else(|| format!("offset {end} holds a record of no writer: {record:?}"))?;
             if record.offset != end {
                 return Err(format!("{} stands at {end}", record.offset));
             }

@@ -1,4 +1,4 @@
-//! Processes that are to end, and may hang.
+//! Time limits on processes.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Does `work` while a process lives, and kills its group where that takes too long. Returns whether it did.
+/// Does `work`, and kills a process group if that takes too long. Returns whether it did.
 pub(crate) fn watch<T>(group: Pid, limit: Duration, work: impl FnOnce() -> T) -> (T, bool) {
     let (done, is_done) = mpsc::channel::<()>();
     thread::scope(|scope| {
@@ -27,7 +27,7 @@ pub(crate) fn watch<T>(group: Pid, limit: Duration, work: impl FnOnce() -> T) ->
     })
 }
 
-/// What `command` writes until it ends, however that comes, and whether it hung and was killed.
+/// The output of `command`, and whether it was killed at the limit.
 pub(crate) fn output(command: &mut Command, limit: Duration) -> anyhow::Result<(Output, bool)> {
     let child = command
         .stdin(Stdio::null())

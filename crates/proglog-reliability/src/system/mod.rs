@@ -1,4 +1,4 @@
-//! What rows need of the machine beside a log.
+//! The means by which rows disturb a log: processes, file systems, and their faults.
 
 pub(crate) mod clock;
 pub(crate) mod disk;
@@ -30,12 +30,12 @@ pub(crate) fn quick_folder() -> std::io::Result<TempDir> {
     }
 }
 
-/// Something that a machine may not have, or not allow.
+/// A requirement that a machine may not meet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Need {
     /// File systems of this kind, in files that take the place of disks.
     Disk(Kind),
-    /// File systems of our own.
+    /// File systems in user space.
     Fuse,
     /// Following the system calls of another process.
     Strace,
@@ -48,7 +48,7 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    /// What is missing, if it is: what can be tried is tried.
+    /// The reason why the need is not met, if it is not. Needs that can be tried are tried.
     pub(crate) fn missing(self, args: &Args) -> Option<String> {
         match self {
             Self::Disk(kind) => {
@@ -67,7 +67,7 @@ impl Need {
                     .stderr(Stdio::null())
                     .status();
                 let works = traced.is_ok_and(|status| status.success());
-                (!works).then(|| "there is no strace that works".to_owned())
+                (!works).then(|| "strace does not work".to_owned())
             }
             Self::SoakProgram(_) if !args.soak => None,
             Self::Program(name) | Self::SoakProgram(name) => {

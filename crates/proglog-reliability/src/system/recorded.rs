@@ -15,12 +15,12 @@ use fuser::{
 use super::clock;
 use crate::panics::lock;
 
-/// What the file system asked of its disk.
+/// A call of the file system to its disk.
 #[derive(Debug, Clone)]
 pub(crate) enum Call {
     /// Bytes, and where they were written.
     Write(usize, Vec<u8>),
-    /// What was written before is on the disk when this is done.
+    /// Earlier writes are on the disk when this returns.
     Flush,
 }
 

@@ -20,9 +20,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the program and waits until it tells its address.
+    /// Starts the program and waits until it prints its address.
     pub(crate) fn start(program: &Path, data: &Path, durability: &str) -> anyhow::Result<Self> {
-        let mut told = tempfile::tempfile().context("cannot make a file")?;
+        let mut errors = tempfile::tempfile().context("cannot make a file")?;
         let mut child = Command::new(program)
             .args(["--listen", "127.0.0.1:0", "--durability", durability])
             // Small ones, so that it is rolled often.
@@ -30,7 +30,7 @@ impl Server {
             .arg(data)
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
-            .stderr(told.try_clone()?)
+            .stderr(errors.try_clone()?)
             .spawn()
             .with_context(|| format!("cannot run {}", program.display()))?;
         let output = child.stdout.take().context("the output is piped")?;
@@ -43,8 +43,8 @@ impl Server {
         read?;
         let Some(address) = line.strip_prefix("listening on ") else {
             server.kill();
-            told.rewind()?;
-            bail!("the server does not start: {}", io::read_to_string(told)?);
+            errors.rewind()?;
+            bail!("the server does not start: {}", io::read_to_string(errors)?);
         };
         address.trim_end().clone_into(&mut server.url);
         Ok(server)
@@ -88,7 +88,7 @@ impl Connection {
         let response = self.agent.post(&self.url).send(&request);
         let (status, body) = body(response)?;
         let offset = serde_json::from_slice(&body).map(|json::ProduceResponse { offset }| offset);
-        Some(offset.map_err(|_| told(status, &body)))
+        Some(offset.map_err(|_| answer(status, &body)))
     }
 
     /// The value of the record, if there is one.
@@ -102,7 +102,7 @@ impl Connection {
             return Some(Ok(None));
         }
         let record = serde_json::from_slice(&body).map(|json::ConsumeResponse { record }| record);
-        Some(record.map(Some).map_err(|_| told(status, &body)))
+        Some(record.map(Some).map_err(|_| answer(status, &body)))
     }
 }
 
@@ -114,6 +114,6 @@ fn body(response: Result<Response, ureq::Error>) -> Option<(u16, Vec<u8>)> {
     Some((response.status().as_u16(), body))
 }
 
-fn told(status: u16, body: &[u8]) -> String {
+fn answer(status: u16, body: &[u8]) -> String {
     format!("status {status}: {}", String::from_utf8_lossy(body))
 }

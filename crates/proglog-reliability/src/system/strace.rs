@@ -1,4 +1,4 @@
-//! A writer whose system calls are told of, and made to fail.
+//! A writer under strace, which prints its system calls and makes them fail.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -13,25 +13,25 @@ pub(crate) struct Call {
     /// Which thread made it.
     thread: String,
     pub(crate) name: String,
-    /// What it was called with, and what follows in strace's line.
+    /// The arguments, and the rest of strace's line.
     pub(crate) arguments: String,
     /// The file that it was called on, if that was open.
     pub(crate) path: String,
-    /// Whether it was made to fail.
+    /// True if strace made it fail.
     failed: bool,
-    /// Where among all lines it is told of, and where it is told that it came back.
+    /// The number of the line that begins it, and of the line that ends it.
     pub(crate) begun: usize,
     pub(crate) ended: usize,
 }
 
-/// What strace wrote down.
+/// The output of strace.
 #[derive(Debug)]
 pub(crate) struct Trace {
     pub(crate) calls: Vec<Call>,
 }
 
 impl Trace {
-    /// How many calls the thread made that made the most: strace counts those of each thread alone.
+    /// The most calls of a thread: strace counts each thread alone.
     pub(crate) fn most_of_a_thread(&self) -> u64 {
         let mut made = HashMap::<_, u64>::new();
         for call in &self.calls {
@@ -40,7 +40,7 @@ impl Trace {
         made.into_values().max().unwrap_or_default()
     }
 
-    /// Whether a call was made to fail, on a file whose path ends so.
+    /// True if a call failed on a file whose path has this suffix.
     pub(crate) fn has_failed(&self, suffix: &str) -> bool {
         let mut calls = self.calls.iter();
         calls.any(|call| call.failed && call.path.ends_with(suffix))
@@ -68,18 +68,18 @@ pub(crate) fn trace(
     let writer = writer::command(options)?;
     strace.arg(writer.get_program()).args(writer.get_args());
     let events = writer::output(&mut strace)?;
-    let told = std::fs::read_to_string(&output).context("strace wrote nothing")?;
-    let calls = parse(&told);
+    let lines = std::fs::read_to_string(&output).context("strace wrote nothing")?;
+    let calls = parse(&lines);
     Ok((events, Trace { calls }))
 }
 
 /// Takes lines such as `123 fsync(3</a/path>) = -1 EIO (..) (INJECTED)` apart. Where another thread's call came in
 /// between, there are two: `123 fsync(3</a/path> <unfinished ...>` and `123 <... fsync resumed>) = 0`.
-fn parse(told: &str) -> Vec<Call> {
+fn parse(output: &str) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     // Which call a thread is in the midst of.
     let mut unfinished = HashMap::new();
-    for (at, line) in told.lines().enumerate() {
+    for (at, line) in output.lines().enumerate() {
         let (thread, line) = line.split_once(' ').unwrap_or_default();
         let failed = line.ends_with("(INJECTED)");
         if line.trim_start().starts_with("<...") {

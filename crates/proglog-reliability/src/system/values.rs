@@ -1,4 +1,4 @@
-//! Values of records that tell which record they are, and of which every byte can be checked.
+//! Values that identify their record, and whose every byte can be checked.
 
 /// The value of the record with number `id`: no two are equal.
 pub(crate) fn value(id: u64, seed: u64) -> Vec<u8> {

@@ -1,5 +1,5 @@
-//! A process that appends to a log and tells what became of each record, so that it can be killed, cut
-//! off and lied to by whoever started it.
+//! A process that appends to a log and prints the result of each append, so that its parent can kill it, or make its
+//! calls fail.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,12 +19,12 @@ use super::{clock, limit};
 /// The first argument of the process.
 pub(crate) const NAME: &str = "writer";
 
-/// What the process is asked to do.
+/// The arguments of the process.
 #[derive(Debug, Clone, Parser)]
 pub(crate) struct Options {
-    /// Where the log is.
+    /// The directory of the log.
     pub(crate) directory: PathBuf,
-    /// How many processes have written to the log before; the records' numbers say so.
+    /// The number of processes that have written to the log before. It is part of the records' numbers.
     #[arg(long)]
     pub(crate) life: u64,
     #[arg(long)]
@@ -34,10 +34,10 @@ pub(crate) struct Options {
     /// Chooses how long values are.
     #[arg(long)]
     pub(crate) seed: u64,
-    /// After so many records all but the last few are dropped; 0 means never.
+    /// The number of records after which all but the last few are dropped; 0 means never.
     #[arg(long, default_value_t = 0)]
     pub(crate) trim_every: u64,
-    /// Whether what comes before the end of the process is left out: closing the log.
+    /// True if the process ends without closing the log.
     #[arg(long)]
     pub(crate) leave_open: bool,
 }
@@ -57,18 +57,18 @@ impl Options {
     }
 }
 
-/// How many records one life can write: the numbers of the next one begin behind them.
+/// The most records of one life: the numbers of the next one follow.
 const RECORDS_PER_LIFE: u64 = 1_000_000;
 
 /// Longer than any process writes, also under strace and on a slow disk.
 pub(crate) const TIME_MAX: Duration = Duration::from_mins(1);
 
-/// How many records a trim leaves.
+/// The number of records that a trim leaves.
 const RECORDS_LEFT: u64 = 5;
 
 /// A command that starts the process.
 pub(crate) fn command(options: &Options) -> anyhow::Result<Command> {
-    let program = std::env::current_exe().context("cannot tell which program this is")?;
+    let program = std::env::current_exe().context("this program has no path")?;
     let mut command = Command::new(program);
     command.arg(NAME).arg(&options.directory);
     let numbers = [
@@ -87,38 +87,38 @@ pub(crate) fn command(options: &Options) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// What became of an append that succeeded.
+/// The result of an append that succeeded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Acknowledged {
     pub(crate) offset: u64,
-    /// When it came back, as [`clock::now`] tells it.
+    /// The time of the return, by [`clock::now`].
     pub(crate) at: u64,
 }
 
-/// What a process told.
+/// The events that a process printed.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     /// Records by their numbers.
     pub(crate) acknowledged: BTreeMap<u64, Acknowledged>,
-    /// Records whose append failed, and whether it is said that they are nowhere.
+    /// Records whose append failed, and whether the error says that they were not appended.
     pub(crate) failed: BTreeMap<u64, bool>,
-    /// The start that the log was last given by a trim that succeeded, and the highest that was asked for.
+    /// The start by the last successful trim, and the highest requested one.
     pub(crate) trimmed: u64,
     pub(crate) trim_asked: u64,
-    /// Whether all was done.
+    /// True if everything was done.
     pub(crate) ended: bool,
-    /// Whether it did not end by itself, and was killed.
+    /// True if it was killed at the time limit.
     pub(crate) hangs: bool,
-    /// What it wrote to standard error.
+    /// The standard error.
     pub(crate) errors: String,
-    /// How often the log could not be opened.
+    /// The number of failed openings.
     pub(crate) unopened: u64,
-    /// How many appends succeeded after one had failed, without the log having been opened again.
+    /// The number of appends that succeeded after a failed one, before the log was opened again.
     pub(crate) went_on: u64,
     has_failed: bool,
 }
 
-/// Runs `command` and returns what it tells until it ends, however that comes, or for as long as it may take.
+/// Runs `command` to its end, or up to the time limit, and returns its events.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<Events> {
     let (output, hangs) = limit::output(command.stderr(Stdio::piped()), TIME_MAX)?;
     Ok(Events {
@@ -128,7 +128,7 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<Events> {
     })
 }
 
-/// Reads what a process tells, to the end.
+/// Reads the events of a process, to the end.
 pub(crate) fn read(output: impl Read) -> anyhow::Result<Events> {
     let mut events = Events::default();
     for line in BufReader::new(output).lines() {
@@ -138,7 +138,7 @@ pub(crate) fn read(output: impl Read) -> anyhow::Result<Events> {
 }
 
 impl Events {
-    /// That it came to no end is bad, whatever else it told.
+    /// Fails if the process did not end.
     pub(crate) fn check_end(&self) -> Result<(), String> {
         if self.hangs {
             return Err(format!("the writer does not end: {}", self.errors));
@@ -166,13 +166,13 @@ impl Events {
             ["unopened"] => self.unopened += 1,
             ["ended"] => self.ended = true,
             // A process that is killed may have written a part of its last line.
-            _ => ensure!(line.len() < 60, "the process told {line:?}"),
+            _ => ensure!(line.len() < 60, "the process printed {line:?}"),
         }
         Ok(())
     }
 }
 
-/// What the process does.
+/// The main function of the process.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
     let options = Options::parse_from(arguments);
     let mut log = open(&options)?;
@@ -191,33 +191,33 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<
     if !options.leave_open {
         log.close().context("cannot close the log")?;
     }
-    tell(&"ended");
+    print(&"ended");
     // Dropping a log closes it.
     std::process::exit(0);
 }
 
-/// Appends a record, and tells what became of it.
+/// Appends a record, and prints the result.
 fn append(log: &Log, id: u64, seed: u64) -> proglog_log::Result<u64> {
     match log.append(value(id, seed)) {
         Ok(offset) => {
-            tell(&format_args!("kept {id} {offset} {}", clock::now()));
+            print(&format_args!("kept {id} {offset} {}", clock::now()));
             Ok(offset.get())
         }
         Err(error) => {
             let nowhere = error.outcome() == Outcome::NotAppended;
             let outcome = if nowhere { "nowhere" } else { "unknown" };
-            tell(&format_args!("failed {id} {outcome}"));
+            print(&format_args!("failed {id} {outcome}"));
             Err(error)
         }
     }
 }
 
-/// Drops all but a few records up to the one at `offset`, and tells whether that succeeded.
+/// Drops all but a few records up to the one at `offset`, and prints whether that succeeded.
 fn trim(log: &Log, offset: u64) -> proglog_log::Result<()> {
     let start = (offset + 1).saturating_sub(RECORDS_LEFT);
-    tell(&format_args!("trim {start}"));
+    print(&format_args!("trim {start}"));
     log.trim(start)?;
-    tell(&"trimmed");
+    print(&"trimmed");
     Ok(())
 }
 
@@ -229,16 +229,16 @@ fn open(options: &Options) -> anyhow::Result<Log> {
     let open = || Log::open(&options.directory, &log_options);
     open()
         .or_else(|_| {
-            tell(&"unopened");
+            print(&"unopened");
             open()
         })
-        .inspect(|_| tell(&"opened"))
+        .inspect(|_| print(&"opened"))
         .context("cannot open the log")
 }
 
 /// Writes one line, whole.
-fn tell(line: &dyn fmt::Display) {
+fn print(line: &dyn fmt::Display) {
     let line = format!("{line}\n");
-    // Whoever started the process may be gone.
+    // The parent may be gone.
     let _ = std::io::stdout().lock().write_all(line.as_bytes());
 }

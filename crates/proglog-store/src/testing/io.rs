@@ -11,7 +11,15 @@ use crate::io::{Directory, OpenMode, Storage};
 
 /// The one directory of a disk.
 #[derive(Debug)]
-pub(super) struct SimDirectory(pub(super) SimDisk);
+struct SimDirectory(SimDisk);
+
+impl SimDisk {
+    /// The directory, for the code under test.
+    #[must_use]
+    pub fn directory(&self) -> Arc<dyn Directory> {
+        Arc::new(SimDirectory(self.clone()))
+    }
+}
 
 /// An open file of a disk.
 struct SimFile {

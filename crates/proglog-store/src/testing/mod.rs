@@ -2,7 +2,7 @@
 //!
 //! # Model
 //!
-//! - A [`SimDisk`] is a flat directory of files, with the traits [`Directory`] and
+//! - A [`SimDisk`] is a flat directory of files, with the traits [`Directory`](crate::io::Directory) and
 //!   [`Storage`](crate::io::Storage). A file has durable bytes and a list of *pending* changes: each write
 //!   and each set length since its last sync. So have the names: each file created, renamed or removed
 //!   since the directory's last sync. Reads see all of them.
@@ -66,7 +66,6 @@ use self::image::{FILE_LEN_MAX, Image};
 use self::pending::{Cached, NameChange};
 use self::rng::Rng;
 use self::state::{Inode, State, to_index};
-use crate::io::Directory;
 
 /// A simulated disk with one directory; see the [module's documentation](self) for the model.
 ///
@@ -81,12 +80,6 @@ impl SimDisk {
     #[must_use]
     pub fn new() -> Self {
         Self::from_state(State::new())
-    }
-
-    /// The directory, for the code under test.
-    #[must_use]
-    pub fn directory(&self) -> Arc<dyn Directory> {
-        Arc::new(io::SimDirectory(self.clone()))
     }
 
     /// Returns the disk as it is after a crash now. This one is not changed.

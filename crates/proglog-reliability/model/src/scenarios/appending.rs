@@ -12,7 +12,7 @@ use crate::tasks::{choose, join};
 use crate::world::{World, long, options};
 
 /// Two writers that wait for each append, one that has submitted two before it waits, in one of three ways, and
-/// a reader: nobody is told of anything that is not on the device.
+/// a reader: no thread sees a record that is not on the device.
 pub(crate) fn group_commit() -> String {
     let world = World::open(options().segment_bytes_max(64 << 10));
     let mut threads: Vec<_> = ["a", "b"]
@@ -60,10 +60,10 @@ pub(crate) fn wait(ticket: Ticket) -> proglog_log::Result<std::ops::Range<proglo
         1 => block_on(ticket),
         _ => {
             let outcome = Arc::new((Mutex::new(None), Condvar::new()));
-            let told = Arc::clone(&outcome);
+            let sender = Arc::clone(&outcome);
             ticket.on_complete(move |outcome| {
-                *told.0.lock() = Some(outcome);
-                told.1.notify_one();
+                *sender.0.lock() = Some(outcome);
+                sender.1.notify_one();
             });
             let mut guard = outcome.0.lock();
             loop {
@@ -98,8 +98,8 @@ pub(crate) fn roll() -> String {
     world.end()
 }
 
-/// Appends that are acknowledged before they are synced, while syncs in the background, and coming to rest, come
-/// at any time, and somebody trims.
+/// Appends that are acknowledged before they are synced, while background syncs and the idle timer come at any time, and
+/// another thread trims.
 pub(crate) fn background() -> String {
     let some_time = Duration::from_secs(1);
     let durability = match choose(2) {

@@ -44,8 +44,8 @@ pub(crate) fn trim() -> String {
     world.end()
 }
 
-/// Some records are published, those behind them dropped while others are appended, and more published: who sees
-/// what is published sees each offset once, and what is there in the end.
+/// Publishes some records, truncates the log to them while others are appended, and publishes more: readers of published
+/// records see each offset once, with its final record.
 pub(crate) fn truncate() -> String {
     let world = World::open(options());
     let log = &world.log;
@@ -94,7 +94,7 @@ pub(crate) fn truncate() -> String {
     world.end()
 }
 
-/// What a reader sees of a log that is cut meanwhile.
+/// The view of a reader while the log is truncated.
 fn glance(log: &Log) -> Vec<(u64, String)> {
     let mut seen = Vec::new();
     for offset in 0..2 {

@@ -9,8 +9,8 @@ use shuttle::thread::spawn;
 use crate::tasks::{choose, join};
 use crate::world::{World, long, options};
 
-/// A sync fails under two writers: whoever waits for it is told, and after one of a segment's records the log
-/// takes no more.
+/// A sync fails under two writers: all who wait for it get an error, and after a failed sync of records the log takes no
+/// more.
 pub(crate) fn sync() -> String {
     let world = World::open(options());
     let fault = Fault::os_error(5);

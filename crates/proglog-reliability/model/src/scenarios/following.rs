@@ -14,7 +14,7 @@ use crate::disk;
 use crate::tasks::{choose, join};
 use crate::world::{World, long, options, text};
 
-/// Follows until it has seen so many records: blocks for them, or looks again and again.
+/// Follows until it has seen this many records: blocks for them, or polls.
 pub(super) fn take(mut follower: Follow, number: u64) -> JoinHandle<(Follow, Vec<String>)> {
     spawn(move || {
         let is_patient = choose(2) == 0;
@@ -37,7 +37,7 @@ pub(super) fn take(mut follower: Follow, number: u64) -> JoinHandle<(Follow, Vec
     })
 }
 
-/// Follows on, and is told that the log is closed.
+/// Follows to the end of a closed log.
 pub(super) fn end(mut follower: Follow) -> JoinHandle<()> {
     spawn(move || {
         let last = follower.next().expect("it waits for the end");
@@ -121,8 +121,8 @@ pub(crate) fn memory() -> String {
     format!("{:?}", seen[0])
 }
 
-/// A log is closed, by two, while others append, wait for what they have submitted, and follow: who is not told
-/// that it is closed has its records there, and after the close the log is another's.
+/// Closes a log on two threads while others append, wait for their tickets, and follow. Appends that do not fail are
+/// kept, and the log can be opened again after the close.
 pub(crate) fn close() -> String {
     let world = World::open(options());
     let appending = {

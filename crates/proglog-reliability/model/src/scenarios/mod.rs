@@ -1,4 +1,4 @@
-//! What threads do with a log. Each scenario is short, so that many of its interleavings are tried, and
+//! Scenarios of threads on a log. Each is short, so that many of its interleavings are tried, and
 //! returns what it came to.
 
 mod appending;
@@ -6,7 +6,7 @@ mod dropping;
 mod failing;
 mod following;
 
-/// One execution: it panics if anything is wrong, and else tells to what end it came.
+/// One execution. It panics if anything is wrong; otherwise it returns its end.
 pub(crate) type Scenario = fn() -> String;
 
 pub(crate) const ALL: &[(&str, Scenario)] = &[

@@ -62,7 +62,7 @@ impl<T> OnceLock<T> {
         Self(std::sync::OnceLock::new())
     }
 
-    /// What was set, if anything was.
+    /// The value, if it is set.
     pub fn get(&self) -> Option<&T> {
         point();
         self.0.get()
@@ -78,7 +78,7 @@ impl<T> OnceLock<T> {
         self.0.set(value)
     }
 
-    /// What was set, or is now; `make` takes no lock.
+    /// The value, which `make` sets if it is not; `make` takes no lock.
     pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
         point();
         self.0.get_or_init(make)

@@ -36,7 +36,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         Self(Mutex::default())
     }
 
-    /// What there is under `key`, but for what is being loaded.
+    /// The value of `key`, unless it is being loaded.
     pub fn get(&self, key: &K) -> Option<V> {
         point();
         match locked(&self.0).get(key) {
@@ -63,11 +63,11 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         }
     }
 
-    /// What there is under `key`, or what `load` returns.
+    /// The value of `key`, or the one that `load` returns.
     ///
     /// # Errors
     ///
-    /// What `load` fails with.
+    /// The error of `load`.
     pub fn get_or_insert_with<E>(
         &self,
         key: &K,

@@ -11,7 +11,7 @@ use shuttle::rand::{Rng, thread_rng};
 
 use crate::point;
 
-/// As `event_listener`'s: whoever listens is woken by the next notification.
+/// As `event_listener`'s: the next notification wakes all listeners.
 #[derive(Debug, Default)]
 pub struct Event(Arc<Mutex<Vec<Arc<Mutex<Listening>>>>>);
 
@@ -34,7 +34,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Event {
-    /// An event that nobody listens to.
+    /// An event without listeners.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -74,7 +74,7 @@ impl Event {
     }
 }
 
-/// What a thread can do with a listener.
+/// The operations of a thread on a listener.
 pub trait Listener: Sized {
     /// Waits to be notified.
     fn wait(self);

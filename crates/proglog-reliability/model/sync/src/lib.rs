@@ -1,7 +1,7 @@
-//! Locks, atomics and whatever else proglog's crates wait for, with the interfaces that they know, on threads
-//! of shuttle: each operation is a place where another thread may go on.
+//! Locks, atomics and other primitives of proglog's crates, with the interfaces that they use, on threads of shuttle:
+//! each operation is a point at which another thread may run.
 //!
-//! All of it is sequentially consistent: what weaker orderings allow is not tried.
+//! Everything is sequentially consistent: the effects of weaker orderings are not tried.
 
 mod atomic;
 mod cache;
@@ -15,13 +15,13 @@ pub use cache::Cache;
 pub use event::{Event, EventListener, Listener};
 pub use lock::{Condvar, Mutex, MutexGuard, RwLock};
 
-/// Where many threads wait for one thing.
+/// The standard library's primitives, for many threads that wait for one event.
 pub mod std_sync {
     pub use shuttle::sync::{Condvar, Mutex, MutexGuard};
     pub use std::sync::PoisonError;
 }
 
-/// Lets another thread go on here, if there is a scheduler.
+/// A point at which another thread may run, if there is a scheduler.
 pub fn point() {
     if shuttle::current::try_get_current_task().is_some() {
         shuttle::sync::atomic::AtomicBool::new(false).load(Ordering::SeqCst);

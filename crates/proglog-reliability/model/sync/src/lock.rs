@@ -15,7 +15,7 @@ pub struct Mutex<T: ?Sized>(sync::Mutex<T>);
 pub struct MutexGuard<'a, T: ?Sized>(Option<sync::MutexGuard<'a, T>>);
 
 impl<T> Mutex<T> {
-    /// A mutex that nobody holds.
+    /// A mutex that is not locked.
     pub const fn new(value: T) -> Self {
         Self(sync::Mutex::new(value))
     }
@@ -28,7 +28,7 @@ impl<T: ?Sized> Mutex<T> {
         MutexGuard(Some(locked.unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Takes the mutex, if nobody holds it.
+    /// Locks the mutex, unless it is locked.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(MutexGuard(Some(guard))),
@@ -71,7 +71,7 @@ impl<T: ?Sized> fmt::Debug for MutexGuard<'_, T> {
 pub struct Condvar(sync::Condvar);
 
 impl Condvar {
-    /// A condition that nobody waits for.
+    /// A condition without waiters.
     #[must_use]
     pub const fn new() -> Self {
         Self(sync::Condvar::new())
@@ -106,7 +106,7 @@ impl Default for Condvar {
 pub struct RwLock<T: ?Sized>(sync::RwLock<T>);
 
 impl<T> RwLock<T> {
-    /// A lock that nobody holds.
+    /// A lock that is not held.
     pub const fn new(value: T) -> Self {
         Self(sync::RwLock::new(value))
     }
@@ -123,7 +123,7 @@ impl<T: ?Sized> RwLock<T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads, if nobody writes.
+    /// Locks for reading, unless a writer holds it.
     pub fn try_read(&self) -> Option<sync::RwLockReadGuard<'_, T>> {
         match self.0.try_read() {
             Ok(guard) => Some(guard),

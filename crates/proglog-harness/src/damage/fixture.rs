@@ -1,4 +1,4 @@
-//! A small log to be damaged, and what must hold of it afterwards.
+//! Small logs to damage, and checks of a damaged log.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,14 +7,14 @@ use proglog_log::{Batch, Error, Log, Offset, Options, Recovery};
 use proglog_store::Position;
 use proglog_store::testing::{SimDisk, Survivors};
 
-/// Where the first frame of a store lies in its file.
-pub(crate) const HEADER_LEN: u64 = 8192;
-pub(crate) const CHECKPOINT: &str = "checkpoint";
-/// How much of a slot of a checkpoint, and of a copy of a store's header, is used.
-pub(crate) const SLOT_USED: u64 = 1100;
+/// The position of a store's first frame in its file.
+pub const HEADER_LEN: u64 = 8192;
+pub const CHECKPOINT: &str = "checkpoint";
+/// The used bytes of a slot of a checkpoint, and of a copy of a store's header.
+pub const SLOT_USED: u64 = 1100;
 const HEADER_USED: u64 = 96;
 
-pub(crate) fn options() -> Options {
+pub fn options() -> Options {
     // Nothing is written but what a test asks for.
     let never = std::time::Duration::MAX;
     Options::new()
@@ -25,53 +25,53 @@ pub(crate) fn options() -> Options {
 
 /// A record of the log, and where it lies.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) value: String,
-    pub(crate) file: String,
+pub struct Place {
+    pub value: String,
+    pub file: String,
     /// The bytes of its frame in the file.
-    pub(crate) bytes: Range<u64>,
-    pub(crate) ends_batch: bool,
+    pub bytes: Range<u64>,
+    pub ends_batch: bool,
 }
 
-/// A log of a few segments that nobody has open.
+/// A log of a few segments that is not open.
 #[derive(Debug)]
-pub(crate) struct Fixture {
-    pub(crate) disk: SimDisk,
-    pub(crate) closed: bool,
+pub struct Fixture {
+    pub disk: SimDisk,
+    pub closed: bool,
     /// All records, by offset, those that were trimmed too. All were acknowledged.
-    pub(crate) places: Vec<Place>,
+    pub places: Vec<Place>,
     /// The lowest offset that was not trimmed.
-    pub(crate) start: u64,
-    /// How many of the records a checkpoint, a mark or a later segment says to be synced.
-    pub(crate) sure: u64,
+    pub start: u64,
+    /// The number of records that a checkpoint, a mark or a later segment shows to be synced.
+    pub sure: u64,
     /// The base offsets of the segments.
-    pub(crate) bases: Vec<u64>,
+    pub bases: Vec<u64>,
     /// The disk after each append.
-    pub(crate) history: Vec<SimDisk>,
+    pub history: Vec<SimDisk>,
 }
 
 /// The name of the store of a segment.
-pub(crate) fn store(base: u64) -> String {
+pub fn store(base: u64) -> String {
     format!("{base:020}.log")
 }
 
 /// The name of the index of a segment.
-pub(crate) fn index(base: u64) -> String {
+pub fn index(base: u64) -> String {
     format!("{base:020}.index")
 }
 
-pub(crate) fn is_store(name: &str) -> bool {
+pub fn is_store(name: &str) -> bool {
     name.rsplit_once('.')
         .is_some_and(|(_, suffix)| suffix == "log")
 }
 
-pub(crate) fn is_index(name: &str) -> bool {
+pub fn is_index(name: &str) -> bool {
     name.rsplit_once('.')
         .is_some_and(|(_, suffix)| suffix == "index")
 }
 
-/// Whether the byte `at` of the file means nothing.
-pub(crate) fn is_padding(file: &str, at: u64) -> bool {
+/// True if the byte `at` of the file is padding.
+pub fn is_padding(file: &str, at: u64) -> bool {
     let in_page = at % 4096;
     if file == CHECKPOINT {
         in_page >= SLOT_USED
@@ -128,15 +128,15 @@ impl Written {
 }
 
 /// Ways in which a log came to be what it is.
-pub(crate) const KINDS: [fn(&str) -> [Fixture; 2]; 3] = [both, trimmed, truncated];
+pub const KINDS: [fn(&str) -> [Fixture; 2]; 3] = [both, trimmed, truncated];
 
 /// A closed log and a killed one. The values differ from those of another `author`.
-pub(crate) fn both(author: &str) -> [Fixture; 2] {
+pub fn both(author: &str) -> [Fixture; 2] {
     Written::new(author).killed_and_closed()
 }
 
 /// As [`both`], trimmed within the newest segment just before.
-pub(crate) fn trimmed(author: &str) -> [Fixture; 2] {
+pub fn trimmed(author: &str) -> [Fixture; 2] {
     let written = Written::new(author);
     let (start, end) = (written.last_group + 1, written.values.len() as u64);
     assert!(start - bases(&written.disk)[2] > 2 && start < end);
@@ -150,7 +150,7 @@ pub(crate) fn trimmed(author: &str) -> [Fixture; 2] {
 }
 
 /// As [`both`], truncated within the second segment, and appended to again, though not as far as it went.
-pub(crate) fn truncated(author: &str) -> [Fixture; 2] {
+pub fn truncated(author: &str) -> [Fixture; 2] {
     let mut written = Written::new(author);
     let end = written.values.len();
     let kept = usize::try_from(bases(&written.disk)[1]).unwrap() + 2;
@@ -165,7 +165,7 @@ pub(crate) fn truncated(author: &str) -> [Fixture; 2] {
 
 /// The log as it is now, closed, and killed instead. All `values` were acknowledged, those from
 /// `last_group` on last.
-pub(crate) fn killed_and_closed(
+pub fn killed_and_closed(
     disk: &SimDisk,
     log: &Log,
     values: &[String],
@@ -190,7 +190,7 @@ pub(crate) fn killed_and_closed(
 }
 
 /// The base offsets of the segments on `disk`.
-pub(crate) fn bases(disk: &SimDisk) -> Vec<u64> {
+pub fn bases(disk: &SimDisk) -> Vec<u64> {
     let names = disk.file_names();
     names
         .iter()
@@ -198,8 +198,8 @@ pub(crate) fn bases(disk: &SimDisk) -> Vec<u64> {
         .collect()
 }
 
-/// Where the records of these values lie on `disk`: those before the first segment, nowhere any more.
-pub(crate) fn places(disk: &SimDisk, values: &[String]) -> Vec<Place> {
+/// The places of the records of these values on `disk`. Records before the first segment have none.
+pub fn places(disk: &SimDisk, values: &[String]) -> Vec<Place> {
     let bases = bases(disk);
     let gone = values.iter().take(usize::try_from(bases[0]).unwrap());
     let mut places: Vec<_> = gone
@@ -226,19 +226,19 @@ pub(crate) fn places(disk: &SimDisk, values: &[String]) -> Vec<Place> {
     places
 }
 
-/// What can be seen of a damaged log.
+/// The visible part of a damaged log.
 #[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) recovery: Recovery,
+pub struct Seen {
+    pub recovery: Recovery,
     /// The log's end.
-    pub(crate) end: u64,
-    /// The offsets of records that an error was told of.
-    pub(crate) unreadable: Vec<u64>,
+    pub end: u64,
+    /// The offsets of records whose read failed.
+    pub unreadable: Vec<u64>,
 }
 
-/// How much is looked at.
+/// The depth of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
+pub enum Depth {
     /// Each record is iterated over.
     Iterate,
     /// Each record is read too, by its offset.
@@ -248,25 +248,25 @@ pub(crate) enum Depth {
 }
 
 impl Fixture {
-    pub(crate) fn active(&self) -> u64 {
+    pub fn active(&self) -> u64 {
         *self.bases.last().unwrap()
     }
 
-    pub(crate) fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.places.len() as u64
     }
 
-    pub(crate) fn file_names(&self) -> Vec<String> {
+    pub fn file_names(&self) -> Vec<String> {
         self.disk.file_names()
     }
 
-    /// Whether the log tells of each record that it is synced: one that is missing is told of.
-    pub(crate) fn is_sure(&self) -> bool {
+    /// True if the log shows that each record is synced, so that a missing one is reported.
+    pub fn is_sure(&self) -> bool {
         self.sure == self.end()
     }
 
     /// The offsets of those records that were not trimmed and whose places are as `is_meant` says.
-    pub(crate) fn shown(&self, is_meant: impl Fn(&Place) -> bool) -> Vec<u64> {
+    pub fn shown(&self, is_meant: impl Fn(&Place) -> bool) -> Vec<u64> {
         let places = (0..).zip(&self.places);
         places
             .filter(|(offset, place)| *offset >= self.start && is_meant(place))
@@ -275,8 +275,8 @@ impl Fixture {
     }
 
     /// Opens the log on `disk`, a damaged copy of this one. What can be read is right, an error names
-    /// the place; an opening that fails changes nothing. `what` tells what was damaged.
-    pub(crate) fn open(&self, disk: &SimDisk, depth: Depth, what: &str) -> Result<Seen, Error> {
+    /// the place; an opening that fails changes nothing. `what` names the damage.
+    pub fn open(&self, disk: &SimDisk, depth: Depth, what: &str) -> Result<Seen, Error> {
         let before = disk.deep_clone();
         let log = match Log::open_in(disk.directory(), &options()) {
             Ok(log) => log,
@@ -306,13 +306,13 @@ impl Fixture {
     }
 
     /// As [`Fixture::open`], where no damage may keep the log from opening.
-    pub(crate) fn opened(&self, disk: &SimDisk, depth: Depth, what: &str) -> Seen {
+    pub fn opened(&self, disk: &SimDisk, depth: Depth, what: &str) -> Seen {
         self.open(disk, depth, what)
             .unwrap_or_else(|error| panic!("{what}: {error}"))
     }
 
     /// The log opens, and all of it is right.
-    pub(crate) fn assert_whole(&self, disk: &SimDisk, what: &str) -> Recovery {
+    pub fn assert_whole(&self, disk: &SimDisk, what: &str) -> Recovery {
         let seen = self.opened(disk, Depth::Append, what);
         assert_eq!(seen.end, self.end(), "{what}");
         assert_eq!(seen.unreadable, [0; 0], "{what}");
@@ -341,7 +341,7 @@ impl Fixture {
         unreadable
     }
 
-    /// Iterates over the records below `end`, and on behind each error; returns which are unreadable.
+    /// Iterates over the records below `end`, and continues after each error; returns the unreadable ones.
     fn iterate(&self, log: &Log, end: u64, what: &str) -> Vec<u64> {
         let mut unreadable = Vec::new();
         let mut next = self.start;
@@ -398,7 +398,7 @@ impl Fixture {
 }
 
 /// Every file of `before` is as it was. Only the lock's file may have been made.
-pub(crate) fn assert_unchanged(before: &SimDisk, after: &SimDisk, what: &str) {
+pub fn assert_unchanged(before: &SimDisk, after: &SimDisk, what: &str) {
     let files = |disk: &SimDisk| -> BTreeMap<_, _> {
         let names = disk.file_names();
         names
@@ -441,7 +441,7 @@ fn assert_set_aside(
     );
 }
 
-/// What the double does not tell by itself.
+/// Properties of the simulated disk that it does not check itself.
 trait Lengths {
     fn len_of(&self, name: &str) -> u64;
 }
@@ -457,7 +457,7 @@ impl Lengths for SimDisk {
 }
 
 /// The file at an error's place, if it names one.
-pub(crate) fn named_file(error: &Error) -> Option<String> {
+pub fn named_file(error: &Error) -> Option<String> {
     use proglog_store::Error as Store;
     match error {
         Error::WrongSegment { file, .. }
@@ -482,6 +482,6 @@ pub(crate) fn named_file(error: &Error) -> Option<String> {
 }
 
 /// The position in the store of byte `at` of its file.
-pub(crate) fn position(at: u64) -> Position {
+pub fn position(at: u64) -> Position {
     Position::new(at - HEADER_LEN)
 }

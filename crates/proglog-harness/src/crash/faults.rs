@@ -1,5 +1,4 @@
-//! Every call of a workload fails once, and what the log said and showed before and afterwards is
-//! held against what is left.
+//! Failed calls: every call of a workload fails once, and the results before and after are compared with what is left.
 
 use std::io::ErrorKind;
 
@@ -12,7 +11,7 @@ use super::workload::{Run, Workload};
 /// EIO on Linux.
 const EIO: i32 = 5;
 
-/// What can befall a call.
+/// The faults of a call.
 fn faults_of(call: &Call) -> Vec<Fault> {
     let broken = Fault::os_error(EIO);
     let full = Fault::error(ErrorKind::StorageFull);
@@ -32,10 +31,9 @@ fn faults_of(call: &Call) -> Vec<Fault> {
     }
 }
 
-/// Lets `call` of the workload fail in each way. The process may die as soon as it was told of the
-/// failure, or go on; then the power may fail, or the log is opened again before it does. Returns how
-/// many such ends were tried.
-pub(crate) fn fail_at(workload: &Workload, call: &Call) -> Checked<usize> {
+/// Makes `call` of the workload fail in each way. The process may die with the error, or continue; then the power may
+/// fail, or the log is opened again first. Returns the number of such ends.
+pub fn fail_at(workload: &Workload, call: &Call) -> Checked<usize> {
     let number = call.number.ok_or("the call is not counted")?;
     let mut tried = 0;
     for fault in faults_of(call) {
@@ -58,8 +56,8 @@ pub(crate) fn fail_at(workload: &Workload, call: &Call) -> Checked<usize> {
     Ok(tried)
 }
 
-/// Lets each call of the recovery of `image` fail once, with an error, then as [`fail_at`].
-pub(crate) fn fail_recovery(image: &Image<'_>) -> Checked<usize> {
+/// Makes each call of the recovery of `image` fail once, with an error; then as [`fail_at`].
+pub fn fail_recovery(image: &Image<'_>) -> Checked<usize> {
     let workload = image.workload;
     let fresh = || Run::new(workload, image.disk.deep_clone(), image.history.clone());
     let calls = {
@@ -78,7 +76,7 @@ pub(crate) fn fail_recovery(image: &Image<'_>) -> Checked<usize> {
         if run.is_open() {
             tried += ends_of(workload, &run, number).map_err(context)?;
         } else {
-            // It was told that opening failed: it tries once more.
+            // Opening failed: it is tried once more.
             let mut run = Run::new(workload, run.disk.deep_clone(), run.history.clone());
             run.open(image.end).map_err(context)?;
             tried += ends_of(workload, &run, number).map_err(context)?;
@@ -110,8 +108,8 @@ fn ends_of(workload: &Workload, run: &Run, seed: u64) -> Checked<usize> {
     Ok(cuts.len())
 }
 
-/// What may be left of a workload that is stopped at `call`.
-pub(crate) fn stopped_image<'a>(workload: &'a Workload, call: &Call) -> Checked<Image<'a>> {
+/// A disk that may be left of a workload that is stopped at `call`.
+pub fn stopped_image<'a>(workload: &'a Workload, call: &Call) -> Checked<Image<'a>> {
     let number = call.number.ok_or("the call is not counted")?;
     let disk = SimDisk::new();
     disk.inject(When::Call(number), Fault::crash().after_writing(usize::MAX));

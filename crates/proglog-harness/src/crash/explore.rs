@@ -1,4 +1,4 @@
-//! Every call at which a workload can stop, and what can be left of it then.
+//! Every call at which a workload can stop, and every disk that can be left.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -11,14 +11,14 @@ use proglog_store::testing::{Call, CallKind, Fault, SimDisk, Survivors, When};
 use super::history::{Checked, End, History, Violation};
 use super::workload::{Run, Workload};
 
-/// Two cores are what tests can count on.
+/// The number of cores that every machine is assumed to have.
 const THREADS: usize = 2;
 
 /// Pending changes are tried in each combination up to this many.
 const EXHAUSTIVE_BITS: usize = 10;
 
 /// Spreads `number` over all 64 bits.
-pub(crate) fn mix(number: u64) -> u64 {
+pub fn mix(number: u64) -> u64 {
     let mixed = (number ^ (number >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
@@ -27,8 +27,8 @@ pub(crate) fn mix(number: u64) -> u64 {
 ///
 /// # Panics
 ///
-/// With the first violation that `work` tells of.
-pub(crate) fn sum_over<T: Sync>(tasks: &[T], work: impl Fn(&T) -> Checked<usize> + Sync) -> usize {
+/// With the first violation that `work` returns.
+pub fn sum_over<T: Sync>(tasks: &[T], work: impl Fn(&T) -> Checked<usize> + Sync) -> usize {
     let (next, sum) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let stop = AtomicBool::new(false);
     let violation = Mutex::new(None::<Violation>);
@@ -67,7 +67,7 @@ impl Drop for StopAtPanic<'_> {
 }
 
 /// The calls of a run in which nothing goes wrong: only those that change something, or all.
-pub(crate) fn calls_of(workload: &Workload, changes_only: bool) -> Checked<Vec<Call>> {
+pub fn calls_of(workload: &Workload, changes_only: bool) -> Checked<Vec<Call>> {
     let disk = SimDisk::new();
     if changes_only {
         disk.count_only_changes();
@@ -89,8 +89,8 @@ fn run_on(workload: &Workload, disk: &SimDisk) -> Checked<Run> {
     Ok(run)
 }
 
-/// What may be left of `disk`: each combination of what is pending, if there are not too many, and
-/// one for each of `seeds` anyway.
+/// The survivors of a crash of `disk`: each combination of pending changes, if there are not too many, and one for each
+/// of `seeds`.
 fn survivors(disk: &SimDisk, seeds: Range<u64>) -> Vec<Survivors> {
     let mut survivors = vec![Survivors::KeepAll, Survivors::LoseAll];
     let masks = |bits: usize| {
@@ -106,7 +106,7 @@ fn survivors(disk: &SimDisk, seeds: Range<u64>) -> Vec<Survivors> {
     survivors
 }
 
-pub(crate) fn end(survivors: Survivors) -> End {
+pub fn end(survivors: Survivors) -> End {
     if survivors == Survivors::KeepAll {
         End::Kill
     } else {
@@ -114,20 +114,20 @@ pub(crate) fn end(survivors: Survivors) -> End {
     }
 }
 
-/// A disk after a crash, and what is known of the log on it.
-pub(crate) struct Image<'a> {
-    pub(crate) workload: &'a Workload,
-    pub(crate) disk: SimDisk,
-    pub(crate) history: History,
-    /// How the log's last life ended.
-    pub(crate) end: End,
-    /// Chooses what happens next.
-    pub(crate) seed: u64,
+/// A disk after a crash, with the history of the log on it.
+pub struct Image<'a> {
+    pub workload: &'a Workload,
+    pub disk: SimDisk,
+    pub history: History,
+    /// The end of the log's last life.
+    pub end: End,
+    /// The seed of what happens next.
+    pub seed: u64,
 }
 
 impl Image<'_> {
     /// Opens the log, appends to it, stops it at some call, and opens it once more.
-    pub(crate) fn live_on(self) -> Checked {
+    pub fn live_on(self) -> Checked {
         let Self {
             workload,
             disk,
@@ -159,23 +159,23 @@ impl Image<'_> {
     }
 }
 
-/// How many different things were tried that a stop can leave.
+/// The number of different disks tried that a stop can leave.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tried {
-    /// What the workload left.
-    pub(crate) left: usize,
-    /// What a recovery of that left, which was stopped too.
-    pub(crate) left_by_recovery: usize,
+pub struct Tried {
+    /// Disks left by the workload.
+    pub left: usize,
+    /// Disks left by a recovery of these that was stopped too.
+    pub left_by_recovery: usize,
 }
 
 impl Tried {
-    pub(crate) fn sum(self) -> usize {
+    pub fn sum(self) -> usize {
         self.left + self.left_by_recovery
     }
 }
 
-/// Stops the workload at `call`, and checks whatever may be left.
-pub(crate) fn stop_at(workload: &Workload, call: &Call) -> Checked<Tried> {
+/// Stops the workload at `call`, and checks everything that may be left.
+pub fn stop_at(workload: &Workload, call: &Call) -> Checked<Tried> {
     let number = call.number.ok_or("the call is not counted")?;
     let context = |violation| {
         let Workload { name, .. } = workload;
@@ -297,7 +297,7 @@ fn stop_recovery(image: &Image<'_>) -> Checked<HashSet<(u64, bool, u64)>> {
     Ok(tried)
 }
 
-/// A few of what may be left of a recovery.
+/// A few of the survivors of a crash during recovery.
 fn survivors_of_recovery(disk: &SimDisk, seed: u64) -> Vec<Survivors> {
     let mut survivors = vec![Survivors::KeepAll, Survivors::LoseAll];
     let pending = disk.pending();

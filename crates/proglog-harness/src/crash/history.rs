@@ -5,24 +5,24 @@ use std::ops::Range;
 
 use proglog_log::{Batch, Durability, Error, ErrorKind, Log, Outcome, Record, StoredRecord};
 
-/// What a log did that it must never do.
-pub(crate) type Violation = String;
-pub(crate) type Checked<T = ()> = Result<T, Violation>;
+/// A violation: something that a log must never do.
+pub type Violation = String;
+pub type Checked<T = ()> = Result<T, Violation>;
 
-/// How one life of a log ended.
+/// The end of one life of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// The process died, the machine lived.
     Kill,
     /// The power failed.
     PowerCut,
 }
 
-/// How many records a batch has, and how long the values are at least.
+/// The number of records of a batch, and the least length of their values.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shape {
-    pub(crate) records: usize,
-    pub(crate) len: usize,
+pub struct Shape {
+    pub records: usize,
+    pub len: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,34 +42,34 @@ enum State {
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     shape: Shape,
-    /// The offset of its first record, once the log has told it.
+    /// The offset of its first record, once it is known.
     first: Option<u64>,
-    /// How many of its records, the first ones, were not truncated.
+    /// The number of its first records that were not truncated.
     left: usize,
     state: State,
 }
 
 /// A log that is to be cut: what is done of it when the log is opened again is all or nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub struct Cut {
     /// The offset that the next record gets.
-    pub(crate) end: u64,
-    /// Whether the records before it go too, instead of those behind it.
-    pub(crate) is_reset: bool,
+    pub end: u64,
+    /// True if the records before it are dropped, instead of those after it.
+    pub is_reset: bool,
 }
 
 /// A record's batch, and its number there.
 type Name = (usize, usize);
 
 #[derive(Debug, Clone)]
-pub(crate) struct History {
+pub struct History {
     durability: Durability,
     batches: Vec<Asked>,
-    /// What somebody saw at each offset, by an acknowledgement or by reading.
+    /// The record at each offset, by an acknowledgement or a read.
     seen: Vec<Option<Name>>,
-    /// Where the log starts.
+    /// The start of the log.
     start: u64,
-    /// Where it may start instead: trims that were asked for and not acknowledged.
+    /// Other possible starts: trims that were requested and not acknowledged.
     starts: Vec<u64>,
     /// A cut that was asked for and not acknowledged.
     cut: Option<Cut>,
@@ -82,7 +82,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(durability: Durability) -> Self {
+    pub fn new(durability: Durability) -> Self {
         Self {
             durability,
             batches: Vec::new(),
@@ -97,7 +97,7 @@ impl History {
     }
 
     /// A batch that was never asked for before; returns its number too.
-    pub(crate) fn ask(&mut self, shape: Shape) -> (usize, Batch) {
+    pub fn ask(&mut self, shape: Shape) -> (usize, Batch) {
         let number = self.batches.len();
         self.batches.push(Asked {
             shape,
@@ -110,7 +110,7 @@ impl History {
     }
 
     /// The log gave the batch its offsets.
-    pub(crate) fn accepted(&mut self, number: usize, first: u64) -> Checked {
+    pub fn accepted(&mut self, number: usize, first: u64) -> Checked {
         let end = self.seen.len() as u64;
         if first < end {
             return Err(format!(
@@ -122,7 +122,7 @@ impl History {
     }
 
     /// The log says that the batch is as durable as it promises.
-    pub(crate) fn acknowledged(&mut self, number: usize) -> Checked {
+    pub fn acknowledged(&mut self, number: usize) -> Checked {
         let Asked { left, first, .. } = self.batches[number];
         let first = first.ok_or("a batch is acknowledged without offsets")?;
         if left == 0 {
@@ -138,7 +138,7 @@ impl History {
     }
 
     /// The log says that the batch failed.
-    pub(crate) fn failed(&mut self, number: usize, outcome: Outcome) -> Checked {
+    pub fn failed(&mut self, number: usize, outcome: Outcome) -> Checked {
         let state = match outcome {
             Outcome::NotAppended => State::Gone,
             Outcome::Unknown => State::Unknown,
@@ -153,7 +153,7 @@ impl History {
     }
 
     /// The log says that all it accepted is on the device.
-    pub(crate) fn synced(&mut self) -> Checked {
+    pub fn synced(&mut self) -> Checked {
         for number in 0..self.batches.len() {
             let Asked {
                 left, first, state, ..
@@ -168,16 +168,16 @@ impl History {
     }
 
     /// All below `end` is known to be on the device.
-    pub(crate) fn on_device_below(&mut self, end: u64) {
+    pub fn on_device_below(&mut self, end: u64) {
         self.durable = self.durable.max(end);
         self.kept = self.kept.max(end);
     }
 
     /// Notes what readers of the open log see.
-    pub(crate) fn observe(&mut self, log: &Log) -> Checked {
+    pub fn observe(&mut self, log: &Log) -> Checked {
         let shown = log.start_offset().get()..log.end_offset().get();
         if self.cut.is_some_and(|cut| cut.is_done(&shown)) {
-            // It goes on with being cut when it is opened again.
+            // The next opening finishes the truncation.
             return Ok(());
         }
         self.started(shown.start)?;
@@ -209,7 +209,7 @@ impl History {
     }
 
     /// Checks all that the log shows, which was opened after its last life ended like `end`.
-    pub(crate) fn reopened(&mut self, log: &Log, end: End) -> Checked {
+    pub fn reopened(&mut self, log: &Log, end: End) -> Checked {
         let shown = log.start_offset().get()..log.end_offset().get();
         if self.cut.is_some_and(|cut| cut.is_done(&shown)) {
             self.was_cut();
@@ -236,17 +236,17 @@ impl History {
     }
 
     /// The records below `start` are asked to be dropped.
-    pub(crate) fn trimming(&mut self, start: u64) {
+    pub fn trimming(&mut self, start: u64) {
         self.starts.push(start);
     }
 
-    /// Whether the log was asked to start at `start`.
-    pub(crate) fn may_start(&self, start: u64) -> bool {
+    /// True if a trim to `start` was requested.
+    pub fn may_start(&self, start: u64) -> bool {
         start == self.start || self.starts.contains(&start)
     }
 
     /// The log starts at `start`, and says that this is durable.
-    pub(crate) fn started(&mut self, start: u64) -> Checked {
+    pub fn started(&mut self, start: u64) -> Checked {
         if !self.may_start(start) {
             let Self {
                 start: known,
@@ -264,17 +264,17 @@ impl History {
     }
 
     /// The log is asked to be cut.
-    pub(crate) fn cutting(&mut self, cut: Cut) {
+    pub fn cutting(&mut self, cut: Cut) {
         self.cut = Some(cut);
     }
 
-    /// Whether the log was asked to be cut, and what became of it is not known.
-    pub(crate) fn is_being_cut(&self) -> bool {
+    /// True if a truncation was requested whose result is unknown.
+    pub fn is_being_cut(&self) -> bool {
         self.cut.is_some()
     }
 
-    /// The log, which is open and goes on, says that it was not cut; or it shows that it was.
-    pub(crate) fn failed_to_cut(&mut self, log: &Log) {
+    /// Notes the result of the truncation, which an open log shows.
+    pub fn failed_to_cut(&mut self, log: &Log) {
         let shown = log.start_offset().get()..log.end_offset().get();
         if self.cut.is_some_and(|cut| cut.is_done(&shown)) {
             self.was_cut();
@@ -283,7 +283,7 @@ impl History {
     }
 
     /// The cut that was asked for is done: what it drops must not come back.
-    pub(crate) fn was_cut(&mut self) {
+    pub fn was_cut(&mut self) {
         let Some(Cut { end, is_reset }) = self.cut.take() else {
             return;
         };
@@ -310,7 +310,7 @@ impl History {
         (self.kept, self.durable) = (end, end);
     }
 
-    /// What was found is all there is: the rest must not come back.
+    /// Notes that the records found are all there are: the others must not come back.
     fn start_life(&mut self, shown: Range<u64>, names: &[Name]) {
         for asked in &mut self.batches {
             asked.state = State::Gone;
@@ -382,7 +382,7 @@ impl History {
         Ok(())
     }
 
-    /// What was acknowledged or shown, all below `end`, is there for as long as the log promises.
+    /// Notes that everything acknowledged or shown below `end` is durable, as the log promises.
     fn note_visible(&mut self, end: u64) {
         match self.durability {
             Durability::Synced => self.on_device_below(end),
@@ -393,7 +393,7 @@ impl History {
 }
 
 impl Cut {
-    /// Whether a log that shows these records was cut so.
+    /// True if a log that shows these records was truncated so.
     fn is_done(self, shown: &Range<u64>) -> bool {
         shown.end == self.end && (shown.start == self.end || !self.is_reset)
     }

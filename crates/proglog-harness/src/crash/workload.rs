@@ -1,4 +1,4 @@
-//! What is done to a log, step by step, the same in every run.
+//! Workloads: steps of a log that are the same in every run.
 
 use std::ops::Range;
 
@@ -10,21 +10,21 @@ use super::history::{Checked, Cut, End, History, Shape};
 use super::keeping::Keeps;
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Step {
-    /// Append a batch of so many records of that length, and wait.
+pub enum Step {
+    /// Append a batch of this many records of this length, and wait.
     Append(usize, usize),
     /// Append a batch and do not wait.
     Submit(usize, usize),
     /// Wait for all that was submitted.
     Wait,
     Sync,
-    /// Drop so many of the oldest records.
+    /// Drop this many of the oldest records.
     Trim(u64),
     /// Drop all that readers see.
     TrimAll,
-    /// Drop so many of the newest records, and all that was submitted behind them.
+    /// Drop this many of the newest records, and everything submitted after them.
     Truncate(u64),
-    /// Drop all records and leave out so many offsets.
+    /// Drop all records and skip this many offsets.
     Reset(u64),
     /// Put all on the device, and drop what the policy of retention lets go.
     Retain,
@@ -35,52 +35,52 @@ pub(crate) enum Step {
 use Step::{Append, Reopen, Reset, Retain, Submit, Sync, Trim, TrimAll, Truncate, Wait};
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Workload {
-    pub(crate) name: &'static str,
-    pub(crate) durability: Durability,
-    pub(crate) segment_bytes_max: u64,
-    /// What the log is to keep when it drops records by itself.
-    pub(crate) keeps: Keeps,
-    pub(crate) steps: &'static [Step],
-    /// What is done once the log was opened again after a crash.
-    pub(crate) afterwards: &'static [Step],
+pub struct Workload {
+    pub name: &'static str,
+    pub durability: Durability,
+    pub segment_bytes_max: u64,
+    /// The least that retention keeps.
+    pub keeps: Keeps,
+    pub steps: &'static [Step],
+    /// The steps after the log was opened again.
+    pub afterwards: &'static [Step],
     /// Another one makes other choices.
-    pub(crate) seed: u64,
-    /// How many seeded choices of survivors are tried at each call.
-    pub(crate) seeds: u64,
-    /// Of one thing left in so many the recovery is stopped at each of its calls, too.
-    pub(crate) recoveries: u64,
+    pub seed: u64,
+    /// The number of seeded choices of survivors at each call.
+    pub seeds: u64,
+    /// One of this many recoveries is stopped at each of its calls.
+    pub recoveries: u64,
 }
 
 impl Workload {
-    pub(crate) fn seed_range(&self) -> Range<u64> {
+    pub fn seed_range(&self) -> Range<u64> {
         self.seed..self.seed + self.seeds
     }
 
-    /// Whether a run is so quick that every call can be tried in many ways.
-    pub(crate) fn is_small(&self) -> bool {
+    /// True if a run is quick enough to try every call in many ways.
+    pub fn is_small(&self) -> bool {
         self.seeds > 100
     }
 }
 
 /// A log on a simulated disk, and what happened to it.
 #[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) disk: SimDisk,
-    pub(crate) history: History,
+pub struct Run {
+    pub disk: SimDisk,
+    pub history: History,
     options: Options,
     keeps: Keeps,
     log: Option<Log>,
     tickets: Vec<(usize, Ticket)>,
-    /// How many operations failed.
+    /// The number of failed operations.
     failures: usize,
-    /// Whether the log says that it has to be opened again.
+    /// True if the log is poisoned.
     poisoned: bool,
 }
 
 impl Run {
     /// A run on a disk whose log is not open, with what is known of it.
-    pub(crate) fn new(workload: &Workload, disk: SimDisk, history: History) -> Self {
+    pub fn new(workload: &Workload, disk: SimDisk, history: History) -> Self {
         background::stop();
         let options = Options::new()
             .idle_after(std::time::Duration::MAX)
@@ -100,13 +100,13 @@ impl Run {
     }
 
     /// Opens the log after its last life ended like `end`, and checks what it shows.
-    pub(crate) fn open(&mut self, end: End) -> Checked {
+    pub fn open(&mut self, end: End) -> Checked {
         self.opened(end)?
             .map_err(|error| format!("the log cannot be opened: {error:?}"))
     }
 
     /// As [`Run::open`], while faults are injected: it may fail.
-    pub(crate) fn try_open(&mut self, end: End) -> Checked {
+    pub fn try_open(&mut self, end: End) -> Checked {
         let opened = self.opened(end)?;
         self.failures += usize::from(opened.is_err());
         Ok(())
@@ -126,7 +126,7 @@ impl Run {
         Ok(Ok(()))
     }
 
-    /// Where the log starts later than it was told to, its policy must allow that.
+    /// If the log starts later than requested, its policy must allow that.
     fn note_retained(&mut self, log: &Log) -> Checked {
         let (start, end) = (log.start_offset().get(), log.end_offset().get());
         if self.keeps.is_all() || self.history.may_start(start) {
@@ -138,13 +138,13 @@ impl Run {
         Ok(())
     }
 
-    pub(crate) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.log.is_some()
     }
 
     /// Does the steps until the process dies. `failed` is called after each step in which something
     /// failed.
-    pub(crate) fn steps(
+    pub fn steps(
         &mut self,
         steps: &[Step],
         mut failed: impl FnMut(&mut Self) -> Checked,
@@ -212,7 +212,7 @@ impl Run {
     }
 
     /// The file of a sealed segment ends with its data.
-    pub(crate) fn check_sealed(&self) -> Checked {
+    pub fn check_sealed(&self) -> Checked {
         let bases = self.bases();
         for base in &bases[..bases.len().saturating_sub(1)] {
             let bytes = self.disk.read_file(&format!("{base:020}.log"));
@@ -404,7 +404,7 @@ impl Run {
     }
 }
 
-/// Whether the log has to be opened again: trimming what is trimmed does nothing, and tells.
+/// True if the log is poisoned: a trim of trimmed records does nothing else than report it.
 fn is_poisoned(log: &Log) -> bool {
     log.trim(0)
         .is_err_and(|error| error.kind() == ErrorKind::Poisoned)

@@ -1,4 +1,4 @@
-//! A log that was killed has a damaged bit below its newest sync mark.
+//! Damage to one bit of a killed log, below its newest sync mark.
 
 use proglog_log::{ErrorKind, Log, Options};
 use proglog_store::testing::{SimDisk, Survivors};
@@ -12,18 +12,18 @@ const SEGMENT: &str = "00000000000000000000.log";
 const HEADER_LEN: u64 = 2 * 4096;
 
 /// A log of which each record was synced alone, as its killed process left it.
-pub(crate) fn killed_log() -> Checked<SimDisk> {
+pub fn killed_log() -> Checked<SimDisk> {
     background::stop();
     let disk = SimDisk::new();
     let log = open(&disk)?;
     for number in 0..RECORDS {
-        log.append(value(number)).map_err(told)?;
+        log.append(value(number)).map_err(failed)?;
     }
     Ok(disk.crash(Survivors::KeepAll))
 }
 
 /// The bytes of all records but the last, which no mark covers.
-pub(crate) fn bytes_below_mark(disk: &SimDisk) -> Vec<u64> {
+pub fn bytes_below_mark(disk: &SimDisk) -> Vec<u64> {
     let last = value(RECORDS - 1);
     let bytes = disk.read_file(SEGMENT);
     let found = bytes
@@ -35,7 +35,7 @@ pub(crate) fn bytes_below_mark(disk: &SimDisk) -> Vec<u64> {
 }
 
 /// Damages `byte` and checks what the log shows then.
-pub(crate) fn damage_at(killed: &SimDisk, byte: u64) -> Checked<usize> {
+pub fn damage_at(killed: &SimDisk, byte: u64) -> Checked<usize> {
     let disk = killed.deep_clone();
     disk.flip(SEGMENT, byte, u8::try_from(byte % 8).unwrap_or_default());
     let log = open(&disk)?;
@@ -65,10 +65,10 @@ fn open(disk: &SimDisk) -> Checked<Log> {
         disk.directory(),
         &Options::new().idle_after(std::time::Duration::MAX),
     )
-    .map_err(told)
+    .map_err(failed)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
-fn told(error: proglog_log::Error) -> Violation {
+fn failed(error: proglog_log::Error) -> Violation {
     format!("an operation failed: {error:?}")
 }

@@ -1,4 +1,4 @@
-//! A log that drops its oldest records by itself keeps what its policy says, by whole segments.
+//! Retention: a log that drops its oldest segments keeps what its policy says.
 
 use proglog_log::Retention;
 use proglog_store::testing::SimDisk;
@@ -8,24 +8,24 @@ use super::history::Checked;
 /// The two copies of the header of a segment's file.
 const HEADER_LEN: usize = 2 * 4096;
 
-/// How much of its newest a log is to keep, at the least. Without a limit it keeps all.
+/// The least number of newest records or bytes that a log keeps. Without a limit it keeps all.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Keeps {
-    pub(crate) records: Option<u64>,
-    pub(crate) bytes: Option<u64>,
+pub struct Keeps {
+    pub records: Option<u64>,
+    pub bytes: Option<u64>,
 }
 
 impl Keeps {
-    pub(crate) const ALL: Self = Self {
+    pub const ALL: Self = Self {
         records: None,
         bytes: None,
     };
 
-    pub(crate) fn is_all(self) -> bool {
+    pub fn is_all(self) -> bool {
         self.records.is_none() && self.bytes.is_none()
     }
 
-    pub(crate) fn policy(self) -> Retention {
+    pub fn policy(self) -> Retention {
         let mut policy = Retention::new();
         if let Some(records) = self.records {
             policy = policy.records(records);
@@ -36,7 +36,7 @@ impl Keeps {
         policy
     }
 
-    /// Whether the records from `start` on are enough, in a log that ends at `end` and lies on `disk` in
+    /// True if the records from `start` on are enough, in a log that ends at `end` and lies on `disk` in
     /// the segments with these base offsets.
     fn are_enough(self, disk: &SimDisk, bases: &[u64], (start, end): (u64, u64)) -> bool {
         let enough_records = self.records.is_some_and(|records| end - start >= records);
@@ -46,12 +46,7 @@ impl Keeps {
     }
 
     /// A log that ends at `end` may drop all below `start`.
-    pub(crate) fn check_start(
-        self,
-        disk: &SimDisk,
-        bases: &[u64],
-        (start, end): (u64, u64),
-    ) -> Checked {
+    pub fn check_start(self, disk: &SimDisk, bases: &[u64], (start, end): (u64, u64)) -> Checked {
         if bases.contains(&start) && self.are_enough(disk, bases, (start, end)) {
             return Ok(());
         }
@@ -62,12 +57,7 @@ impl Keeps {
 
     /// A log of `start..end`, all of it on the device, has dropped what it may. A file that could not be
     /// removed may be left.
-    pub(crate) fn check_dropped(
-        self,
-        disk: &SimDisk,
-        bases: &[u64],
-        (start, end): (u64, u64),
-    ) -> Checked {
+    pub fn check_dropped(self, disk: &SimDisk, bases: &[u64], (start, end): (u64, u64)) -> Checked {
         let second = bases.iter().find(|base| **base > start);
         if second.is_some_and(|second| self.are_enough(disk, bases, (*second, end))) {
             return Err(format!(
@@ -78,7 +68,7 @@ impl Keeps {
     }
 }
 
-/// How long the frames are in the file of the segment with this base offset. No record ends with a zero.
+/// The length of the frames in the file of the segment with this base offset. No record ends with a zero.
 fn data_len(disk: &SimDisk, base: u64) -> u64 {
     let bytes = disk.read_file(&format!("{base:020}.log"));
     let end = bytes.iter().rposition(|byte| *byte != 0);

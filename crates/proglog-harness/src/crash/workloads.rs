@@ -12,7 +12,7 @@ use super::workload::Workload;
 const INTERVAL: Durability = Durability::Interval(std::time::Duration::MAX);
 
 /// Each fills three segments, or more. Those that do the most come first: they show the most of what is wrong.
-pub(crate) const WORKLOADS: &[Workload] = &[
+pub const WORKLOADS: &[Workload] = &[
     Workload {
         name: "cuts",
         durability: Durability::Synced,
@@ -395,7 +395,7 @@ const WEAK_CUTS: &[Step] = &[
     Append(1, 20),
 ];
 
-/// Many rolls, some with nothing on the device of what comes behind.
+/// Many rolls, some with nothing synced after them.
 const RETAINED: &[Step] = &[
     Append(2, 300),
     Append(1, 250),

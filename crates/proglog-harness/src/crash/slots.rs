@@ -1,4 +1,4 @@
-//! A slot of the checkpoint is damaged, whenever the process was stopped: the other one holds as much.
+//! Damage to a slot of the checkpoint after a stop at any call: the other slot is enough.
 
 use proglog_store::testing::{Call, Fault, SimDisk, Survivors, When};
 
@@ -12,7 +12,7 @@ const SLOT_LEN: u64 = 4096;
 
 /// Stops the workload at `call`, and damages either slot of the checkpoint: of what is left, and once
 /// the log was opened again and has one more record. Returns how often a slot was damaged.
-pub(crate) fn damage_slots(workload: &Workload, call: &Call) -> Checked<usize> {
+pub fn damage_slots(workload: &Workload, call: &Call) -> Checked<usize> {
     let number = call.number.ok_or("the call is not counted")?;
     let mut tried = 0;
     for survivors in [

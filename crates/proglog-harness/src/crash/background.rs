@@ -1,5 +1,5 @@
-//! What a log does in the background, done when the test says so and on its thread: so that each run
-//! makes the same calls.
+//! A runtime that does background work on the thread of the test, at its request, so that each run makes the same
+//! calls.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use proglog_log::{Job, Runtime, RuntimeInUse, install_runtime};
 
 thread_local! {
-    /// What the logs of this thread have asked for.
+    /// The jobs of the logs of this thread.
     static JOBS: RefCell<VecDeque<Job>> = const { RefCell::new(VecDeque::new()) };
 }
 
@@ -26,15 +26,14 @@ impl Runtime for OnDemand {
     fn spawn_after(&self, _delay: Duration, _job: Job) {}
 }
 
-/// From here on the logs of this process do nothing by themselves. What those of this thread have left
-/// over is forgotten.
-pub(crate) fn stop() {
+/// Installs the runtime for all logs of this process, and drops the jobs left on this thread.
+pub fn stop() {
     INSTALLED.expect("no log was opened before");
     JOBS.take();
 }
 
-/// Does what the logs of this thread have asked for, and what they ask for meanwhile.
-pub(crate) fn run() {
+/// Runs the jobs of the logs of this thread, and those that they add.
+pub fn run() {
     while let Some(job) = JOBS.with_borrow_mut(VecDeque::pop_front) {
         job();
     }
