@@ -1,5 +1,5 @@
-//! A disk is full at any place of appending, rolling, trimming, truncating, resetting and closing: nothing
-//! that was acknowledged is hurt, and there needs only to be room again for all to go on.
+//! Full disks: at every byte of appending, rolling, trimming, truncating, resetting and closing. Nothing that was
+//! acknowledged is damaged, and all operations work again once there is room.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::VecDeque;

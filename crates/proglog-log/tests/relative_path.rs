@@ -1,5 +1,5 @@
-//! A log opened by a relative path went on in another directory when the process changed its own, and
-//! lost what it rolled to. Alone in its file: the directory is the whole process's.
+//! Relative paths: a log stays in its directory when the process changes the current one. That is the whole
+//! process's, so this is a test program of its own.
 
 use proglog_log::{Log, Offset, Options};
 

@@ -1,5 +1,5 @@
-//! A program runs the background work of its logs itself. It is the same for all of a process, so this
-//! is a test program of its own.
+//! Installed runtimes: a program runs the background work of its logs itself. A runtime is installed once a
+//! process, so this is a test program of its own.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::future::Future;

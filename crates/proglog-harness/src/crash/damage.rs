@@ -1,4 +1,4 @@
-//! Damage to one bit of a killed log, below its newest sync mark.
+//! Damage below the newest sync mark of a log that was killed.
 
 use proglog_log::{ErrorKind, Log, Options};
 use proglog_store::testing::{SimDisk, Survivors};

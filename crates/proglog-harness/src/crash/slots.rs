@@ -1,4 +1,4 @@
-//! Damage to a slot of the checkpoint after a stop at any call: the other slot is enough.
+//! Damage to a slot of the checkpoint, wherever the process was stopped: the other slot is enough.
 
 use proglog_store::testing::{Call, Fault, SimDisk, Survivors, When};
 

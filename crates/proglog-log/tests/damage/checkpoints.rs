@@ -1,4 +1,4 @@
-//! A checkpoint is whole and does not fit the segments: opening tells, and repair mends it and drops nothing.
+//! Valid checkpoints that do not fit the segments: opening refuses them, and repair drops no record.
 
 use proglog_log::{Durability, Error, ErrorKind, Log};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};

@@ -1,5 +1,4 @@
-//! A header or a checkpoint is whole, and says what it cannot mean: it is of another time, or was made to
-//! mislead.
+//! Valid headers and checkpoints with impossible contents: of another time, or forged.
 
 use proglog_log::{Error, ErrorKind, Log};
 use proglog_store::testing::SimDisk;

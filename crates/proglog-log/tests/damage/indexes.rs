@@ -1,5 +1,4 @@
-//! An index is right, and is taken up as it is; or it is wrong, or a record cannot be read that it leads to, and
-//! no more than that comes of it.
+//! Indexes: a valid one is used, and a wrong or damaged one makes no other record unreadable.
 
 use proglog_log::{Error, ErrorKind, Log, Options};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};

@@ -1,4 +1,4 @@
-//! Opening what is no log, opening twice, and repairing, on the operating system's files.
+//! Opening directories without a log, opening twice, and repairing, on the operating system's files.
 
 use std::path::Path;
 

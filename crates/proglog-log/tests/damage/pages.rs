@@ -1,4 +1,4 @@
-//! An index of several pages is damaged, and a record too: the record alone is unreadable.
+//! Damage to an index of several pages and to a record: that record alone is unreadable.
 
 use proglog_log::{Log, Options};
 use proglog_store::segment::StoreExt;

@@ -1,5 +1,5 @@
-//! Damage to what an opening has shown, to a segment that the checkpoint lags behind, and to the record
-//! that tells how old a log is.
+//! Damage to what an opening has shown, to a segment that the checkpoint lags behind, and to the record that holds
+//! the time of the newest append.
 
 use std::time::Duration;
 

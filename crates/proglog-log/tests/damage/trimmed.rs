@@ -1,4 +1,4 @@
-//! Damage to records that were trimmed, and are in the file of one that was not.
+//! Damage to trimmed records in the file of a record that was not trimmed.
 
 use std::time::Duration;
 

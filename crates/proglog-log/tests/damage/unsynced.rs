@@ -1,5 +1,4 @@
-//! A slot of the checkpoint could not be synced: it can be read until the power fails, and who opens the
-//! log then must not trust it. Then the other slot is damaged.
+//! Checkpoint slots whose sync failed, which can be read until the power fails; then the other slot is damaged.
 
 use proglog_log::{Log, Offset};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};

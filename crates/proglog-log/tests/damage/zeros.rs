@@ -1,4 +1,4 @@
-//! A log was killed with zeros ahead of its data, and something is damaged: a zero, a record, or both.
+//! Damage to a killed log with preallocated zeros after its data: to a zero, a record, or both.
 
 use std::ops::Range;
 

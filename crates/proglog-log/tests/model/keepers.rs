@@ -1,4 +1,4 @@
-//! Where the records of a log are kept.
+//! Backends of the model test: the directories in which its log is kept.
 
 use proglog_log::{CommitLog, Log, MemoryLog, Options};
 use proglog_store::testing::{SimDisk, Survivors};

@@ -1,5 +1,5 @@
-//! Whatever is done to a log, in whatever order, it holds what a plain `Vec` of records holds: on the
-//! operating system's files, on the simulated disk, where the process is killed too, and in memory.
+//! Model test: after any sequence of operations a log equals a plain `Vec` of records. It runs on the operating
+//! system's files, on the simulated disk, where the process is killed too, and in memory.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! What may be done to a log, made up at random.
+//! Random operations.
 
 use proglog_api::v1;
 use proglog_log::Record;

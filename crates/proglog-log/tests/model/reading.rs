@@ -1,4 +1,4 @@
-//! What each way of reading must show.
+//! Comparison of each way of reading with the model.
 
 use std::time::Duration;
 

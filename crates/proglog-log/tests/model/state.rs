@@ -1,4 +1,4 @@
-//! A log, and the plain `Vec` of records that it must be like.
+//! A log, and the plain `Vec` of records that it must equal.
 
 use proglog_log::{
     Batch, CommitLog, Durability, Error, ErrorKind, Log, Offset, Offsets, Options, Record, Ticket,

@@ -1,5 +1,5 @@
-//! What another process sees of a log whose files vanish, are cut or exchanged while it looks, and what it
-//! reads to see it.
+//! Refreshes of a read-only log while files vanish, are truncated or replaced, and the number of reads that they
+//! take.
 
 use std::io::ErrorKind as Io;
 

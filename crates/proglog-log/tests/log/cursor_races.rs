@@ -1,4 +1,4 @@
-//! A walk that is overtaken: while it looks for a record, the log is cut below it and appended to.
+//! Cursors that look for a record while the log is truncated below it and appended to.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! What is printed for debugging tells where things stand.
+//! Debug output: it shows the state of a log, its iterators and its tickets.
 
 use proglog_log::{CommitLog, Durability, Offset, ReadOnlyLog, Signal, Ticket, Visibility};
 use proglog_store::testing::SimDisk;

@@ -1,5 +1,4 @@
-//! Defects that were found and mended, each as the shortest way to it.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+//! Regressions: each test is the shortest way to a defect that was fixed.
 
 use std::io;
 use std::thread;

@@ -1,4 +1,4 @@
-//! What a directory may hold that becomes a log.
+//! Directories that become a log, and those that do not.
 
 use proglog_log::{Error, Log};
 use proglog_store::testing::SimDisk;

@@ -1,4 +1,4 @@
-//! How often files are read: a log that is walked over, or has given up appends, costs what it has to.
+//! Number of reads that scans and point reads take, with damage and after failed appends.
 
 use std::io::ErrorKind as Io;
 

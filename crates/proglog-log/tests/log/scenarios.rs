@@ -1,5 +1,4 @@
-//! What a user does with a log in the first hour, on the operating system's files.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+//! Scenarios of the first hour with a log, on the operating system's files.
 
 use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime};

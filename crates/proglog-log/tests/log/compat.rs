@@ -1,7 +1,7 @@
-//! Logs that earlier versions wrote open, and hold what they held.
+//! Compatibility: logs that earlier builds wrote open with the same records.
 //!
 //! The files of format version 1 lie in `tests/data/v1`. `PROGLOG_REGENERATE=1 cargo test -p proglog-log
-//! --test compat` writes them again, which is right only before a version is released. Those in
+//! --test log compat` writes them again, which is right only before a version is released. Those in
 //! `tests/data/v1/operated` stay: they are of a build before the code was reorganised, were trimmed,
 //! truncated and given application data, and were then
 //!
@@ -11,8 +11,6 @@
 //! - `truncating`: stopped by a crash once the checkpoint said that the log is being truncated.
 //!
 //! Beside each directory a text file lists what that build read, or in the last case was to leave.
-
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

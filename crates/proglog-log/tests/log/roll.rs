@@ -1,4 +1,4 @@
-//! From one segment to the next: what goes into which, and what is on the device then.
+//! Rolls: the records that go into each segment, and the state of the device in between.
 
 use std::io::ErrorKind as Io;
 

@@ -1,5 +1,4 @@
-//! Tickets whose outcome comes later, and callbacks that use the log.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+//! Tickets that are completed later, and callbacks that use the log.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Barrier, Mutex};

@@ -1,4 +1,4 @@
-//! Which files a log reads, keeps open and leaves, and how often it reads them.
+//! Files that a log reads, keeps open and leaves, and the number of reads.
 
 use std::io::ErrorKind as Io;
 

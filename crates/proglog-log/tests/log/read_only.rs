@@ -1,4 +1,4 @@
-//! A log is read while another opening of it appends, trims, truncates and rolls.
+//! Read-only logs, while another opening appends, trims, truncates and rolls.
 
 use std::process::{Command, Stdio};
 use std::thread;

@@ -1,5 +1,4 @@
-//! What the tests of operations share: a log of small segments on a simulated disk, whose records tell
-//! their offsets.
+//! Shared helpers: a log of small segments on a simulated disk, whose records say their offsets.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -108,4 +107,19 @@ pub(crate) fn holds(log: &impl Shows, offsets: Range<u64>) {
     }
     let past = log.read_at(offsets.end).unwrap_err().kind();
     assert_eq!(past, ErrorKind::OutOfRange);
+}
+
+/// Flips a bit of the value that tells this offset.
+pub(crate) fn damage(disk: &SimDisk, offset: u64) {
+    let names = disk.file_names();
+    let damaged = names.iter().any(|name| {
+        let bytes = disk.read_file(name);
+        let value = value(offset).into_bytes();
+        let place = bytes.windows(100).position(|window| window == value);
+        if let Some(place) = place {
+            disk.flip(name, place as u64, 0);
+        }
+        place.is_some()
+    });
+    assert!(damaged);
 }

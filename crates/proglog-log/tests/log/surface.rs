@@ -1,4 +1,4 @@
-//! What all logs have in common, and what they inherit from the traits.
+//! Operations that all logs have in common, and those that they inherit from the traits.
 
 use std::ops::Range;
 use std::sync::Arc;

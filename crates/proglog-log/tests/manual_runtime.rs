@@ -1,5 +1,5 @@
-//! What logs do in the background, done by hand: each test runs what its own thread has asked for, when it
-//! likes. The runtime is the same for all of a process, so this is a test program of its own.
+//! Background work on a runtime that each test runs itself, for its own thread. A runtime is installed once a
+//! process, so this is a test program of its own.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-//! What a log does by itself, without being asked.
+//! Background work: retention by age, and syncs of idle and buffered logs.
 
 use std::time::{Duration, Instant};
 
@@ -59,4 +59,13 @@ fn a_log_that_nobody_appends_to_is_synced_after_a_while() {
     let log = open_with(&disk, &options);
     log.append("one").unwrap();
     wait_until(|| on_the_device(&disk, &options) == 1);
+}
+
+#[test]
+fn an_append_that_nobody_waits_for_is_synced_once_the_log_is_idle() {
+    let disk = SimDisk::new();
+    let log = open_with(&disk, &options().idle_after(Duration::from_millis(1)));
+    drop(log.submit("left alone").unwrap());
+    let record = log.follow(0).next().unwrap().unwrap();
+    assert_eq!(record.value, "left alone");
 }

@@ -1,4 +1,4 @@
-//! Walks that are under way, with much read ahead, while the log is appended to, trimmed, cut and closed.
+//! Cursors that have read ahead, while the log is appended to, trimmed, truncated and closed.
 
 use std::ops::Range;
 

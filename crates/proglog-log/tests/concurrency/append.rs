@@ -1,5 +1,4 @@
-//! Many threads at once: writers, readers, rolls, failures and closing.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+//! Writers and readers on many threads, with rolls, failures and closing.
 
 use std::collections::HashMap;
 use std::future::Future;

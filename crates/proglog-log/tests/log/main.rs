@@ -1,0 +1,30 @@
+//! Operations of a log, one subject a file, most of them on a simulated disk with small segments.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod append;
+mod background;
+mod compat;
+mod cursor;
+mod cursor_races;
+mod debug_output;
+mod disk_full;
+mod files;
+mod follow;
+mod memory;
+mod open;
+mod read;
+mod read_costs;
+mod read_only;
+mod refresh_races;
+mod regressions;
+mod retention;
+mod roll;
+mod scenarios;
+mod seek;
+mod support;
+mod surface;
+mod tickets;
+mod trim;
+mod truncate;
+mod verify;
+mod visibility;
