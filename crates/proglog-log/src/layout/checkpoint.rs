@@ -1,7 +1,7 @@
-//! The checkpoint: where the log starts, and what of it is known to be durable.
+//! Checkpoint of a log: its start, its recovery point, and the application's data.
 //!
-//! It may lag behind the log but never runs ahead of it. In its file ([`checkpoint_file`]) it fills a
-//! slot, which is zero-padded to [`SLOT_LEN`]:
+//! The recovery point may lag behind the log but is never ahead of it. In its file ([`checkpoint_file`]) a
+//! checkpoint fills a slot, zero-padded to [`SLOT_LEN`]:
 //!
 //! ```text
 //!  0       8         10     12        16       24       40      48        56         64
@@ -17,8 +17,8 @@
 //!  +--------+------+------+     the application's. `crc` is the CRC-32C of the bytes before it.
 //! ```
 //!
-//! Of the flags, bit 0 says that the log has had a segment, and bit 1 that it is being truncated: what
-//! lies at and above that position is to be removed, whatever it is.
+//! Bit 0 of the flags is set once the log has had a segment, bit 1 while it is truncated: then everything at
+//! and above that position is to be removed.
 //!
 //! [`checkpoint_file`]: crate::layout::checkpoint_file
 
@@ -31,9 +31,9 @@ use crate::layout::log_position::LogPosition;
 use crate::layout::names::CHECKPOINT;
 use crate::offset::Offset;
 
-/// The distance of the two slots.
+/// Length of a slot.
 pub(crate) const SLOT_LEN: usize = 4096;
-/// The longest data of the application.
+/// Most bytes of the application's data.
 pub(crate) const DATA_LEN_MAX: usize = 1024;
 pub(crate) const VERSION: u16 = 1;
 const MAGIC: [u8; 8] = *b"\x8bprochkp";
@@ -55,7 +55,7 @@ const EXISTS: u32 = 1;
 const TRUNCATING: u32 = 2;
 const _: () = assert!(USED == 1100 && USED <= SLOT_LEN);
 
-/// What a checkpoint holds.
+/// A checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
     pub(crate) log_id: u128,
@@ -66,7 +66,7 @@ pub(crate) struct Checkpoint {
     pub(crate) data: Vec<u8>,
 }
 
-/// What a checkpoint says of the log's segments.
+/// State of a log's segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogState {
     /// The log never had a segment.
@@ -88,10 +88,10 @@ impl LogState {
     }
 }
 
-/// A truncation that was begun: what is to be removed, and what is to be left.
+/// A truncation that was begun and is to be finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Truncation {
-    /// End of what is left.
+    /// Position in which the log is to end.
     pub(crate) to: LogPosition,
     /// Log start offset.
     pub(crate) start: Offset,
@@ -107,7 +107,7 @@ impl Truncation {
     }
 }
 
-/// Why a slot does not hold.
+/// Defect of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SlotFault {
     Damaged,
@@ -201,14 +201,14 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Whether `other` would drop the same records, and has the same data.
-    pub(crate) fn can_stand_for(&self, other: &Self) -> bool {
+    /// Returns whether `other` keeps and drops the same records, and has the same data.
+    pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
         self.start == other.start
             && self.truncation() == other.truncation()
             && self.data == other.data
     }
 
-    /// The number of the slot and what it holds.
+    /// Decodes a slot into its number and its checkpoint.
     pub(crate) fn decode(slot: &[u8]) -> Result<(u64, Self), SlotFault> {
         if slot.len() < USED
             || slot[..MAGIC.len()] != MAGIC
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_can_stand_for_another_that_starts_and_truncates_alike_and_has_its_data() {
+    fn a_checkpoint_is_equivalent_to_another_that_starts_and_truncates_alike_and_has_its_data() {
         let truncates = checkpoint();
         let with_state = |state| Checkpoint {
             state,
@@ -368,8 +368,8 @@ mod tests {
             (&keeps, &starts_elsewhere, false),
             (&truncates, &stores_something_else, false),
         ] {
-            assert_eq!(first.can_stand_for(second), is_same);
-            assert_eq!(second.can_stand_for(first), is_same);
+            assert_eq!(first.is_equivalent(second), is_same);
+            assert_eq!(second.is_equivalent(first), is_same);
         }
     }
 

@@ -1,55 +1,56 @@
-//! The checkpoint's file: two slots in different blocks, written in turn.
+//! File of the checkpoint: two slots in different blocks, written in turn.
 //!
-//! Each is written with a number one higher than the last: a write that tears spoils the slot it goes
-//! to, and the other still holds. Both are there from the beginning, so that a write needs no new
-//! space, even on a full device.
+//! Each write gives its slot a number one higher than the last: a torn write spoils the slot that it goes to,
+//! and the other is still valid. Both slots exist from the start, so a write needs no new space, even on a
+//! full device.
 
 use std::io;
 use std::sync::Arc;
 
 use proglog_store::Operation;
-use proglog_store::io::{Directory, OpenMode, Storage};
+use proglog_store::io::{Directory, OpenMode};
+use proglog_store::segment::replace_file;
 
 use crate::error::{Error, Result};
 use crate::layout::checkpoint::{Checkpoint, SLOT_LEN, SlotFault, USED, VERSION};
 use crate::layout::names::CHECKPOINT;
 
-/// The slot that does not count, as an opening finds it. Should the one that counts be lost, it must
-/// neither miss what was dropped since, or stored by the application, nor drop what was appended.
+/// State of the standby slot, the one without the current checkpoint, as opening finds it. If the current
+/// slot is lost, the standby must bring back no record that was dropped and lose none that was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Other {
-    /// It can stand for the one that counts. It is on the device: it was before that one was written.
-    StandsFor,
-    /// It says the same of all. So the one that counts was written to have it twice, and may not be on the
-    /// device: there may still be what it has replaced.
-    SaysTheSame,
-    /// It would drop other records, has other data, or does not hold, and who knows what it was to be.
-    Differs,
+enum Standby {
+    /// Equivalent to the current checkpoint. It is on the device, since it was before the current one was
+    /// written.
+    Valid,
+    /// The same checkpoint again. The current one was written to have it in both slots, and may not be on the
+    /// device, where there may still be what it replaced.
+    Duplicate,
+    /// Stale or invalid: must be overwritten before anything is truncated or appended.
+    Stale,
 }
 
-/// The checkpoint's file. It is opened for each write, so that an idle log holds it not open.
+/// The checkpoint and its file, which is opened for each write, so that an idle log does not keep it open.
 #[derive(Debug)]
 pub(crate) struct CheckpointFile {
     directory: Arc<dyn Directory>,
-    /// What counts.
     current: Checkpoint,
     number: u64,
-    /// The slot that holds it, which the next write must leave alone.
+    /// Slot of the current checkpoint, which the next write must leave alone.
     slot: u64,
-    /// Whether that slot was written by this process. Of one that was not, an earlier process may
-    /// have seen the sync fail: then it can be read now and is not on the device, so it is written
-    /// again, same bytes, before the other slot is.
+    /// True if this process wrote that slot. Otherwise a sync may have failed in an earlier process, and the
+    /// slot can be read without being on the device: it is rewritten before the other one is.
     confirmed: bool,
-    /// What the other slot was found to be.
-    other: Other,
+    standby: Standby,
 }
 
 impl CheckpointFile {
-    /// Creates the file in one step, durable with its name.
+    /// Creates the file, durable with its name, or replaces it. After an error no temporary file is left.
     pub(crate) fn create(directory: Arc<dyn Directory>, current: Checkpoint) -> Result<Self> {
-        proglog_store::segment::replace_file(&*directory, CHECKPOINT, |file| {
+        replace_file(&*directory, CHECKPOINT, |file| {
             file.allocate(2 * SLOT_LEN as u64)?;
-            (0..2).try_for_each(|number| write_slot(file, number, &current.encode(number)))
+            (0..2).try_for_each(|number| {
+                file.write_all_at(&current.encode(number), number * SLOT_LEN as u64)
+            })
         })?;
         Ok(Self {
             directory,
@@ -57,11 +58,11 @@ impl CheckpointFile {
             number: 1,
             slot: 1,
             confirmed: true,
-            other: Other::StandsFor,
+            standby: Standby::Valid,
         })
     }
 
-    /// Reads the newest slot that holds.
+    /// Reads both slots; the newest valid one is current.
     pub(crate) fn open(directory: Arc<dyn Directory>) -> Result<Self> {
         let file = directory
             .open(CHECKPOINT, OpenMode::Read)
@@ -74,13 +75,13 @@ impl CheckpointFile {
                 .map_err(fail(Operation::Read))?;
             *slot = Checkpoint::decode(&bytes[..read]);
         }
-        let other = match &slots {
-            [Ok((_, first)), Ok((_, second))] if first == second => Other::SaysTheSame,
-            [Ok((_, first)), Ok((_, second))] if first.can_stand_for(second) => Other::StandsFor,
-            _ => Other::Differs,
+        let standby = match &slots {
+            [Ok((_, first)), Ok((_, second))] if first == second => Standby::Duplicate,
+            [Ok((_, first)), Ok((_, second))] if first.is_equivalent(second) => Standby::Valid,
+            _ => Standby::Stale,
         };
         let (slot, (number, current)) = match slots {
-            // Whoever wrote such a slot may have gone on where the other one knows nothing of.
+            // A later version may have appended what the other slot knows nothing of.
             [Err(SlotFault::Version(got)), _] | [_, Err(SlotFault::Version(got))] => {
                 return Err(Error::UnsupportedCheckpoint {
                     got,
@@ -102,22 +103,20 @@ impl CheckpointFile {
             number,
             slot,
             confirmed: false,
-            other,
+            standby,
         })
     }
 
-    /// The number of what counts: another after each write.
+    /// Returns the number of the current checkpoint, which every write increases.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
-    /// What counts.
     pub(crate) fn current(&self) -> &Checkpoint {
         &self.current
     }
 
-    /// Writes `next`; on return it is durable. After an error the last one still
-    /// counts.
+    /// Makes `next` the current checkpoint, durably. After an error the last one is still current.
     pub(crate) fn write(&mut self, next: Checkpoint) -> Result<()> {
         self.confirm()?;
         let (slot, number) = (1 - self.slot, self.number + 1);
@@ -126,9 +125,9 @@ impl CheckpointFile {
         Ok(())
     }
 
-    /// Writes `next` to both slots; on return it is durable in each, so that damage to one of them does
-    /// not bring back what was before. After an error the last one still counts, until the log is opened
-    /// again: then either may. But a truncation is begun once a slot says so, and nothing takes that back.
+    /// Makes `next` the current checkpoint in both slots, durably, so that damage to one of them does not bring
+    /// back the last one. After an error the last one is current until the log is opened again, when either
+    /// may be. A truncation has begun once a slot says so, and cannot be taken back.
     pub(crate) fn write_twice(&mut self, next: &Checkpoint) -> Result<()> {
         let last = self.current.clone();
         self.write(next.clone())?;
@@ -142,19 +141,19 @@ impl CheckpointFile {
         })
     }
 
-    /// Makes sure that what counts is on the device, and that the other slot can stand for it: before that,
-    /// nothing may be dropped or appended.
-    pub(crate) fn settle(&mut self) -> Result<()> {
-        match self.other {
-            Other::StandsFor => {}
-            Other::SaysTheSame => self.confirm()?,
-            Other::Differs => self.write(self.current.clone())?,
+    /// Makes the current checkpoint durable, and the standby slot valid: until then nothing may be dropped or
+    /// appended.
+    pub(crate) fn reconcile(&mut self) -> Result<()> {
+        match self.standby {
+            Standby::Valid => {}
+            Standby::Duplicate => self.confirm()?,
+            Standby::Stale => self.write(self.current.clone())?,
         }
-        self.other = Other::StandsFor;
+        self.standby = Standby::Valid;
         Ok(())
     }
 
-    /// Makes sure that what counts is on the device.
+    /// Makes the current checkpoint durable.
     fn confirm(&mut self) -> Result<()> {
         if !self.confirmed {
             self.write_to(self.slot, &self.current.encode(self.number))?;
@@ -168,13 +167,10 @@ impl CheckpointFile {
             .directory
             .open(CHECKPOINT, OpenMode::Write)
             .map_err(fail(Operation::Open))?;
-        write_slot(&*file, slot, bytes).map_err(fail(Operation::Write))?;
+        file.write_all_at(bytes, slot * SLOT_LEN as u64)
+            .map_err(fail(Operation::Write))?;
         file.sync_data().map_err(fail(Operation::Sync))
     }
-}
-
-fn write_slot(file: &dyn Storage, slot: u64, bytes: &[u8]) -> io::Result<()> {
-    file.write_all_at(bytes, slot * SLOT_LEN as u64)
 }
 
 fn fail(operation: Operation) -> impl Fn(io::Error) -> Error {

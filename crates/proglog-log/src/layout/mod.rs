@@ -1,4 +1,4 @@
-//! The files of a log's directory: their names, and what is in those that are no stores.
+//! Files of a log's directory: names, headers of segments, checkpoint.
 
 pub(crate) mod checkpoint;
 pub(crate) mod checkpoint_file;

@@ -1,35 +1,35 @@
-//! The names of a log's files.
+//! Names of the files in a log's directory.
 
 use crate::offset::Offset;
 
-/// Held locked while the log is open.
+/// Locked while the log is open.
 pub(crate) const LOCK: &str = "LOCK";
-/// Where the log starts and what of it is durable.
+/// File of the checkpoint.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
-/// What ends the name of a file that is being made.
+/// Suffix of a file that is being created.
 pub(crate) const TEMPORARY: &str = ".tmp";
 
 const DIGITS: usize = 20;
 const STORE: &str = ".log";
 const INDEX: &str = ".index";
 
-/// The name of the store of the segment with this base offset.
+/// Returns the name of the store of the segment with this base offset.
 pub(crate) fn store(base: Offset) -> String {
     format!("{:0DIGITS$}{STORE}", base.get())
 }
 
-/// The name of the index of the segment with this base offset.
+/// Returns the name of the index of the segment with this base offset.
 pub(crate) fn index(base: Offset) -> String {
     format!("{:0DIGITS$}{INDEX}", base.get())
 }
 
-/// The base offset in the name of a segment's store; `None` for any other name.
+/// Returns the base offset in the name of a segment's store; `None` for any other name.
 pub(crate) fn parse_store(name: &str) -> Option<Offset> {
     parse(name, STORE)
 }
 
-/// Whether a directory that holds no log may hold a file of this name: what is left when making a
-/// log was interrupted.
+/// Returns whether a directory without a log may hold a file of this name: those that an interrupted creation
+/// of a log leaves, and `lost+found`.
 pub(crate) fn may_precede_log(name: &str) -> bool {
     name == LOCK
         || name

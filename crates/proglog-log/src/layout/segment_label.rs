@@ -1,4 +1,4 @@
-//! What a segment's store says of itself, in the label of its header.
+//! Label of a segment: which log it is of, and its place there, in the header of its store.
 //!
 //! ```text
 //!  0       4        20            28              36
@@ -8,8 +8,8 @@
 //!  +-------+--------+-------------+---------------+
 //! ```
 //!
-//! So a segment that is of another log, was renamed or was copied is known by its header alone, and
-//! so is one whose predecessor is missing.
+//! The header alone shows if a segment is of another log, was renamed or copied, or if its predecessor is
+//! missing.
 
 use byteorder::{BigEndian, ByteOrder};
 

@@ -182,7 +182,7 @@ impl PlannedCheckpoint {
         match self {
             Self::Create(checkpoint) => CheckpointFile::create(Arc::clone(directory), checkpoint),
             Self::Keep(mut file) => {
-                file.settle()?;
+                file.reconcile()?;
                 Ok(file)
             }
         }

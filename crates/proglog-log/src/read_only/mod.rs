@@ -1,48 +1,40 @@
-//! Reading a log that another process may be writing.
+//! Read-only log: reads the files of a log that another process may have open.
 //!
-//! Nothing is locked and nothing written: the files alone tell. The newest segment is known to be
-//! synced up to its newest sync mark, all before it as a whole, and the checkpoint tells where the log
-//! starts. What is not known to be synced is not shown. Segments come, are trimmed and are cut while
-//! this looks; one that has vanished was trimmed.
+//! No file is locked or written. The newest segment is visible up to its newest sync mark, those before it as
+//! a whole, and the log start offset is in the checkpoint. Segments are created, trimmed and truncated in the
+//! meantime; a segment that has vanished was trimmed.
 
-pub(crate) mod snapshot;
+mod retrying;
+mod shared;
+mod snapshot;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use proglog_store::Operation;
 use proglog_store::io::{Directory, FsDirectory};
 
-use crate::engine::tasks::Task;
 use crate::error::{Error, Result};
 use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::options::Visibility;
-use crate::read::cursor::Cursor;
 use crate::read::follow::Follow;
 use crate::read::read_log::ReadLog;
 use crate::read::reader::Reader;
 use crate::read::records::Records;
-use crate::read::view::View;
-use crate::read_only::snapshot::Seen;
+use crate::read_only::retrying::{Following, Retrying};
+use crate::read_only::shared::Shared;
 use crate::record::StoredRecord;
-use crate::runtime;
-use crate::sync::Mutex;
 
-/// How long a follower waits between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How many looks in a row have to fail before followers are told.
-const FAILURES_MAX: usize = 10;
-
-/// A log opened only to read it, while another process may have it open and append.
+/// A log opened for reading only, while another process may have it open and append.
 ///
-/// It takes no lock and writes nothing. It shows what is known to be on the device: up to the newest
-/// sync mark, which in a synced log comes with the next append, or once the log is idle
-/// ([`Options::idle_after`](crate::Options::idle_after)). It looks anew when it is
-/// [refreshed](ReadOnlyLog::refresh), when something past the end is asked for, and, as long as there
-/// are followers, all the time. Clones share what they see. Records that the writer trims are gone as
-/// they are for the writer: with [`Error::Trimmed`].
+/// It takes no lock and writes nothing. Records are visible once they are known to be on the device: up to the
+/// newest sync mark, which in a synced log comes with the next append, or once the log is idle
+/// ([`Options::idle_after`](crate::Options::idle_after)). The view is updated by
+/// [`refresh`](ReadOnlyLog::refresh), by a read past the end, and every 20 milliseconds while there are
+/// followers. Clones share it. Reading a record that the writer has trimmed fails with [`Error::Trimmed`], as
+/// it does for the writer.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -51,7 +43,7 @@ const FAILURES_MAX: usize = 10;
 /// # let directory = tempfile::tempdir()?;
 /// let log = Log::open(directory.path(), &Options::new())?;
 /// log.append("first")?;
-/// log.append("second")?; // says in the file that the first is synced
+/// log.append("second")?; // Marks the first as synced in the file.
 /// let reader = ReadOnlyLog::open(directory.path())?;
 /// assert_eq!(reader.read(0)?.value, "first");
 /// # Ok(())
@@ -63,34 +55,14 @@ pub struct ReadOnlyLog {
     reader: Reader,
 }
 
-struct Shared {
-    directory: Arc<dyn Directory>,
-    view: Arc<View>,
-    seen: Mutex<Seen>,
-    /// Held by everyone who follows.
-    followers: Arc<()>,
-    looking: Mutex<Looking>,
-    /// Looks for new records while there are followers.
-    look: Task<Self>,
-}
-
-/// The looks for those who follow.
-#[derive(Default)]
-struct Looking {
-    /// How many in a row have failed.
-    failures: usize,
-    /// Why they have failed, if that lasts.
-    failure: Option<Error>,
-}
-
 impl ReadOnlyLog {
-    /// Opens the log in the directory at `path`.
+    /// Opens the log in the directory at `path`, which must exist.
     ///
     /// # Errors
     ///
-    /// [`Error::NotALog`] if there is no log in the directory, [`Error::CheckpointLost`],
-    /// [`Error::UnsupportedCheckpoint`], [`Error::WrongSegment`], [`Error::NotASegment`] if files were
-    /// damaged or exchanged; [`Error::Store`].
+    /// [`Error::NotALog`] if there is no log in the directory; [`Error::CheckpointLost`],
+    /// [`Error::UnsupportedCheckpoint`], [`Error::WrongSegment`] or [`Error::NotASegment`] if files are damaged
+    /// or not this log's; [`Error::Store`] if a file cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let directory = FsDirectory::open(path)
@@ -104,41 +76,32 @@ impl ReadOnlyLog {
     ///
     /// As [`ReadOnlyLog::open`].
     pub fn open_in(directory: Arc<dyn Directory>) -> Result<Self> {
-        let mut seen = Seen::default();
-        let found = seen.look(&directory)?;
-        let view = Arc::new(View::new(found.segments, found.start, found.end));
-        let shared = Arc::new_cyclic(|this| Shared {
-            directory,
-            view: Arc::clone(&view),
-            seen: Mutex::new(seen),
-            followers: Arc::new(()),
-            looking: Mutex::default(),
-            look: Task::new(this, |shared: &Shared, ()| shared.look_for_followers()),
-        });
+        let shared = Shared::open(directory)?;
+        let view = Arc::clone(shared.view());
         Ok(Self {
             shared,
             reader: Reader::new(view, Visibility::Acknowledged),
         })
     }
 
-    /// Looks what is new, and returns the end of what can be read.
+    /// Updates the view, and returns its end offset.
     ///
     /// # Errors
     ///
-    /// As [`ReadOnlyLog::open`]; what was seen before can still be read.
+    /// As [`ReadOnlyLog::open`]; the view is then as before.
     pub fn refresh(&self) -> Result<Offset> {
         self.shared.refresh()?;
         Ok(self.end_offset())
     }
 
-    /// Reads the record at `offset`.
+    /// Reads the record at `offset`. Updates the view and tries again if that fails.
     ///
     /// # Errors
     ///
-    /// As [`Log::read`](crate::Log::read), and as [`ReadOnlyLog::refresh`].
+    /// As [`Log::read`](crate::Log::read) and [`ReadOnlyLog::refresh`].
     pub fn read(&self, offset: impl Into<Offset>) -> Result<StoredRecord> {
         let offset = offset.into();
-        self.refreshed(|reader| reader.read(offset))
+        self.shared.read(&self.reader, |reader| reader.read(offset))
     }
 
     /// Reads several records at once; see [`Reader::read_batch`].
@@ -152,85 +115,72 @@ impl ReadOnlyLog {
         bytes_max: usize,
     ) -> Result<Vec<StoredRecord>> {
         let from = from.into();
-        self.refreshed(|reader| match reader.read_batch(from, bytes_max) {
-            Ok(records) if records.is_empty() => {
-                self.shared.refresh()?;
-                reader.read_batch(from, bytes_max)
+        self.shared.read(&self.reader, |reader| {
+            match reader.read_batch(from, bytes_max) {
+                Ok(records) if records.is_empty() => {
+                    self.shared.refresh()?;
+                    reader.read_batch(from, bytes_max)
+                }
+                read => read,
             }
-            read => read,
         })
     }
 
-    /// Reads once more, after a look, if the first try found that there is nothing, or no file any more.
-    fn refreshed<T>(&self, read: impl Fn(&Reader) -> Result<T>) -> Result<T> {
-        match read(&self.reader) {
-            Err(Error::OutOfRange { .. } | Error::Store(_) | Error::Corrupt { .. }) => {
-                self.shared.refresh()?;
-                read(&self.reader)
-            }
-            read => read,
-        }
-    }
-
-    /// The records of `range`, as [`Log::records`](crate::Log::records), up to the end as it was seen last,
-    /// or as it is seen now if the range goes further.
+    /// Returns the records of `range`, as [`Log::records`](crate::Log::records), up to the end of the view.
+    /// Updates the view first if the range goes further.
     pub fn records(&self, range: impl Into<OffsetBounds>) -> Records {
         let range = range.into();
-        let seen = self.offsets();
-        if range.start.is_some_and(|start| start >= seen.end) || range.end > Some(seen.end) {
-            // What cannot be seen is not there.
+        let visible = self.offsets();
+        if range.start.is_some_and(|start| start >= visible.end) || range.end > Some(visible.end) {
+            // After an error the view is as before.
             drop(self.shared.refresh());
         }
         let offsets = self.offsets();
-        let mut records = Retrying::new(self, range.start.unwrap_or(offsets.start));
+        let start = range.start.unwrap_or(offsets.start);
+        let mut records = Retrying::new(&self.shared, &self.reader, start);
         Records::new(range, offsets, move |offset| records.read(offset))
     }
 
-    /// The records from `from` on, and those still to come, as [`Log::follow`](crate::Log::follow). The
-    /// file system does not tell of another process's appends, so as long as someone follows, a
-    /// background thread looks every 20 milliseconds. What keeps it from seeing for long, as
-    /// [`ReadOnlyLog::refresh`] tells, is told to those who wait at the end; and so is
-    /// [`Error::NoThread`], if no thread can be started.
+    /// Returns the records from `from` on, and later ones as they are appended, as
+    /// [`Log::follow`](crate::Log::follow). A background thread updates the view every 20 milliseconds as long
+    /// as there are followers. If that fails ten times in a row, waiting at the end fails with the error of
+    /// [`ReadOnlyLog::refresh`]; with [`Error::NoThread`] if no thread can be started.
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
-        let mut follower = Follower {
-            records: Retrying::new(self, from.into()),
-            _counted: Arc::clone(&self.shared.followers),
-        };
-        self.shared.begin_looking();
-        Follow::new(move || follower.next(), self.shared.view.changed())
+        let mut following = Following::new(&self.shared, &self.reader, from.into());
+        Follow::new(move || following.next(), self.shared.view().changed())
     }
 
-    /// The lowest offset that can be read (inclusive), as it was seen last.
+    /// Returns the lowest readable offset (inclusive) of the view.
     #[must_use]
     pub fn start_offset(&self) -> Offset {
         self.reader.start_offset()
     }
 
-    /// The end of what can be read (exclusive), as it was seen last.
+    /// Returns the end offset (exclusive) of the view.
     #[must_use]
     pub fn end_offset(&self) -> Offset {
         self.reader.end_offset()
     }
 
-    /// The offsets that can be read, as they were seen last.
+    /// Returns the readable offsets of the view.
     #[must_use]
     pub fn offsets(&self) -> Offsets {
         self.reader.offsets()
     }
 
-    /// The number of records that can be read, as it was seen last.
+    /// Returns the number of records in the view.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.offsets().len()
     }
 
-    /// True if no record can be read, as it was seen last.
+    /// Returns true if there is no record in the view.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.offsets().is_empty()
     }
 
-    /// Reads the newest record that was seen; `None` if there is none.
+    /// Reads the newest record of the view; `None` if there is none.
     ///
     /// # Errors
     ///
@@ -239,8 +189,8 @@ impl ReadOnlyLog {
         ReadLog::last(self)
     }
 
-    /// The offset of the first record that was appended at `time` or later, among those that were seen; the
-    /// end if there is none.
+    /// Returns the offset of the first record in the view that was appended at `time` or later; its end if there
+    /// is none.
     ///
     /// # Errors
     ///
@@ -249,7 +199,7 @@ impl ReadOnlyLog {
         ReadLog::offset_for_time(self, time)
     }
 
-    /// The reading operations, on what was seen last: for seeking by time, and verifying.
+    /// Returns a reader of the view, which does not update it: for verifying, say.
     #[must_use]
     pub fn reader(&self) -> Reader {
         self.reader.clone()
@@ -283,131 +233,6 @@ impl ReadLog for ReadOnlyLog {
 
     fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
         ReadOnlyLog::read_batch(self, from, bytes_max)
-    }
-}
-
-/// A cursor that refreshes the view where a file is missing or has changed, since it may have been trimmed
-/// or truncated.
-struct Retrying {
-    log: ReadOnlyLog,
-    cursor: Cursor,
-    next: Offset,
-}
-
-impl Retrying {
-    fn new(log: &ReadOnlyLog, from: Offset) -> Self {
-        Self {
-            log: log.clone(),
-            cursor: log.reader.cursor(from),
-            next: from,
-        }
-    }
-
-    fn next_now(&mut self) -> Result<Option<StoredRecord>> {
-        let record = match self.cursor.next_now() {
-            Err(Error::Store(_) | Error::Corrupt { .. }) => {
-                self.log.shared.refresh()?;
-                self.cursor = self.log.reader.cursor(self.next);
-                self.cursor.next_now()
-            }
-            read => read,
-        }?;
-        self.next = self.next.plus(u64::from(record.is_some()));
-        Ok(record)
-    }
-
-    /// Reads the record at `offset`, in blocks if it is the next one.
-    fn read(&mut self, offset: Offset) -> Result<StoredRecord> {
-        if offset != self.next {
-            return self.log.read(offset);
-        }
-        if let Some(record) = self.next_now()? {
-            return Ok(record);
-        }
-        let record = self.log.reader.read(offset)?;
-        self.next = offset + 1;
-        self.cursor = self.log.reader.cursor(self.next);
-        Ok(record)
-    }
-}
-
-/// Who follows.
-struct Follower {
-    records: Retrying,
-    /// As long as there is one of these, there is a look now and then.
-    _counted: Arc<()>,
-}
-
-impl Follower {
-    fn next(&mut self) -> Result<Option<StoredRecord>> {
-        match self.records.next_now()? {
-            Some(record) => Ok(Some(record)),
-            None => match &self.records.log.shared.looking.lock().failure {
-                Some(failure) => Err(failure.clone()),
-                None => Ok(None),
-            },
-        }
-    }
-}
-
-impl Shared {
-    fn refresh(&self) -> Result<()> {
-        let mut seen = self.seen.lock();
-        let range = self.view.range(Visibility::Acknowledged);
-        let found = seen.look(&self.directory)?;
-        let shown = self.view.segments();
-        // Compared with what is shown: a look that failed may have seen more.
-        let are_shown = found.segments.len() == shown.len()
-            && found
-                .segments
-                .iter()
-                .zip(&*shown)
-                .all(|(a, b)| Arc::ptr_eq(a, b));
-        if are_shown && range.start == found.start && range.end <= found.end.offset() {
-            self.view.acknowledge(found.end);
-        } else {
-            self.view.replace(found.segments, found.start, found.end);
-        }
-        Ok(())
-    }
-
-    /// Schedules the looks for a follower that was added.
-    fn begin_looking(&self) {
-        // Under the lock: a look that is about to end sees the follower, or this sees that the look has begun.
-        let mut looking = self.looking.lock();
-        match runtime::start() {
-            Ok(()) => self.look.arm_after(LOOK_EVERY),
-            failed => looking.failure = failed.err(),
-        }
-    }
-
-    /// Looks for new records, and schedules the next look if there are followers.
-    fn look_for_followers(&self) {
-        let looked = self.refresh();
-        let has_failed = {
-            let mut looking = self.looking.lock();
-            looking.note(looked);
-            if Arc::strong_count(&self.followers) > 1 {
-                self.look.arm_after(LOOK_EVERY);
-            }
-            looking.failure.is_some()
-        };
-        if has_failed {
-            self.view.changed().notify();
-        }
-    }
-}
-
-impl Looking {
-    /// Notes how a look went. What cannot be seen now may be seen later, so it has to last.
-    fn note(&mut self, looked: Result<()>) {
-        match looked {
-            Ok(()) => (self.failures, self.failure) = (0, None),
-            Err(error) => {
-                self.failures += 1;
-                self.failure = (self.failures >= FAILURES_MAX).then_some(error);
-            }
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What can be seen of a log by its files alone, while another process may be writing them.
+//! Snapshot of a log's directory, without its lock, while another process may append, trim or truncate.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,51 +17,51 @@ use crate::layout::names;
 use crate::offset::Offset;
 use crate::segment::Segment;
 
-/// How often opening is tried while segments are trimmed under its hands.
-const TRIES: usize = 10;
+/// Most attempts to read the directory while segments are removed from it.
+const ATTEMPTS_MAX: usize = 10;
 
-/// What was found the last time.
+/// The state of a log's directory when it was last read.
 #[derive(Default)]
-pub(crate) struct Seen {
-    segments: BTreeMap<Offset, SeenSegment>,
-    /// The newest segment.
+pub(crate) struct Snapshot {
+    segments: BTreeMap<Offset, KnownSegment>,
+    /// The newest segment, which is followed.
     newest: Option<(Offset, Store)>,
-    /// The id of the log and the number of its checkpoint: as long as they are the same, no segment but the newest
-    /// was made anew.
+    /// Id of the log and number of its checkpoint. While they stay the same, only the newest segment can have
+    /// been replaced by another one of its name.
     checkpoint: Option<(u128, u64)>,
 }
 
 #[derive(Clone)]
-struct SeenSegment {
+struct KnownSegment {
     segment: Arc<Segment>,
     header: SegmentHeader,
 }
 
-/// What there is to see.
-pub(crate) struct Found {
+/// The part of a log that is known to be on the device.
+pub(crate) struct Durable {
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) start: Offset,
     pub(crate) end: LogPosition,
 }
 
-impl Seen {
-    /// Finds out what there is. A segment that was there the last time is the same one.
-    pub(crate) fn look(&mut self, directory: &Arc<dyn Directory>) -> Result<Found> {
-        let mut tries = 0;
+impl Snapshot {
+    /// Reads the directory again. Segments that are still the same keep their identity.
+    pub(crate) fn refresh(&mut self, directory: &Arc<dyn Directory>) -> Result<Durable> {
+        let mut attempts = 0;
         loop {
-            match self.try_look(directory) {
-                // A segment that is trimmed or cut right now.
-                Err(error) if is_missing(&error) && tries < TRIES => tries += 1,
-                found => return found,
+            match self.try_refresh(directory) {
+                // A segment is being trimmed or truncated.
+                Err(error) if is_missing(&error) && attempts < ATTEMPTS_MAX => attempts += 1,
+                refreshed => return refreshed,
             }
         }
     }
 
-    fn try_look(&mut self, directory: &Arc<dyn Directory>) -> Result<Found> {
+    fn try_refresh(&mut self, directory: &Arc<dyn Directory>) -> Result<Durable> {
         let inventory = Inventory::read(&**directory)?;
         if !inventory.has_checkpoint() {
             if inventory.bases.is_empty() {
-                // It was not created yet.
+                // The log was not created yet.
                 return Err(Error::NotALog { found: None });
             }
             return Err(Error::CheckpointLost {
@@ -72,35 +72,35 @@ impl Seen {
         let checkpoint = file.current();
         let number = (checkpoint.log_id, file.number());
         if self.checkpoint.replace(number) != Some(number) {
-            // Segments may have been cut and made anew under their names, or be those of another log.
-            self.check_salts(directory, checkpoint.log_id);
+            self.forget_replaced(directory, checkpoint.log_id);
         }
         let mut bases = inventory.bases;
         let truncation = checkpoint.truncation();
         bases.retain(|base| !truncation.is_some_and(|truncation| truncation.drops(*base)));
         let started = bases.partition_point(|base| *base <= checkpoint.start);
         bases.drain(..started.saturating_sub(1));
-        self.note(directory, &bases, checkpoint.log_id)?;
+        self.set_segments(directory, &bases, checkpoint.log_id)?;
         let first = self.first_of_chain();
         self.segments.retain(|base, _| *base >= first);
-        let end = self.end(directory, checkpoint)?;
+        let end = self.follow_newest(directory, checkpoint)?;
         let segments = self.segments.values();
-        Ok(Found {
-            segments: segments.map(|seen| Arc::clone(&seen.segment)).collect(),
+        Ok(Durable {
+            segments: segments.map(|known| Arc::clone(&known.segment)).collect(),
             start: checkpoint.start.max(first).min(end.offset()),
             end,
         })
     }
 
-    /// Forgets the segments that are not what they were.
-    fn check_salts(&mut self, directory: &Arc<dyn Directory>, log_id: u128) {
+    /// Forgets segments that a truncation has replaced by others of their names, or that are another log's.
+    fn forget_replaced(&mut self, directory: &Arc<dyn Directory>, log_id: u128) {
         self.segments.retain(|base, known| {
-            see(directory, *base, log_id).is_ok_and(|seen| seen.header.salt == known.header.salt)
+            let header = SegmentHeader::read_own(&**directory, *base, log_id);
+            header.is_ok_and(|header| header.salt == known.header.salt)
         });
     }
 
-    /// Notes the segments with these base offsets, and forgets all others.
-    fn note(
+    /// Keeps the segments with these base offsets, adds new ones, and forgets all others.
+    fn set_segments(
         &mut self,
         directory: &Arc<dyn Directory>,
         bases: &[Offset],
@@ -110,81 +110,82 @@ impl Seen {
         let mut segments = BTreeMap::new();
         for base in bases {
             let known = self.segments.get(base);
-            let seen = match known {
-                // The newest one may have been cut and made anew.
+            let segment = match known {
                 Some(known) if Some(base) != newest => known.clone(),
+                // The newest one may have been replaced.
                 _ => {
-                    let seen = see(directory, *base, log_id)?;
+                    let header = SegmentHeader::read_own(&**directory, *base, log_id)?;
                     match known {
-                        Some(known) if known.header.salt == seen.header.salt => known.clone(),
-                        _ => seen,
+                        Some(known) if known.header.salt == header.salt => known.clone(),
+                        _ => KnownSegment {
+                            segment: Arc::new(Segment::sealed(Arc::clone(directory), *base)),
+                            header,
+                        },
                     }
                 }
             };
-            segments.insert(*base, seen);
+            segments.insert(*base, segment);
         }
         self.segments = segments;
         Ok(())
     }
 
-    /// The base offset of the oldest segment from which on none is missing: what came before was
-    /// trimmed while the directory was listed.
+    /// Returns the base offset of the oldest segment after which none is missing: those before it were trimmed
+    /// while the directory was listed.
     fn first_of_chain(&self) -> Offset {
         let mut first = None;
-        for (base, seen) in self.segments.iter().rev() {
+        for (base, known) in self.segments.iter().rev() {
             if first.is_some_and(|(_, previous)| previous != Some(*base)) {
                 break;
             }
-            first = Some((*base, seen.header.label.previous_base));
+            first = Some((*base, known.header.label.previous_base));
         }
         first.map_or(Offset::ZERO, |(base, _)| base)
     }
 
-    /// Where the log ends. The newest segment is followed from here on.
-    fn end(
+    /// Returns the durable end of the log. The newest segment is followed from here on.
+    fn follow_newest(
         &mut self,
         directory: &Arc<dyn Directory>,
         checkpoint: &Checkpoint,
     ) -> Result<LogPosition> {
-        let Some((base, seen)) = self.segments.last_key_value() else {
+        let Some((base, newest)) = self.segments.last_key_value() else {
             self.newest = None;
             return Ok(LogPosition::start_of(checkpoint.start));
         };
-        let known = checkpoint.recovery_point_in(*base);
-        let current = self.newest.take();
-        let same =
-            current.filter(|(newest, store)| newest == base && store.salt() == seen.header.salt);
-        let store = if let Some((_, store)) = same {
+        let followed = self
+            .newest
+            .take()
+            .filter(|(followed, store)| followed == base && store.salt() == newest.header.salt);
+        let store = if let Some((_, store)) = followed {
             store
         } else {
-            seen.segment.unfollow();
-            proglog_store::segment::open_following(&**directory, &names::store(*base), known)?
+            newest.segment.unfollow();
+            let recovery_point = checkpoint.recovery_point_in(*base);
+            proglog_store::segment::open_following(
+                &**directory,
+                &names::store(*base),
+                recovery_point,
+            )?
         };
-        // One that was cut is not what it was: then the next try opens it anew.
+        // Fails if the segment was truncated; the next attempt opens it again.
         let boundary = store.refresh()?;
-        seen.segment.follow(&store);
+        newest.segment.follow(&store);
         self.newest = Some((*base, store));
-        // Those before it are sealed, and opened as such when they are read.
+        // The others are sealed, and opened as such when they are read.
         let sealed = self.segments.values().rev().skip(1);
-        sealed.for_each(|seen| seen.segment.unfollow());
-        let boundary = match checkpoint.truncation() {
-            Some(truncation) => boundary.min(truncation.to.boundary),
-            None => boundary,
-        };
+        sealed.for_each(|known| known.segment.unfollow());
         Ok(LogPosition {
             segment_base: *base,
-            boundary,
+            boundary: match checkpoint.truncation() {
+                Some(truncation) => boundary.min(truncation.to.boundary),
+                None => boundary,
+            },
         })
     }
 }
 
-fn see(directory: &Arc<dyn Directory>, base: Offset, log_id: u128) -> Result<SeenSegment> {
-    Ok(SeenSegment {
-        header: SegmentHeader::read_own(&**directory, base, log_id)?,
-        segment: Arc::new(Segment::sealed(Arc::clone(directory), base)),
-    })
-}
-
+/// Returns whether a file was missing, or truncated below what was expected of it.
 fn is_missing(error: &Error) -> bool {
     match error {
         Error::Store(proglog_store::Error::Io { source, .. }) => {

@@ -149,18 +149,19 @@ fn from_three_to_eight() -> Vec<Arc<dyn ReadLog>> {
     ]
 }
 
+/// A range, the offsets read forwards and backwards, and the error that ends each.
+type Case = (
+    OffsetBounds,
+    Range<u64>,
+    Option<ErrorKind>,
+    Range<u64>,
+    Option<ErrorKind>,
+);
+
 #[test]
 fn a_range_of_records_is_exact_from_either_end() {
     let trimmed = Some(ErrorKind::Trimmed);
     let past = Some(ErrorKind::OutOfRange);
-    // The range; what is read forward, and backward; and which error ends each.
-    type Case = (
-        OffsetBounds,
-        Range<u64>,
-        Option<ErrorKind>,
-        Range<u64>,
-        Option<ErrorKind>,
-    );
     let cases: [Case; 13] = [
         ((..).into(), 3..9, None, 3..9, None),
         ((5..).into(), 5..9, None, 5..9, None),
