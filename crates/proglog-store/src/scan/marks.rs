@@ -3,10 +3,10 @@
 use memchr::memmem;
 
 use crate::error::Result;
-use crate::format::{self, FRAME_HEADER_LEN, Kind, MARK_FRAME_LEN, MARK_TYPE_END};
+use crate::format::{self, MARK_FRAME_LEN, MARK_TYPE_END};
 use crate::position::{Boundary, Position};
 use crate::scan::source::{BLOCK_LEN, Source};
-use crate::scan::verify::Verifier;
+use crate::scan::verify::{Verified, Verifier};
 
 /// The claim of the mark that `bytes`, found at `position`, start with; `None` if it is no valid mark.
 pub(crate) fn verify_mark(
@@ -15,12 +15,15 @@ pub(crate) fn verify_mark(
     position: Position,
 ) -> Option<Boundary> {
     let header = verifier.header(bytes, bytes.len() as u64).ok()?;
-    let frame = &bytes[..header.len()];
-    verifier.verify(header, frame, position).ok()?;
-    let payload = &frame[FRAME_HEADER_LEN..];
-    (header.kind() == Kind::Control)
-        .then(|| format::decode_mark(payload, position))
-        .flatten()
+    let bytes = &bytes[..header.len()];
+    verifier.verify(header, bytes, position).ok()?;
+    let kind = header.kind();
+    let frame = Verified {
+        position,
+        kind,
+        bytes,
+    };
+    frame.mark()
 }
 
 /// The largest claim of the marks in `from..end`, wherever they lie. Linear in the bytes, whatever

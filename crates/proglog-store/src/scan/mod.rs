@@ -92,7 +92,8 @@ impl Scanner {
         if self.next >= self.stop {
             return None;
         }
-        Some(self.step(source))
+        let read = self.read(source);
+        Some(read.map(|(kind, len)| self.take(kind, len)))
     }
 
     /// As [`Scanner::next`], with a payload that may be kept.
@@ -151,12 +152,6 @@ impl Scanner {
         }
         self.frame_len = 0;
         None
-    }
-
-    #[inline]
-    fn step(&mut self, source: &impl Source) -> Result<Verified<'_>, Fault> {
-        let (kind, len) = self.read(source)?;
-        Ok(self.take(kind, len))
     }
 
     /// Passes the next frame, which was verified, and returns it.

@@ -78,11 +78,7 @@ impl Scanner {
     fn candidate_len(&mut self, source: &impl Source) -> Result<Option<usize>> {
         self.peek(source)?;
         let left = self.end.get() - self.next.get();
-        Ok(self
-            .verifier
-            .header(self.ahead(), left)
-            .ok()
-            .map(FrameHeader::len))
+        Ok(self.frame_len_at(self.ahead(), left))
     }
 
     /// Returns whether valid headers, or the end, follow `len` bytes ahead.
@@ -111,18 +107,16 @@ impl Scanner {
         let skip = usize::try_from(position.get() - self.next.get()).unwrap_or(usize::MAX);
         let header = skip..skip.saturating_add(FRAME_HEADER_LEN);
         if let Some(header) = self.ahead().get(header) {
-            return Ok(self
-                .verifier
-                .header(header, left)
-                .ok()
-                .map(FrameHeader::len));
+            return Ok(self.frame_len_at(header, left));
         }
         let header = source.block(position, FRAME_HEADER_LEN)?;
-        Ok(self
-            .verifier
-            .header(&header, left)
-            .ok()
-            .map(FrameHeader::len))
+        Ok(self.frame_len_at(&header, left))
+    }
+
+    /// The length of a frame that starts with `bytes`, if its header is valid.
+    fn frame_len_at(&self, bytes: &[u8], left: u64) -> Option<usize> {
+        let header = self.verifier.header(bytes, left);
+        header.ok().map(FrameHeader::len)
     }
 }
 

@@ -128,29 +128,24 @@ pub(crate) fn read_header(file: &NamedFile) -> Result<ReadHeader> {
         file.read_at(&mut bytes, number * HEADER_COPY_LEN as u64)?;
         Ok(Header::decode_copy(&bytes))
     };
-    match (copy(0)?, copy(1)?) {
-        (Ok(first), Ok(second)) if first == second => Ok(ReadHeader {
-            header: first,
-            damaged_copy: None,
-            len,
-        }),
-        (Ok(_), Ok(_)) => Err(Error::HeadersDiffer {
-            file: Arc::clone(file.name()),
-        }),
-        (Ok(header), Err(HeaderFault::Damaged)) => Ok(ReadHeader {
-            header,
-            damaged_copy: Some(1),
-            len,
-        }),
-        (Err(HeaderFault::Damaged), Ok(header)) => Ok(ReadHeader {
-            header,
-            damaged_copy: Some(0),
-            len,
-        }),
-        (Err(fault), Err(HeaderFault::Damaged) | Ok(_)) | (_, Err(fault)) => {
-            Err(header_error(fault, file.name(), len))
+    let (header, damaged_copy) = match (copy(0)?, copy(1)?) {
+        (Ok(first), Ok(second)) if first == second => (first, None),
+        (Ok(_), Ok(_)) => {
+            return Err(Error::HeadersDiffer {
+                file: Arc::clone(file.name()),
+            });
         }
-    }
+        (Ok(header), Err(HeaderFault::Damaged)) => (header, Some(1)),
+        (Err(HeaderFault::Damaged), Ok(header)) => (header, Some(0)),
+        (Err(fault), Err(HeaderFault::Damaged) | Ok(_)) | (_, Err(fault)) => {
+            return Err(header_error(fault, file.name(), len));
+        }
+    };
+    Ok(ReadHeader {
+        header,
+        damaged_copy,
+        len,
+    })
 }
 
 /// The error for a file of `len` bytes whose header has this fault.
