@@ -1,5 +1,5 @@
-//! A log is stopped at every call that it makes, with whatever may survive of what was not synced,
-//! and every call fails once: acknowledged means kept.
+//! Crashes and failures at every call of a log, with every combination of unsynced writes: acknowledged means
+//! kept.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use proglog_harness::crash::faults::{fail_at, fail_recovery, stopped_image};
 use proglog_harness::crash::slots::damage_slots;
 use proglog_harness::crash::workloads::WORKLOADS;
 
-/// How many different things left by a crash are tried at the least.
+/// Least number of different disks after a crash that are tried.
 const TRIED_MIN: usize = 100_000;
 
 #[test]

@@ -10,9 +10,9 @@ use proglog_log::{Durability, Error, ErrorKind, Log, Offset, Options, Outcome, R
 use proglog_store::Error as StoreError;
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
-/// What an empty log takes: its checkpoint and the header of its segment.
+/// Bytes of an empty log: its checkpoint and the header of its segment.
 const EMPTY: u64 = 16 << 10;
-/// What the steps below take at the most, with each durability. A synced log has zeros ahead too.
+/// Most bytes that the steps below take, with each durability. A synced log has preallocated zeros too.
 const ENOUGH: [(Durability, u64); 3] = [
     (Durability::Synced, EMPTY + (40 << 10)),
     (Durability::Interval(Duration::MAX), EMPTY + (28 << 10)),
@@ -21,14 +21,14 @@ const ENOUGH: [(Durability, u64); 3] = [
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// Append so many records, one by one.
+    /// Append this number of records, one by one.
     Append(usize),
-    /// Drop so many of the oldest, or all.
+    /// Drop this number of the oldest, or all.
     Trim(u64),
     TrimAll,
-    /// Drop so many of the newest.
+    /// Drop this number of the newest.
     Truncate(u64),
-    /// Drop all and leave out so many offsets.
+    /// Drop all and leave out this number of offsets.
     Reset(u64),
 }
 
@@ -58,9 +58,9 @@ struct Held {
     log: Log,
     start: u64,
     values: VecDeque<String>,
-    /// How many were ever appended: no two have the same value.
+    /// Number of records ever appended: no two have the same value.
     appended: u64,
-    /// How many steps the disk was too full for.
+    /// Number of steps that the disk was too full for.
     refused: usize,
 }
 
@@ -203,7 +203,7 @@ fn run_all(durability: Durability, enough: u64) -> usize {
 }
 
 #[test]
-fn a_disk_that_is_full_at_any_byte_hurts_nothing_and_all_goes_on_once_there_is_room() {
+fn a_disk_that_is_full_at_any_byte_loses_nothing_and_works_again_once_there_is_room() {
     for (durability, enough) in ENOUGH {
         let refused = run_all(durability, enough);
         assert!(refused > 7000, "{durability:?}: {refused}");
@@ -212,7 +212,7 @@ fn a_disk_that_is_full_at_any_byte_hurts_nothing_and_all_goes_on_once_there_is_r
 }
 
 #[test]
-fn of_appends_that_cannot_be_taken_back_the_outcome_is_unknown_and_the_reason_told() {
+fn appends_that_cannot_be_rolled_back_have_an_unknown_outcome_and_a_reason() {
     let disk = SimDisk::new();
     let options = Options::new().idle_after(Duration::MAX).fill_ahead_max(0);
     let log = Log::open_in(disk.directory(), &options).unwrap();

@@ -46,7 +46,7 @@ fn run(delay: Duration) -> usize {
     count
 }
 
-/// How long a follower of a log that another process writes waits between two looks.
+/// Time between two refreshes for a follower of a log that another process writes.
 const LOOK: Duration = Duration::from_millis(20);
 /// Another delay.
 const INTERVAL: Duration = Duration::from_secs(7);
@@ -59,7 +59,7 @@ fn open(disk: &SimDisk, durability: Durability) -> Log {
     Log::open_in(disk.directory(), &options).unwrap()
 }
 
-/// How many records a power cut would leave now.
+/// Number of records that a power cut would leave now.
 fn on_the_device(disk: &SimDisk) -> u64 {
     let left = disk.crash(Survivors::LoseAll);
     open(&left, Durability::Synced).end_offset().get()
@@ -96,7 +96,7 @@ fn a_sync_in_the_background_that_finds_no_room_stops_nothing() {
 }
 
 #[test]
-fn looks_are_taken_as_long_as_someone_follows() {
+fn the_view_is_refreshed_as_long_as_there_are_followers() {
     let disk = SimDisk::new();
     let log = open(&disk, Durability::Synced);
     let reader = ReadOnlyLog::open_in(disk.directory()).unwrap();
@@ -117,7 +117,7 @@ fn looks_are_taken_as_long_as_someone_follows() {
 }
 
 #[test]
-fn followers_are_told_of_looks_that_fail_once_ten_in_a_row_have() {
+fn followers_fail_once_ten_refreshes_in_a_row_have_failed() {
     let disk = SimDisk::new();
     let log = open(&disk, Durability::Synced);
     log.append("one").unwrap();

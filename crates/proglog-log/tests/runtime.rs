@@ -15,7 +15,7 @@ use proglog_log::{
 };
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
-/// Hands jobs to whoever has the other end.
+/// Sends jobs to a channel.
 struct HandOver(Sender<(Duration, Job)>);
 
 impl Runtime for HandOver {
@@ -30,7 +30,7 @@ impl Runtime for HandOver {
 
 type Jobs = Receiver<(Duration, Job)>;
 
-/// What is to be done, for one test at a time.
+/// Jobs to run, for one test at a time.
 static JOBS: LazyLock<Mutex<Jobs>> = LazyLock::new(|| {
     let (sender, jobs) = channel();
     install_runtime(HandOver(sender.clone())).unwrap();
@@ -38,7 +38,7 @@ static JOBS: LazyLock<Mutex<Jobs>> = LazyLock::new(|| {
     Mutex::new(jobs)
 });
 
-/// What is to be done from here on: a log that is closed may ask for a look once more.
+/// Jobs from here on: a log that was closed may have scheduled one more refresh.
 fn jobs() -> MutexGuard<'static, Jobs> {
     let jobs = JOBS.lock().unwrap_or_else(PoisonError::into_inner);
     jobs.try_iter().for_each(drop);
@@ -165,7 +165,7 @@ fn no_other_sync_is_tried_of_a_log_that_is_stopped_or_closed() {
 }
 
 #[test]
-fn retention_looks_at_no_log_that_is_closed() {
+fn retention_does_not_run_for_a_closed_log() {
     let jobs = jobs();
     let directory = tempfile::tempdir().unwrap();
     let hour = Duration::from_hours(1);

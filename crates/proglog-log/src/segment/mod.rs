@@ -215,6 +215,6 @@ impl Drop for Segment {
 /// A segment that was opened to append to it.
 pub(crate) struct OpenedSegment {
     pub(crate) segment: Segment,
-    /// Whether all of its index had to be rebuilt.
+    /// True if all of its index had to be rebuilt.
     pub(crate) index_rebuilt: bool,
 }

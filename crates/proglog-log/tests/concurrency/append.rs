@@ -78,7 +78,7 @@ fn readers_see_every_record_once_and_in_order_while_segments_roll() {
 }
 
 #[test]
-fn a_future_that_is_never_polled_again_holds_up_nobody() {
+fn a_future_that_is_never_polled_again_blocks_no_other() {
     let disk = SimDisk::new();
     let log = open(&disk, Durability::Synced);
     for number in 0..100 {
@@ -238,7 +238,7 @@ fn an_append_during_close_is_kept_or_refused() {
                         thread::yield_now();
                     }
                     log.close().unwrap();
-                    // Whoever has closed it can open it again, even if another was first.
+                    // After `close` the log can be opened again, even if another thread closed it first.
                     Log::open_in(disk.directory(), &options(durability)).map(drop)
                 })
             });

@@ -113,7 +113,7 @@ fn lead(log: &Log, ended: impl Fn() -> bool) -> HashMap<u64, Bytes> {
 }
 
 #[test]
-fn what_was_published_is_seen_once_and_in_order_while_what_comes_behind_it_is_truncated() {
+fn published_records_are_seen_once_and_in_order_while_later_ones_are_truncated() {
     const EACH: usize = 300;
     watched(|| {
         for durability in ALL_DURABILITIES {
@@ -173,7 +173,7 @@ const CHANGES: [Change; 4] = [
 ];
 
 #[test]
-fn closing_ends_whoever_follows_appends_trims_or_waits() {
+fn closing_ends_followers_appends_trims_and_waits() {
     watched(|| {
         for round in 0..30 {
             let disk = SimDisk::new();

@@ -24,7 +24,7 @@ fn a_timeout_of_zero_never_waits_and_takes_nothing() {
 }
 
 #[test]
-fn who_waits_with_a_timeout_is_woken_by_the_append() {
+fn a_wait_with_a_timeout_is_ended_by_an_append() {
     watched(|| {
         let log = open(&SimDisk::new(), &options(Durability::Synced));
         let mut records = log.follow(0);
@@ -38,7 +38,7 @@ fn who_waits_with_a_timeout_is_woken_by_the_append() {
         let mut follower = Follow::new(next, &signal);
         thread::scope(|scope| {
             let waiting = scope.spawn(move || follower.next_timeout(Duration::MAX));
-            // The second look comes once it would be woken.
+            // The second check comes once it would be woken.
             has_looked.recv().unwrap();
             has_looked.recv().unwrap();
             log.append("news").unwrap();
@@ -78,18 +78,18 @@ fn a_follower_with_a_timeout_says_why_it_has_ended_each_time() {
 }
 
 #[test]
-fn a_ticket_is_woken_whoever_has_the_lead_when_it_begins_to_wait() {
+fn a_waiting_ticket_is_woken_whichever_thread_leads() {
     watched(|| {
         for durability in ALL_DURABILITIES {
-            // One writer has nobody but those who trim to be woken by.
+            // A single writer can only be woken by those that trim.
             wait_while_others_lead(durability, 1, 2000);
             wait_while_others_lead(durability, 4, 300);
         }
     });
 }
 
-/// So many writers wait for each of their appends while the log is trimmed; if there are several, it is
-/// truncated and synced, too.
+/// Runs this number of writers, which wait for each of their appends while the log is trimmed; if there are
+/// several, it is truncated and synced, too.
 fn wait_while_others_lead(durability: Durability, writers: u64, each: u64) {
     let disk = SimDisk::new();
     let log = open(&disk, &options(durability));

@@ -10,7 +10,7 @@ use proglog_log::{Error, Offset, Reader, StoredRecord};
 
 use crate::support::block_on;
 
-/// How the records of a log are come by.
+/// A way to read the records of a log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Way {
     Follow,
@@ -76,8 +76,8 @@ impl Way {
     }
 }
 
-/// Sees all that `reader` shows, in one way, until there is the value "end". Each record comes in its turn,
-/// unless it was dropped before it was read. Returns what it has seen.
+/// Reads with `reader`, in one way, up to the value "end". Each record comes in its turn, unless it was dropped
+/// before it was read. Returns the records.
 pub(crate) fn see(way: Way, reader: &Reader) -> HashMap<u64, Bytes> {
     let mut seen = HashMap::new();
     let mut next = Offset::ZERO;

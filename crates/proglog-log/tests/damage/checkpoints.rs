@@ -8,7 +8,7 @@ use proglog_harness::damage::fixture::{
     CHECKPOINT, Depth, Fixture, HEADER_LEN, assert_unchanged, both, index, options, places, store,
 };
 
-/// Where these numbers stand in a slot.
+/// Places of these numbers in a slot.
 const FLAGS_AT: usize = 12;
 const LOG_ID_AT: usize = 24;
 const START_AT: usize = 40;
@@ -53,7 +53,7 @@ fn mended(
 }
 
 #[test]
-fn a_start_behind_the_end_is_told_and_mended() {
+fn a_start_past_the_end_is_refused_and_repaired() {
     for fixture in both("writer") {
         let end = fixture.end();
         for claim in [end + 1, end + 1000, u64::MAX] {
@@ -70,7 +70,7 @@ fn a_start_behind_the_end_is_told_and_mended() {
 }
 
 #[test]
-fn a_recovery_point_behind_the_end_of_its_segment_is_told_and_mended() {
+fn a_recovery_point_past_the_end_of_its_segment_is_refused_and_repaired() {
     for fixture in both("writer") {
         let active = fixture.active();
         let len = fixture.disk.read_file(&store(active)).len() as u64 - HEADER_LEN;
@@ -102,7 +102,7 @@ fn a_recovery_point_behind_the_end_of_its_segment_is_told_and_mended() {
 }
 
 #[test]
-fn a_recovery_point_with_a_wrong_count_is_told_and_mended() {
+fn a_recovery_point_with_a_wrong_count_is_refused_and_repaired() {
     for fixture in both("writer") {
         let active = fixture.active();
         // Before the second record of the newest segment.
@@ -125,7 +125,7 @@ fn a_recovery_point_with_a_wrong_count_is_told_and_mended() {
 }
 
 #[test]
-fn a_newest_segment_that_is_not_there_is_told_and_mended() {
+fn a_missing_newest_segment_is_refused_and_repaired() {
     for fixture in both("writer") {
         for base in [1, fixture.active() + 1, u64::MAX] {
             let change = |disk: &SimDisk| forge_number(disk, BASE_AT, base);
@@ -152,7 +152,7 @@ fn a_newest_segment_that_is_not_there_is_told_and_mended() {
 }
 
 #[test]
-fn a_cut_behind_the_end_of_its_segment_is_told_and_mended() {
+fn a_truncation_past_the_end_of_its_segment_is_refused_and_repaired() {
     for fixture in both("writer") {
         let base = fixture.bases[1];
         let change = |disk: &SimDisk| {
@@ -170,7 +170,7 @@ fn a_cut_behind_the_end_of_its_segment_is_told_and_mended() {
 }
 
 #[test]
-fn the_checkpoint_of_another_log_is_told_and_mended() {
+fn the_checkpoint_of_another_log_is_refused_and_replaced() {
     for fixture in both("writer") {
         let change = |disk: &SimDisk| forge_number(disk, LOG_ID_AT, 7);
         mended(&fixture, "another log's", change, |error| {
@@ -180,9 +180,9 @@ fn the_checkpoint_of_another_log_is_told_and_mended() {
 }
 
 #[test]
-fn the_checkpoint_of_another_log_that_was_being_cut_is_told_and_mended() {
+fn the_checkpoint_of_another_log_that_is_being_truncated_is_refused_and_replaced() {
     for fixture in both("writer") {
-        // In a segment that is there, all that is behind one, and all.
+        // In an existing segment, everything after one, and everything.
         for (base, position, start) in
             [(fixture.bases[1], 50, 0), (1, 0, 0), (0, 0, 0), (99, 0, 99)]
         {
@@ -298,7 +298,7 @@ fn a_log_whose_oldest_or_newest_segment_is_gone_is_one_of_the_others_after_a_rep
 }
 
 #[test]
-fn a_closed_log_whose_newest_segment_was_cut_is_mended_to_what_is_left() {
+fn a_closed_log_whose_newest_segment_is_shorter_is_repaired_to_what_is_left() {
     let [closed, _] = both("writer");
     let name = store(closed.active());
     let places = closed.places.iter().filter(|place| place.file == name);
@@ -330,7 +330,7 @@ fn repair_keeps_a_recovery_point_that_fits() {
     let [closed, _] = both("writer");
     let disk = closed.disk.deep_clone();
     forge_number(&disk, START_AT, closed.end() + 1);
-    // The newest record, and the mark behind it: that it was synced the checkpoint alone tells.
+    // The newest record, and the mark after it: only the checkpoint knows that it was synced.
     let last = closed.places.last().unwrap();
     disk.flip(&last.file, last.bytes.start + 9, 0);
     disk.flip(&last.file, last.bytes.end + 9, 0);
@@ -341,7 +341,7 @@ fn repair_keeps_a_recovery_point_that_fits() {
 }
 
 #[test]
-fn repair_keeps_a_start_behind_a_damaged_record() {
+fn repair_keeps_a_start_after_a_damaged_record() {
     let disk = SimDisk::new();
     let log = Log::open_in(disk.directory(), &options()).unwrap();
     let values = [0, 1, 2, 3].map(|number| format!("{number:90}"));
@@ -352,7 +352,7 @@ fn repair_keeps_a_start_behind_a_damaged_record() {
     log.close().unwrap();
     let places = places(&disk, &values);
     disk.flip(&store(0), places[1].bytes.start + 9, 0);
-    // The mark behind the newest record.
+    // The mark after the newest record.
     disk.flip(&store(0), places[3].bytes.end + 9, 0);
     let before = disk.deep_clone();
     Log::repair_in(disk.directory()).unwrap();
@@ -363,7 +363,7 @@ fn repair_keeps_a_start_behind_a_damaged_record() {
 }
 
 #[test]
-fn repair_tells_of_a_read_that_fails_and_changes_nothing() {
+fn repair_fails_with_a_read_that_fails_and_changes_nothing() {
     for fixture in both("writer") {
         let damaged = fixture.disk.deep_clone();
         forge_number(&damaged, START_AT, fixture.end() + 1);
@@ -387,7 +387,7 @@ fn repair_tells_of_a_read_that_fails_and_changes_nothing() {
 }
 
 #[test]
-fn repair_that_cannot_read_leaves_a_cut_to_be_finished() {
+fn repair_that_cannot_read_leaves_a_truncation_pending() {
     let (disk, options) = (SimDisk::new(), options().fill_ahead_max(0));
     let log = Log::open_in(disk.directory(), &options).unwrap();
     for offset in 0..6_u64 {

@@ -17,19 +17,19 @@ fn cut_every_file_at_every_length(fixture: &Fixture) {
 }
 
 #[test]
-fn a_file_of_a_closed_log_that_was_cut_is_named_or_its_other_records_are_right() {
+fn a_truncated_file_of_a_closed_log_is_named_or_its_other_records_are_right() {
     let [closed, _] = both("writer");
     cut_every_file_at_every_length(&closed);
 }
 
 #[test]
-fn a_file_of_a_killed_log_that_was_cut_is_named_or_its_other_records_are_right() {
+fn a_truncated_file_of_a_killed_log_is_named_or_its_other_records_are_right() {
     let [_, killed] = both("writer");
     cut_every_file_at_every_length(&killed);
 }
 
 #[test]
-fn a_file_that_was_emptied_is_made_again_or_named() {
+fn an_emptied_file_is_recreated_or_named() {
     for fixture in both("writer") {
         for base in &fixture.bases {
             let disk = fixture.disk.deep_clone();

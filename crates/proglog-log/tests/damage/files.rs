@@ -7,7 +7,7 @@ use proglog_harness::damage::fixture::{CHECKPOINT, Depth, both, is_store, option
 use proglog_log::Error;
 
 #[test]
-fn a_missing_segment_or_checkpoint_is_named_and_any_other_missing_file_is_made_again() {
+fn a_missing_segment_or_checkpoint_is_named_and_any_other_file_is_recreated() {
     for fixture in both("writer") {
         for name in fixture.file_names() {
             missing(&fixture, &name);

@@ -9,11 +9,11 @@ use proglog_harness::damage::fixture::{
 
 /// The distance of the two copies of a header, and of the two slots of a checkpoint.
 const COPY_LEN: usize = 4096;
-/// Where the label stands in a header: magic, log id, base offset, previous base offset.
+/// Place of the label in a header: magic, log id, base offset, previous base offset.
 const LABEL_AT: usize = 28;
 const BASE_AT: usize = LABEL_AT + 20;
 
-/// Where the checksum of a header's copy or a checkpoint's slot stands.
+/// Place of the checksum in a header's copy or a checkpoint's slot.
 fn crc_at(file: &str) -> usize {
     if file == CHECKPOINT { 1096 } else { 92 }
 }
@@ -96,7 +96,7 @@ fn memory(action: impl FnOnce()) -> u64 {
 /// More than any small log needs, a store's buffer included.
 const MEMORY_MAX: u64 = 4 << 20;
 
-/// Opens the log; it is whole, or an error is told, and no claim makes memory or time grow.
+/// Opens the log: it is whole, or opening fails, and no claim makes memory or time grow.
 fn open_forged(fixture: &Fixture, disk: &SimDisk, what: &str) -> Option<Error> {
     let mut error = None;
     let memory = memory(|| error = fixture.open(disk, Depth::Append, what).err());

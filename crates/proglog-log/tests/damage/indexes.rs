@@ -12,7 +12,7 @@ use proglog_harness::damage::fixture::{
 };
 
 const PAGE_LEN: usize = 4096;
-/// How many records a page of an index leads to.
+/// Entries of a page of an index.
 const PAGE_ENTRIES: usize = 1022;
 
 fn open(disk: &SimDisk) -> Log {
@@ -27,7 +27,7 @@ fn positions(fixture: &Fixture, base: u64) -> Vec<u32> {
         .collect()
 }
 
-/// The lengths that are asked for by the reads of records during `action`. A store may be opened anew for them,
+/// The lengths that are asked for by the reads of records during `action`. A store may be opened again for them,
 /// which reads its header.
 fn reads(disk: &SimDisk, action: impl FnOnce()) -> Vec<u64> {
     disk.start_trace();
@@ -52,7 +52,7 @@ fn flip(fixture: &Fixture, disk: &SimDisk, record: usize) {
 }
 
 #[test]
-fn an_index_that_is_right_is_not_made_again() {
+fn a_valid_index_is_not_rebuilt() {
     for fixture in pages::both() {
         let recovery = fixture.assert_whole(&fixture.disk.deep_clone(), "nothing damaged");
         assert_eq!(recovery.indexes_rebuilt, 0, "closed: {}", fixture.closed);
@@ -60,7 +60,7 @@ fn an_index_that_is_right_is_not_made_again() {
 }
 
 #[test]
-fn an_index_of_a_killed_log_whose_newest_full_page_is_wrong_is_made_again() {
+fn the_index_of_a_killed_log_with_a_wrong_newest_full_page_is_rebuilt() {
     let [_, killed] = pages::both();
     let right = killed.disk.read_file(&index(0));
     let positions = positions(&killed, 0);
@@ -96,7 +96,7 @@ fn a_closed_log_opens_though_a_record_cannot_be_read_and_has_all_others() {
 }
 
 #[test]
-fn a_damaged_page_is_made_again_from_its_own_records_alone() {
+fn a_damaged_page_is_rebuilt_from_its_own_records_alone() {
     let disk = SimDisk::new();
     let log = Log::open_in(disk.directory(), &Options::new()).unwrap();
     let values = (0..4 * PAGE_ENTRIES).map(|number| format!("{number:300}"));
@@ -115,7 +115,7 @@ fn a_damaged_page_is_made_again_from_its_own_records_alone() {
 }
 
 #[test]
-fn a_damaged_page_is_made_again_though_what_is_behind_its_records_cannot_be_read() {
+fn a_damaged_page_is_rebuilt_though_later_records_cannot_be_read() {
     let disk = SimDisk::new();
     let log = Log::open_in(disk.directory(), &Options::new()).unwrap();
     let values = (0..PAGE_ENTRIES + 9).map(|number| "v".repeat(233 + usize::from(number < 642)));
@@ -132,7 +132,7 @@ fn a_damaged_page_is_made_again_though_what_is_behind_its_records_cannot_be_read
 }
 
 #[test]
-fn damaged_records_that_are_read_again_are_told_of_at_once() {
+fn damaged_records_that_are_read_again_fail_at_once() {
     let [closed, _] = pages::both();
     let disk = closed.disk.deep_clone();
     let damaged = [3, 5, 1500];
@@ -217,7 +217,7 @@ fn a_log_is_truncated_where_its_records_are_whatever_an_index_says() {
 }
 
 #[test]
-fn a_record_that_cannot_be_read_does_not_keep_a_log_from_being_truncated_behind_it() {
+fn a_log_can_be_truncated_after_an_unreadable_record() {
     let [closed, _] = fixture::both("writer");
     let (base, end) = (closed.bases[1], closed.bases[2]);
     let disk = closed.disk.deep_clone();
@@ -231,7 +231,7 @@ fn a_record_that_cannot_be_read_does_not_keep_a_log_from_being_truncated_behind_
 }
 
 #[test]
-fn an_old_index_that_cannot_be_removed_is_told_of() {
+fn an_old_index_that_cannot_be_removed_is_an_error() {
     for fixture in fixture::both("writer") {
         let disk = fixture.disk.deep_clone();
         disk.truncate_file(&index(0), 100);
@@ -251,7 +251,7 @@ fn an_old_index_that_cannot_be_removed_is_told_of() {
 }
 
 #[test]
-fn records_that_were_cut_off_are_each_missing_and_an_index_that_says_so_is_kept() {
+fn records_cut_off_a_segment_are_each_missing_and_the_index_is_kept() {
     let disk = SimDisk::new();
     let log = Log::open_in(disk.directory(), &fixture::options()).unwrap();
     let values = (0..PAGE_ENTRIES + 9).map(|number| number.to_string());
@@ -331,7 +331,7 @@ fn a_record_that_says_it_is_of_another_segment_leads_to_no_entries() {
 }
 
 #[test]
-fn a_record_that_stands_there_once_more_hides_none_behind_it() {
+fn a_duplicate_record_hides_no_later_one() {
     let (disk, end) = with_offsets(&[0, 1, 0, 2, 3]);
     let log = open(&disk);
     for offset in 0..4 {

@@ -118,7 +118,7 @@ fn a_file_for_a_directory_and_a_directory_for_a_file_are_errors() {
             }
             Err(error) => {
                 let kind = error.kind();
-                // Linux opens a directory to read, and tells a length.
+                // Linux opens a directory to read, and reports a length.
                 assert!(
                     matches!(kind, ErrorKind::Io | ErrorKind::Corrupt),
                     "{name}: {error:?}"

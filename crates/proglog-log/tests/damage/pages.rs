@@ -23,7 +23,7 @@ pub(crate) fn both() -> [Fixture; 2] {
     killed_and_closed(&disk, &log, &values, (RECORDS - BATCH) as u64, &[])
 }
 
-/// What may be wrong with an index, as what is left of its bytes.
+/// Defects of an index, as the bytes that are left of it.
 fn damaged_indexes(bytes: &[u8]) -> Vec<(String, Option<Vec<u8>>)> {
     let mut indexes = vec![
         ("whole".to_owned(), Some(bytes.to_vec())),
@@ -146,7 +146,7 @@ fn shift(disk: &SimDisk, base: u64) {
 fn a_page_that_is_whole_and_wrong_never_leads_to_another_record() {
     let [closed, _] = fixture::both("writer");
     for (base, from) in [(0, 0), (0, 1), (closed.bases[1], closed.bases[1])] {
-        // Who finds one wrong makes the page again, so each way takes a log opened anew.
+        // A read that finds a wrong page rebuilds it, so each way opens the log again.
         for lend in [true, false] {
             let disk = closed.disk.deep_clone();
             shift(&disk, base);

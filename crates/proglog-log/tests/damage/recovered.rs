@@ -10,7 +10,7 @@ use super::checkpoints::{BASE_AT, FRAMES_AT, POSITION_AT, forge_number};
 use proglog_harness::damage::fixture::{Depth, HEADER_LEN, both, options, store};
 
 #[test]
-fn damage_to_what_an_opening_has_shown_is_told_though_nothing_was_done_since() {
+fn damage_to_what_an_opening_has_shown_is_reported_even_if_nothing_was_done_since() {
     let [_, killed] = both("writer");
     let disk = killed.disk.deep_clone();
     let log = Log::open_in(disk.directory(), &options()).unwrap();
@@ -51,7 +51,7 @@ fn a_segment_that_is_not_the_newest_loses_no_more_than_its_records_though_the_ch
 }
 
 #[test]
-fn a_record_that_cannot_tell_its_age_is_not_dropped_for_it() {
+fn a_record_of_unknown_age_is_not_dropped_for_its_age() {
     let disk = SimDisk::new();
     let log = Log::open_in(disk.directory(), &options()).unwrap();
     log.append("young").unwrap();

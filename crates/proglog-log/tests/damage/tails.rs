@@ -5,7 +5,7 @@ use proglog_harness::damage::tails::{copy_over, lengthen, slice, takes_one, word
 use proglog_log::{ErrorKind, Log};
 
 #[test]
-fn bytes_behind_the_end_of_any_file_take_nothing_from_a_log() {
+fn bytes_after_the_end_of_any_file_take_nothing_from_a_log() {
     let mut tried = 0;
     for fixture in both("writer") {
         for file in fixture.file_names() {

@@ -21,7 +21,7 @@ fn damaged(disk: &SimDisk) -> [Log; 2] {
     })
 }
 
-/// How often files are synced by trimming the log.
+/// Number of syncs that trimming the log takes.
 fn syncs(disk: &SimDisk) -> u64 {
     let disk = disk.crash(Survivors::KeepAll);
     let log = open(&disk);

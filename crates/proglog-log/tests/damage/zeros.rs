@@ -10,9 +10,9 @@ use proglog_harness::damage::fixture::{
 };
 
 const RECORDS: usize = 18;
-/// How long the segments get, and how far the zeros go.
+/// Length of the segments, and end of the zeros.
 const SEGMENT_LEN: u64 = 2 << 10;
-/// What some places may be overwritten with.
+/// Bytes that overwrite some places.
 const LENS: [u64; 4] = [1, 8, 40, 512];
 
 /// A killed log of two segments, in whose newest one zeros follow the data.
@@ -35,7 +35,7 @@ fn killed_with_zeros() -> Fixture {
     killed
 }
 
-/// Where the data of the newest segment ends in its file, and where the zeros do.
+/// Ends of the data and of the zeros in the file of the newest segment.
 fn zeros(fixture: &Fixture) -> Range<u64> {
     let bytes = fixture.disk.read_file(&store(fixture.active()));
     let start = fixture.places[RECORDS - 1].bytes.end;
@@ -168,7 +168,7 @@ fn data_that_reads_as_zeros_or_ones_takes_its_records_or_the_last_group() {
 }
 
 #[test]
-fn a_damaged_record_is_told_of_whatever_stands_in_the_zeros() {
+fn a_damaged_record_is_reported_whatever_stands_in_the_zeros() {
     let fixture = killed_with_zeros();
     let zeros = zeros(&fixture);
     for byte in (HEADER_LEN..zeros.start).step_by(5) {

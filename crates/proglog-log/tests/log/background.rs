@@ -16,7 +16,7 @@ fn wait_until(is_done: impl Fn() -> bool) {
     }
 }
 
-/// How many records a power cut would leave now.
+/// Number of records that a power cut would leave now.
 fn on_the_device(disk: &SimDisk, options: &Options) -> u64 {
     let left = disk.crash(Survivors::LoseAll);
     Log::open_in(left.directory(), options)
@@ -51,7 +51,7 @@ fn a_buffered_log_is_synced_once_much_was_appended() {
 }
 
 #[test]
-fn a_log_that_nobody_appends_to_is_synced_after_a_while() {
+fn an_idle_log_is_synced_after_a_while() {
     let disk = SimDisk::new();
     let options = Options::new()
         .durability(Durability::Buffered)
@@ -62,7 +62,7 @@ fn a_log_that_nobody_appends_to_is_synced_after_a_while() {
 }
 
 #[test]
-fn an_append_that_nobody_waits_for_is_synced_once_the_log_is_idle() {
+fn an_append_without_a_waiter_is_synced_once_the_log_is_idle() {
     let disk = SimDisk::new();
     let log = open_with(&disk, &options().idle_after(Duration::from_millis(1)));
     drop(log.submit("left alone").unwrap());

@@ -22,7 +22,7 @@ use proglog_log::{Batch, Log, Offset, Options, ReadOnlyLog, Record, Records, Sto
 use proglog_store::testing::{SimDisk, Survivors};
 
 const NAMES: [&str; 2] = ["closed", "killed"];
-/// When no such log was written yet: the start of 2020.
+/// Time before any such log was written: the start of 2020.
 const LONG_AGO: Duration = Duration::from_hours(438_288);
 
 fn data() -> PathBuf {

@@ -16,9 +16,9 @@ enum Op {
     Trim(Index),
     Truncate(Index),
     Reset(u64),
-    /// Begins a walk.
+    /// Returns a new cursor.
     Walk(Index),
-    /// Goes on with one of them by so many records.
+    /// Advances one of them by this number of records.
     Step(Index, usize),
 }
 

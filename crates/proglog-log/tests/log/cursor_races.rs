@@ -10,7 +10,7 @@ use proglog_store::testing::SimDisk;
 
 use crate::support::{append, options, segments};
 
-/// What happens in between: before a store is opened, or before one is read.
+/// An action that runs before a store is opened, or before one is read.
 #[derive(Clone, Default)]
 struct Meanwhile(Arc<Mutex<Option<(Moment, Event)>>>);
 
@@ -111,7 +111,7 @@ impl Storage for BusyFile {
     }
 }
 
-/// A log of several segments with 30 records, which tells of each time that it looks at a file.
+/// A log of several segments with 30 records, on a disk that reports each access to a file.
 fn busy() -> (SimDisk, Log, Meanwhile) {
     let (disk, meanwhile) = (SimDisk::new(), Meanwhile::default());
     let directory = BusyDirectory(disk.directory(), meanwhile.clone());
@@ -136,7 +136,7 @@ const NEXT: [Next; 2] = [
 ];
 
 #[test]
-fn a_walk_whose_segment_goes_before_it_is_opened_finds_what_came_in_its_place() {
+fn a_cursor_whose_segment_is_removed_before_it_is_opened_finds_its_replacement() {
     for next in NEXT {
         let (disk, log, meanwhile) = busy();
         let bases = segments(&disk);
@@ -151,7 +151,7 @@ fn a_walk_whose_segment_goes_before_it_is_opened_finds_what_came_in_its_place() 
 }
 
 #[test]
-fn a_walk_whose_segment_is_cut_before_it_is_read_finds_what_came_in_its_place() {
+fn a_cursor_whose_segment_is_truncated_before_it_is_read_finds_its_replacement() {
     for next in NEXT {
         let (disk, log, meanwhile) = busy();
         let bases = segments(&disk);

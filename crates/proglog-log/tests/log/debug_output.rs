@@ -6,7 +6,7 @@ use proglog_store::testing::SimDisk;
 use crate::support::{append, open, open_with, options};
 
 #[test]
-fn a_log_and_what_is_made_of_it_tell_where_they_stand() {
+fn logs_readers_and_signals_print_their_state() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..3);
@@ -29,7 +29,7 @@ fn a_log_and_what_is_made_of_it_tell_where_they_stand() {
 }
 
 #[test]
-fn what_walks_over_records_tells_whether_it_ended() {
+fn iterators_print_whether_they_ended() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..1);
@@ -51,7 +51,7 @@ fn what_walks_over_records_tells_whether_it_ended() {
 }
 
 #[test]
-fn a_ticket_tells_whether_it_is_complete() {
+fn a_ticket_prints_whether_it_is_complete() {
     let disk = SimDisk::new();
     let log = open_with(&disk, &options().durability(Durability::Synced));
     let ticket = log.submit("one").unwrap();
@@ -63,7 +63,7 @@ fn a_ticket_tells_whether_it_is_complete() {
 }
 
 #[test]
-fn who_owes_an_outcome_tells_whether_it_came() {
+fn a_completion_prints_whether_it_is_complete() {
     let (ticket, completion) = Ticket::with_completion(Offset::ZERO..Offset::new(1));
     let printed = format!("{completion:?}");
     assert!(printed.contains("Group { outcome: "), "{printed}");

@@ -68,7 +68,7 @@ fn a_failure_that_is_no_want_of_room_drops_nothing() {
 }
 
 #[test]
-fn a_full_disk_refuses_appends_and_takes_them_again_once_there_is_room() {
+fn a_full_disk_refuses_appends_until_there_is_room() {
     for durability in ALL_DURABILITIES {
         let disk = SimDisk::new();
         let log = open_with(&disk, &options().durability(durability));
@@ -111,7 +111,7 @@ fn what_is_on_the_device_is_dropped_on_a_full_disk_with_its_segment() {
     let names = disk.file_names();
     let taken = names.iter().map(|name| disk.read_file(name).len() as u64);
     disk.set_capacity(Some(taken.sum()));
-    // The next segment is made in the room of this one, whoever has that open.
+    // The next segment takes the space of this one, even while that is open.
     let mut reading = log.records(0..);
     assert_eq!(reading.next().unwrap().unwrap().offset, 0);
     log.trim(5).unwrap();

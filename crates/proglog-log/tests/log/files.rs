@@ -7,7 +7,7 @@ use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use crate::support::{append, holds, open, open_with, options, segments};
 
-/// How many reads of files `work` takes.
+/// Number of reads of files that `work` takes.
 fn reads_of(disk: &SimDisk, work: impl FnOnce()) -> usize {
     disk.start_trace();
     work();
@@ -36,7 +36,7 @@ fn records_of_several_segments_take_one_read_each_whichever_is_read_before() {
 }
 
 #[test]
-fn a_walk_reads_many_records_at_once() {
+fn a_cursor_reads_many_records_at_once() {
     let disk = SimDisk::new();
     let log = open_with(&disk, &options().segment_bytes_max(64 << 10));
     append(&log, 0..300);

@@ -21,7 +21,7 @@ fn a_follower_that_waits_for_some_time_is_woken_within_it() {
     let mut follower = Follow::new(
         move || {
             looks += 1;
-            // It looks, listens, and looks once more before it waits.
+            // It checks, listens, and checks again before it waits.
             if looks == 2 {
                 waker.notify();
             }
@@ -62,7 +62,7 @@ fn a_follower_gets_what_is_there_and_what_comes_and_then_the_end() {
 }
 
 #[test]
-fn a_follower_that_waits_is_told_of_truncating_resetting_and_trimming() {
+fn a_waiting_follower_is_woken_by_truncation_reset_and_trim() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..20);

@@ -9,7 +9,7 @@ use proglog_store::testing::SimDisk;
 use crate::support::{append, damage, open, value};
 
 #[test]
-fn a_log_that_is_closed_tells_its_range_all_the_same() {
+fn a_closed_log_still_has_its_offsets() {
     let disk = SimDisk::new();
     let logs: [Arc<dyn CommitLog>; 2] = [Arc::new(open(&disk)), Arc::new(MemoryLog::new())];
     for log in logs {
@@ -64,7 +64,7 @@ fn a_batch_read_returns_what_fits_and_at_least_one() {
     );
 }
 
-/// What `records` yields and what `lent` lends is the same, up to the end, or the first error.
+/// Checks that `lent` lends the records that `records` yields, up to the end or the first error.
 fn assert_lent(records: Records, mut lent: Records) -> usize {
     let mut count = 0;
     for record in records {

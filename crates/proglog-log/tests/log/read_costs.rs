@@ -7,7 +7,7 @@ use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use crate::support::{append, open, open_with, options, segments, value};
 
-/// How many bytes each read of files fetches that `body` takes.
+/// Lengths of the reads of files that `body` takes.
 fn read_lens(disk: &SimDisk, body: impl FnOnce()) -> Vec<u64> {
     disk.start_trace();
     body();
@@ -16,7 +16,7 @@ fn read_lens(disk: &SimDisk, body: impl FnOnce()) -> Vec<u64> {
     reads.map(|call| call.len).collect()
 }
 
-/// How many reads of files `body` takes.
+/// Number of reads of files that `body` takes.
 fn reads(disk: &SimDisk, body: impl FnOnce()) -> usize {
     read_lens(disk, body).len()
 }
@@ -36,7 +36,7 @@ fn many(disk: &SimDisk) -> Log {
 }
 
 #[test]
-fn a_walk_reads_in_large_blocks_whatever_shape_records_have() {
+fn a_cursor_reads_in_large_blocks_whatever_the_shape_of_records() {
     let disk = SimDisk::new();
     let log = many(&disk);
     let yielded = reads(&disk, || assert_eq!(log.records(0..).count(), 300));
@@ -53,7 +53,7 @@ fn a_walk_reads_in_large_blocks_whatever_shape_records_have() {
     assert!(taken <= 2, "{taken} reads");
 }
 
-/// How far the values of records lie from each other in memory, as they are lent.
+/// Distances in memory between the values of lent records.
 fn strides(mut records: Records) -> Vec<usize> {
     let mut places = Vec::new();
     while let Some(record) = records.next_ref() {
@@ -75,7 +75,7 @@ fn a_record_is_lent_where_its_block_was_read_to() {
 }
 
 #[test]
-fn a_record_behind_appends_that_were_given_up_takes_one_read_at_the_most() {
+fn a_record_after_appends_that_were_rolled_back_takes_one_read_at_most() {
     // The index has no page in its file yet, or one.
     for before in [0, 1500] {
         let disk = SimDisk::new();
@@ -133,7 +133,7 @@ fn closed(segment_bytes_max: u64) -> SimDisk {
 
 type Way = fn(&mut Vec<u8>);
 
-/// Ways to damage the bytes of a store behind its header, a large part of them.
+/// Ways to damage a large part of a store after its header.
 const WAYS: [(&str, Way); 4] = [
     ("the middle is zeros", |bytes| {
         let len = bytes.len();
@@ -157,7 +157,7 @@ const WAYS: [(&str, Way); 4] = [
 
 type Reading = fn(&Log) -> Vec<u64>;
 
-/// The offsets of damaged records, as each way to read all of a log tells them.
+/// The offsets of damaged records, as each way of reading all of a log reports them.
 const READINGS: [(&str, Reading); 3] = [
     ("verify", |log| {
         let damaged = log.verify().unwrap().damaged;
@@ -237,7 +237,7 @@ fn reading_over_much_damage_costs_as_much_as_there_is() {
 }
 
 #[test]
-fn reading_over_a_sealed_segment_that_was_cut_short_costs_as_much_as_there_is() {
+fn reading_a_truncated_sealed_segment_costs_no_more_than_its_bytes() {
     let whole = closed(2 << 20);
     let store = format!("{:020}.log", 0);
     let len = whole.read_file(&store).len() as u64;

@@ -37,7 +37,7 @@ fn reading_changes_no_file_and_hinders_no_writer() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..30);
-    // Indexes are missing, which are made again by whoever writes alone.
+    // Missing indexes are rebuilt by the writer only.
     for name in disk.file_names() {
         if name.ends_with(".index") {
             disk.remove_file(&name);
@@ -85,7 +85,7 @@ fn overtaken_reader(disk: &SimDisk) -> ReadOnlyLog {
 }
 
 #[test]
-fn after_a_look_that_failed_at_any_place_the_next_shows_all_there_is() {
+fn after_a_refresh_that_failed_at_any_call_the_next_shows_everything() {
     let disk = SimDisk::new();
     let reader = overtaken_reader(&disk);
     disk.start_trace();
@@ -106,7 +106,7 @@ fn after_a_look_that_failed_at_any_place_the_next_shows_all_there_is() {
 }
 
 #[test]
-fn what_is_past_the_end_is_looked_for() {
+fn a_read_past_the_end_refreshes_the_view() {
     let disk = SimDisk::new();
     let log = open(&disk);
     let reader = read(&disk);
@@ -118,7 +118,7 @@ fn what_is_past_the_end_is_looked_for() {
 }
 
 #[test]
-fn what_is_below_the_end_is_read_without_a_look() {
+fn a_read_below_the_end_does_not_refresh_the_view() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..4);
@@ -163,7 +163,7 @@ fn trimming_truncating_and_resetting_are_seen() {
     append(&log, 0..40);
     let reader = read(&disk);
     log.trim(25).unwrap();
-    // Its segment has vanished, though the start was not looked at since.
+    // Its segment has vanished, and the start was not read since.
     assert_eq!(reader.read(3).unwrap_err().kind(), ErrorKind::Trimmed);
     let end = reader.end_offset().get();
     holds(&reader, 25..end);
@@ -184,7 +184,7 @@ fn trimming_truncating_and_resetting_are_seen() {
 }
 
 #[test]
-fn segments_that_were_cut_and_made_anew_are_not_taken_for_the_old_ones() {
+fn segments_created_after_a_truncation_are_not_taken_for_the_old_ones() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..40);
@@ -236,7 +236,7 @@ fn a_directory_that_is_no_log_is_refused() {
 }
 
 #[test]
-fn a_follower_is_told_when_nothing_can_be_seen_for_long() {
+fn a_follower_fails_when_refreshes_fail_for_long() {
     let directory = tempfile::tempdir().unwrap();
     let log = Log::open(directory.path(), &options()).unwrap();
     append(&log, 0..3);

@@ -14,7 +14,7 @@ fn store_name(base: u64) -> String {
 }
 
 #[test]
-fn where_a_segment_vanishes_during_a_look_there_is_another_one() {
+fn a_refresh_during_which_a_segment_vanishes_is_tried_again() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..30);
@@ -29,7 +29,7 @@ fn where_a_segment_vanishes_during_a_look_there_is_another_one() {
 }
 
 #[test]
-fn a_cut_that_is_under_way_is_seen_as_done() {
+fn a_pending_truncation_is_seen_as_done() {
     let disk = SimDisk::new();
     let log = open_with(&disk, &options().segment_bytes_max(64 << 10));
     append(&log, 0..40);
@@ -77,7 +77,7 @@ fn a_log_whose_checkpoint_is_missing_is_not_shown() {
 }
 
 #[test]
-fn a_look_that_finds_nothing_new_opens_no_segment_but_the_newest() {
+fn a_refresh_without_news_opens_only_the_newest_segment() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..60);
@@ -94,7 +94,7 @@ fn a_look_that_finds_nothing_new_opens_no_segment_but_the_newest() {
 }
 
 #[test]
-fn a_look_reads_no_record_that_an_earlier_one_has_walked_over() {
+fn a_refresh_reads_no_record_that_an_earlier_one_has_scanned() {
     let disk = SimDisk::new();
     let log = open_with(&disk, &options().segment_bytes_max(64 << 10));
     append(&log, 0..100);
@@ -129,7 +129,7 @@ fn a_segment_that_could_not_be_followed_for_a_while_is_followed_again() {
     append(&log, 0..3);
     let reader = read(&disk);
     let mut next = 3;
-    // It is not known how long the file is: when its header is read, say, or its end is looked for.
+    // The length of the file cannot be read: with its header, or with its end.
     for skip in 0..2 {
         disk.inject(When::Next(CallKind::Len, skip), Fault::os_error(5));
         assert_eq!(reader.refresh().unwrap_err().kind(), ErrorKind::Io);
@@ -141,7 +141,7 @@ fn a_segment_that_could_not_be_followed_for_a_while_is_followed_again() {
 }
 
 #[test]
-fn a_log_that_took_the_place_of_one_that_looks_the_same_is_seen() {
+fn a_log_that_replaced_a_similar_one_is_seen() {
     let (disk, other) = (SimDisk::new(), SimDisk::new());
     let log = open(&disk);
     append(&log, 0..5);
@@ -190,7 +190,7 @@ fn no_segment_of_a_log_is_taken_for_one_of_the_log_that_took_its_place() {
 }
 
 #[test]
-fn a_newest_segment_that_was_made_again_without_records_is_seen() {
+fn a_newest_segment_that_was_recreated_without_records_is_seen() {
     let disk = SimDisk::new();
     open(&disk).close().unwrap();
     let (reader, before) = (read(&disk), disk.read_file("checkpoint"));

@@ -76,7 +76,7 @@ fn a_batch_larger_than_the_buffer_is_handed_over_at_once() {
 }
 
 /// The search for the next frame gave up within a large record of random bytes, which are full of
-/// places that look like frames, and took the records behind for damaged.
+/// places that look like frames, and took later records for damaged.
 #[test]
 fn a_large_damaged_record_hides_no_neighbour() {
     for len in [1 << 20, 16 << 20] {
@@ -135,10 +135,10 @@ fn a_larger_limit_holds_from_the_next_opening_on() {
     }
 }
 
-/// A crash came when one slot of the checkpoint had lost the flag that the log is being cut. Opening left
-/// the other one as it was; once the newer slot was lost, what had been appended since was cut off too.
+/// A crash came when one slot of the checkpoint had lost the flag of a truncation. Opening left the other one
+/// as it was; once the newer slot was lost, what had been appended since was truncated too.
 #[test]
-fn no_slot_of_the_checkpoint_says_to_cut_what_was_appended_after_the_cut() {
+fn no_slot_of_the_checkpoint_truncates_what_was_appended_after_the_truncation() {
     for writes in 0..4 {
         let disk = SimDisk::new();
         let log = open(&disk, &options());
@@ -172,7 +172,7 @@ fn no_slot_of_the_checkpoint_says_to_cut_what_was_appended_after_the_cut() {
 }
 
 /// The name of a segment that was removed came back when the directory could not be synced: opening
-/// did not see it, finished the cut without it, and found it after a power cut.
+/// did not see it, finished the truncation without it, and found it after a power cut.
 #[test]
 fn a_removal_that_could_not_be_synced_is_done_again() {
     let disk = SimDisk::new();
@@ -262,7 +262,7 @@ fn a_trim_that_is_overtaken_by_closing_changes_nothing() {
 /// An iterator kept the lock on a segment that it had begun to read when that was the active one; cutting
 /// the segment later was refused, and the log stopped.
 #[test]
-fn a_segment_is_cut_whoever_reads_it() {
+fn a_segment_is_truncated_while_it_is_read() {
     let disk = SimDisk::new();
     let log = open(&disk, &options().segment_bytes_max(1 << 10));
     log.append_batch(["a", "b", "c"]).unwrap();
@@ -277,10 +277,10 @@ fn a_segment_is_cut_whoever_reads_it() {
     assert_eq!(log.append("d").unwrap(), Offset::new(2));
 }
 
-/// Between a cut at the beginning of a segment and the making of the new one, which may take long or fail,
-/// iterators were told that the records of the segment before were out of range.
+/// After a truncation at the start of a segment and before the new one was created, which may take long or fail,
+/// iterators failed with the records of the segment before out of range.
 #[test]
-fn what_a_cut_keeps_is_read_before_the_new_segment_is_there() {
+fn records_kept_by_a_truncation_are_readable_before_the_new_segment_exists() {
     let disk = SimDisk::new();
     let log = open(&disk, &options().segment_bytes_max(1 << 10));
     for _ in 0..3 {
@@ -300,7 +300,7 @@ fn what_a_cut_keeps_is_read_before_the_new_segment_is_there() {
 
 /// There, retention took the last segment that was left for one without records, and dropped it.
 #[test]
-fn retention_keeps_what_a_cut_keeps_before_the_new_segment_is_there() {
+fn retention_keeps_what_a_truncation_keeps_before_the_new_segment_exists() {
     for policy in [
         Retention::new(),
         Retention::new().records(3),

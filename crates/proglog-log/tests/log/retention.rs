@@ -27,7 +27,7 @@ fn retention_by_records_and_bytes_keeps_at_least_what_it_says() {
 }
 
 #[test]
-fn retention_lets_go_of_every_segment_behind_which_there_is_enough() {
+fn retention_drops_every_segment_that_newer_ones_suffice_for() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..40);

@@ -95,7 +95,7 @@ fn a_thousand_records_are_found_in_many_segments_now_and_after_reopening() {
 }
 
 #[test]
-fn an_offset_that_is_not_there_is_told_from_one_that_is() {
+fn an_offset_past_the_end_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(&directory, Durability::Synced);
     assert_eq!(log.read(0).unwrap_err().kind(), ErrorKind::OutOfRange);
@@ -116,7 +116,7 @@ fn an_offset_that_is_not_there_is_told_from_one_that_is() {
 }
 
 #[test]
-fn a_batch_has_offsets_one_behind_the_other_and_lies_in_one_segment() {
+fn a_batch_has_consecutive_offsets_and_lies_in_one_segment() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(&directory, Durability::Synced);
     let batch = (0..50).map(|number| vec![number; 100]).collect::<Batch>();
@@ -200,7 +200,7 @@ fn a_synced_log_shows_a_record_only_once_it_is_synced() {
 }
 
 #[test]
-fn a_ticket_that_nobody_waits_for_is_kept_by_close() {
+fn an_append_without_a_waiter_is_kept_by_close() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(&directory, Durability::Synced);
     drop(log.submit("kept").unwrap());

@@ -47,7 +47,7 @@ fn a_damaged_record_is_passed_by_a_search_for_a_time_and_ends_a_batch_that_is_re
         damage(&disk, offset);
     }
     let log = open(&disk);
-    // A damaged record counts as appended with the one behind it.
+    // A damaged record counts as appended with the next one.
     let counted = [0, 1, 2, 5, 5, 5, 6].map(|readable| times[readable]);
     for time in times.iter().copied().chain([LONG_AGO, far_ahead()]) {
         let expected = counted.partition_point(|at| *at < time) as u64;
@@ -68,7 +68,7 @@ fn a_damaged_record_is_passed_by_a_search_for_a_time_and_ends_a_batch_that_is_re
 }
 
 #[test]
-fn a_search_for_a_time_tells_what_keeps_it_from_reading() {
+fn a_search_for_a_time_reports_the_failure_of_a_read() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..20);

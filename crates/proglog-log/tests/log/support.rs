@@ -28,13 +28,13 @@ pub(crate) fn open(disk: &SimDisk) -> Log {
     open_with(disk, &options())
 }
 
-/// What the process leaves when it is killed, after a sync.
+/// The disk after a sync and a kill of the process.
 pub(crate) fn killed(disk: &SimDisk, log: &Log) -> SimDisk {
     log.sync().unwrap();
     disk.crash(Survivors::KeepAll)
 }
 
-/// What a power cut leaves, after a sync.
+/// The disk after a sync and a power cut.
 pub(crate) fn cut_off(disk: &SimDisk, log: &Log) -> SimDisk {
     log.sync().unwrap();
     disk.crash(Survivors::LoseAll)
@@ -109,7 +109,7 @@ pub(crate) fn holds(log: &impl Shows, offsets: Range<u64>) {
     assert_eq!(past, ErrorKind::OutOfRange);
 }
 
-/// Flips a bit of the value that tells this offset.
+/// Flips a bit of the record at `offset`.
 pub(crate) fn damage(disk: &SimDisk, offset: u64) {
     let names = disk.file_names();
     let damaged = names.iter().any(|name| {

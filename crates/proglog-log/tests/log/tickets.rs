@@ -12,10 +12,10 @@ use proglog_log::{
 };
 use proglog_store::testing::SimDisk;
 
-/// How many background threads there are at the most.
+/// Most background threads.
 const THREADS_MAX: usize = 4;
 
-/// A log that somebody outside of this crate could write: it acknowledges when it is told to.
+/// A log as another crate could implement it: it acknowledges on request.
 #[derive(Debug, Default)]
 struct Replicated {
     local: MemoryLog,
@@ -80,7 +80,7 @@ impl CommitLog for Replicated {
     }
 }
 
-/// What comes next, which must not take for ever.
+/// The next value, which must come within a minute.
 fn next<T>(from: &Receiver<T>) -> Option<T> {
     match from.recv_timeout(Duration::from_mins(1)) {
         Err(RecvTimeoutError::Timeout) => panic!("nothing comes"),

@@ -55,7 +55,7 @@ fn a_trimmed_segment_whose_file_came_back_is_removed_at_opening() {
 }
 
 #[test]
-fn an_iterator_tells_that_its_next_record_was_trimmed_and_a_record_stays_with_its_holder() {
+fn an_iterator_fails_at_a_trimmed_record_and_a_record_that_was_read_stays_valid() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..40);
@@ -85,7 +85,7 @@ fn trimming_to_where_the_log_starts_or_below_writes_nothing() {
 }
 
 #[test]
-fn a_file_that_cannot_be_removed_is_told_of_and_removed_at_opening() {
+fn a_file_that_cannot_be_removed_is_reported_and_removed_at_opening() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..40);

@@ -35,7 +35,7 @@ fn truncating_drops_the_newest_records_and_what_comes_next_takes_their_offsets()
 }
 
 #[test]
-fn readers_of_what_is_kept_notice_no_cut() {
+fn readers_below_a_truncation_do_not_notice_it() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..60);
@@ -65,7 +65,7 @@ fn readers_of_what_is_kept_notice_no_cut() {
 }
 
 #[test]
-fn readers_meanwhile_see_a_log_before_or_after_it_is_cut() {
+fn concurrent_readers_see_a_log_before_or_after_a_truncation() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..30);
@@ -109,7 +109,7 @@ fn readers_meanwhile_see_a_log_before_or_after_it_is_cut() {
 }
 
 #[test]
-fn what_could_not_be_stored_is_not_shown_though_a_cut_is_to_be_finished() {
+fn records_that_could_not_be_stored_are_not_visible_while_a_truncation_is_pending() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..6);
@@ -125,11 +125,11 @@ fn what_could_not_be_stored_is_not_shown_though_a_cut_is_to_be_finished() {
 }
 
 #[test]
-fn a_cut_that_fails_midway_stops_the_log_and_is_finished_at_the_next_opening() {
+fn a_truncation_that_fails_midway_stops_the_log_and_is_finished_by_the_next_opening() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..20);
-    // One slot of the checkpoint says that the log is cut, and the other one cannot be written.
+    // One slot of the checkpoint says that the log is being truncated, and the other one cannot be written.
     disk.inject(When::Next(CallKind::Write, 1), Fault::error(Io::Other));
     assert_eq!(log.truncate(8).unwrap_err().kind(), ErrorKind::Io);
     let refused = log.append(value(20)).unwrap_err();

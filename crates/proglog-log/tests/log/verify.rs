@@ -6,7 +6,7 @@ use proglog_store::testing::SimDisk;
 use crate::support::{append, damage, open, open_with, options};
 
 #[test]
-fn verifying_tells_which_records_are_damaged() {
+fn verification_lists_the_damaged_records() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..50);

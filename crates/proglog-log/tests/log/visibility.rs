@@ -8,7 +8,7 @@ use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 use crate::support::{append, holds, open, open_with, options, value};
 
 #[test]
-fn what_was_published_and_taken_back_is_published_no_more() {
+fn records_rolled_back_after_they_were_published_are_not_published_again() {
     let disk = SimDisk::new();
     let log = open(&disk);
     let reader = log.reader(Visibility::Published);
@@ -90,7 +90,7 @@ fn what_a_failed_write_takes_back_goes_from_the_view_of_the_appended() {
 }
 
 #[test]
-fn a_walk_over_the_appended_yields_nothing_that_was_taken_back_before() {
+fn a_cursor_over_appended_records_yields_none_that_were_rolled_back() {
     let disk = SimDisk::new();
     let log = open(&disk);
     append(&log, 0..1);

@@ -4,14 +4,14 @@ use proglog_log::{CommitLog, Log, MemoryLog, Options};
 use proglog_store::testing::{SimDisk, Survivors};
 use tempfile::TempDir;
 
-/// What keeps a log while nobody has it open.
+/// A place that keeps a log while it is not open.
 pub(crate) trait Keeper {
     fn open(&self, options: &Options) -> Opened;
 
     /// The process ends, if it can without closing the log. Returns whether it did.
     fn kill(&mut self) -> bool;
 
-    /// Whether a log that was closed can be opened again.
+    /// True if a log that was closed can be opened again.
     fn reopens(&self) -> bool {
         true
     }

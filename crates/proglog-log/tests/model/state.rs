@@ -14,17 +14,17 @@ pub(crate) struct Model<'a> {
     durability: Durability,
     pub(crate) log: Box<dyn CommitLog>,
     pub(crate) on_disk: Option<Log>,
-    /// What is below it was dropped.
+    /// Start of the log: records below it were dropped.
     pub(crate) start: usize,
     /// All records that were given offsets, and what stands for those that a reset left out.
     pub(crate) records: Vec<Record>,
-    /// What readers are allowed to see that see what is published.
+    /// End of what was published.
     pub(crate) published: usize,
-    /// Where batches end, or the log was cut; 0 is one of them.
+    /// Ends of batches and of truncations, with 0.
     ends: Vec<usize>,
-    /// How many of them were acknowledged, and so can be read.
+    /// Number of acknowledged records, which can be read.
     pub(crate) acknowledged: usize,
-    /// How many of them survive a kill.
+    /// Number of records that survive a kill.
     safe: usize,
     /// The most that was ever seen to be readable.
     seen: usize,
