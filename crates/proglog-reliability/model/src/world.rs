@@ -188,7 +188,7 @@ impl World {
         let mut values = BTreeMap::new();
         for record in log.records(log.start_offset()..) {
             let record = record.expect("all can be read");
-            values.insert(record.offset, text(&record).to_owned());
+            values.insert(record.offset.get(), text(&record).to_owned());
         }
         let results = self.results();
         assert!(

@@ -54,7 +54,7 @@ fn submit(world: &World) {
 }
 
 /// Waits as a thread, as a future, or for a callback.
-pub(crate) fn wait(ticket: Ticket) -> proglog_log::Result<std::ops::Range<proglog_log::Offset>> {
+pub(crate) fn wait(ticket: Ticket) -> proglog_log::Result<proglog_log::Offsets> {
     match choose(3) {
         0 => ticket.wait(),
         1 => block_on(ticket),
