@@ -139,7 +139,7 @@ pub(crate) struct Sabotaged<'a> {
 }
 
 impl Sabotaged<'_> {
-    /// Runs a row until it finds something bad.
+    /// Runs a row until it finds something bad; fails if it finds nothing.
     pub(crate) fn run(&self, row: &str, seed: u64) -> anyhow::Result<Line> {
         let Copy { path, target, .. } = self.copy;
         let mut command = Command::new(target.join("debug").join(PROGRAM));
@@ -148,12 +148,16 @@ impl Sabotaged<'_> {
             .current_dir(path)
             .env("CARGO_TARGET_DIR", target)
             .env("CARGO_BUILD_BUILD_DIR", workspace::build_dir())
-            .stderr(Stdio::null());
+            .stderr(Stdio::piped());
         let (output, hangs) = limit::output(&mut command, RUN_MAX)?;
         ensure!(!hangs, "it did not end");
+        let errors = String::from_utf8_lossy(&output.stderr);
         let output = String::from_utf8(output.stdout)?;
         let line = output.lines().next().context("there is no output")?;
-        serde_json::from_str(line).with_context(|| format!("the output is {line:?}"))
+        let line: Line =
+            serde_json::from_str(line).with_context(|| format!("the output is {line:?}"))?;
+        ensure!(line.finding.is_some(), "it is not caught. {errors}");
+        Ok(line)
     }
 
     /// Fails unless this test fails.

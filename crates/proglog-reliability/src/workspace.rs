@@ -16,15 +16,16 @@ fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The folder for everything that this program makes.
-pub(crate) fn scratch() -> PathBuf {
-    target().join("reliability")
-}
-
-/// Cargo's folder for intermediate artifacts. All copies of the workspace share it, so that each dependency is
-/// built once; packages at different paths do not mix.
+/// Cargo's folder for intermediate artifacts. Copies of the workspace share it, so that each dependency is built once.
+/// Their own packages have another profile, and so do not mix with those of the workspace.
 pub(crate) fn build_dir() -> PathBuf {
     std::env::var_os("CARGO_BUILD_BUILD_DIR").map_or_else(target, PathBuf::from)
+}
+
+/// The folder for everything that this program makes. Copies of the workspace share it too: below a build directory
+/// Cargo does not distinguish equal packages in different folders.
+pub(crate) fn scratch() -> PathBuf {
+    build_dir().join("reliability")
 }
 
 /// Cargo, run in `folder`. Final artifacts go to the folder `target`.
