@@ -20,14 +20,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use benches::{Table, Usage, grouped, mebibytes, payload};
-use proglog_log::{Durability, Log, Options};
+use proglog_log::{Durability, Log, LogOptions};
 use rlimit::Resource;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const RECORD_BYTES: usize = 1 << 10;
 const APPENDS: usize = 200_000;
-/// Time until all logs are idle: longer than [`Options::idle_after`] and the syncs.
+/// Time until all logs are idle: longer than [`LogOptions::idle_after`] and the syncs.
 const REST: Duration = Duration::from_secs(5);
 /// The most descriptors of an idle log.
 const DESCRIPTORS_EACH: u64 = 3;
@@ -109,7 +109,7 @@ fn logs_that_fit(wanted: usize) -> Result<usize> {
 }
 
 fn open(path: &Path) -> Result<Log> {
-    let log = Log::open(path, &Options::new().durability(Durability::INTERVAL))?;
+    let log = Log::open(path, &LogOptions::new().durability(Durability::INTERVAL))?;
     log.append("first")?;
     Ok(log)
 }

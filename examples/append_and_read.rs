@@ -12,11 +12,11 @@
 
 use std::error::Error;
 
-use proglog_log::{Log, Offset, Options, Record};
+use proglog_log::{Log, LogOptions, Offset, Record};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    let log = Log::open(directory.path(), &Options::new())?;
+    let log = Log::open(directory.path(), &LogOptions::new())?;
 
     // Anything that converts into a record can be appended: text, bytes, or a record with a key,
     // headers and a timestamp.
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert!(log.read(3).is_err(), "there is no such record yet");
     log.close()?;
 
-    let log = Log::open(directory.path(), &Options::new())?;
+    let log = Log::open(directory.path(), &LogOptions::new())?;
     let (start, end) = (log.start_offset(), log.end_offset());
     assert_eq!(end, Offset::new(3));
     println!("after reopening: offsets {start} to {end} (exclusive)");

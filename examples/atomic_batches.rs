@@ -13,7 +13,7 @@
 use std::error::Error;
 use std::thread;
 
-use proglog_log::{ErrorKind, Log, Offset, Options};
+use proglog_log::{ErrorKind, Log, LogOptions, Offset};
 
 const TRANSFERS: u64 = 300;
 
@@ -29,7 +29,7 @@ fn balance(log: &Log) -> Result<(i64, usize), Box<dyn Error + Send + Sync>> {
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let directory = tempfile::tempdir()?;
-    let options = Options::new().record_bytes_max(64);
+    let options = LogOptions::new().record_bytes_max(64);
     let log = Log::open(directory.path(), &options)?;
 
     let reader = thread::spawn({
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     });
     for amount in 1..=TRANSFERS {
         let offsets = log.append_batch([format!("-{amount}"), format!("{amount}")])?;
-        assert_eq!(offsets.end, offsets.start.plus(2));
+        assert_eq!(offsets.end, offsets.start.saturating_add(2));
     }
     let end = log.end_offset();
     println!("{TRANSFERS} transfers are at offsets 0 to {end} (exclusive)");

@@ -16,7 +16,7 @@ use std::error::Error;
 use std::sync::mpsc;
 use std::time::Instant;
 
-use proglog_log::{Durability, Log, Offset, Options};
+use proglog_log::{Durability, Log, LogOptions, Offset};
 
 fn main() -> Result<(), Box<dyn Error>> {
     for durability in [
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn show(durability: Durability) -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    let options = Options::new().durability(durability);
+    let options = LogOptions::new().durability(durability);
     let log = Log::open(directory.path(), &options)?;
 
     // A ticket has the offsets at once. The outcome comes later, in one of three ways.

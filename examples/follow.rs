@@ -14,7 +14,7 @@ use std::error::Error;
 use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Follow, Log, NextTimeoutError, Options};
+use proglog_log::{Follow, Log, LogOptions, RecvTimeoutError};
 
 /// The values of the next records, up to `delivered`.
 fn until_delivered(follower: Follow) -> Result<Vec<String>, proglog_log::Error> {
@@ -30,7 +30,7 @@ fn until_delivered(follower: Follow) -> Result<Vec<String>, proglog_log::Error> 
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    let log = Log::open(directory.path(), &Options::new())?;
+    let log = Log::open(directory.path(), &LogOptions::new())?;
     log.append_batch(["created", "paid"])?;
 
     let (from_start, from_now) = (log.follow(0), log.follow(log.end_offset()));
@@ -49,8 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut follower = log.follow(log.end_offset());
     let wait = Duration::from_millis(10);
-    let nothing = follower.next_timeout(wait);
-    assert!(matches!(nothing, Err(NextTimeoutError::TimedOut)));
+    let nothing = follower.recv_timeout(wait);
+    assert!(matches!(nothing, Err(RecvTimeoutError::Timeout)));
     println!("nothing more came within 10 ms");
     log.close()?;
     Ok(())

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
-use proglog_log::{Log, Options, Ticket};
+use proglog_log::{Log, LogOptions, Ticket};
 
 const SAMPLE: &str = "data/earthquakes-sample.ndjson";
 /// Records submitted before waiting for the first of them: they share one sync.
@@ -40,12 +40,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = arguments.next().map(PathBuf::from);
     let directory = directory.as_deref().unwrap_or(temporary.path());
 
-    let log = Log::open(directory, &Options::new())?;
+    let log = Log::open(directory, &LogOptions::new())?;
     let start = log.end_offset();
     load(&log, &lines)?;
     log.close()?;
 
-    let log = Log::open(directory, &Options::new())?;
+    let log = Log::open(directory, &LogOptions::new())?;
     let mut records = log.records(start..);
     for line in &lines {
         let record = records.next().ok_or("the log ends too early")??;

@@ -15,7 +15,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use proglog_log::{Log, Offset, Options};
+use proglog_log::{Log, LogOptions, Offset};
 
 const ACKNOWLEDGED_BEFORE_KILL: u64 = 1000;
 
@@ -32,7 +32,7 @@ fn value_of(number: u64) -> String {
 
 /// The child: appends without end, and prints the offset of each acknowledged record.
 fn append_until_killed(directory: &Path) -> Result<(), Box<dyn Error>> {
-    let log = Log::open(directory, &Options::new())?;
+    let log = Log::open(directory, &LogOptions::new())?;
     for number in 0.. {
         let offset = log.append(value_of(number))?;
         writeln!(io::stdout(), "{offset}")?;
@@ -59,7 +59,7 @@ fn kill_and_recover() -> Result<(), Box<dyn Error>> {
     println!("killed the child after it had acknowledged {count} records");
 
     // The operating system has released the lock of the dead child.
-    let log = Log::open(directory.path(), &Options::new())?;
+    let log = Log::open(directory.path(), &LogOptions::new())?;
     let report = log.recovery();
     let (start, end) = (report.records.start, report.records.end);
     let elapsed = report.elapsed.as_secs_f64() * 1e3;

@@ -10,12 +10,12 @@
 
 use std::error::Error;
 
-use proglog_log::{Durability, ErrorKind, Log, Offset, Options, Retention};
+use proglog_log::{Durability, ErrorKind, Log, LogOptions, Offset, Retention};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     // Small segments, so that there are some to drop, and no waiting for syncs.
-    let options = Options::new()
+    let options = LogOptions::new()
         .segment_bytes_max(64 << 10)
         .durability(Durability::Buffered)
         .retention(Retention::new().records(2000));
@@ -34,8 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         log.append(format!("reading {number} {:>40}", "of some sensor"))?;
     }
     // The log does the same in the background whenever a segment is full.
-    let start = log.retain()?;
-    let kept = log.end_offset().since(start);
+    let start = log.apply_retention()?;
+    let kept = log.end_offset() - start;
     assert!((2000..4000).contains(&kept), "{kept} are kept");
     println!("10000 records were appended, and the newest {kept} are kept, of at least 2000");
 

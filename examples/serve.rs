@@ -13,14 +13,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use proglog_log::{Log, Options};
+use proglog_log::{Log, LogOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    let log = Log::open(directory.path(), &Options::new())?;
+    let log = Log::open(directory.path(), &LogOptions::new())?;
 
     let runtime = Runtime::new()?;
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;

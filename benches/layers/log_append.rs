@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use benches::{SIZES, payload};
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
-use proglog_log::{Batch, Durability, Log, Options};
+use proglog_log::{Batch, Durability, Log, LogOptions};
 
 const DURABILITIES: [(&str, Durability); 3] = [
     ("synced", Durability::Synced),
@@ -56,7 +56,7 @@ fn log_append(criterion: &mut Criterion, durability_name: &str, durability: Dura
 
 /// The time of `appends` appends of a batch.
 fn append(appends: u64, value: &Bytes, batch_len: usize, durability: Durability) -> Duration {
-    let options = Options::new().durability(durability);
+    let options = LogOptions::new().durability(durability);
     let mut elapsed = Duration::ZERO;
     let mut left = appends;
     while left > 0 {

@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use benches::{Random, SIZES, payload};
 use criterion::{Criterion, SamplingMode, Throughput};
-use proglog_log::{Batch, Durability, Log, Options};
+use proglog_log::{Batch, Durability, Log, LogOptions};
 use tempfile::TempDir;
 
 /// Bytes of values in the log: with their overhead, at least two segments.
@@ -32,7 +32,7 @@ fn main() {
 
 fn load(size: usize) -> (TempDir, Log) {
     let directory = tempfile::tempdir().expect("a directory");
-    let options = Options::new().durability(Durability::Buffered);
+    let options = LogOptions::new().durability(Durability::Buffered);
     let log = Log::open(directory.path(), &options).expect("a log");
     let batch = vec![payload(size); BATCH_BYTES / size];
     for _ in 0..LOG_BYTES / BATCH_BYTES {

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use benches::{Side, payload};
 use bytes::Bytes;
-use proglog_log::{Batch, Durability, Log, Options};
+use proglog_log::{Batch, Durability, Log, LogOptions};
 use proglog_store::Store;
 
 use crate::bare::append::{BareFile, BareLog};
@@ -97,8 +97,8 @@ fn bare_store(scale: Scale, payload: &[u8]) -> Result<f64> {
     Ok(rate(count, elapsed))
 }
 
-fn options(scale: Scale) -> Options {
-    Options::new()
+fn options(scale: Scale) -> LogOptions {
+    LogOptions::new()
         .durability(Durability::Buffered)
         .segment_bytes_max(scale.segment_bytes)
 }

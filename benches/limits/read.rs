@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use benches::{Random, Side, payload};
-use proglog_log::{Batch, Durability, Log, Options};
+use proglog_log::{Batch, Durability, Log, LogOptions};
 use proglog_store::{Position, Store};
 
 use crate::bare::append::BareLog;
@@ -115,7 +115,7 @@ fn log(bench: &mut Bench, bytes: u64) -> Result<()> {
     let value_len = usize::try_from(bytes)?;
     let (ours, other) = (Scratch::new()?, Scratch::new()?);
     load_closed(&ours, scale, bytes, count)?;
-    let log = Log::open(ours.path(), &Options::new())?;
+    let log = Log::open(ours.path(), &LogOptions::new())?;
     let mut load = BareLog::create(other.path(), scale.segment_bytes)?;
     let payload = payload(value_len + RECORD_OVERHEAD_MAX);
     let mut places = Vec::new();
@@ -155,7 +155,7 @@ fn log(bench: &mut Bench, bytes: u64) -> Result<()> {
 
 /// Loads a log of `count` records and closes it.
 pub(crate) fn load_closed(scratch: &Scratch, scale: Scale, bytes: u64, count: u64) -> Result<()> {
-    let options = Options::new()
+    let options = LogOptions::new()
         .durability(Durability::Buffered)
         .segment_bytes_max(scale.segment_bytes);
     let log = Log::open(scratch.path(), &options)?;

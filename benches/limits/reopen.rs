@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use benches::{Side, median, payload};
-use proglog_log::{Batch, Log, Options};
+use proglog_log::{Batch, Log, LogOptions};
 
 use crate::bare::append::BareLog;
 use crate::bare::read::{BLOCK_LENS, scan};
@@ -46,7 +46,7 @@ fn clean(bench: &mut Bench, bytes: u64) -> Result<()> {
         let times = (0..OPENINGS).map(|_| match side {
             Side::Ours => {
                 let begun = Instant::now();
-                let log = Log::open(scratch.path(), &Options::new())?;
+                let log = Log::open(scratch.path(), &LogOptions::new())?;
                 let elapsed = begun.elapsed();
                 assert!(log.recovery().clean);
                 log.close()?;
@@ -82,7 +82,7 @@ fn killed(bench: &mut Bench, bytes: u64) -> Result<()> {
     let scale = bench.scale;
     let (live, other) = (Scratch::new()?, Scratch::new()?);
     // Never idle: an idle mark would say that everything is synced.
-    let options = Options::new()
+    let options = LogOptions::new()
         .segment_bytes_max(scale.segment_bytes)
         .idle_after(Duration::MAX);
     let log = Log::open(live.path(), &options)?;

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use benches::{Side, payload};
-use proglog_log::{Log, Options};
+use proglog_log::{Log, LogOptions};
 
 use crate::bare::synced::BareQueue;
 use crate::bare::{RECORD_OVERHEAD_MAX, record_len};
@@ -32,7 +32,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
 
 fn log(scale: Scale, bytes: u64, threads: u32, each: u64) -> Result<f64> {
     let scratch = Scratch::new()?;
-    let options = Options::new().segment_bytes_max(scale.segment_bytes);
+    let options = LogOptions::new().segment_bytes_max(scale.segment_bytes);
     let log = Log::open(scratch.path(), &options)?;
     let value = payload(usize::try_from(bytes)?);
     let figure = rate_of_threads(threads, each, || log.append(value.clone()).map(drop))?;

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use benches::{Table, grouped, payload};
 use proglog_log::store::io::FsDirectory;
-use proglog_log::{Durability, Log, Options};
+use proglog_log::{Durability, Log, LogOptions};
 
 use crate::counting::{CountingDirectory, Counts, Role};
 
@@ -81,7 +81,10 @@ fn measure(durability: Durability, pace: Pace, count: u64) -> Result<(f64, Arc<C
     let path = tempfile::tempdir()?;
     let counts = Arc::new(Counts::default());
     let directory = CountingDirectory::new(FsDirectory::open(path.path())?, Arc::clone(&counts));
-    let log = Log::open_in(Arc::new(directory), &Options::new().durability(durability))?;
+    let log = Log::open_in(
+        Arc::new(directory),
+        &LogOptions::new().durability(durability),
+    )?;
     counts.clear();
     let seen = AtomicU64::new(0);
     let begun = Instant::now();

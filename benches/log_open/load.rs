@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use benches::{Random, Usage, mebibytes, payload, size_name};
-use proglog_log::{Batch, Durability, Log, Options};
+use proglog_log::{Batch, Durability, Log, LogOptions};
 
 use crate::Result;
 
@@ -40,7 +40,7 @@ pub(crate) fn child(bytes: u64) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let log = Log::open(
         directory.path(),
-        &Options::new().durability(Durability::Buffered),
+        &LogOptions::new().durability(Durability::Buffered),
     )?;
     let begun = Instant::now();
     let before = Usage::now().anonymous_bytes;

@@ -22,7 +22,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use benches::{Usage, mebibytes, payload};
-use proglog_log::{Batch, Durability, Log, Options};
+use proglog_log::{Batch, Durability, Log, LogOptions};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -63,7 +63,7 @@ fn main() -> Result<()> {
 fn open(bytes: usize) -> Result<()> {
     const RECORD_BYTES: usize = 1 << 10;
     let directory = tempfile::tempdir()?;
-    let options = Options::new().durability(Durability::Buffered);
+    let options = LogOptions::new().durability(Durability::Buffered);
     let log = Log::open(directory.path(), &options)?;
     append(&log, RECORD_BYTES, bytes / RECORD_BYTES)?;
     log.close()?;
@@ -71,7 +71,7 @@ fn open(bytes: usize) -> Result<()> {
     let mut times = Vec::new();
     for _ in 0..OPENINGS {
         let begun = Instant::now();
-        let log = Log::open(directory.path(), &Options::new())?;
+        let log = Log::open(directory.path(), &LogOptions::new())?;
         times.push(begun.elapsed());
         assert!(log.recovery().clean);
         log.close()?;
@@ -107,7 +107,7 @@ fn memory(counts: [usize; 2]) -> Result<()> {
 /// The child: appends `records` records and prints the memory that it took.
 fn append_and_tell(count: usize) -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let options = Options::new().durability(Durability::Buffered);
+    let options = LogOptions::new().durability(Durability::Buffered);
     let log = Log::open(directory.path(), &options)?;
     let begun = Instant::now();
     append(&log, 16, count)?;

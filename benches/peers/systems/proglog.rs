@@ -1,6 +1,6 @@
 //! proglog-log, and proglog-store by itself.
 
-use proglog_log::{Batch, Durability, Log, Options};
+use proglog_log::{Batch, Durability, Log, LogOptions};
 use proglog_store::Store;
 
 use crate::system::{
@@ -26,7 +26,7 @@ impl System for Proglog {
             Purpose::Buffered => Durability::Buffered,
             Purpose::Synced | Purpose::Read => Durability::Synced,
         };
-        let options = Options::new()
+        let options = LogOptions::new()
             .durability(durability)
             .segment_bytes_max(SEGMENT_BYTES as u64);
         Ok(Self(Log::open(setup.directory, &options)?))

@@ -51,7 +51,7 @@ pub enum Error {
     /// The record is over the log's limit. Nothing was appended.
     #[error("a record of {len} bytes is larger than the limit of {max}")]
     RecordTooLarge {
-        /// Its size in bytes, as [`Options::record_bytes_max`](crate::Options::record_bytes_max) counts them.
+        /// Its size in bytes, as [`LogOptions::record_bytes_max`](crate::LogOptions::record_bytes_max) counts them.
         len: usize,
         /// The limit.
         max: usize,
@@ -59,7 +59,7 @@ pub enum Error {
     /// The batch is over the log's limit. Nothing was appended.
     #[error("a batch of {len} bytes is larger than the limit of {max}")]
     BatchTooLarge {
-        /// Its size in bytes, as [`Options::batch_bytes_max`](crate::Options::batch_bytes_max) counts them.
+        /// Its size in bytes, as [`LogOptions::batch_bytes_max`](crate::LogOptions::batch_bytes_max) counts them.
         len: usize,
         /// The limit.
         max: usize,

@@ -2,7 +2,7 @@
 //! [`MemoryLog`]: crate::MemoryLog
 //! [`CommitLog`]: crate::CommitLog
 //! [`Ticket`]: crate::Ticket
-//! [`Options`]: crate::Options
+//! [`LogOptions`]: crate::LogOptions
 //! [`Durability`]: crate::Durability
 //! [`Retention`]: crate::Retention
 //! [`Follow`]: crate::Follow
@@ -24,9 +24,9 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
-//! use proglog_log::{Log, Options, Record};
+//! use proglog_log::{Log, LogOptions, Record};
 //!
-//! let log = Log::open(directory.path(), &Options::new())?;
+//! let log = Log::open(directory.path(), &LogOptions::new())?;
 //! let mut tickets = Vec::new();
 //! for order in ["order-7", "order-8", "order-9"] {
 //!     tickets.push(log.submit(Record::new("created").with_key(order))?); // not durable yet
@@ -41,7 +41,7 @@
 //!
 //! ## Choosing a durability
 //!
-//! [`Options::durability`] says when an append is acknowledged, and so what the record survives:
+//! [`LogOptions::durability`] says when an append is acknowledged, and so what the record survives:
 //!
 //! | [`Durability`] | acknowledged once it is | survives a killed process | survives a power loss | readers see it |
 //! |---|---|---|---|---|
@@ -55,9 +55,9 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
-//! use proglog_log::{Durability, Log, Options};
+//! use proglog_log::{Durability, Log, LogOptions};
 //!
-//! let log = Log::open(directory.path(), &Options::new().durability(Durability::Buffered))?;
+//! let log = Log::open(directory.path(), &LogOptions::new().durability(Durability::Buffered))?;
 //! for number in 0..1000 {
 //!     log.append(format!("measured: {number}"))?;
 //! }
@@ -69,7 +69,7 @@
 //! ## Reading and following
 //!
 //! [`Log::read`] takes an offset, [`Log::records`] iterates up to the end, and [`Log::follow`] waits there
-//! for what comes: as an iterator that blocks, with a [timeout](Follow::next_timeout), or as a
+//! for what comes: as an iterator that blocks, with a [timeout](Follow::recv_timeout), or as a
 //! [stream](Follow::into_stream) for any async runtime. How far a consumer has come is an offset that it keeps
 //! itself; the log has room for up to 1 KiB of that.
 //!
@@ -78,9 +78,9 @@
 //! # let directory = tempfile::tempdir()?;
 //! use std::thread;
 //!
-//! use proglog_log::{Log, Offset, Options};
+//! use proglog_log::{Log, Offset, LogOptions};
 //!
-//! let log = Log::open(directory.path(), &Options::new())?;
+//! let log = Log::open(directory.path(), &LogOptions::new())?;
 //! let producer = log.clone(); // another handle of the same log
 //! let producing = thread::spawn(move || producer.append_batch(["a", "b", "c"]));
 //!
@@ -110,11 +110,11 @@
 //! # let directory = tempfile::tempdir()?;
 //! use std::time::Duration;
 //!
-//! use proglog_log::{Error, Log, Options, Retention};
+//! use proglog_log::{Error, Log, LogOptions, Retention};
 //!
 //! let week = Duration::from_secs(7 * 24 * 60 * 60);
 //! let policy = Retention::new().age(week).bytes(10 << 30);
-//! let log = Log::open(directory.path(), &Options::new().retention(policy))?;
+//! let log = Log::open(directory.path(), &LogOptions::new().retention(policy))?;
 //! log.append_batch(["a", "b", "c"])?;
 //! log.trim(2)?;
 //! match log.read(0) {
@@ -141,7 +141,7 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
-//! use proglog_log::{ErrorKind, Log, Offset, Options, Outcome, Record};
+//! use proglog_log::{ErrorKind, Log, Offset, LogOptions, Outcome, Record};
 //!
 //! fn append(log: &Log, record: Record) -> Result<Option<Offset>, proglog_log::Error> {
 //!     match log.append(record) {
@@ -152,7 +152,7 @@
 //!         Err(error) => Err(error),
 //!     }
 //! }
-//! # let log = Log::open(directory.path(), &Options::new())?;
+//! # let log = Log::open(directory.path(), &LogOptions::new())?;
 //! # assert_eq!(append(&log, "a".into())?, Some(Offset::ZERO));
 //! # Ok(())
 //! # }
@@ -164,8 +164,8 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
-//! # use proglog_log::{Log, Options};
-//! let log = Log::open(directory.path(), &Options::new())?;
+//! # use proglog_log::{Log, LogOptions};
+//! let log = Log::open(directory.path(), &LogOptions::new())?;
 //! let recovery = log.recovery();
 //! if let Some(torn) = &recovery.set_aside {
 //!     eprintln!("{} bytes of an unfinished write are in {}", torn.bytes, torn.file);
@@ -206,12 +206,12 @@ pub use log::Log;
 pub use memory::MemoryLog;
 pub use offset::{Offset, OffsetBounds, Offsets};
 pub use open::report::Recovery;
-pub use options::{Durability, Options, OptionsError, Visibility};
+pub use options::{Durability, LogOptions, OptionsError, Visibility};
 /// The layer below, whose types some of this crate's operations take and return.
 pub use proglog_store as store;
 pub use proglog_store::Outcome;
-pub use read::follow::{Follow, FollowStream, NextTimeoutError};
-pub use read::notify::Signal;
+pub use read::follow::{Follow, FollowStream, RecvTimeoutError};
+pub use read::notify::Notify;
 pub use read::read_log::ReadLog;
 pub use read::reader::Reader;
 pub use read::records::Records;

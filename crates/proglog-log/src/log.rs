@@ -16,7 +16,7 @@ use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::open;
 use crate::open::repair;
 use crate::open::report::Recovery;
-use crate::options::{Options, Visibility};
+use crate::options::{LogOptions, Visibility};
 use crate::read::follow::Follow;
 use crate::read::read_log::ReadLog;
 use crate::read::reader::Reader;
@@ -36,10 +36,10 @@ use crate::record::{Record, StoredRecord};
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use proglog_log::{Log, Options};
+/// use proglog_log::{Log, LogOptions};
 ///
 /// let directory = tempfile::tempdir()?;
-/// let log = Log::open(directory.path(), &Options::new())?;
+/// let log = Log::open(directory.path(), &LogOptions::new())?;
 /// let offset = log.append("hello")?;
 /// log.append_batch(["to", "the", "world"])?;
 /// assert_eq!(log.read(offset)?.value, "hello");
@@ -56,9 +56,9 @@ use crate::record::{Record, StoredRecord};
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path();
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// use proglog_log::{Log, Options};
+/// use proglog_log::{Log, LogOptions};
 ///
-/// let log = Log::open(path, &Options::new())?;
+/// let log = Log::open(path, &LogOptions::new())?;
 /// let ticket = log.submit("hello")?; // has its offset, is not durable yet
 /// let offsets = ticket.await?; // is on the device
 /// assert_eq!(log.read(offsets.start)?.value, "hello");
@@ -103,7 +103,7 @@ impl Log {
     /// ([`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull)) before there is room for what is set aside, or
     /// for a segment's header: about as many bytes as were written last, or 8 KiB. A
     /// [`ReadOnlyLog`](crate::ReadOnlyLog) can.
-    pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>, options: &LogOptions) -> Result<Self> {
         options.validate()?;
         let path = path.as_ref();
         let directory = FsDirectory::create(path)
@@ -116,12 +116,12 @@ impl Log {
     /// # Errors
     ///
     /// As [`Log::open`].
-    pub fn open_in(directory: Arc<dyn Directory>, options: &Options) -> Result<Self> {
+    pub fn open_in(directory: Arc<dyn Directory>, options: &LogOptions) -> Result<Self> {
         options.validate()?;
         Self::open_validated(directory, options)
     }
 
-    fn open_validated(directory: Arc<dyn Directory>, options: &Options) -> Result<Self> {
+    fn open_validated(directory: Arc<dyn Directory>, options: &LogOptions) -> Result<Self> {
         let (engine, recovery) = open::open(directory, options)?;
         Ok(Self {
             handle: Arc::new(Handle { engine, recovery }),
@@ -167,7 +167,7 @@ impl Log {
         &self.handle.recovery
     }
 
-    /// Appends one record and waits until it is as durable as [`Options::durability`] says; returns
+    /// Appends one record and waits until it is as durable as [`LogOptions::durability`] says; returns
     /// its offset.
     ///
     /// # Errors
@@ -181,9 +181,9 @@ impl Log {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use proglog_log::{ErrorKind, Log, Options};
+    /// # use proglog_log::{ErrorKind, Log, LogOptions};
     /// # let directory = tempfile::tempdir()?;
-    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
     /// log.append_at(0, "first")?;
     /// let error = log.append_at(0, "also first").unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::EndMoved);
@@ -202,14 +202,14 @@ impl Log {
         Ok(self.submit_at(expected, record)?.wait()?.start)
     }
 
-    /// Appends a batch and waits until it is as durable as [`Options::durability`] says; returns its
+    /// Appends a batch and waits until it is as durable as [`LogOptions::durability`] says; returns its
     /// offsets. Its records become visible together, and recovery keeps all of them or none.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use proglog_log::{Batch, Log, Options};
+    /// # use proglog_log::{Batch, Log, LogOptions};
     /// # let directory = tempfile::tempdir()?;
-    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
     /// assert_eq!(log.append_batch(["debit", "credit"])?, 0..2);
     /// assert_eq!(log.append_batch((1..=3).map(|n| format!("line {n}")))?, 2..5);
     /// assert_eq!(log.append_batch(Batch::new())?, 5..5);
@@ -248,9 +248,9 @@ impl Log {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use proglog_log::{Log, Options};
+    /// # use proglog_log::{Log, LogOptions};
     /// # let directory = tempfile::tempdir()?;
-    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
     /// let ticket = log.submit(serde_json::to_vec(&["any", "bytes"])?)?;
     /// assert_eq!(ticket.offsets(), 0..1);
     /// ticket.wait()?; // it is durable now
@@ -329,9 +329,9 @@ impl Log {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use proglog_log::{Log, Options};
+    /// # use proglog_log::{Log, LogOptions};
     /// # let directory = tempfile::tempdir()?;
-    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
     /// assert!(log.last()?.is_none());
     /// log.append_batch(["first", "last"])?;
     /// assert!(log.last()?.is_some_and(|record| record.value == "last"));
@@ -373,9 +373,9 @@ impl Log {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use proglog_log::{Log, Options};
+    /// # use proglog_log::{Log, LogOptions};
     /// # let directory = tempfile::tempdir()?;
-    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
     /// log.append_batch(["a", "b", "c", "d"])?;
     /// for record in log.records(1..=2) {
     ///     println!("{:?}", record?.value); // b, c
@@ -398,21 +398,37 @@ impl Log {
     }
 
     /// The reading side of this log alone, seeing as far as `visibility` says, whatever
-    /// [`Options::visibility`] says.
+    /// [`LogOptions::visibility`] says.
     #[must_use]
     pub fn reader(&self, visibility: Visibility) -> Reader {
         Reader::new(Arc::clone(&self.handle.engine.view), visibility)
     }
 
-    /// Lets readers that see what is [published](Visibility::Published) see the records below `end`,
-    /// as far as they are acknowledged. It never goes back, but by [`Log::truncate`]. It is not
-    /// stored: in a log that was opened just now nothing is published.
+    /// Sets the high watermark: readers of [committed](Visibility::Committed) records see those below `end`,
+    /// as far as they are acknowledged.
+    ///
+    /// It never goes back, but by [`Log::truncate`]. It is not stored: when a log is opened it is at the start
+    /// of the log.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use proglog_log::{Log, LogOptions, Visibility};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
+    /// let committed = log.reader(Visibility::Committed);
+    /// log.append_batch(["a", "b", "c"])?;
+    /// assert!(committed.is_empty());
+    /// log.set_high_watermark(2)?;
+    /// assert_eq!(committed.offsets(), 0..2);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// [`Error::OutOfRange`] if `end` is past the next offset to be assigned; [`Error::Closed`].
-    pub fn publish(&self, end: impl Into<Offset>) -> Result<()> {
-        self.handle.engine.publish(end.into())
+    pub fn set_high_watermark(&self, end: impl Into<Offset>) -> Result<()> {
+        self.handle.engine.set_high_watermark(end.into())
     }
 
     /// The offset of the first record that was appended at `time` or later; the end if there is none.
@@ -423,9 +439,9 @@ impl Log {
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use std::time::{Duration, SystemTime};
-    /// # use proglog_log::{Log, Options};
+    /// # use proglog_log::{Log, LogOptions};
     /// # let directory = tempfile::tempdir()?;
-    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
     /// log.append("a")?;
     /// let hour = Duration::from_secs(60 * 60);
     /// assert_eq!(log.offset_for_time(SystemTime::now() - hour)?, 0);
@@ -457,7 +473,7 @@ impl Log {
     }
 
     /// The end of what can be read (exclusive). It covers all that was acknowledged before the call,
-    /// unless [`Options::visibility`] says otherwise.
+    /// unless [`LogOptions::visibility`] says otherwise.
     #[must_use]
     pub fn end_offset(&self) -> Offset {
         self.handle.engine.reader.end_offset()
@@ -485,9 +501,9 @@ impl Log {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use proglog_log::{Log, Options};
+    /// # use proglog_log::{Log, LogOptions};
     /// # let directory = tempfile::tempdir()?;
-    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
     /// let handle = log.clone();
     /// assert!(!log.is_closed());
     /// handle.close()?;
@@ -518,13 +534,13 @@ impl Log {
         self.handle.engine.trim(start.into())
     }
 
-    /// Drops now what [`Options::retention`] lets go, as the log does by itself now and then, and
+    /// Drops now what [`LogOptions::retention`] lets go, as the log does by itself now and then, and
     /// returns the log's start.
     ///
     /// # Errors
     ///
     /// As [`Log::trim`].
-    pub fn retain(&self) -> Result<Offset> {
+    pub fn apply_retention(&self) -> Result<Offset> {
         self.handle.engine.apply_retention()
     }
 
@@ -533,7 +549,7 @@ impl Log {
     ///
     /// This is for replication, where a replica drops what its leader never committed. It breaks the
     /// promise that an offset has one value for whoever has seen what is dropped: let readers see only
-    /// what is [published](Visibility::Published).
+    /// [committed](Visibility::Committed) records.
     ///
     /// # Errors
     ///

@@ -9,9 +9,9 @@ use crate::commit::ticket::Ticket;
 use crate::commit_log::CommitLog;
 use crate::error::{Error, Result};
 use crate::offset::{Offset, OffsetBounds, Offsets};
-use crate::options::Options;
+use crate::options::LogOptions;
 use crate::read::follow::Follow;
-use crate::read::notify::Signal;
+use crate::read::notify::Notify;
 use crate::read::read_log::ReadLog;
 use crate::read::records::Records;
 use crate::record::batch::Batch;
@@ -36,10 +36,10 @@ pub struct MemoryLog {
 
 #[derive(Debug)]
 struct Shared {
-    limits: Options,
+    limits: LogOptions,
     clock: Mutex<Clock>,
     kept: RwLock<Kept>,
-    changed: Signal,
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -81,19 +81,19 @@ impl Kept {
 }
 
 impl MemoryLog {
-    /// An empty log with the default [`Options`].
+    /// An empty log with the default [`LogOptions`].
     #[must_use]
     pub fn new() -> Self {
-        Self::build(Options::new())
+        Self::build(LogOptions::new())
     }
 
     /// An empty log with these limits on records and batches, and this first offset; the other options
     /// are for logs on disk.
     ///
     /// ```
-    /// use proglog_log::{MemoryLog, Options};
+    /// use proglog_log::{MemoryLog, LogOptions};
     ///
-    /// let log = MemoryLog::with_options(&Options::new().first_offset(100))?;
+    /// let log = MemoryLog::with_options(&LogOptions::new().first_offset(100))?;
     /// assert_eq!(log.append("hello")?, 100);
     /// # Ok::<(), proglog_log::Error>(())
     /// ```
@@ -101,12 +101,12 @@ impl MemoryLog {
     /// # Errors
     ///
     /// [`Error::Options`] if they are invalid.
-    pub fn with_options(options: &Options) -> Result<Self> {
+    pub fn with_options(options: &LogOptions) -> Result<Self> {
         options.validate()?;
         Ok(Self::build(options.clone()))
     }
 
-    fn build(options: Options) -> Self {
+    fn build(options: LogOptions) -> Self {
         let kept = Kept {
             start: options.first_offset,
             end: options.first_offset,
@@ -116,7 +116,7 @@ impl MemoryLog {
             limits: options,
             clock: Mutex::default(),
             kept: RwLock::new(kept),
-            changed: Signal::new(),
+            changed: Notify::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -163,7 +163,7 @@ impl MemoryLog {
         }
         kept.end = end;
         drop(kept);
-        self.shared.changed.notify();
+        self.shared.changed.notify_waiters();
         Ok(Ticket::ready(offsets))
     }
 }
@@ -394,7 +394,7 @@ impl MemoryLog {
         kept.is_closed = true;
         kept.records = VecDeque::new();
         drop(kept);
-        self.shared.changed.notify();
+        self.shared.changed.notify_waiters();
         Ok(())
     }
 }

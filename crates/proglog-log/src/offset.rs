@@ -78,10 +78,10 @@ impl Offset {
     /// The offset `records` earlier, at least [`Offset::ZERO`].
     ///
     /// ```
-    /// use proglog_log::{Log, Options};
+    /// use proglog_log::{Log, LogOptions};
     ///
     /// # let directory = tempfile::tempdir()?;
-    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
     /// log.append_batch(["a", "b", "c"])?;
     /// let newest = log.end_offset().saturating_sub(2); // the newest two
     /// assert_eq!(log.records(newest..).count(), 2);
@@ -92,16 +92,9 @@ impl Offset {
         Self(self.0.saturating_sub(records))
     }
 
-    /// The offset `records` further on; saturates at the largest offset.
+    /// The number of records in `start..self`; 0 if `start` is past this offset.
     #[must_use]
-    pub const fn plus(self, records: u64) -> Self {
-        self.saturating_add(records)
-    }
-
-    /// How many records lie from `start` (inclusive) up to this offset (exclusive); 0 if `start` is
-    /// past it.
-    #[must_use]
-    pub const fn since(self, start: Self) -> u64 {
+    pub(crate) const fn saturating_since(self, start: Self) -> u64 {
         self.0.saturating_sub(start.0)
     }
 }

@@ -20,7 +20,7 @@ pub enum Durability {
     Interval(Duration),
     /// Once it is in the process's own memory: the end of the process may take what is buffered
     /// (at most 512 KiB), a power loss all since the last [`sync`](crate::Log::sync). The log syncs by
-    /// itself in the background, after every 8 MiB and when it is [idle](Options::idle_after), and
+    /// itself in the background, after every 8 MiB and when it is [idle](LogOptions::idle_after), and
     /// whenever a segment is full. Readers see a record at once. The time at which
     /// it says that it was appended may be a few milliseconds early: reading the clock exactly would take
     /// longer than the rest.
@@ -44,34 +44,35 @@ pub enum Visibility {
     /// may go, and its offset name another value. For a replication engine, which sends records to
     /// others while they are being synced here.
     Appended,
-    /// As far as [`Log::publish`](crate::Log::publish) says, and never beyond what is acknowledged.
-    /// For the readers of a log whose owner decides what counts: what a quorum has, say.
-    Published,
+    /// Up to the [high watermark](crate::Log::set_high_watermark), which the owner of the log sets, and never
+    /// beyond what is acknowledged. For logs whose owner decides what is committed: what a quorum of replicas
+    /// has, for example.
+    Committed,
 }
 
 /// How to open a log, and how to make it where there is none.
 ///
 /// ```
-/// use proglog_log::{Durability, Options};
+/// use proglog_log::{Durability, LogOptions};
 ///
-/// let options = Options::new().segment_bytes_max(16 << 20).durability(Durability::INTERVAL);
+/// let options = LogOptions::new().segment_bytes_max(16 << 20).durability(Durability::INTERVAL);
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Options {
+pub struct LogOptions {
     pub(crate) durability: Durability,
     pub(crate) segment_bytes_max: u64,
     pub(crate) record_bytes_max: usize,
     pub(crate) batch_bytes_max: usize,
     pub(crate) set_aside_files_max: usize,
     pub(crate) idle_after: Duration,
-    pub(crate) fill_ahead_max: u64,
+    pub(crate) preallocate_max: u64,
     pub(crate) retention: Retention,
     pub(crate) visibility: Visibility,
     pub(crate) first_offset: Offset,
 }
 
-impl Default for Options {
+impl Default for LogOptions {
     fn default() -> Self {
         Self {
             durability: Durability::Synced,
@@ -80,7 +81,7 @@ impl Default for Options {
             batch_bytes_max: 16 << 20,
             set_aside_files_max: 100,
             idle_after: Duration::from_millis(250),
-            fill_ahead_max: 8 << 20,
+            preallocate_max: 8 << 20,
             retention: Retention::new(),
             visibility: Visibility::Acknowledged,
             first_offset: Offset::ZERO,
@@ -98,7 +99,7 @@ const BATCH_BYTES_MAX: usize = 1 << 30;
 /// [`size`](crate::record::size).
 pub(crate) const RECORD_OVERHEAD_MAX: usize = 64;
 
-impl Options {
+impl LogOptions {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
@@ -125,7 +126,7 @@ impl Options {
         self
     }
 
-    /// The largest batch, in bytes as [`Options::record_bytes_max`] counts them, and 64 more for each
+    /// The largest batch, in bytes as [`LogOptions::record_bytes_max`] counts them, and 64 more for each
     /// record but the first.
     /// Default: 16 MiB. Maximum: 1 GiB.
     pub fn batch_bytes_max(mut self, bytes: usize) -> Self {
@@ -154,8 +155,8 @@ impl Options {
     /// syncing what is written over them is cheaper. It begins with 64 KiB and takes more as the log
     /// grows, never beyond the limit on a segment, and gives them back when it is closed. Without room
     /// for them it does without. Default and maximum: 8 MiB.
-    pub fn fill_ahead_max(mut self, bytes: u64) -> Self {
-        self.fill_ahead_max = bytes;
+    pub fn preallocate_max(mut self, bytes: u64) -> Self {
+        self.preallocate_max = bytes;
         self
     }
 
@@ -176,10 +177,10 @@ impl Options {
     /// offsets. For a log that continues another one, for example. Default: 0.
     ///
     /// ```
-    /// use proglog_log::{Log, Options};
+    /// use proglog_log::{Log, LogOptions};
     ///
     /// # let directory = tempfile::tempdir()?;
-    /// let log = Log::open(directory.path(), &Options::new().first_offset(1000))?;
+    /// let log = Log::open(directory.path(), &LogOptions::new().first_offset(1000))?;
     /// assert_eq!(log.append("first")?, 1000);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -216,7 +217,7 @@ impl Options {
     }
 }
 
-/// Options that do not go together.
+/// Options that are out of range or do not go together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptionsError {
@@ -260,7 +261,7 @@ mod tests {
     fn a_record_may_be_as_large_as_a_batch_and_no_larger_than_a_frame_can_be() {
         let frame = StoreOptions::PAYLOAD_LEN_MAX as usize - RECORD_OVERHEAD_MAX;
         for (batch, max) in [(1000, 1000), (BATCH_BYTES_MAX, frame)] {
-            let options = Options::new().batch_bytes_max(batch);
+            let options = LogOptions::new().batch_bytes_max(batch);
             let largest = options.clone().record_bytes_max(max);
             Log::open_in(SimDisk::new().directory(), &largest).unwrap();
             let got = max + 1;

@@ -19,10 +19,10 @@ use crate::offset::Offset;
 /// ```
 /// use std::time::Duration;
 ///
-/// use proglog_log::{Options, Retention};
+/// use proglog_log::{LogOptions, Retention};
 ///
 /// let week = Duration::from_secs(7 * 24 * 60 * 60);
-/// let options = Options::new().retention(Retention::new().age(week).bytes(10 << 30));
+/// let options = LogOptions::new().retention(Retention::new().age(week).bytes(10 << 30));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use]

@@ -435,7 +435,7 @@ mod tests {
 
         use crate::error::ErrorKind;
         use crate::open;
-        use crate::options::Options;
+        use crate::options::LogOptions;
 
         const NAME: &str =
             "where_no_thread_can_be_started_no_log_is_opened_and_the_next_job_tries_again";
@@ -460,7 +460,7 @@ mod tests {
         }
         // Awaited appends would never complete.
         let disk = SimDisk::new();
-        let error = open::open(disk.directory(), &Options::new()).unwrap_err();
+        let error = open::open(disk.directory(), &LogOptions::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::LimitReached, "{error:?}");
         assert_eq!(disk.file_names(), ["LOCK"]);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use proglog_log::{Log, Options};
+use proglog_log::{Log, LogOptions};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -49,7 +49,7 @@ fn opening_rolling_truncating_and_failing_emit_events() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let disk = SimDisk::new();
-    let options = Options::new()
+    let options = LogOptions::new()
         .idle_after(Duration::MAX)
         .segment_bytes_max(1 << 10);
     let log = Log::open_in(disk.directory(), &options).unwrap();

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Durability, Error, ErrorKind, Log, Offset, Options, Outcome, Record};
+use proglog_log::{Durability, Error, ErrorKind, Log, LogOptions, Offset, Outcome, Record};
 use proglog_store::Error as StoreError;
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
@@ -145,8 +145,8 @@ impl Held {
     }
 }
 
-fn options(durability: Durability) -> Options {
-    Options::new()
+fn options(durability: Durability) -> LogOptions {
+    LogOptions::new()
         .segment_bytes_max(1 << 10)
         .durability(durability)
         .idle_after(Duration::MAX)
@@ -214,7 +214,9 @@ fn a_disk_that_is_full_at_any_byte_loses_nothing_and_works_again_once_there_is_r
 #[test]
 fn appends_that_cannot_be_rolled_back_have_an_unknown_outcome_and_a_reason() {
     let disk = SimDisk::new();
-    let options = Options::new().idle_after(Duration::MAX).fill_ahead_max(0);
+    let options = LogOptions::new()
+        .idle_after(Duration::MAX)
+        .preallocate_max(0);
     let log = Log::open_in(disk.directory(), &options).unwrap();
     // More than is gathered before it is written.
     let large = || Record::new(vec![7; 200 << 10]);

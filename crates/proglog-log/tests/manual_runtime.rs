@@ -8,7 +8,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use proglog_log::{
-    Durability, ErrorKind, Job, Log, Options, ReadOnlyLog, Runtime, install_runtime,
+    Durability, ErrorKind, Job, Log, LogOptions, ReadOnlyLog, Runtime, install_runtime,
 };
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
@@ -53,7 +53,7 @@ const INTERVAL: Duration = Duration::from_secs(7);
 
 fn open(disk: &SimDisk, durability: Durability) -> Log {
     install();
-    let options = Options::new()
+    let options = LogOptions::new()
         .durability(durability)
         .idle_after(Duration::MAX);
     Log::open_in(disk.directory(), &options).unwrap()

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use proglog_log::{
-    Durability, Job, Log, Options, Record, Retention, Runtime, RuntimeInUse, install_runtime,
+    Durability, Job, Log, LogOptions, Record, Retention, Runtime, RuntimeInUse, install_runtime,
 };
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
@@ -49,7 +49,7 @@ fn jobs() -> MutexGuard<'static, Jobs> {
 fn an_installed_runtime_does_all_that_is_to_be_done_in_the_background() {
     let jobs = jobs();
     let directory = tempfile::tempdir().unwrap();
-    let options = Options::new().idle_after(Duration::from_secs(7));
+    let options = LogOptions::new().idle_after(Duration::from_secs(7));
     let log = Log::open(directory.path(), &options).unwrap();
     let mut append = pin!(log.submit("one").unwrap());
     let context = &mut Context::from_waker(Waker::noop());
@@ -85,7 +85,7 @@ fn an_installed_runtime_does_all_that_is_to_be_done_in_the_background() {
 /// One after every 8 MiB.
 fn buffered_log_asks_for_few_syncs(jobs: &Receiver<(Duration, Job)>) {
     let disk = SimDisk::new();
-    let options = Options::new()
+    let options = LogOptions::new()
         .durability(Durability::Buffered)
         .idle_after(Duration::MAX);
     let log = Log::open_in(disk.directory(), &options).unwrap();
@@ -106,7 +106,7 @@ fn buffered_log_asks_for_few_syncs(jobs: &Receiver<(Duration, Job)>) {
 
 /// A buffered log with one record, and the look whether it is idle, `idle_after` later.
 fn idle(disk: &SimDisk, jobs: &Jobs, idle_after: Duration) -> (Log, Job) {
-    let options = Options::new()
+    let options = LogOptions::new()
         .durability(Durability::Buffered)
         .idle_after(idle_after);
     let log = Log::open_in(disk.directory(), &options).unwrap();
@@ -138,7 +138,7 @@ fn a_log_that_could_not_be_synced_when_it_was_idle_tries_again() {
         assert!(jobs.try_recv().is_err(), "it is at rest");
         let left = disk.crash(Survivors::LoseAll);
         drop(log);
-        let log = Log::open_in(left.directory(), &Options::new()).unwrap();
+        let log = Log::open_in(left.directory(), &LogOptions::new()).unwrap();
         assert_eq!(log.end_offset().get(), 1);
     }
 }
@@ -169,11 +169,11 @@ fn retention_does_not_run_for_a_closed_log() {
     let jobs = jobs();
     let directory = tempfile::tempdir().unwrap();
     let hour = Duration::from_hours(1);
-    let options = Options::new()
+    let options = LogOptions::new()
         .retention(Retention::new().age(hour))
         .idle_after(Duration::MAX);
     let log = Log::open(directory.path(), &options).unwrap();
-    log.retain().unwrap();
+    log.apply_retention().unwrap();
     log.close().unwrap();
     let mut looks = 0;
     while let Ok((delay, look)) = jobs.try_recv() {

@@ -1,6 +1,6 @@
 //! Damage below the newest sync mark of a log that was killed.
 
-use proglog_log::{ErrorKind, Log, Options};
+use proglog_log::{ErrorKind, Log, LogOptions};
 use proglog_store::testing::{SimDisk, Survivors};
 
 use super::background;
@@ -63,7 +63,7 @@ fn value(number: u64) -> String {
 fn open(disk: &SimDisk) -> Checked<Log> {
     Log::open_in(
         disk.directory(),
-        &Options::new().idle_after(std::time::Duration::MAX),
+        &LogOptions::new().idle_after(std::time::Duration::MAX),
     )
     .map_err(failed)
 }

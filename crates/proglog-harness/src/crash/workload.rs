@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use proglog_log::{Durability, Error, ErrorKind, Log, Options, Ticket};
+use proglog_log::{Durability, Error, ErrorKind, Log, LogOptions, Ticket};
 use proglog_store::testing::SimDisk;
 
 use super::background;
@@ -68,7 +68,7 @@ impl Workload {
 pub struct Run {
     pub disk: SimDisk,
     pub history: History,
-    options: Options,
+    options: LogOptions,
     keeps: Keeps,
     log: Option<Log>,
     tickets: Vec<(usize, Ticket)>,
@@ -82,7 +82,7 @@ impl Run {
     /// A run on a disk whose log is not open, with what is known of it.
     pub fn new(workload: &Workload, disk: SimDisk, history: History) -> Self {
         background::stop();
-        let options = Options::new()
+        let options = LogOptions::new()
             .idle_after(std::time::Duration::MAX)
             .segment_bytes_max(workload.segment_bytes_max)
             .durability(workload.durability)
@@ -284,7 +284,7 @@ impl Run {
         let Some(log) = self.log.clone() else {
             return Ok(());
         };
-        match log.retain() {
+        match log.apply_retention() {
             _ if self.disk.has_crashed() => {}
             Ok(start) => {
                 self.note_retained(&log)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use proglog_log::{Batch, Error, Log, Offset, Options, Recovery};
+use proglog_log::{Batch, Error, Log, LogOptions, Offset, Recovery};
 use proglog_store::Position;
 use proglog_store::testing::{SimDisk, Survivors};
 
@@ -14,13 +14,13 @@ pub const CHECKPOINT: &str = "checkpoint";
 pub const SLOT_USED: u64 = 1100;
 const HEADER_USED: u64 = 96;
 
-pub fn options() -> Options {
+pub fn options() -> LogOptions {
     // Nothing is written but what a test asks for.
     let never = std::time::Duration::MAX;
-    Options::new()
+    LogOptions::new()
         .segment_bytes_max(1 << 10)
         .idle_after(never)
-        .fill_ahead_max(0)
+        .preallocate_max(0)
 }
 
 /// A record of the log, and where it lies.

@@ -17,7 +17,7 @@ use crate::sync::EventListener;
 /// There are three ways to the outcome: [`wait`](Ticket::wait) blocks, the ticket itself is a future that any
 /// runtime can poll, and [`on_complete`](Ticket::on_complete) registers a callback. Dropping a ticket does not
 /// cancel the append. If nothing waits on the ticket, the append completes with the next append, sync or close,
-/// or once the log is [idle](crate::Options::idle_after).
+/// or once the log is [idle](crate::LogOptions::idle_after).
 #[must_use = "an append is acknowledged only when its ticket says so"]
 pub struct Ticket {
     offsets: Offsets,

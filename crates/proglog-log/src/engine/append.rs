@@ -43,7 +43,7 @@ impl Engine {
         expected: Option<Offset>,
     ) -> Result<Ticket> {
         let Enqueued { start, group } = self.enqueue(records, expected)?;
-        let offsets = Offsets::new(start, start.plus(records.len() as u64));
+        let offsets = Offsets::new(start, start.saturating_add(records.len() as u64));
         Ok(match group {
             Some(group) => Ticket::pending(offsets, group, Arc::clone(self) as _),
             None => Ticket::ready(offsets),

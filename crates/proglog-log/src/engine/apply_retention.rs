@@ -88,7 +88,7 @@ impl Engine {
             let summary = segment.summary(next)?;
             let offsets = segment.base().max(start)..next.max(start);
             usage.push(SegmentUsage {
-                records: offsets.end.since(offsets.start),
+                records: offsets.end.saturating_since(offsets.start),
                 offsets,
                 bytes: summary.bytes,
                 newest: summary.newest,
@@ -102,7 +102,7 @@ impl Engine {
         let (durable, bytes) = self.durable_in(&active);
         usage.push(SegmentUsage {
             offsets: first..end.max(first),
-            records: durable.max(first).since(first),
+            records: durable.max(first).saturating_since(first),
             bytes,
             // An empty segment is never too old.
             newest: newest.filter(|_| first < end),

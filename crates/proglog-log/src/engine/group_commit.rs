@@ -232,7 +232,7 @@ mod tests {
 
     use super::*;
     use crate::open;
-    use crate::options::Options;
+    use crate::options::LogOptions;
     use crate::record::Record;
 
     /// Commits as the log does, and sends a message after each try.
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_waiting_thread_leads_once_the_leader_is_done() {
         let disk = SimDisk::new();
-        let never = Options::new().idle_after(Duration::MAX);
+        let never = LogOptions::new().idle_after(Duration::MAX);
         let (log, _) = open::open(disk.directory(), &never).unwrap();
         let leader = log.lead();
         let ticket = log.submit(&[Record::new("a")], None).unwrap();

@@ -28,7 +28,7 @@ use crate::layout::checkpoint::{self, Checkpoint};
 use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
-use crate::options::{Durability, Options};
+use crate::options::{Durability, LogOptions};
 use crate::read::reader::Reader;
 use crate::read::view::View;
 use crate::segment::Segment;
@@ -45,7 +45,7 @@ const CHECKPOINT_BYTES: u64 = 16 << 20;
 /// never held while a file is written or synced.
 pub(crate) struct Engine {
     pub(crate) directory: Arc<dyn Directory>,
-    pub(crate) options: Options,
+    pub(crate) options: LogOptions,
     pub(crate) log_id: u128,
     /// The lock on the directory, until the log is closed.
     lock: Mutex<Option<Arc<dyn Storage>>>,
@@ -85,7 +85,7 @@ pub(crate) struct Tasks {
 /// The parts that opening puts together.
 pub(crate) struct Parts {
     pub(crate) directory: Arc<dyn Directory>,
-    pub(crate) options: Options,
+    pub(crate) options: LogOptions,
     pub(crate) lock: Arc<dyn Storage>,
     pub(crate) checkpoint: CheckpointFile,
     pub(crate) segments: Vec<Arc<Segment>>,
@@ -222,7 +222,7 @@ impl Engine {
     }
 
     /// Raises the high watermark to `end`.
-    pub(crate) fn publish(&self, end: Offset) -> Result<()> {
+    pub(crate) fn set_high_watermark(&self, end: Offset) -> Result<()> {
         self.view.check_open()?;
         let offset = end;
         // Held, so that no roll-back comes between the check and the change.
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn a_sync_that_a_truncation_overtakes_leaves_the_checkpoint_alone() {
         let disk = SimDisk::new();
-        let never = Options::new()
+        let never = LogOptions::new()
             .idle_after(Duration::MAX)
             .segment_bytes_max(1 << 10);
         let (log, _) = open::open(disk.directory(), &never).unwrap();
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn the_checkpoint_is_written_again_once_much_was_synced() {
         let disk = SimDisk::new();
-        let options = Options::new().idle_after(Duration::MAX);
+        let options = LogOptions::new().idle_after(Duration::MAX);
         let (log, _) = open::open(disk.directory(), &options).unwrap();
         let record = Record::new(vec![7; 1 << 20]);
         let recovery_point = || {

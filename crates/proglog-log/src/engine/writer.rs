@@ -126,7 +126,7 @@ impl Writer {
         let Some(appended) = appended else {
             return Ok(None);
         };
-        self.next = start.plus(records.len() as u64);
+        self.next = start.saturating_add(records.len() as u64);
         let index = &active.index;
         Ok(Some(Appended {
             start,
@@ -134,7 +134,7 @@ impl Writer {
                 segment_base: active.base(),
                 boundary: Boundary {
                     position: appended.position.plus(appended.bytes_written),
-                    frames: self.next.since(active.base()),
+                    frames: self.next.saturating_since(active.base()),
                 },
             },
             page_is_full: index.push_batch(appended.position, lens, FRAME_OVERHEAD),
@@ -166,12 +166,12 @@ mod tests {
 
     use super::*;
     use crate::open;
-    use crate::options::Options;
+    use crate::options::LogOptions;
 
     #[test]
     fn memory_to_measure_batches_is_kept_up_to_a_limit_and_released() {
         let disk = SimDisk::new();
-        let never = Options::new().idle_after(Duration::MAX);
+        let never = LogOptions::new().idle_after(Duration::MAX);
         let (log, _) = open::open(disk.directory(), &never).unwrap();
         let kept = || log.writer.lock().lens.capacity();
         let kept_after = |records: usize| {

@@ -166,7 +166,7 @@ pub(crate) fn check_recovery_point(
     }
     let name = names::store(base);
     let store = proglog_store::segment::open_sealed(directory, &name)?;
-    let expected = base.plus(frames);
+    let expected = base.saturating_add(frames);
     match store.frames(position..).next() {
         Some(Ok(frame)) => match decode::offset_and_size(&frame.payload) {
             Ok((got, _)) if got != expected.get() => Err(Error::RecoveryPointMoved {

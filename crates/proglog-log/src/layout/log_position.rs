@@ -25,6 +25,6 @@ impl LogPosition {
     /// Returns the offset of the record that follows.
     #[inline]
     pub(crate) fn offset(self) -> Offset {
-        self.segment_base.plus(self.boundary.frames)
+        self.segment_base.saturating_add(self.boundary.frames)
     }
 }

@@ -17,7 +17,7 @@ use crate::layout::names;
 use crate::offset::{Offset, Offsets};
 use crate::open::plan::Plan;
 use crate::open::report::Recovery;
-use crate::options::Options;
+use crate::options::LogOptions;
 use crate::runtime;
 use crate::segment::Segment;
 
@@ -25,7 +25,7 @@ use crate::segment::Segment;
 /// were validated.
 pub(crate) fn open(
     directory: Arc<dyn Directory>,
-    options: &Options,
+    options: &LogOptions,
 ) -> Result<(Arc<Engine>, Recovery)> {
     let begun = Instant::now();
     let lock = inventory::lock(&*directory)?;
@@ -36,11 +36,11 @@ pub(crate) fn open(
 
     let active = applied.active.open()?;
     let (found, base) = (active.store.recovery(), active.base());
-    let end = base.plus(found.end.frames);
+    let end = base.saturating_add(found.end.frames);
     let recovery = Recovery {
         clean: found.clean,
         records: Offsets::new(applied.checkpoint.current().start, end),
-        recovery_point: base.plus(found.recovery_point.frames),
+        recovery_point: base.saturating_add(found.recovery_point.frames),
         set_aside: found.set_aside.clone(),
         zeros_removed: found.zeros_removed,
         damaged: found
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn the_clock_goes_on_from_the_newest_record_though_the_newest_segment_has_none() {
         let disk = SimDisk::new();
-        let never = Options::new().idle_after(Duration::MAX);
+        let never = LogOptions::new().idle_after(Duration::MAX);
         let (log, _) = open(disk.directory(), &never).unwrap();
         for _ in 0..3 {
             log.append(&Record::new("a")).unwrap();

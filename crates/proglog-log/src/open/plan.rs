@@ -17,7 +17,7 @@ use crate::layout::names::CHECKPOINT;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::open::truncation;
-use crate::options::Options;
+use crate::options::LogOptions;
 use crate::segment::{Segment, removal};
 
 /// The changes that opening a log makes, in the order of the fields.
@@ -54,7 +54,7 @@ impl Plan {
     pub(super) fn find(
         directory: &Arc<dyn Directory>,
         inventory: &Inventory,
-        options: &Options,
+        options: &LogOptions,
     ) -> Result<Self> {
         let planned = PlannedCheckpoint::find(directory, inventory, options.first_offset)?;
         let mut checkpoint = planned.checkpoint().clone();
@@ -103,7 +103,7 @@ impl Plan {
     pub(super) fn apply(
         self,
         directory: &Arc<dyn Directory>,
-        options: &Options,
+        options: &LogOptions,
     ) -> Result<Applied> {
         let mut checkpoint = self.checkpoint.apply(directory)?;
         if let Some((truncation, bases)) = &self.truncation {
@@ -116,7 +116,7 @@ impl Plan {
         for (label, next) in self.sealed.iter().zip(nexts) {
             let (base, next) = (label.identity.base_offset, next.identity.base_offset);
             let segment = Segment::sealed(Arc::clone(directory), base);
-            indexes_rebuilt += usize::from(segment.check_index(next.since(base))?);
+            indexes_rebuilt += usize::from(segment.check_index(next.saturating_since(base))?);
             sealed.push(Arc::new(segment));
         }
         let opened = Segment::open_active(directory, self.active, options, self.recovery_point)?;

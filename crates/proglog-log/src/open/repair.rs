@@ -150,7 +150,7 @@ impl<'a> Segments<'a> {
 fn end_of(directory: &dyn Directory, base: Offset) -> Result<Offset> {
     let name = names::store(base);
     let marked = proglog_store::segment::open_following(directory, &name, Boundary::START)?.end();
-    let mut end = base.plus(marked.frames);
+    let mut end = base.saturating_add(marked.frames);
     let mut frames = proglog_store::segment::open_sealed(directory, &name)?.frames(..);
     loop {
         match frames.next() {

@@ -122,7 +122,7 @@ impl Cursor {
         };
         match plain {
             Some(plain) if self.next == plain.offset => {
-                self.next = self.next.plus(1);
+                self.next = self.next.saturating_add(1);
                 let payload = self.run.as_ref()?.frames.lent()?;
                 Some(Ok(plain.record_ref(payload)))
             }
@@ -199,7 +199,7 @@ impl Cursor {
     fn read_uncommon(&mut self, payload: Bytes) -> Option<Result<StoredRecord>> {
         match decode::record(payload) {
             Ok(record) if record.offset == self.next => {
-                self.next = self.next.plus(1);
+                self.next = self.next.saturating_add(1);
                 Some(Ok(record))
             }
             _ => self.read_otherwise(),
@@ -213,7 +213,7 @@ impl Cursor {
         let (run, offset) = (self.run.take()?, self.next);
         match run.segment.read(offset) {
             Ok(record) => {
-                self.next = offset.plus(1);
+                self.next = offset.saturating_add(1);
                 Some(Ok(record))
             }
             Err(_) if self.was_truncated_since(run.generation) => self.next(),
@@ -291,7 +291,7 @@ impl Iterator for Cursor {
         match self.run.as_mut()?.frames.next() {
             Some(Ok(frame)) => match Plain::of(&frame.payload) {
                 Some(plain) if self.next == plain.offset => {
-                    self.next = self.next.plus(1);
+                    self.next = self.next.saturating_add(1);
                     Some(Ok(plain.record(frame.payload)))
                 }
                 _ => self.read_uncommon(frame.payload),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 
 use crate::error::{Error, Result};
-use crate::read::notify::Signal;
+use crate::read::notify::Notify;
 use crate::record::StoredRecord;
 use crate::runtime;
 use crate::sync::{EventListener, Listener, Mutex};
@@ -30,32 +30,32 @@ type Next = Box<dyn FnMut() -> Result<Option<StoredRecord>> + Send>;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
 ///
-/// use proglog_log::{MemoryLog, NextTimeoutError};
+/// use proglog_log::{MemoryLog, RecvTimeoutError};
 ///
 /// let log = MemoryLog::new();
 /// let mut follower = log.follow(0);
 /// let writer = std::thread::spawn(move || log.append("news"));
 /// assert_eq!(follower.next().unwrap()?.value, "news");
 /// # writer.join().unwrap()?;
-/// let error = follower.next_timeout(Duration::ZERO).unwrap_err();
-/// assert!(matches!(error, NextTimeoutError::TimedOut));
+/// let error = follower.recv_timeout(Duration::ZERO).unwrap_err();
+/// assert!(matches!(error, RecvTimeoutError::Timeout));
 /// # Ok(())
 /// # }
 /// ```
 #[must_use]
 pub struct Follow {
     next: Next,
-    signal: Signal,
+    signal: Notify,
     /// The error that ended it.
     failure: Option<Error>,
 }
 
-/// Why [`Follow::next_timeout`] returned no record.
+/// Why [`Follow::recv_timeout`] returned no record.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum NextTimeoutError {
+pub enum RecvTimeoutError {
     /// No record was appended in time. The follower is still usable: the next call waits for the same record.
     #[error("no record came in time")]
-    TimedOut,
+    Timeout,
     /// The log was closed. Every further call returns this at once.
     #[error("the log is closed")]
     Closed,
@@ -66,7 +66,7 @@ pub enum NextTimeoutError {
     Failed(#[source] Error),
 }
 
-impl From<Error> for NextTimeoutError {
+impl From<Error> for RecvTimeoutError {
     fn from(error: Error) -> Self {
         match error {
             Error::Closed => Self::Closed,
@@ -80,7 +80,7 @@ impl Follow {
     /// `next` is called again after `signal` was notified.
     pub fn new(
         next: impl FnMut() -> Result<Option<StoredRecord>> + Send + 'static,
-        signal: &Signal,
+        signal: &Notify,
     ) -> Self {
         Self {
             next: Box::new(next),
@@ -99,22 +99,22 @@ impl Follow {
     /// use std::sync::atomic::{AtomicBool, Ordering};
     /// use std::time::Duration;
     ///
-    /// use proglog_log::{MemoryLog, NextTimeoutError};
+    /// use proglog_log::{MemoryLog, RecvTimeoutError};
     ///
     /// # let (log, stop) = (MemoryLog::new(), AtomicBool::new(false));
     /// # log.append("news")?;
     /// let mut follower = log.follow(0);
     /// # let mut seen = Vec::new();
     /// while !stop.load(Ordering::Relaxed) {
-    ///     match follower.next_timeout(Duration::from_millis(100)) {
+    ///     match follower.recv_timeout(Duration::from_millis(100)) {
     ///         Ok(record) => {
     ///             println!("{record:?}");
     /// #           seen.push(record.value);
     /// #           log.close()?;
     ///         }
-    ///         Err(NextTimeoutError::TimedOut) => {}
-    ///         Err(NextTimeoutError::Closed) => break,
-    ///         Err(NextTimeoutError::Failed(error)) => return Err(error.into()),
+    ///         Err(RecvTimeoutError::Timeout) => {}
+    ///         Err(RecvTimeoutError::Closed) => break,
+    ///         Err(RecvTimeoutError::Failed(error)) => return Err(error.into()),
     ///     }
     /// }
     /// # assert_eq!(seen, ["news"]);
@@ -124,13 +124,13 @@ impl Follow {
     ///
     /// # Errors
     ///
-    /// See [`NextTimeoutError`].
-    pub fn next_timeout(&mut self, timeout: Duration) -> Result<StoredRecord, NextTimeoutError> {
+    /// See [`RecvTimeoutError`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<StoredRecord, RecvTimeoutError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone().into());
         }
         let record = self.wait(Instant::now().checked_add(timeout))?;
-        record.ok_or(NextTimeoutError::TimedOut)
+        record.ok_or(RecvTimeoutError::Timeout)
     }
 
     /// Returns the next record, or `None` if there is none yet or an error has ended the follower.
@@ -223,7 +223,7 @@ const AHEAD_BYTES: usize = 256 << 10;
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct FollowStream {
     ready: VecDeque<Result<StoredRecord>>,
-    signal: Signal,
+    signal: Notify,
     state: State,
     /// Created before the last read of records.
     listener: Option<EventListener>,
@@ -351,7 +351,7 @@ mod tests {
             (AHEAD_BYTES, 1),
         ] {
             let record = StoredRecord::new(0, SystemTime::UNIX_EPOCH, vec![7; len]);
-            let mut endless = Follow::new(move || Ok(Some(record.clone())), &Signal::new());
+            let mut endless = Follow::new(move || Ok(Some(record.clone())), &Notify::new());
             assert_eq!(endless.read_ahead().len(), expected, "of {len} bytes");
         }
     }

@@ -10,7 +10,7 @@ use crate::sync::{AtomicBool, Event, EventListener, Ordering, fence};
 /// An implementation of [`CommitLog`](crate::CommitLog) notifies it whenever a follower may find something new:
 /// a record, or an error.
 #[derive(Clone, Default)]
-pub struct Signal(Arc<Listeners>);
+pub struct Notify(Arc<Listeners>);
 
 /// The followers that wait for a signal.
 #[derive(Default)]
@@ -21,7 +21,7 @@ struct Listeners {
     is_awaited: AtomicBool,
 }
 
-impl Signal {
+impl Notify {
     /// Creates a signal that nothing waits for.
     #[must_use]
     pub fn new() -> Self {
@@ -30,7 +30,7 @@ impl Signal {
 
     /// Wakes all followers that wait.
     #[inline]
-    pub fn notify(&self) {
+    pub fn notify_waiters(&self) {
         // A follower that listened before this fence saw no change, and is seen here; one that listens after it
         // sees the change.
         fence(Ordering::SeqCst);
@@ -55,8 +55,8 @@ impl Signal {
     }
 }
 
-impl fmt::Debug for Signal {
+impl fmt::Debug for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signal").finish_non_exhaustive()
+        f.debug_struct("Notify").finish_non_exhaustive()
     }
 }

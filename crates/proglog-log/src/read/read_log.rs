@@ -22,14 +22,14 @@ use crate::record::StoredRecord;
 /// implemented; the others have defaults in terms of these, which a log may override with faster ones.
 ///
 /// ```
-/// use proglog_log::{Log, Options, MemoryLog, ReadLog, Result};
+/// use proglog_log::{Log, LogOptions, MemoryLog, ReadLog, Result};
 ///
 /// fn bytes(log: &dyn ReadLog) -> Result<usize> {
 ///     log.records((..).into()).map(|record| Ok(record?.value.len())).sum()
 /// }
 ///
 /// # let directory = tempfile::tempdir()?;
-/// let log = Log::open(directory.path(), &Options::new())?;
+/// let log = Log::open(directory.path(), &LogOptions::new())?;
 /// log.append("on disk")?;
 /// assert_eq!(bytes(&log)?, 7);
 /// assert_eq!(bytes(&MemoryLog::new())?, 0);

@@ -22,14 +22,14 @@ use crate::record::StoredRecord;
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use proglog_log::{Log, Options, Visibility};
+/// use proglog_log::{Log, LogOptions, Visibility};
 ///
 /// # let directory = tempfile::tempdir()?;
-/// let log = Log::open(directory.path(), &Options::new())?;
-/// let committed = log.reader(Visibility::Published);
+/// let log = Log::open(directory.path(), &LogOptions::new())?;
+/// let committed = log.reader(Visibility::Committed);
 /// log.append("on this replica only")?;
 /// assert_eq!(committed.records(..).count(), 0);
-/// log.publish(1)?; // now on other replicas too
+/// log.set_high_watermark(1)?; // now on other replicas too
 /// assert_eq!(committed.records(..).count(), 1);
 /// # Ok(())
 /// # }

@@ -16,10 +16,10 @@ use crate::record::{RecordRef, StoredRecord};
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use proglog_log::{Log, Options};
+/// use proglog_log::{Log, LogOptions};
 ///
 /// # let directory = tempfile::tempdir()?;
-/// let log = Log::open(directory.path(), &Options::new())?;
+/// let log = Log::open(directory.path(), &LogOptions::new())?;
 /// log.append_batch(["a", "b", "c", "d"])?;
 /// let values = |records: proglog_log::Records| {
 ///     records.map(|record| Ok(record?.value)).collect::<proglog_log::Result<Vec<_>>>()
@@ -105,10 +105,10 @@ impl Records {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use proglog_log::{Log, Options};
+    /// use proglog_log::{Log, LogOptions};
     ///
     /// # let directory = tempfile::tempdir()?;
-    /// let log = Log::open(directory.path(), &Options::new())?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
     /// log.append_batch(["one", "three"])?;
     /// let (mut records, mut bytes) = (log.records(..), 0);
     /// while let Some(record) = records.next_ref() {

@@ -10,9 +10,9 @@ use crate::read::reader::Reader;
 pub struct Verification {
     /// Offsets that were read, intact or damaged.
     pub records: Offsets,
-    /// Bytes of the intact records, as [`Options::record_bytes_max`] counts them.
+    /// Bytes of the intact records, as [`LogOptions::record_bytes_max`] counts them.
     ///
-    /// [`Options::record_bytes_max`]: crate::Options::record_bytes_max
+    /// [`LogOptions::record_bytes_max`]: crate::LogOptions::record_bytes_max
     pub bytes: u64,
     /// Offsets of damaged records, in order; consecutive ones share a range.
     pub damaged: Vec<Offsets>,
@@ -38,7 +38,7 @@ impl Reader {
                 Ok(end) => (next, found.records.end) = (end, end),
                 Err((offset, Error::Corrupt { .. })) => {
                     found.add_damaged(offset);
-                    next = offset.plus(1);
+                    next = offset.saturating_add(1);
                 }
                 // Trimmed in the meantime.
                 Err((_, Error::Trimmed { start, .. })) => {
@@ -62,7 +62,7 @@ impl Reader {
                 Some(Err(error)) => return Err((next, error)),
                 None => break,
             }
-            next = next.plus(1);
+            next = next.saturating_add(1);
         }
         Ok(next)
     }
@@ -71,8 +71,10 @@ impl Reader {
 impl Verification {
     fn add_damaged(&mut self, offset: Offset) {
         match self.damaged.last_mut() {
-            Some(last) if last.end == offset => last.end = offset.plus(1),
-            _ => self.damaged.push(Offsets::new(offset, offset.plus(1))),
+            Some(last) if last.end == offset => last.end = offset.saturating_add(1),
+            _ => self
+                .damaged
+                .push(Offsets::new(offset, offset.saturating_add(1))),
         }
     }
 }
@@ -85,13 +87,13 @@ mod tests {
 
     use super::*;
     use crate::open;
-    use crate::options::Options;
+    use crate::options::LogOptions;
     use crate::record::Record;
 
     #[test]
     fn records_appended_since_the_start_are_not_verified() {
         let disk = SimDisk::new();
-        let options = Options::new().idle_after(Duration::MAX);
+        let options = LogOptions::new().idle_after(Duration::MAX);
         let (log, _) = open::open(disk.directory(), &options).unwrap();
         for _ in 0..9 {
             log.append(&Record::new("value")).unwrap();

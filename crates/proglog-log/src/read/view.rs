@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::options::Visibility;
-use crate::read::notify::Signal;
+use crate::read::notify::Notify;
 use crate::read::watermark::Watermark;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering, RwLock};
@@ -29,12 +29,12 @@ pub(crate) struct View {
     /// End of the submitted records. In a log that acknowledges appends at once it is not kept up to date, and
     /// `acknowledged` is ahead.
     appended: Watermark,
-    /// End of the records that the owner of the log has published as committed.
+    /// End of the records that the owner of the log has declared committed.
     high_watermark: AtomicU64,
     /// Bit 0: the log is closed. The other bits: the number of truncations and roll-backs.
     generation: AtomicU64,
     /// Notified after every change.
-    changed: Signal,
+    changed: Notify,
 }
 
 /// The bit of [`View::generation`] that a closed log has, and the step for each truncation or roll-back.
@@ -60,12 +60,12 @@ impl View {
             appended: Watermark::new(end),
             high_watermark: AtomicU64::new(start.get()),
             generation: AtomicU64::new(0),
-            changed: Signal::new(),
+            changed: Notify::new(),
         }
     }
 
     /// Returns the signal that is notified after every change.
-    pub(crate) fn changed(&self) -> &Signal {
+    pub(crate) fn changed(&self) -> &Notify {
         &self.changed
     }
 
@@ -91,7 +91,7 @@ impl View {
     /// Closes the view; returns whether it was open.
     pub(crate) fn close(&self) -> bool {
         let was_open = self.generation.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0;
-        self.changed.notify();
+        self.changed.notify_waiters();
         was_open
     }
 
@@ -126,7 +126,7 @@ impl View {
         match visibility {
             Visibility::Acknowledged => self.acknowledged.offset(),
             Visibility::Appended => self.appended.offset().max(self.acknowledged.offset()),
-            Visibility::Published => {
+            Visibility::Committed => {
                 let committed = Offset::new(self.high_watermark.load(Ordering::Acquire));
                 committed.min(self.acknowledged.offset())
             }
@@ -142,14 +142,14 @@ impl View {
     #[inline]
     pub(crate) fn acknowledge(&self, end: LogPosition) {
         self.acknowledged.raise(end);
-        self.changed.notify();
+        self.changed.notify_waiters();
     }
 
     /// Makes submitted records up to `end` readable at [`Visibility::Appended`].
     #[inline]
     pub(crate) fn append(&self, end: LogPosition) {
         self.appended.set(end);
-        self.changed.notify();
+        self.changed.notify_waiters();
     }
 
     /// Hides the submitted records at and after `end`, and lowers the high watermark to it.
@@ -158,19 +158,19 @@ impl View {
             .fetch_min(end.offset().get(), Ordering::AcqRel);
         self.appended.set(end);
         self.generation.fetch_add(STEP, Ordering::AcqRel);
-        self.changed.notify();
+        self.changed.notify_waiters();
     }
 
     /// Raises the high watermark; has no effect if it is at or after `end`.
     pub(crate) fn raise_high_watermark(&self, end: Offset) {
         self.high_watermark.fetch_max(end.get(), Ordering::AcqRel);
-        self.changed.notify();
+        self.changed.notify_waiters();
     }
 
     /// Raises the start; has no effect if it is at or after `start`.
     pub(crate) fn trim(&self, start: Offset) {
         self.start.fetch_max(start.get(), Ordering::AcqRel);
-        self.changed.notify();
+        self.changed.notify_waiters();
     }
 
     /// Replaces segments, start and end, after a truncation or reset.
@@ -183,7 +183,7 @@ impl View {
         self.high_watermark
             .fetch_min(end.offset().get(), Ordering::AcqRel);
         self.generation.fetch_add(STEP, Ordering::AcqRel);
-        self.changed.notify();
+        self.changed.notify_waiters();
     }
 
     /// Checks that `offset` is in range: a record, or the end.
@@ -277,7 +277,7 @@ impl View {
     fn position(&self, visibility: Visibility) -> LogPosition {
         let acknowledged = self.acknowledged.position();
         match visibility {
-            Visibility::Acknowledged | Visibility::Published => acknowledged,
+            Visibility::Acknowledged | Visibility::Committed => acknowledged,
             Visibility::Appended => {
                 let appended = self.appended.position();
                 if appended.offset() > acknowledged.offset() {

@@ -31,17 +31,17 @@ use crate::record::StoredRecord;
 ///
 /// It takes no lock and writes nothing. Records are visible once they are known to be on the device: up to the
 /// newest sync mark, which in a synced log comes with the next append, or once the log is idle
-/// ([`Options::idle_after`](crate::Options::idle_after)). The view is updated by
+/// ([`LogOptions::idle_after`](crate::LogOptions::idle_after)). The view is updated by
 /// [`refresh`](ReadOnlyLog::refresh), by a read past the end, and every 20 milliseconds while there are
 /// followers. Clones share it. Reading a record that the writer has trimmed fails with [`Error::Trimmed`], as
 /// it does for the writer.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use proglog_log::{Log, Options, ReadOnlyLog};
+/// use proglog_log::{Log, LogOptions, ReadOnlyLog};
 ///
 /// # let directory = tempfile::tempdir()?;
-/// let log = Log::open(directory.path(), &Options::new())?;
+/// let log = Log::open(directory.path(), &LogOptions::new())?;
 /// log.append("first")?;
 /// log.append("second")?; // Marks the first as synced in the file.
 /// let reader = ReadOnlyLog::open(directory.path())?;

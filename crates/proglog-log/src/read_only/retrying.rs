@@ -37,7 +37,7 @@ impl Retrying {
             }
             read => read,
         }?;
-        self.next = self.next.plus(u64::from(record.is_some()));
+        self.next = self.next.saturating_add(u64::from(record.is_some()));
         Ok(record)
     }
 

@@ -128,7 +128,7 @@ impl Shared {
             polling.failure.is_some()
         };
         if has_failed {
-            self.view.changed().notify();
+            self.view.changed().notify_waiters();
         }
     }
 }

@@ -7,10 +7,10 @@ use crate::record::Record;
 /// They get consecutive offsets, become visible together, and recovery keeps all of them or none.
 ///
 /// ```
-/// use proglog_log::{Batch, Log, Options, Record};
+/// use proglog_log::{Batch, Log, LogOptions, Record};
 ///
 /// # let directory = tempfile::tempdir()?;
-/// let log = Log::open(directory.path(), &Options::new())?;
+/// let log = Log::open(directory.path(), &LogOptions::new())?;
 /// let mut batch = Batch::new();
 /// batch.push("debit");
 /// batch.push(Record::new("credit").with_key("account-7"));

@@ -13,7 +13,7 @@ use proglog_api::v1;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::offset::Offset;
-use crate::options::{Options, RECORD_OVERHEAD_MAX};
+use crate::options::{LogOptions, RECORD_OVERHEAD_MAX};
 
 use crate::record::into_bytes::IntoBytes;
 
@@ -366,7 +366,7 @@ fn size(value: &[u8], key: Option<&[u8]>, headers: &[Header]) -> usize {
 }
 
 /// Checks the sizes of `records`, which are a batch, against the limits of `options`.
-pub(crate) fn validate(records: &[Record], options: &Options) -> Result<()> {
+pub(crate) fn validate(records: &[Record], options: &LogOptions) -> Result<()> {
     let overheads = records.len().saturating_sub(1);
     let mut total = overheads.saturating_mul(RECORD_OVERHEAD_MAX);
     for record in records {

@@ -74,7 +74,7 @@ impl SegmentFiles {
 
     /// Reads the record at `offset`, which this segment has.
     pub(crate) fn read(&self, offset: Offset) -> Result<StoredRecord> {
-        let number = offset.since(self.base);
+        let number = offset.saturating_since(self.base);
         if let Some(entry) = self.index.entry(number) {
             match self.read_entry(entry, offset) {
                 Err(error)
@@ -89,7 +89,7 @@ impl SegmentFiles {
 
     /// As [`SegmentFiles::read`], but trusts the index: one read, however much is damaged.
     pub(crate) fn read_as_indexed(&self, offset: Offset) -> Result<StoredRecord> {
-        match self.index.entry(offset.since(self.base)) {
+        match self.index.entry(offset.saturating_since(self.base)) {
             Some(entry) => self.read_entry(entry, offset),
             None => Err(self.corrupt(offset, self.store.end().position, None)),
         }
@@ -150,7 +150,7 @@ impl SegmentFiles {
         bytes_max: Option<usize>,
     ) -> Result<(Offset, Frames)> {
         let Range { start, end: last } = offsets;
-        let number = start.since(self.base);
+        let number = start.saturating_since(self.base);
         if self.damaged.containing(number).is_some() {
             // Fails after a small read, where a run would fetch a block.
             self.read(start)?;
@@ -162,18 +162,21 @@ impl SegmentFiles {
         let end = end.unwrap_or(Position::new(u64::MAX));
         let limited = bytes_max.and_then(|bytes| {
             self.index
-                .limit(number..last.since(self.base), bytes as u64)
+                .limit(number..last.saturating_since(self.base), bytes as u64)
         });
         let (count, end) = match limited {
             Some((count, limit)) => (count, end.min(limit)),
-            None => (last.since(start), end),
+            None => (last.saturating_since(start), end),
         };
-        Ok((start.plus(count), self.store.frames(entry.position..end)))
+        Ok((
+            start.saturating_add(count),
+            self.store.frames(entry.position..end),
+        ))
     }
 
     /// Returns the boundary before the record at `offset`, which this segment has: a log can be truncated there.
     pub(crate) fn boundary_before(&self, offset: Offset) -> Result<Boundary> {
-        let number = offset.since(self.base);
+        let number = offset.saturating_since(self.base);
         let entry = match self.index.entry(number) {
             // A record found there shows that the index is right.
             Some(entry) if self.read_entry(entry, offset).is_ok() => entry,

@@ -45,7 +45,11 @@ impl SegmentFiles {
 
     /// Returns the error for record `number`, in whose place there is neither a record nor damage.
     fn not_found(&self, number: u64) -> Error {
-        self.corrupt(self.base.plus(number), self.store.end().position, None)
+        self.corrupt(
+            self.base.saturating_add(number),
+            self.store.end().position,
+            None,
+        )
     }
 
     /// Returns where a scan for record `number` may start, and the number of the record there: the record
@@ -55,7 +59,8 @@ impl SegmentFiles {
             return Some((Position::ZERO, 0));
         };
         let entry = self.index.entry(before)?;
-        self.read_entry(entry, self.base.plus(before)).ok()?;
+        self.read_entry(entry, self.base.saturating_add(before))
+            .ok()?;
         Some((entry.position, before))
     }
 

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::layout::names;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
-use crate::options::{Durability, Options, RECORD_OVERHEAD_MAX};
+use crate::options::{Durability, LogOptions, RECORD_OVERHEAD_MAX};
 use crate::segment::files::SegmentFiles;
 use crate::segment::index::{Index, Pages};
 use crate::sync::{AtomicBool, AtomicU64, Cache, Mutex, OnceLock, Ordering};
@@ -69,7 +69,7 @@ impl Segment {
     pub(crate) fn create(
         directory: &Arc<dyn Directory>,
         label: Label,
-        options: &Options,
+        options: &LogOptions,
     ) -> Result<Self> {
         Ok(Self::open_active(directory, label, options, Boundary::START)?.segment)
     }
@@ -79,7 +79,7 @@ impl Segment {
     pub(crate) fn open_active(
         directory: &Arc<dyn Directory>,
         label: Label,
-        options: &Options,
+        options: &LogOptions,
         recovery_point: Boundary,
     ) -> Result<OpenedSegment> {
         let base = label.identity.base_offset;
@@ -93,7 +93,7 @@ impl Segment {
         let store_options = match options.durability {
             Durability::Synced => {
                 let up_to = Position::new(options.segment_bytes_max);
-                store_options.preallocate(options.fill_ahead_max, up_to)
+                store_options.preallocate(options.preallocate_max, up_to)
             }
             Durability::Interval(_) | Durability::Buffered => store_options,
         };

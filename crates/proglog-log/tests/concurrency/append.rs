@@ -10,11 +10,11 @@ use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Durability, Error, ErrorKind, Log, Offset, Options, Outcome};
+use proglog_log::{Durability, Error, ErrorKind, Log, LogOptions, Offset, Outcome};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
-fn options(durability: Durability) -> Options {
-    Options::new()
+fn options(durability: Durability) -> LogOptions {
+    LogOptions::new()
         .segment_bytes_max(4 << 10)
         .durability(durability)
 }

@@ -92,17 +92,17 @@ fn lead(log: &Log, ended: impl Fn() -> bool) -> HashMap<u64, Bytes> {
             }
             published.insert(record.offset.get(), record.value);
         }
-        log.publish(half).unwrap();
+        log.set_high_watermark(half).unwrap();
         next = half;
         if round % 2 == 0 {
-            log.truncate(half.plus(end.since(half) / 2)).unwrap();
+            log.truncate(half.saturating_add((end - half) / 2)).unwrap();
         }
         if round % 3 == 0 {
             log.trim(Offset::new(next.get().saturating_sub(3)).max(log.start_offset()))
                 .unwrap();
         }
         if round % 4 == 0 {
-            let past = log.trim(next.plus(1)).unwrap_err();
+            let past = log.trim(next.saturating_add(1)).unwrap_err();
             assert_eq!(past.kind(), ErrorKind::OutOfRange, "only what is published");
         }
         if has_ended {
@@ -118,11 +118,11 @@ fn published_records_are_seen_once_and_in_order_while_later_ones_are_truncated()
     watched(|| {
         for durability in ALL_DURABILITIES {
             let disk = SimDisk::new();
-            let options = options(durability).visibility(Visibility::Published);
+            let options = options(durability).visibility(Visibility::Committed);
             let log = open(&disk, &options);
             let running = AtomicU64::new(2);
             thread::scope(|scope| {
-                let seen = see_in_all_ways(scope, &log.reader(Visibility::Published));
+                let seen = see_in_all_ways(scope, &log.reader(Visibility::Committed));
                 // They may see what is dropped, and go on.
                 let others = ALL_WAYS.map(|way| {
                     let reader = log.reader(Visibility::Acknowledged);
@@ -148,7 +148,7 @@ fn published_records_are_seen_once_and_in_order_while_later_ones_are_truncated()
                 log.truncate(next).unwrap();
                 let end = log.append("end").unwrap();
                 published.insert(end.get(), "end".into());
-                log.publish(end.plus(1)).unwrap();
+                log.set_high_watermark(end.saturating_add(1)).unwrap();
                 for seen in seen {
                     for (offset, value) in seen.join().unwrap() {
                         assert_eq!(published[&offset], value, "{offset}");
@@ -168,8 +168,8 @@ type Change = fn(&Log) -> Result<(), Error>;
 const CHANGES: [Change; 4] = [
     |log| log.append(format!("{:80}", 0)).map(drop),
     |log| log.submit(format!("{:80}", 0))?.wait().map(drop),
-    |log| log.trim(log.start_offset().plus(3).min(log.end_offset())),
-    |log| log.retain().map(drop),
+    |log| log.trim(log.start_offset().saturating_add(3).min(log.end_offset())),
+    |log| log.apply_retention().map(drop),
 ];
 
 #[test]
@@ -223,7 +223,7 @@ fn until_closed(way: Way, reader: &Reader) {
         way.go(reader, next, &mut |record| match record {
             Ok(record) => {
                 assert_eq!(record.offset, next);
-                next = next.plus(1);
+                next = next.saturating_add(1);
                 ControlFlow::Continue(())
             }
             Err(Error::Trimmed { start, .. }) => {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Durability, Log, Options};
+use proglog_log::{Durability, Log, LogOptions};
 use proglog_store::testing::SimDisk;
 
 pub(crate) const ALL_DURABILITIES: [Durability; 3] = [
@@ -16,13 +16,13 @@ pub(crate) const ALL_DURABILITIES: [Durability; 3] = [
     Durability::Buffered,
 ];
 
-pub(crate) fn options(durability: Durability) -> Options {
-    Options::new()
+pub(crate) fn options(durability: Durability) -> LogOptions {
+    LogOptions::new()
         .segment_bytes_max(2 << 10)
         .durability(durability)
 }
 
-pub(crate) fn open(disk: &SimDisk, options: &Options) -> Log {
+pub(crate) fn open(disk: &SimDisk, options: &LogOptions) -> Log {
     Log::open_in(disk.directory(), options).unwrap()
 }
 

@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Durability, Error, Follow, NextTimeoutError, Signal};
+use proglog_log::{Durability, Error, Follow, Notify, RecvTimeoutError};
 use proglog_store::testing::SimDisk;
 
 use crate::support::{ALL_DURABILITIES, block_on, open, options, watched};
@@ -15,10 +15,10 @@ fn a_timeout_of_zero_never_waits_and_takes_nothing() {
     let log = open(&SimDisk::new(), &options(Durability::Synced));
     let mut follower = log.follow(0);
     for number in 0..3 {
-        let nothing = follower.next_timeout(Duration::ZERO);
-        assert!(matches!(nothing, Err(NextTimeoutError::TimedOut)));
+        let nothing = follower.recv_timeout(Duration::ZERO);
+        assert!(matches!(nothing, Err(RecvTimeoutError::Timeout)));
         log.append(number.to_string()).unwrap();
-        let record = follower.next_timeout(Duration::ZERO).unwrap();
+        let record = follower.recv_timeout(Duration::ZERO).unwrap();
         assert_eq!(record.value, number.to_string());
     }
 }
@@ -28,7 +28,7 @@ fn a_wait_with_a_timeout_is_ended_by_an_append() {
     watched(|| {
         let log = open(&SimDisk::new(), &options(Durability::Synced));
         let mut records = log.follow(0);
-        let signal = Signal::new();
+        let signal = Notify::new();
         let (looked, has_looked) = channel();
         let next = move || {
             let next = records.try_next()?;
@@ -37,17 +37,17 @@ fn a_wait_with_a_timeout_is_ended_by_an_append() {
         };
         let mut follower = Follow::new(next, &signal);
         thread::scope(|scope| {
-            let waiting = scope.spawn(move || follower.next_timeout(Duration::MAX));
+            let waiting = scope.spawn(move || follower.recv_timeout(Duration::MAX));
             // The second check comes once it would be woken.
             has_looked.recv().unwrap();
             has_looked.recv().unwrap();
             log.append("news").unwrap();
-            signal.notify();
+            signal.notify_waiters();
             assert_eq!(waiting.join().unwrap().unwrap().value, "news");
         });
         let mut follower = log.follow(1);
         thread::scope(|scope| {
-            let waiting = scope.spawn(move || follower.next_timeout(Duration::MAX));
+            let waiting = scope.spawn(move || follower.recv_timeout(Duration::MAX));
             log.append("more").unwrap();
             assert_eq!(waiting.join().unwrap().unwrap().value, "more");
         });
@@ -61,18 +61,18 @@ fn a_follower_with_a_timeout_says_why_it_has_ended_each_time() {
     let mut failed = log.follow(0);
     log.trim(1).unwrap();
     let mut closed = log.follow(1);
-    assert_eq!(closed.next_timeout(Duration::MAX).unwrap().value, "b");
+    assert_eq!(closed.recv_timeout(Duration::MAX).unwrap().value, "b");
     for _ in 0..2 {
-        let ended = failed.next_timeout(Duration::MAX);
+        let ended = failed.recv_timeout(Duration::MAX);
         assert!(matches!(
             ended,
-            Err(NextTimeoutError::Failed(Error::Trimmed { .. }))
+            Err(RecvTimeoutError::Failed(Error::Trimmed { .. }))
         ));
     }
     log.close().unwrap();
     for _ in 0..2 {
-        let ended = closed.next_timeout(Duration::MAX);
-        assert!(matches!(ended, Err(NextTimeoutError::Closed)));
+        let ended = closed.recv_timeout(Duration::MAX);
+        assert!(matches!(ended, Err(RecvTimeoutError::Closed)));
     }
     assert!(closed.next().is_none(), "it is fused");
 }
@@ -116,7 +116,7 @@ fn wait_while_others_lead(durability: Durability, writers: u64, each: u64) {
             match round % 4 {
                 1 if writers > 1 => log.truncate(log.end_offset()).unwrap(),
                 2 if writers > 1 => log.sync().unwrap(),
-                3 => drop(log.retain().unwrap()),
+                3 => drop(log.apply_retention().unwrap()),
                 _ => log.trim(log.end_offset()).unwrap(),
             }
         }

@@ -69,7 +69,7 @@ impl Way {
                 if visit(record).is_break() || failed {
                     return;
                 }
-                next = next.plus(1);
+                next = next.saturating_add(1);
             }
             thread::yield_now();
         }
@@ -86,7 +86,7 @@ pub(crate) fn see(way: Way, reader: &Reader) -> HashMap<u64, Bytes> {
         way.go(reader, next, &mut |record| match record {
             Ok(record) => {
                 assert_eq!(record.offset, next, "{way:?}");
-                next = next.plus(1);
+                next = next.saturating_add(1);
                 ended = record.value == "end";
                 seen.insert(record.offset.get(), record.value);
                 if ended {

@@ -388,7 +388,7 @@ fn repair_fails_with_a_read_that_fails_and_changes_nothing() {
 
 #[test]
 fn repair_that_cannot_read_leaves_a_truncation_pending() {
-    let (disk, options) = (SimDisk::new(), options().fill_ahead_max(0));
+    let (disk, options) = (SimDisk::new(), options().preallocate_max(0));
     let log = Log::open_in(disk.directory(), &options).unwrap();
     for offset in 0..6_u64 {
         assert_eq!(log.append(offset.to_string()).unwrap().get(), offset);

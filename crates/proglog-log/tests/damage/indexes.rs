@@ -1,6 +1,6 @@
 //! Indexes: a valid one is used, and a wrong or damaged one makes no other record unreadable.
 
-use proglog_log::{Error, ErrorKind, Log, Options};
+use proglog_log::{Error, ErrorKind, Log, LogOptions};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 use proglog_store::{Store, StoreOptions};
 use prost::Message;
@@ -98,7 +98,7 @@ fn a_closed_log_opens_though_a_record_cannot_be_read_and_has_all_others() {
 #[test]
 fn a_damaged_page_is_rebuilt_from_its_own_records_alone() {
     let disk = SimDisk::new();
-    let log = Log::open_in(disk.directory(), &Options::new()).unwrap();
+    let log = Log::open_in(disk.directory(), &LogOptions::new()).unwrap();
     let values = (0..4 * PAGE_ENTRIES).map(|number| format!("{number:300}"));
     let values = values.collect::<Vec<_>>();
     log.append_batch(values.iter().map(String::as_str).collect::<Vec<_>>())
@@ -117,7 +117,7 @@ fn a_damaged_page_is_rebuilt_from_its_own_records_alone() {
 #[test]
 fn a_damaged_page_is_rebuilt_though_later_records_cannot_be_read() {
     let disk = SimDisk::new();
-    let log = Log::open_in(disk.directory(), &Options::new()).unwrap();
+    let log = Log::open_in(disk.directory(), &LogOptions::new()).unwrap();
     let values = (0..PAGE_ENTRIES + 9).map(|number| "v".repeat(233 + usize::from(number < 642)));
     let values = values.collect::<Vec<_>>();
     log.append_batch(values.iter().map(String::as_str).collect::<Vec<_>>())
@@ -153,7 +153,7 @@ fn damaged_records_that_are_read_again_fail_at_once() {
 #[test]
 fn no_index_has_more_read_than_a_record_can_take() {
     let disk = SimDisk::new();
-    let options = Options::new().record_bytes_max(40).fill_ahead_max(0);
+    let options = LogOptions::new().record_bytes_max(40).preallocate_max(0);
     let log = Log::open_in(disk.directory(), &options).unwrap();
     let values = (0..100).map(|number| format!("{number:40}"));
     let values = values.collect::<Vec<_>>();
@@ -175,14 +175,14 @@ fn a_record_takes_one_read_however_near_it_is_to_the_limit_of_its_segment() {
     let disk = SimDisk::new();
     // A segment keeps the limit that it was made with.
     for (limit, lens) in [(40, 40..=40), (1000, 70..=100)] {
-        let options = Options::new().record_bytes_max(limit);
+        let options = LogOptions::new().record_bytes_max(limit);
         let log = Log::open_in(disk.directory(), &options).unwrap();
         for len in lens {
             log.append("v".repeat(len)).unwrap();
         }
     }
     assert_eq!(fixture::bases(&disk).len(), 2, "some were too large for it");
-    let log = Log::open_in(disk.directory(), &Options::new()).unwrap();
+    let log = Log::open_in(disk.directory(), &LogOptions::new()).unwrap();
     for offset in 0..log.end_offset().get() {
         let reads = reads(&disk, || drop(log.read(offset).unwrap()));
         assert_eq!(reads.len(), 1, "record {offset}: {reads:?}");

@@ -1,6 +1,6 @@
 //! Damage to an index of several pages and to a record: that record alone is unreadable.
 
-use proglog_log::{Log, Options};
+use proglog_log::{Log, LogOptions};
 use proglog_store::segment::StoreExt;
 use proglog_store::testing::SimDisk;
 
@@ -13,7 +13,7 @@ const BATCH: usize = 50;
 /// A log of one segment, whose index has two full pages and, once it is closed, a third.
 pub(crate) fn both() -> [Fixture; 2] {
     let disk = SimDisk::new();
-    let log = Log::open_in(disk.directory(), &Options::new().fill_ahead_max(0)).unwrap();
+    let log = Log::open_in(disk.directory(), &LogOptions::new().preallocate_max(0)).unwrap();
     let values = (0..RECORDS).map(|number| number.to_string());
     let values = values.collect::<Vec<_>>();
     for batch in values.chunks(BATCH) {

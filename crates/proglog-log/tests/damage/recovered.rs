@@ -59,6 +59,6 @@ fn a_record_of_unknown_age_is_not_dropped_for_its_age() {
     disk.flip(&store(0), HEADER_LEN + 9, 2);
     let day = Retention::new().age(Duration::from_hours(24));
     let log = Log::open_in(disk.directory(), &options().retention(day)).unwrap();
-    assert_eq!(log.retain().unwrap(), Offset::ZERO);
+    assert_eq!(log.apply_retention().unwrap(), Offset::ZERO);
     assert_eq!(log.end_offset(), Offset::new(1));
 }

@@ -20,7 +20,7 @@ fn killed_with_zeros() -> Fixture {
     let disk = SimDisk::new();
     let options = options()
         .segment_bytes_max(SEGMENT_LEN)
-        .fill_ahead_max(SEGMENT_LEN);
+        .preallocate_max(SEGMENT_LEN);
     let log = Log::open_in(disk.directory(), &options).unwrap();
     let values = (0..RECORDS).map(|number| format!("record {number:90}"));
     let values = values.collect::<Vec<_>>();

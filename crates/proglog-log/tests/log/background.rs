@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use proglog_log::{Durability, Log, Offset, Options, Retention};
+use proglog_log::{Durability, Log, LogOptions, Offset, Retention};
 use proglog_store::testing::{SimDisk, Survivors};
 
 use crate::support::{append, open_with, options};
@@ -17,7 +17,7 @@ fn wait_until(is_done: impl Fn() -> bool) {
 }
 
 /// Number of records that a power cut would leave now.
-fn on_the_device(disk: &SimDisk, options: &Options) -> u64 {
+fn on_the_device(disk: &SimDisk, options: &LogOptions) -> u64 {
     let left = disk.crash(Survivors::LoseAll);
     Log::open_in(left.directory(), options)
         .unwrap()
@@ -38,7 +38,7 @@ fn records_that_grow_old_are_dropped() {
 #[test]
 fn a_buffered_log_is_synced_once_much_was_appended() {
     let disk = SimDisk::new();
-    let options = Options::new()
+    let options = LogOptions::new()
         .durability(Durability::Buffered)
         .idle_after(Duration::MAX);
     let log = open_with(&disk, &options);
@@ -53,7 +53,7 @@ fn a_buffered_log_is_synced_once_much_was_appended() {
 #[test]
 fn an_idle_log_is_synced_after_a_while() {
     let disk = SimDisk::new();
-    let options = Options::new()
+    let options = LogOptions::new()
         .durability(Durability::Buffered)
         .idle_after(Duration::from_millis(20));
     let log = open_with(&disk, &options);

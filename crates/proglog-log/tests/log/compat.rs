@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use proglog_api::v1;
-use proglog_log::{Batch, Log, Offset, Options, ReadOnlyLog, Record, Records, StoredRecord};
+use proglog_log::{Batch, Log, LogOptions, Offset, ReadOnlyLog, Record, Records, StoredRecord};
 use proglog_store::testing::{SimDisk, Survivors};
 
 const NAMES: [&str; 2] = ["closed", "killed"];
@@ -29,8 +29,8 @@ fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1")
 }
 
-fn options() -> Options {
-    Options::new().segment_bytes_max(1 << 10)
+fn options() -> LogOptions {
+    LogOptions::new().segment_bytes_max(1 << 10)
 }
 
 /// The records, batch by batch. They take three segments.

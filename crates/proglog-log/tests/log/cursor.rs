@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use proglog_api::v1;
-use proglog_log::{Batch, Error, Header, Log, Options, Record, Records, StoredRecord};
+use proglog_log::{Batch, Error, Header, Log, LogOptions, Record, Records, StoredRecord};
 use proglog_store::testing::SimDisk;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -167,7 +167,7 @@ impl Model {
     }
 }
 
-fn any_options() -> impl Strategy<Value = Options> {
+fn any_options() -> impl Strategy<Value = LogOptions> {
     let bytes = prop::sample::select(vec![64 << 10, 1 << 20, 64 << 20]);
     (prop::sample::select(&ALL_DURABILITIES[..]), bytes)
         .prop_map(|(durability, bytes)| options().durability(durability).segment_bytes_max(bytes))

@@ -170,7 +170,7 @@ fn a_cursor_whose_segment_is_truncated_before_it_is_read_finds_its_replacement()
 fn a_read_whose_file_loses_its_room_finds_that_the_record_was_trimmed() {
     let (disk, meanwhile) = (SimDisk::new(), Meanwhile::default());
     let directory = BusyDirectory(disk.directory(), meanwhile.clone());
-    let options = options().segment_bytes_max(64 << 10).fill_ahead_max(0);
+    let options = options().segment_bytes_max(64 << 10).preallocate_max(0);
     let log = Log::open_in(Arc::new(directory), &options).unwrap();
     append(&log, 0..30);
     // Nothing is left in memory.

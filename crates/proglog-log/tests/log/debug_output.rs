@@ -1,6 +1,6 @@
 //! Debug output: it shows the state of a log, its iterators and its tickets.
 
-use proglog_log::{CommitLog, Durability, Offset, ReadOnlyLog, Signal, Ticket, Visibility};
+use proglog_log::{CommitLog, Durability, Notify, Offset, ReadOnlyLog, Ticket, Visibility};
 use proglog_store::testing::SimDisk;
 
 use crate::support::{append, open, open_with, options};
@@ -47,7 +47,7 @@ fn iterators_print_whether_they_ended() {
     );
     let stream = follow.into_stream();
     assert_eq!(format!("{stream:?}"), "FollowStream { ready: 0, .. }");
-    assert_eq!(format!("{:?}", Signal::new()), "Signal { .. }");
+    assert_eq!(format!("{:?}", Notify::new()), "Notify { .. }");
 }
 
 #[test]

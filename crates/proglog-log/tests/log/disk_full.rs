@@ -106,7 +106,7 @@ fn a_full_disk_refuses_appends_until_there_is_room() {
 #[test]
 fn what_is_on_the_device_is_dropped_on_a_full_disk_with_its_segment() {
     let disk = SimDisk::new();
-    let log = open_with(&disk, &options().fill_ahead_max(0));
+    let log = open_with(&disk, &options().preallocate_max(0));
     append(&log, 0..5);
     let names = disk.file_names();
     let taken = names.iter().map(|name| disk.read_file(name).len() as u64);

@@ -9,27 +9,27 @@ use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
-use proglog_log::{CommitLog, ErrorKind, Follow, MemoryLog, Offset, Signal, StoredRecord};
+use proglog_log::{CommitLog, ErrorKind, Follow, MemoryLog, Notify, Offset, StoredRecord};
 use proglog_store::testing::SimDisk;
 
 use crate::support::{append, open, value};
 
 #[test]
 fn a_follower_that_waits_for_some_time_is_woken_within_it() {
-    let signal = Signal::new();
+    let signal = Notify::new();
     let (waker, mut looks) = (signal.clone(), 0);
     let mut follower = Follow::new(
         move || {
             looks += 1;
             // It checks, listens, and checks again before it waits.
             if looks == 2 {
-                waker.notify();
+                waker.notify_waiters();
             }
             Ok((looks > 2).then(|| StoredRecord::new(0, SystemTime::now(), "news")))
         },
         &signal,
     );
-    let record = follower.next_timeout(Duration::from_mins(1));
+    let record = follower.recv_timeout(Duration::from_mins(1));
     assert_eq!(record.unwrap().value, "news");
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind as Io;
 
-use proglog_log::{Log, Options, Record, Records};
+use proglog_log::{Log, LogOptions, Record, Records};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use crate::support::{append, open, open_with, options, segments, value};
@@ -66,7 +66,7 @@ fn strides(mut records: Records) -> Vec<usize> {
 #[test]
 fn a_record_is_lent_where_its_block_was_read_to() {
     let disk = SimDisk::new();
-    let log = open_with(&disk, &Options::new());
+    let log = open_with(&disk, &LogOptions::new());
     // Their offsets take one byte each, so that all are as long.
     log.append_batch(vec![value(0); 100]).unwrap();
     let strides = strides(log.records(1..));

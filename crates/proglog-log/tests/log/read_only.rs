@@ -57,7 +57,7 @@ fn reading_changes_no_file_and_hinders_no_writer() {
 #[test]
 fn a_segment_that_could_not_be_followed_for_a_while_is_read_to_its_end_all_the_same() {
     let disk = SimDisk::new();
-    let log = open_with(&disk, &options().fill_ahead_max(0));
+    let log = open_with(&disk, &options().preallocate_max(0));
     append(&log, 0..3);
     let reader = read(&disk);
     // First it is not known how long the file is, and then the file, that can be read, cannot be followed.

@@ -5,15 +5,15 @@ use std::thread;
 use std::time::Duration;
 
 use proglog_log::{
-    Durability, Error, ErrorKind, Log, Offset, Options, Record, Retention, Visibility,
+    Durability, Error, ErrorKind, Log, LogOptions, Offset, Record, Retention, Visibility,
 };
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
-fn options() -> Options {
-    Options::new().idle_after(Duration::MAX)
+fn options() -> LogOptions {
+    LogOptions::new().idle_after(Duration::MAX)
 }
 
-fn open(disk: &SimDisk, options: &Options) -> Log {
+fn open(disk: &SimDisk, options: &LogOptions) -> Log {
     Log::open_in(disk.directory(), options).unwrap()
 }
 
@@ -318,7 +318,7 @@ fn retention_keeps_what_a_truncation_keeps_before_the_new_segment_exists() {
             disk.inject(When::Next(CallKind::Create, skip), full);
         }
         log.truncate(1).unwrap_err();
-        assert_eq!(log.retain().unwrap(), Offset::ZERO, "{policy:?}");
+        assert_eq!(log.apply_retention().unwrap(), Offset::ZERO, "{policy:?}");
         let read = log.records(0..).map(|record| record.unwrap().offset);
         assert_eq!(read.collect::<Vec<_>>(), [0]);
         assert_eq!(log.append("b").unwrap(), Offset::new(1));

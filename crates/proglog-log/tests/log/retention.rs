@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proglog_api::v1;
-use proglog_log::{Error, NextTimeoutError, Offset, Record, Retention};
+use proglog_log::{Error, Offset, Record, RecvTimeoutError, Retention};
 use proglog_store::testing::SimDisk;
 
 use crate::support::{append, holds, open, open_with, options, segments, value};
@@ -16,12 +16,16 @@ fn retention_by_records_and_bytes_keeps_at_least_what_it_says() {
         let disk = SimDisk::new();
         let log = open_with(&disk, &options().retention(policy));
         append(&log, 0..100);
-        let start = log.retain().unwrap().get();
+        let start = log.apply_retention().unwrap().get();
         assert!((50..=100 - newest).contains(&start), "{start}");
         holds(&log, start..100);
         log.close().unwrap();
         let log = open_with(&disk, &options());
-        assert_eq!(log.retain().unwrap().get(), start, "no policy, no change");
+        assert_eq!(
+            log.apply_retention().unwrap().get(),
+            start,
+            "no policy, no change"
+        );
         holds(&log, start..100);
     }
 }
@@ -38,7 +42,7 @@ fn retention_drops_every_segment_that_newer_ones_suffice_for() {
         let log = open_with(&disk.deep_clone(), &options().retention(policy));
         let enough = |base: &&u64| 40 - **base >= records;
         let kept = bases.iter().rev().find(enough).unwrap();
-        assert_eq!(log.retain().unwrap().get(), *kept, "{records}");
+        assert_eq!(log.apply_retention().unwrap().get(), *kept, "{records}");
     }
 }
 
@@ -54,7 +58,7 @@ fn retention_by_age_drops_what_is_old_and_never_what_a_timestamp_only_claims_to_
         };
         log.append_batch(vec![Record::from(record); 10]).unwrap();
     }
-    assert_eq!(log.retain().unwrap(), Offset::ZERO);
+    assert_eq!(log.apply_retention().unwrap(), Offset::ZERO);
     log.close().unwrap();
     let log = open_with(
         &disk,
@@ -62,7 +66,7 @@ fn retention_by_age_drops_what_is_old_and_never_what_a_timestamp_only_claims_to_
     );
     // A background thread may have been first.
     assert_eq!(
-        log.retain().unwrap(),
+        log.apply_retention().unwrap(),
         Offset::new(30),
         "all are older than nothing"
     );
@@ -77,7 +81,7 @@ fn retention_by_age_keeps_a_young_segment_that_is_appended_to() {
     for appended in [0..3, 3..3] {
         let log = open_with(&disk, &by_age);
         append(&log, appended);
-        assert_eq!(log.retain().unwrap(), Offset::ZERO);
+        assert_eq!(log.apply_retention().unwrap(), Offset::ZERO);
         holds(&log, 0..3);
         log.close().unwrap();
     }
@@ -91,8 +95,8 @@ fn rolling_carries_out_retention_in_the_background() {
     append(&log, 0..100);
     // It is woken when records are dropped.
     loop {
-        match follower.next_timeout(Duration::from_mins(1)) {
-            Err(NextTimeoutError::Failed(Error::Trimmed { .. })) => break,
+        match follower.recv_timeout(Duration::from_mins(1)) {
+            Err(RecvTimeoutError::Failed(Error::Trimmed { .. })) => break,
             record => _ = record.expect("it is trimmed at some time"),
         }
         if log.start_offset() > Offset::ZERO {

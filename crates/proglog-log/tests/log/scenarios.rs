@@ -4,7 +4,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime};
 
 use proglog_log::{
-    Batch, CommitLog, Durability, ErrorKind, Log, Offset, Options, Outcome, Record, StoredRecord,
+    Batch, CommitLog, Durability, ErrorKind, Log, LogOptions, Offset, Outcome, Record, StoredRecord,
 };
 use tempfile::TempDir;
 
@@ -14,8 +14,8 @@ const ALL_DURABILITIES: [Durability; 3] = [
     Durability::Buffered,
 ];
 
-fn options() -> Options {
-    Options::new().segment_bytes_max(4 << 10)
+fn options() -> LogOptions {
+    LogOptions::new().segment_bytes_max(4 << 10)
 }
 
 fn open(directory: &TempDir, durability: Durability) -> Log {
@@ -177,7 +177,7 @@ fn a_ticket_can_be_awaited_waited_for_and_called_back() {
         log.submit("d").unwrap().on_complete(move |outcome| {
             // A callback may use the log.
             let offset = outcome.unwrap().start;
-            assert_eq!(handle.append("e").unwrap(), offset.plus(1));
+            assert_eq!(handle.append("e").unwrap(), offset.saturating_add(1));
             sender.send(handle.read(offset).unwrap().value).unwrap();
         });
         assert_eq!(receiver.recv().unwrap(), "d");
@@ -307,10 +307,10 @@ fn options_that_do_not_go_together_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     for options in [
-        Options::new().segment_bytes_max(1),
-        Options::new().segment_bytes_max(5 << 30),
-        Options::new().batch_bytes_max(2 << 30),
-        Options::new().record_bytes_max(17 << 20),
+        LogOptions::new().segment_bytes_max(1),
+        LogOptions::new().segment_bytes_max(5 << 30),
+        LogOptions::new().batch_bytes_max(2 << 30),
+        LogOptions::new().record_bytes_max(17 << 20),
     ] {
         assert_eq!(
             Log::open(&path, &options).unwrap_err().kind(),

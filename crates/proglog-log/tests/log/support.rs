@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use proglog_log::{
-    Durability, ErrorKind, Log, Offset, Options, ReadOnlyLog, Records, Result, StoredRecord,
+    Durability, ErrorKind, Log, LogOptions, Offset, ReadOnlyLog, Records, Result, StoredRecord,
 };
 use proglog_store::testing::{SimDisk, Survivors};
 
@@ -14,13 +14,13 @@ pub(crate) const ALL_DURABILITIES: [Durability; 3] = [
     Durability::Buffered,
 ];
 
-pub(crate) fn options() -> Options {
-    Options::new()
+pub(crate) fn options() -> LogOptions {
+    LogOptions::new()
         .segment_bytes_max(1 << 10)
         .idle_after(Duration::MAX)
 }
 
-pub(crate) fn open_with(disk: &SimDisk, options: &Options) -> Log {
+pub(crate) fn open_with(disk: &SimDisk, options: &LogOptions) -> Log {
     Log::open_in(disk.directory(), options).unwrap()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use proglog_log::{
-    Batch, CommitLog, Error, ErrorKind, Follow, Log, MemoryLog, Offset, OffsetBounds, Options,
+    Batch, CommitLog, Error, ErrorKind, Follow, Log, LogOptions, MemoryLog, Offset, OffsetBounds,
     ReadLog, ReadOnlyLog, Record, Records, Result, StoredRecord, Ticket, Visibility,
 };
 use proglog_store::testing::SimDisk;
@@ -280,7 +280,7 @@ fn a_log_is_created_with_the_first_offset_that_is_asked_for_and_keeps_it() {
     let last = open_with(&SimDisk::new(), &options().first_offset(Offset::MAX));
     let error = last.append("one too many").unwrap_err();
     assert!(matches!(error, Error::OffsetsExhausted { .. }));
-    let memory = MemoryLog::with_options(&Options::new().first_offset(Offset::MAX)).unwrap();
+    let memory = MemoryLog::with_options(&LogOptions::new().first_offset(Offset::MAX)).unwrap();
     let error = memory.append("one too many").unwrap_err();
     assert!(matches!(error, Error::OffsetsExhausted { .. }));
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use proglog_log::{
-    Batch, CommitLog, Completion, Error, ErrorKind, Follow, Log, MemoryLog, Offset, OffsetBounds,
-    Options, Outcome, ReadLog, Record, Records, Result, StoredRecord, Ticket,
+    Batch, CommitLog, Completion, Error, ErrorKind, Follow, Log, LogOptions, MemoryLog, Offset,
+    OffsetBounds, Outcome, ReadLog, Record, Records, Result, StoredRecord, Ticket,
 };
 use proglog_store::testing::SimDisk;
 
@@ -169,9 +169,9 @@ fn a_ticket_that_is_dropped_does_not_matter_to_its_completion() {
 fn callbacks_that_wait_for_appends_on_all_background_threads_hang_nothing() {
     let logs = [(); THREADS_MAX].map(|()| {
         let disk = SimDisk::new();
-        Log::open_in(disk.directory(), &Options::new()).unwrap()
+        Log::open_in(disk.directory(), &LogOptions::new()).unwrap()
     });
-    let shared = Log::open_in(SimDisk::new().directory(), &Options::new()).unwrap();
+    let shared = Log::open_in(SimDisk::new().directory(), &LogOptions::new()).unwrap();
     let all_are_taken = Arc::new(Barrier::new(THREADS_MAX));
     let (sender, receiver) = channel();
     for log in &logs {

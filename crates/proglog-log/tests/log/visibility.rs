@@ -11,9 +11,9 @@ use crate::support::{append, holds, open, open_with, options, value};
 fn records_rolled_back_after_they_were_published_are_not_published_again() {
     let disk = SimDisk::new();
     let log = open(&disk);
-    let reader = log.reader(Visibility::Published);
+    let reader = log.reader(Visibility::Committed);
     let ticket = log.submit("committed").unwrap();
-    log.publish(1).unwrap();
+    log.set_high_watermark(1).unwrap();
     disk.inject(
         When::Next(CallKind::Write, 0),
         Fault::error(Io::StorageFull),
@@ -21,17 +21,17 @@ fn records_rolled_back_after_they_were_published_are_not_published_again() {
     ticket.wait().unwrap_err();
     log.append("another").unwrap();
     assert_eq!(reader.end_offset(), Offset::ZERO);
-    log.publish(1).unwrap();
+    log.set_high_watermark(1).unwrap();
     assert_eq!(reader.read(0).unwrap().value, "another");
 }
 
 #[test]
 fn a_reader_sees_as_far_as_its_visibility_says() {
     let disk = SimDisk::new();
-    let log = open_with(&disk, &options().visibility(Visibility::Published));
+    let log = open_with(&disk, &options().visibility(Visibility::Committed));
     let ends = || {
         [
-            Visibility::Published,
+            Visibility::Committed,
             Visibility::Acknowledged,
             Visibility::Appended,
         ]
@@ -53,12 +53,15 @@ fn a_reader_sees_as_far_as_its_visibility_says() {
     assert_eq!(log.end_offset(), Offset::ZERO);
     let ticket = log.submit(value(20)).unwrap();
     assert_eq!(ends(), [0, 20, 21]);
-    log.publish(13).unwrap();
-    log.publish(5).unwrap();
+    log.set_high_watermark(13).unwrap();
+    log.set_high_watermark(5).unwrap();
     assert_eq!(ends(), [13, 20, 21]);
-    log.publish(21).unwrap();
+    log.set_high_watermark(21).unwrap();
     assert_eq!(ends(), [20, 20, 21], "what is published is acknowledged");
-    assert_eq!(log.publish(22).unwrap_err().kind(), ErrorKind::OutOfRange);
+    assert_eq!(
+        log.set_high_watermark(22).unwrap_err().kind(),
+        ErrorKind::OutOfRange
+    );
     ticket.wait().unwrap();
     assert_eq!(ends(), [21, 21, 21]);
     log.truncate(17).unwrap();

@@ -1,12 +1,12 @@
 //! Backends of the model test: the directories in which its log is kept.
 
-use proglog_log::{CommitLog, Log, MemoryLog, Options};
+use proglog_log::{CommitLog, Log, LogOptions, MemoryLog};
 use proglog_store::testing::{SimDisk, Survivors};
 use tempfile::TempDir;
 
 /// A place that keeps a log while it is not open.
 pub(crate) trait Keeper {
-    fn open(&self, options: &Options) -> Opened;
+    fn open(&self, options: &LogOptions) -> Opened;
 
     /// The process ends, if it can without closing the log. Returns whether it did.
     fn kill(&mut self) -> bool;
@@ -29,7 +29,7 @@ fn opened(log: Log) -> Opened {
 }
 
 impl Keeper for TempDir {
-    fn open(&self, options: &Options) -> Opened {
+    fn open(&self, options: &LogOptions) -> Opened {
         opened(Log::open(self.path(), options).unwrap())
     }
 
@@ -39,7 +39,7 @@ impl Keeper for TempDir {
 }
 
 impl Keeper for SimDisk {
-    fn open(&self, options: &Options) -> Opened {
+    fn open(&self, options: &LogOptions) -> Opened {
         opened(Log::open_in(self.directory(), options).unwrap())
     }
 
@@ -50,7 +50,7 @@ impl Keeper for SimDisk {
 }
 
 impl Keeper for MemoryLog {
-    fn open(&self, _: &Options) -> Opened {
+    fn open(&self, _: &LogOptions) -> Opened {
         (Box::new(self.clone()), None)
     }
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use proglog_log::{Error, ErrorKind, NextTimeoutError, Offset, StoredRecord, Visibility};
+use proglog_log::{Error, ErrorKind, Offset, RecvTimeoutError, StoredRecord, Visibility};
 
 use crate::state::{Model, offset};
 
 impl Model<'_> {
     pub(crate) fn check_published(&self) {
         let Some(log) = &self.on_disk else { return };
-        let reader = log.reader(Visibility::Published);
+        let reader = log.reader(Visibility::Committed);
         let end = usize::try_from(reader.end_offset().get()).unwrap();
         let shown = self.published.max(self.start);
         assert!(end >= shown.min(self.acknowledged).max(self.start) && end <= shown);
@@ -53,14 +53,14 @@ impl Model<'_> {
         let before = self.end();
         let mut follower = self.log.follow(offset(from));
         for at in from..from + count {
-            match follower.next_timeout(Duration::ZERO) {
+            match follower.recv_timeout(Duration::ZERO) {
                 Ok(record) => self.assert_right(at, &record),
-                Err(NextTimeoutError::TimedOut) => {
+                Err(RecvTimeoutError::Timeout) => {
                     assert!(at >= before);
                     return;
                 }
-                Err(NextTimeoutError::Closed) => panic!("the log is open"),
-                Err(NextTimeoutError::Failed(error)) => {
+                Err(RecvTimeoutError::Closed) => panic!("the log is open"),
+                Err(RecvTimeoutError::Failed(error)) => {
                     assert_eq!(at, from, "an error comes first");
                     self.assert_no_record(from, before + 1, &error);
                     return;

@@ -1,7 +1,8 @@
 //! A log, and the plain `Vec` of records that it must equal.
 
 use proglog_log::{
-    Batch, CommitLog, Durability, Error, ErrorKind, Log, Offset, Offsets, Options, Record, Ticket,
+    Batch, CommitLog, Durability, Error, ErrorKind, Log, LogOptions, Offset, Offsets, Record,
+    Ticket,
 };
 
 use crate::keepers::Keeper;
@@ -10,7 +11,7 @@ use crate::ops::Op;
 /// A log and what it must hold.
 pub(crate) struct Model<'a> {
     keeper: &'a mut dyn Keeper,
-    options: Options,
+    options: LogOptions,
     durability: Durability,
     pub(crate) log: Box<dyn CommitLog>,
     pub(crate) on_disk: Option<Log>,
@@ -37,7 +38,7 @@ impl<'a> Model<'a> {
         durability: Durability,
         segment_bytes: u64,
     ) -> Self {
-        let options = Options::new()
+        let options = LogOptions::new()
             .durability(durability)
             .segment_bytes_max(segment_bytes);
         let (log, on_disk) = keeper.open(&options);
@@ -179,7 +180,7 @@ impl<'a> Model<'a> {
 
     fn publish(&mut self, end: usize) {
         let Some(log) = &self.on_disk else { return };
-        let published = log.publish(offset(end));
+        let published = log.set_high_watermark(offset(end));
         if end > self.records.len() {
             assert_eq!(published.unwrap_err().kind(), ErrorKind::OutOfRange);
         } else {

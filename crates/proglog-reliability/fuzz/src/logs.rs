@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use proglog_log::{Error, Log, Offset, Options, ReadOnlyLog, StoredRecord};
+use proglog_log::{Error, Log, LogOptions, Offset, ReadOnlyLog, StoredRecord};
 use proglog_store::testing::SimDisk;
 
 use crate::files;
@@ -35,12 +35,12 @@ pub(crate) fn index(base: u64) -> String {
     format!("{base:020}.index")
 }
 
-fn options() -> Options {
+fn options() -> LogOptions {
     // Nothing is written but what is asked for.
-    Options::new()
+    LogOptions::new()
         .segment_bytes_max(1 << 10)
         .idle_after(Duration::MAX)
-        .fill_ahead_max(0)
+        .preallocate_max(0)
 }
 
 fn open(disk: &SimDisk) -> Result<Log, Error> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proglog_api::v1;
 use proglog_log::testing::{decode_offset_and_size, decode_record, encode_record};
-use proglog_log::{Log, Options, Record, StoredRecord};
+use proglog_log::{Log, LogOptions, Record, StoredRecord};
 use proglog_store::testing::{SimDisk, Survivors};
 use prost::Message;
 
@@ -51,7 +51,7 @@ fn store(bytes: &[u8]) {
     let Ok(record) = v1::Record::decode(bytes).map(Record::from) else {
         return;
     };
-    let options = Options::new().fill_ahead_max(0);
+    let options = LogOptions::new().preallocate_max(0);
     let disk = SimDisk::new();
     let log = Log::open_in(disk.directory(), &options).expect("the disk works");
     let appended = log.append_batch([record.clone(), record.clone()]);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use proglog_log::{Error, ErrorKind, Log, Options, Outcome, Record, StoredRecord};
+use proglog_log::{Error, ErrorKind, Log, LogOptions, Outcome, Record, StoredRecord};
 use proglog_store::testing::{SimDisk, Survivors};
 
 use crate::disk;
@@ -19,15 +19,15 @@ static EMPTY: LazyLock<SimDisk> = LazyLock::new(|| {
 });
 
 /// Small segments, so that a few records fill them, and no work that waits for a time.
-pub(crate) fn options() -> Options {
-    Options::new().segment_bytes_max(1 << 10).idle_after(NEVER)
+pub(crate) fn options() -> LogOptions {
+    LogOptions::new().segment_bytes_max(1 << 10).idle_after(NEVER)
 }
 
 /// A log, and what is known of it.
 pub(crate) struct World {
     pub(crate) disk: SimDisk,
     pub(crate) log: Log,
-    options: Options,
+    options: LogOptions,
     results: Mutex<Results>,
 }
 
@@ -47,7 +47,7 @@ struct Results {
 }
 
 impl World {
-    pub(crate) fn open(options: Options) -> Arc<Self> {
+    pub(crate) fn open(options: LogOptions) -> Arc<Self> {
         let disk = EMPTY.deep_clone();
         let log = open(&disk, &options);
         Arc::new(Self {
@@ -213,7 +213,7 @@ impl World {
     }
 }
 
-fn open(disk: &SimDisk, options: &Options) -> Log {
+fn open(disk: &SimDisk, options: &LogOptions) -> Log {
     Log::open_in(disk::directory(disk), options).expect("it can be opened")
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 use fastrand::Rng;
-use proglog_log::{Batch, ErrorKind, Log, Options, Outcome};
+use proglog_log::{Batch, ErrorKind, Log, LogOptions, Outcome};
 
 use super::row::Row;
 use crate::job::{Job, failed};
@@ -90,7 +90,7 @@ fn fill(job: &Job, disk: &Disk, size: Option<u64>, segment: u64, rng: &mut Rng) 
 /// A log, and what it must hold.
 struct Held {
     log: Log,
-    options: Options,
+    options: LogOptions,
     start: u64,
     ids: VecDeque<u64>,
     next: u64,
@@ -98,7 +98,7 @@ struct Held {
 
 impl Held {
     fn open(folder: &Path, segment: u64) -> Result<Self, String> {
-        let options = Options::new().segment_bytes_max(segment);
+        let options = LogOptions::new().segment_bytes_max(segment);
         Ok(Self {
             log: open(folder, &options)?,
             options,
@@ -174,7 +174,7 @@ impl Held {
     }
 }
 
-fn open(folder: &Path, options: &Options) -> Result<Log, String> {
+fn open(folder: &Path, options: &LogOptions) -> Result<Log, String> {
     Log::open(folder, options).map_err(failed)
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 
 use fastrand::Rng;
-use proglog_log::{Batch, ErrorKind, Log, Options, Outcome};
+use proglog_log::{Batch, ErrorKind, Log, LogOptions, Outcome};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use super::row::Row;
@@ -104,7 +104,7 @@ fn live(history: &History, disk: &SimDisk, rng: &mut Rng) -> Result<SimDisk, Str
 }
 
 fn open(disk: &SimDisk) -> Result<Log, String> {
-    let options = Options::new()
+    let options = LogOptions::new()
         .segment_bytes_max(2 << 10)
         .idle_after(std::time::Duration::MAX);
     Log::open_in(disk.directory(), &options).map_err(|error| format!("cannot open: {error:?}"))

@@ -31,9 +31,9 @@ fn run(job: &Job) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let log = folder.path().join("log");
     std::fs::create_dir(&log)?;
-    let options = writer::Options {
+    let options = writer::LogOptions {
         seed: job.seed,
-        ..writer::Options::new(&log)
+        ..writer::LogOptions::new(&log)
     };
     let (events, trace) = trace(&options, "fsync,fdatasync,write,/^rename", None)?;
     if events.hangs {

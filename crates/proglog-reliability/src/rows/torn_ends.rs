@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use fastrand::Rng;
-use proglog_log::{Batch, ErrorKind, Log, Options};
+use proglog_log::{Batch, ErrorKind, Log, LogOptions};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use super::row::Row;
@@ -50,7 +50,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
 
 /// A log that was stopped in the midst of an append.
 struct Killed {
-    options: Options,
+    options: LogOptions,
     disk: SimDisk,
     /// The values of all records, the unfinished ones last.
     values: Vec<String>,
@@ -73,10 +73,10 @@ struct Damage {
 
 impl Killed {
     fn new(rng: &mut Rng) -> Result<Self, String> {
-        let options = Options::new()
+        let options = LogOptions::new()
             .segment_bytes_max(rng.u64(1 << 10..16 << 10))
             .idle_after(std::time::Duration::MAX)
-            .fill_ahead_max(if rng.bool() { 0 } else { 64 << 10 });
+            .preallocate_max(if rng.bool() { 0 } else { 64 << 10 });
         let disk = SimDisk::new();
         let log = Log::open_in(disk.directory(), &options).map_err(failed)?;
         let (mut values, mut sure) = (Vec::new(), 0);

@@ -65,7 +65,7 @@ impl Known {
 
     /// Opens the log and checks all of it; its records are known from then on. Returns their number.
     pub(crate) fn check(&mut self, directory: &Path) -> Result<u64, String> {
-        let log = Log::open(directory, &proglog_log::Options::new())
+        let log = Log::open(directory, &proglog_log::LogOptions::new())
             .map_err(|error| format!("the log cannot be opened: {error:?}"))?;
         let count = self.check_open(&log)?;
         log.close()

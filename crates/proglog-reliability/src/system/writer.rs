@@ -21,7 +21,7 @@ pub(crate) const NAME: &str = "writer";
 
 /// The arguments of the process.
 #[derive(Debug, Clone, Parser)]
-pub(crate) struct Options {
+pub(crate) struct LogOptions {
     /// The directory of the log.
     pub(crate) directory: PathBuf,
     /// The number of processes that have written to the log before. It is part of the records' numbers.
@@ -42,7 +42,7 @@ pub(crate) struct Options {
     pub(crate) leave_open: bool,
 }
 
-impl Options {
+impl LogOptions {
     /// 100 records in segments of 8 KiB.
     pub(crate) fn new(directory: &Path) -> Self {
         Self {
@@ -67,7 +67,7 @@ pub(crate) const TIME_MAX: Duration = Duration::from_mins(1);
 const RECORDS_LEFT: u64 = 5;
 
 /// A command that starts the process.
-pub(crate) fn command(options: &Options) -> anyhow::Result<Command> {
+pub(crate) fn command(options: &LogOptions) -> anyhow::Result<Command> {
     let program = std::env::current_exe().context("this program has no path")?;
     let mut command = Command::new(program);
     command.arg(NAME).arg(&options.directory);
@@ -174,7 +174,7 @@ impl Events {
 
 /// The main function of the process.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
-    let options = Options::parse_from(arguments);
+    let options = LogOptions::parse_from(arguments);
     let mut log = open(&options)?;
     for number in 0..options.records {
         let id = options.life * RECORDS_PER_LIFE + number;
@@ -222,10 +222,10 @@ fn trim(log: &Log, offset: u64) -> proglog_log::Result<()> {
 }
 
 /// Opens the log, also where a call fails once.
-fn open(options: &Options) -> anyhow::Result<Log> {
-    let log_options = proglog_log::Options::new()
+fn open(options: &LogOptions) -> anyhow::Result<Log> {
+    let log_options = proglog_log::LogOptions::new()
         .segment_bytes_max(options.segment_bytes)
-        .fill_ahead_max(64 << 10);
+        .preallocate_max(64 << 10);
     let open = || Log::open(&options.directory, &log_options);
     open()
         .or_else(|_| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use proglog_log::{ErrorKind, Follow, Log, MemoryLog, NextTimeoutError, Record};
+use proglog_log::{ErrorKind, Follow, Log, MemoryLog, RecvTimeoutError, Record};
 use shuttle::future::block_on;
 use shuttle::thread::{JoinHandle, spawn};
 
@@ -24,9 +24,9 @@ pub(super) fn take(mut follower: Follow, number: u64) -> JoinHandle<(Follow, Vec
                 if is_patient {
                     break follower.next().expect("it waits").expect("nothing fails");
                 }
-                match follower.next_timeout(Duration::from_secs(1)) {
+                match follower.recv_timeout(Duration::from_secs(1)) {
                     Ok(record) => break record,
-                    Err(NextTimeoutError::TimedOut) => {}
+                    Err(RecvTimeoutError::Timeout) => {}
                     Err(error) => panic!("nothing fails: {error:?}"),
                 }
             };

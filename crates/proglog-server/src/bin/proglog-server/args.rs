@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use proglog_log::{Log, Options};
+use proglog_log::{Log, LogOptions};
 
 use crate::report::Sentence;
 
@@ -57,7 +57,7 @@ impl Args {
     /// Opens the log `default` and logs a report of it.
     pub(crate) fn open_log(&self) -> anyhow::Result<Log> {
         let path = self.data_dir.join("default");
-        let options = Options::new()
+        let options = LogOptions::new()
             .durability(self.durability.into())
             .segment_bytes_max(self.segment_bytes);
         let log = Log::open(&path, &options);
