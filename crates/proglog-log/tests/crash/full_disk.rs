@@ -1,6 +1,5 @@
 //! Full disks: at every byte of appending, rolling, trimming, truncating, resetting and closing. Nothing that was
 //! acknowledged is damaged, and all operations work again once there is room.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::VecDeque;
 use std::thread;

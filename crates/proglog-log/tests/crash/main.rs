@@ -1,5 +1,8 @@
-//! Crashes and failures at every call of a log, with every combination of unsynced writes: acknowledged means
-//! kept.
+//! Crashes, failures and full disks at every call of a log, with every combination of unsynced writes:
+//! acknowledged means kept.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod full_disk;
 
 use std::time::Instant;
 
