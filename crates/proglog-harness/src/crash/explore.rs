@@ -1,6 +1,6 @@
 //! Every call at which a workload can stop, and every disk that can be left.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -216,32 +216,39 @@ pub fn stop_at(workload: &Workload, call: &Call) -> Checked<Tried> {
         }
         image.live_on().map_err(context)?;
     }
-    if call.kind == CallKind::Write {
-        let len = usize::try_from(call.len).map_err(|error| error.to_string())?;
-        for written in [0, 1, 7, 33, 512, len / 2, len - 1] {
-            let run = stopped_run(workload, number, written).map_err(context)?;
-            if written < len && tried.insert((written, true, 0, None)) {
-                let (disk, history) = (run.disk.crash(Survivors::KeepAll), run.history.clone());
-                let seed = mix(number ^ written as u64);
-                let image = Image {
-                    workload,
-                    disk,
-                    history,
-                    end: End::Kill,
-                    seed,
-                };
-                image.live_on().map_err(|violation| {
-                    context(format!("{written} bytes written: {violation}"))
-                })?;
-            }
-        }
-    }
+    let torn = stop_within(workload, call, number).map_err(context)?;
     let left = tried.iter().filter(|(.., recovery)| recovery.is_none());
     let left = left.count();
     Ok(Tried {
-        left,
+        left: left + torn,
         left_by_recovery: tried.len() - left,
     })
+}
+
+/// Stops the workload after a part of the bytes of `call`, if it is a write, and checks the disk as the process left
+/// it. Returns the number of such parts.
+fn stop_within(workload: &Workload, call: &Call, number: u64) -> Checked<usize> {
+    if call.kind != CallKind::Write {
+        return Ok(0);
+    }
+    let len = usize::try_from(call.len).map_err(|error| error.to_string())?;
+    let lens = [0, 1, 7, 33, 512, len / 2, len - 1];
+    let lens = lens.into_iter().filter(|written| *written < len);
+    let lens = lens.collect::<BTreeSet<_>>();
+    for written in &lens {
+        let run = stopped_run(workload, number, *written)?;
+        let image = Image {
+            workload,
+            disk: run.disk.crash(Survivors::KeepAll),
+            history: run.history.clone(),
+            end: End::Kill,
+            seed: mix(number ^ *written as u64),
+        };
+        image
+            .live_on()
+            .map_err(|violation| format!("{written} bytes written: {violation}"))?;
+    }
+    Ok(lens.len())
 }
 
 fn stopped_run(workload: &Workload, number: u64, written: usize) -> Checked<Run> {

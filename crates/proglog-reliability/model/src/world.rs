@@ -20,7 +20,9 @@ static EMPTY: LazyLock<SimDisk> = LazyLock::new(|| {
 
 /// Small segments, so that a few records fill them, and no work that waits for a time.
 pub(crate) fn options() -> LogOptions {
-    LogOptions::new().segment_bytes_max(1 << 10).idle_after(NEVER)
+    LogOptions::new()
+        .segment_bytes_max(1 << 10)
+        .idle_after(NEVER)
 }
 
 /// A log, and what is known of it.
@@ -91,7 +93,7 @@ impl World {
         let end = self.log.end_offset().get();
         assert!(
             offset < end,
-            "{value} at {offset} came back, the end is {end}"
+            "offset {offset} came back, the end is {end}: {value}"
         );
         self.saw(offset, value);
         self.results().acknowledged.insert(offset);
@@ -103,7 +105,7 @@ impl World {
         if offset >= self.results().trimmed {
             assert!(
                 self.is_on_device(value),
-                "{value} at {offset} is not synced"
+                "offset {offset} is not synced: {value}"
             );
         }
     }

@@ -15,7 +15,7 @@ pub(super) const ROW: Row = Row {
     figure: "schedules of threads that append, commit, roll, trim, truncate, follow, close, and are failed by the \
              device, random ones and by priorities, no two of a scenario's run alike: a deadlock, a panic, a lost wake-up, a wrong \
              record, an append or a read that returns before it is synced, an acknowledged record lost",
-    tried_min: 50_000,
+    tried_min: 30_000,
     controls: &[
         (
             "acknowledged-before-sync",
@@ -37,7 +37,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
     let model = Model::new()?;
     let scenarios = model.scenarios()?;
     let mut tasks = Vec::new();
-    for round in 0..job.size(3, 6) {
+    for round in 0..job.size(2, 6) {
         for scenario in &scenarios {
             tasks.extend(SCHEDULERS.map(|scheduler| (scenario, scheduler, job.seed << 8 | round)));
         }

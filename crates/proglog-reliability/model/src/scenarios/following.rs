@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use proglog_log::{ErrorKind, Follow, Log, MemoryLog, RecvTimeoutError, Record};
+use proglog_log::{ErrorKind, Follow, Log, MemoryLog, Record, RecvTimeoutError};
 use shuttle::future::block_on;
 use shuttle::thread::{JoinHandle, spawn};
 
