@@ -115,48 +115,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// The checkpoint is whole, and says that the log starts behind what its segments hold: it is of
-    /// another time than they are. No segment was removed. `Log::repair` makes it anew from the segments.
-    #[error("{file} says that the log starts at {start}, but its segments end at {end}")]
-    StartPastEnd {
+    /// The checkpoint is valid but does not fit the segments: a file was cut, or is of another time than the
+    /// others. No segment was changed. `Log::repair` rebuilds the checkpoint from the segments.
+    #[error("{file} does not fit the segments: {reason}")]
+    CheckpointMismatch {
         /// The checkpoint's file name.
         file: Arc<str>,
-        /// Where it says that the log starts.
-        start: Offset,
-        /// Where the segments end (exclusive).
-        end: Offset,
-    },
-    /// The checkpoint is whole, and says that more of the newest segment is on the device than the
-    /// segment's file holds: the file was cut, or one of the two is of another time. No segment was changed.
-    /// `Log::repair` makes the checkpoint anew from the segments.
-    #[error(
-        "{file} says that {segment} is durable up to {recovery_point}, but its data ends at {end}"
-    )]
-    RecoveryPointPastEnd {
-        /// The checkpoint's file name.
-        file: Arc<str>,
-        /// The segment's file name.
-        segment: Arc<str>,
-        /// What the checkpoint says.
-        recovery_point: Position,
-        /// Where the segment's file ends.
-        end: Position,
-    },
-    /// The checkpoint is whole, and the record at the place that it says to be durable has another offset
-    /// than follows from it: the segment or the checkpoint is of another time. No segment was changed.
-    /// `Log::repair` makes the checkpoint anew from the segments.
-    #[error("{file} says that offset {expected} is at {position} in {segment}, but {got} is")]
-    RecoveryPointMoved {
-        /// The checkpoint's file name.
-        file: Arc<str>,
-        /// The segment's file name.
-        segment: Arc<str>,
-        /// The place in the segment's store.
-        position: Position,
-        /// The offset that the checkpoint says to be there.
-        expected: Offset,
-        /// The offset of the record that is there.
-        got: Offset,
+        /// What does not fit.
+        reason: CheckpointMismatch,
     },
     /// The checkpoint was written by a version that this code does not know. Nothing was changed.
     #[error("the checkpoint has format version {got}, only {known} is known")]
@@ -200,7 +166,18 @@ pub enum Error {
     /// The options do not go together.
     #[error("invalid options")]
     Options(#[from] OptionsError),
-    /// The store of a segment, or the file system under it, failed.
+    /// The file system failed on a file that is no store (the lock, the checkpoint or an index) or on the
+    /// log's directory.
+    #[error("cannot {operation} {file}")]
+    Io {
+        /// The operation that failed.
+        operation: Operation,
+        /// The file's name, or the path of the directory.
+        file: Arc<str>,
+        /// The error of the file system.
+        source: Arc<io::Error>,
+    },
+    /// The store of a segment failed.
     #[error(transparent)]
     Store(#[from] proglog_store::Error),
     /// An earlier failure stopped the log: it takes no more appends. Reopen it to recover. This
@@ -225,6 +202,42 @@ pub enum Error {
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
+}
+
+/// Why a checkpoint does not fit the segments.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointMismatch {
+    /// The log would start after its end.
+    #[error("the log starts at {start}, but its segments end at {end}")]
+    StartPastEnd {
+        /// The start of the log, by the checkpoint.
+        start: Offset,
+        /// Where the segments end (exclusive).
+        end: Offset,
+    },
+    /// More of a segment would be durable than there is.
+    #[error("{segment} is durable up to position {recovery_point}, but its data ends at {end}")]
+    RecoveryPointPastEnd {
+        /// The segment's file name.
+        segment: Arc<str>,
+        /// The recovery point, by the checkpoint.
+        recovery_point: Position,
+        /// Where the data of the segment ends.
+        end: Position,
+    },
+    /// The record at the recovery point has another offset.
+    #[error("offset {expected} is at position {position} of {segment}, but {got} is")]
+    RecoveryPointMoved {
+        /// The segment's file name.
+        segment: Arc<str>,
+        /// The position in the segment's store.
+        position: Position,
+        /// The offset there, by the checkpoint.
+        expected: Offset,
+        /// The offset of the record there.
+        got: Offset,
+    },
 }
 
 /// What a segment's header says it is.
@@ -282,9 +295,7 @@ impl Error {
             Self::Trimmed { .. } => ErrorKind::Trimmed,
             Self::Corrupt { .. }
             | Self::CheckpointLost { .. }
-            | Self::StartPastEnd { .. }
-            | Self::RecoveryPointPastEnd { .. }
-            | Self::RecoveryPointMoved { .. }
+            | Self::CheckpointMismatch { .. }
             | Self::WrongSegment { .. }
             | Self::NotASegment { .. }
             | Self::MissingSegment { .. } => ErrorKind::Corrupt,
@@ -296,6 +307,10 @@ impl Error {
             Self::Locked => ErrorKind::Locked,
             Self::NotALog { .. } => ErrorKind::NotALog,
             Self::Options(_) | Self::ResetBelowEnd { .. } => ErrorKind::InvalidInput,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::DiskFull,
+                _ => ErrorKind::Io,
+            },
             Self::Store(error) => kind_of_store(error.kind()),
             Self::OffsetsExhausted { .. } | Self::NoThread { .. } => ErrorKind::LimitReached,
             Self::Poisoned { .. } => ErrorKind::Poisoned,
@@ -327,12 +342,11 @@ impl Error {
     }
 
     pub(crate) fn io(operation: Operation, file: &str, source: io::Error) -> Self {
-        let source = Arc::new(source);
-        Self::Store(proglog_store::Error::Io {
+        Self::Io {
             operation,
             file: file.into(),
-            source,
-        })
+            source: Arc::new(source),
+        }
     }
 }
 

@@ -167,12 +167,7 @@
 //! # use proglog_log::{Log, LogOptions};
 //! let log = Log::open(directory.path(), &LogOptions::new())?;
 //! let recovery = log.recovery();
-//! if let Some(torn) = &recovery.set_aside {
-//!     eprintln!("{} bytes of an unfinished write are in {}", torn.bytes, torn.file);
-//! }
-//! if let Some((file, position)) = &recovery.damaged {
-//!     eprintln!("{file} is damaged at {position}: records there cannot be read");
-//! }
+//! println!("{recovery}"); // "opened cleanly with records 0..1204", for example
 //! # assert!(recovery.clean);
 //! # Ok(())
 //! # }
@@ -201,15 +196,15 @@ pub mod testing;
 
 pub use commit::ticket::{Completion, Ticket};
 pub use commit_log::CommitLog;
-pub use error::{Error, ErrorKind, Result, SegmentIdentity};
+pub use error::{CheckpointMismatch, Error, ErrorKind, Result, SegmentIdentity};
 pub use log::Log;
 pub use memory::MemoryLog;
 pub use offset::{Offset, OffsetBounds, Offsets};
-pub use open::report::Recovery;
+pub use open::report::{Damage, Recovery, SetAside};
 pub use options::{Durability, LogOptions, OptionsError, Visibility};
 /// The layer below, whose types some of this crate's operations take and return.
 pub use proglog_store as store;
-pub use proglog_store::Outcome;
+pub use proglog_store::{Operation, Outcome};
 pub use read::follow::{Follow, FollowStream, RecvTimeoutError};
 pub use read::notify::Notify;
 pub use read::read_log::ReadLog;

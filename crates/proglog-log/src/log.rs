@@ -94,8 +94,8 @@ impl Log {
     ///
     /// [`Error::Locked`] at once if somebody has it open; [`Error::NotALog`] if the directory holds
     /// other things; [`Error::CheckpointLost`], [`Error::WrongSegment`], [`Error::NotASegment`],
-    /// [`Error::MissingSegment`], [`Error::StartPastEnd`], [`Error::RecoveryPointPastEnd`] or
-    /// [`Error::RecoveryPointMoved`] if files were damaged, taken away or exchanged;
+    /// [`Error::MissingSegment`], or
+    /// [`Error::CheckpointMismatch`] if files were damaged, taken away or exchanged;
     /// [`Error::UnsupportedCheckpoint`]; [`Error::Options`]; [`Error::NoThread`]; [`Error::Store`] for what
     /// a segment's store says. After each of them no data was changed or lost.
     ///
@@ -130,8 +130,7 @@ impl Log {
 
     /// Makes the checkpoint of the log at `path` anew, from what its segments say of themselves, after
     /// [`Log::open`] has failed because the checkpoint is lost ([`Error::CheckpointLost`]) or does not fit
-    /// the segments ([`Error::StartPastEnd`], [`Error::RecoveryPointPastEnd`],
-    /// [`Error::RecoveryPointMoved`], [`Error::MissingSegment`], [`Error::WrongSegment`]). What the old one
+    /// the segments ([`Error::CheckpointMismatch`], [`Error::MissingSegment`], [`Error::WrongSegment`]). What the old one
     /// says and fits is kept: the start, say, and the application's data. A checkpoint that fits is left
     /// as it is.
     ///
@@ -569,6 +568,31 @@ impl Log {
     /// [`Error::ResetBelowEnd`]; otherwise as [`Log::truncate`].
     pub fn reset(&self, next: impl Into<Offset>) -> Result<()> {
         self.handle.engine.reset(next.into())
+    }
+
+    /// Ends the active segment and starts the next one, durably, and returns the offset at which it starts:
+    /// so that the records before can be retained, or copied, as whole files. Everything that was submitted
+    /// before is on the device on return. Does nothing if the active segment has no records.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use proglog_log::{Log, LogOptions};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
+    /// log.append_batch(["a", "b"])?;
+    /// assert_eq!(log.roll()?, 2);
+    /// assert!(directory.path().join(format!("{:020}.log", 2)).exists());
+    /// assert_eq!(log.roll()?, 2);
+    /// assert_eq!(log.append("c")?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::sync`]; if only the next segment could not be created, the next append tries that again.
+    pub fn roll(&self) -> Result<Offset> {
+        self.handle.engine.roll_now()
     }
 
     /// Puts all that was submitted before on the device, whatever the durability.

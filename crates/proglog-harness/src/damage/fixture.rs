@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use proglog_log::{Batch, Error, Log, LogOptions, Offset, Recovery};
+use proglog_log::{
+    Batch, CheckpointMismatch as Mismatch, Error, Log, LogOptions, Offset, Recovery,
+};
 use proglog_store::Position;
 use proglog_store::testing::{SimDisk, Survivors};
 
@@ -430,7 +432,7 @@ fn assert_set_aside(
     let Some(set_aside) = &recovery.set_aside else {
         return;
     };
-    let from = usize::try_from(HEADER_LEN + set_aside.position.get()).unwrap();
+    let from = usize::try_from(HEADER_LEN + set_aside.position).unwrap();
     let old = before.read_file(&store(active));
     let kept = after.read_file(&set_aside.file);
     assert_eq!(kept.len() as u64, set_aside.bytes, "{what}");
@@ -473,10 +475,16 @@ pub fn named_file(error: &Error) -> Option<String> {
         Error::MissingSegment { base_offset } => Some(store(base_offset.get())),
         Error::CheckpointLost { .. }
         | Error::UnsupportedCheckpoint { .. }
-        | Error::StartPastEnd { .. } => Some(CHECKPOINT.to_owned()),
-        Error::RecoveryPointPastEnd { segment, .. } | Error::RecoveryPointMoved { segment, .. } => {
-            Some(segment.to_string())
-        }
+        | Error::CheckpointMismatch {
+            reason: Mismatch::StartPastEnd { .. },
+            ..
+        } => Some(CHECKPOINT.to_owned()),
+        Error::CheckpointMismatch {
+            reason:
+                Mismatch::RecoveryPointPastEnd { segment, .. }
+                | Mismatch::RecoveryPointMoved { segment, .. },
+            ..
+        } => Some(segment.to_string()),
         _ => None,
     }
 }

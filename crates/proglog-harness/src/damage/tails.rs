@@ -104,7 +104,11 @@ fn appended(fixture: &Fixture, disk: &SimDisk, file: &str, bytes: &[u8], tail: &
     match (nonzero, recovery.set_aside) {
         (None, None) => {}
         (Some(last), Some(set_aside)) => {
-            assert_eq!(set_aside.position, position(bytes.len() as u64), "{what}");
+            assert_eq!(
+                set_aside.position,
+                position(bytes.len() as u64).get(),
+                "{what}"
+            );
             assert_eq!(disk.read_file(&set_aside.file), tail[..=last], "{what}");
         }
         (_, set_aside) => panic!("{what}: {set_aside:?}"),

@@ -22,6 +22,17 @@ impl Engine {
             .map_err(|error| self.append_error(error))
     }
 
+    /// Rolls to a new segment, unless the active one has no records, and returns the base offset of the active
+    /// segment.
+    pub(crate) fn roll_now(&self) -> Result<Offset> {
+        let writer = &mut *self.writer.lock();
+        self.check_appendable()?;
+        if writer.sealed || writer.next != writer.active.base() {
+            self.roll(writer)?;
+        }
+        Ok(writer.next)
+    }
+
     /// Syncs the active segment, which completes the open group, and closes it for appends.
     fn seal(&self, writer: &mut Writer) -> Result<()> {
         let active = Arc::clone(&writer.active);

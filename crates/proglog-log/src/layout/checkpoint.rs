@@ -26,7 +26,7 @@ use byteorder::{BigEndian, ByteOrder};
 use proglog_store::segment::FRAME_OVERHEAD;
 use proglog_store::{Boundary, Position};
 
-use crate::error::{Error, Result};
+use crate::error::{CheckpointMismatch, Error, Result};
 use crate::layout::log_position::LogPosition;
 use crate::layout::names::CHECKPOINT;
 use crate::offset::Offset;
@@ -195,8 +195,10 @@ impl Checkpoint {
     pub(crate) fn check_start(&self, end: Offset) -> Result<()> {
         let start = self.start;
         if start > end {
-            let file = CHECKPOINT.into();
-            return Err(Error::StartPastEnd { file, start, end });
+            return Err(Error::CheckpointMismatch {
+                file: CHECKPOINT.into(),
+                reason: CheckpointMismatch::StartPastEnd { start, end },
+            });
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proglog_store::io::{Directory, OpenMode, Storage};
 use proglog_store::{Boundary, Operation, Position};
 
-use crate::error::{Error, Result, SegmentIdentity};
+use crate::error::{CheckpointMismatch, Error, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, LogState};
 use crate::layout::log_position::LogPosition;
 use crate::layout::names::{self, CHECKPOINT, LOCK, TEMPORARY};
@@ -154,11 +154,13 @@ pub(crate) fn check_recovery_point(
     let (base, end) = (newest.base(), newest.end);
     let Boundary { position, frames } = checkpoint.recovery_point_in(base);
     if end < position {
-        return Err(Error::RecoveryPointPastEnd {
+        return Err(Error::CheckpointMismatch {
             file: CHECKPOINT.into(),
-            segment: names::store(base).into(),
-            recovery_point: position,
-            end,
+            reason: CheckpointMismatch::RecoveryPointPastEnd {
+                segment: names::store(base).into(),
+                recovery_point: position,
+                end,
+            },
         });
     }
     if position == Position::ZERO || position == end {
@@ -169,12 +171,14 @@ pub(crate) fn check_recovery_point(
     let expected = base.saturating_add(frames);
     match store.frames(position..).next() {
         Some(Ok(frame)) => match decode::offset_and_size(&frame.payload) {
-            Ok((got, _)) if got != expected.get() => Err(Error::RecoveryPointMoved {
+            Ok((got, _)) if got != expected.get() => Err(Error::CheckpointMismatch {
                 file: CHECKPOINT.into(),
-                segment: name.into(),
-                position,
-                expected,
-                got: Offset::new(got),
+                reason: CheckpointMismatch::RecoveryPointMoved {
+                    segment: name.into(),
+                    position,
+                    expected,
+                    got: Offset::new(got),
+                },
             }),
             _ => Ok(()),
         },

@@ -16,7 +16,7 @@ use crate::layout::inventory::{self, Inventory};
 use crate::layout::names;
 use crate::offset::{Offset, Offsets};
 use crate::open::plan::Plan;
-use crate::open::report::Recovery;
+use crate::open::report::{Damage, Recovery, SetAside};
 use crate::options::LogOptions;
 use crate::runtime;
 use crate::segment::Segment;
@@ -41,11 +41,16 @@ pub(crate) fn open(
         clean: found.clean,
         records: Offsets::new(applied.checkpoint.current().start, end),
         recovery_point: base.saturating_add(found.recovery_point.frames),
-        set_aside: found.set_aside.clone(),
+        set_aside: found.set_aside.as_ref().map(|torn| SetAside {
+            file: torn.file.clone(),
+            position: torn.position.get(),
+            bytes: torn.bytes,
+        }),
         zeros_removed: found.zeros_removed,
-        damaged: found
-            .damaged
-            .map(|position| (names::store(base).into(), position)),
+        damaged: found.damaged.map(|position| Damage {
+            file: names::store(base),
+            position: position.get(),
+        }),
         header_restored: found.header_restored,
         indexes_rebuilt: applied.indexes_rebuilt,
         left_over: inventory.left_over(),

@@ -1,14 +1,30 @@
 //! Report of an opening.
 
-use std::sync::Arc;
+use std::fmt;
 use std::time::Duration;
-
-use proglog_store::{Position, SetAside};
 
 use crate::offset::{Offset, Offsets};
 
 /// Report of what opening a log found and did.
+///
+/// As text it is one sentence without a full stop, for a program's own log.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use proglog_log::{Log, LogOptions};
+///
+/// # let directory = tempfile::tempdir()?;
+/// let log = Log::open(directory.path(), &LogOptions::new())?;
+/// assert_eq!(log.recovery().to_string(), "opened cleanly with no records, at offset 0");
+/// log.append_batch(["a", "b"])?;
+/// log.close()?;
+/// let log = Log::open(directory.path(), &LogOptions::new())?;
+/// assert_eq!(log.recovery().to_string(), "opened cleanly with records 0..2");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Recovery {
     /// True if all of the log was known to be synced: it was closed, or idle when its process ended. A log
@@ -24,9 +40,9 @@ pub struct Recovery {
     /// Bytes of zeros that were removed from the end of the newest segment: preallocated space, or space that
     /// the file system left after a crash.
     pub zeros_removed: u64,
-    /// First damage below the recovery point: a segment's file name and the position in it. Only the part of
-    /// the log that was scanned counts; other damage shows when it is read. Records elsewhere are readable.
-    pub damaged: Option<(Arc<str>, Position)>,
+    /// First damage below the recovery point. Only the part of the log that was scanned counts; other damage
+    /// shows when it is read. Records elsewhere are readable.
+    pub damaged: Option<Damage>,
     /// True if one copy of the newest segment's header was damaged, and was restored from the other.
     pub header_restored: bool,
     /// Number of segments whose index was missing or unusable, and was rebuilt.
@@ -35,4 +51,93 @@ pub struct Recovery {
     pub left_over: Vec<String>,
     /// Time that opening took.
     pub elapsed: Duration,
+}
+
+/// Torn bytes that opening removed from a segment and kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SetAside {
+    /// The name of the file that holds them, in the log's directory.
+    pub file: String,
+    /// Where they were: bytes from the first frame of the segment.
+    pub position: u64,
+    /// Their number; zeros at the end are not kept.
+    pub bytes: u64,
+}
+
+/// Damage that opening met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Damage {
+    /// The name of the segment's file, in the log's directory.
+    pub file: String,
+    /// Where it is: bytes from the first frame of the segment.
+    pub position: u64,
+}
+
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.clean {
+            "opened cleanly with "
+        } else {
+            "recovered after a crash: "
+        })?;
+        if self.records.is_empty() {
+            write!(f, "no records, at offset {}", self.records.end)?;
+        } else {
+            write!(f, "records {}", self.records)?;
+        }
+        if let Some(torn) = &self.set_aside {
+            let SetAside { file, bytes, .. } = torn;
+            write!(f, "; {bytes} bytes of an unfinished write are in {file}")?;
+        }
+        if let Some(Damage { file, position }) = &self.damaged {
+            write!(f, "; {file} is damaged at position {position}")?;
+        }
+        match self.indexes_rebuilt {
+            0 => Ok(()),
+            1 => f.write_str("; 1 index was rebuilt"),
+            rebuilt => write!(f, "; {rebuilt} indexes were rebuilt"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_one_sentence() {
+        let mut recovery = Recovery {
+            clean: true,
+            records: Offsets::new(0, 1204),
+            recovery_point: Offset::new(1204),
+            set_aside: None,
+            zeros_removed: 0,
+            damaged: None,
+            header_restored: false,
+            indexes_rebuilt: 0,
+            left_over: Vec::new(),
+            elapsed: Duration::ZERO,
+        };
+        assert_eq!(recovery.to_string(), "opened cleanly with records 0..1204");
+        recovery.clean = false;
+        recovery.set_aside = Some(SetAside {
+            file: "a.torn-7".into(),
+            position: 7,
+            bytes: 10,
+        });
+        recovery.damaged = Some(Damage {
+            file: "a.log".into(),
+            position: 3,
+        });
+        recovery.indexes_rebuilt = 2;
+        assert_eq!(
+            recovery.to_string(),
+            "recovered after a crash: records 0..1204; 10 bytes of an unfinished write are in \
+             a.torn-7; a.log is damaged at position 3; 2 indexes were rebuilt"
+        );
+    }
 }

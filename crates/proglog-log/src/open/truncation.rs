@@ -3,7 +3,7 @@
 use proglog_store::Boundary;
 use proglog_store::io::Directory;
 
-use crate::error::{Error, Result, SegmentIdentity};
+use crate::error::{CheckpointMismatch, Error, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, Truncation};
 use crate::layout::inventory::SegmentHeader;
 use crate::layout::log_position::LogPosition;
@@ -31,11 +31,13 @@ pub(super) fn check_possible(
     }
     let end = SegmentHeader::read(directory, base)?.end;
     if end < to {
-        return Err(Error::RecoveryPointPastEnd {
+        return Err(Error::CheckpointMismatch {
             file: CHECKPOINT.into(),
-            segment: names::store(base).into(),
-            recovery_point: to,
-            end,
+            reason: CheckpointMismatch::RecoveryPointPastEnd {
+                segment: names::store(base).into(),
+                recovery_point: to,
+                end,
+            },
         });
     }
     Ok(())

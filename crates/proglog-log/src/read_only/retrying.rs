@@ -30,7 +30,7 @@ impl Retrying {
 
     fn next_now(&mut self) -> Result<Option<StoredRecord>> {
         let record = match self.cursor.next_now() {
-            Err(Error::Store(_) | Error::Corrupt { .. }) => {
+            Err(Error::Io { .. } | Error::Store(_) | Error::Corrupt { .. }) => {
                 self.shared.refresh()?;
                 self.cursor = self.reader.cursor(self.next);
                 self.cursor.next_now()

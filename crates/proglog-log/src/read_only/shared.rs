@@ -86,7 +86,12 @@ impl Shared {
         read: impl Fn(&Reader) -> Result<T>,
     ) -> Result<T> {
         match read(reader) {
-            Err(Error::OutOfRange { .. } | Error::Store(_) | Error::Corrupt { .. }) => {
+            Err(
+                Error::OutOfRange { .. }
+                | Error::Io { .. }
+                | Error::Store(_)
+                | Error::Corrupt { .. },
+            ) => {
                 self.refresh()?;
                 read(reader)
             }

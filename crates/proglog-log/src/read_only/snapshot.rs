@@ -188,7 +188,7 @@ impl Snapshot {
 /// Returns whether a file was missing, or truncated below what was expected of it.
 fn is_missing(error: &Error) -> bool {
     match error {
-        Error::Store(proglog_store::Error::Io { source, .. }) => {
+        Error::Io { source, .. } | Error::Store(proglog_store::Error::Io { source, .. }) => {
             source.kind() == io::ErrorKind::NotFound
         }
         Error::Store(

@@ -1,6 +1,6 @@
 //! Valid checkpoints that do not fit the segments: opening refuses them, and repair drops no record.
 
-use proglog_log::{Durability, Error, ErrorKind, Log};
+use proglog_log::{CheckpointMismatch as Mismatch, Durability, Error, ErrorKind, Log};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::headers::forge;
@@ -60,7 +60,10 @@ fn a_start_past_the_end_is_refused_and_repaired() {
             let change = |disk: &SimDisk| forge_number(disk, START_AT, claim);
             mended(&fixture, &format!("a start at {claim}"), change, |error| {
                 let facts = match error {
-                    Error::StartPastEnd { file, start, end } => (&**file, start.get(), end.get()),
+                    Error::CheckpointMismatch {
+                        file,
+                        reason: Mismatch::StartPastEnd { start, end },
+                    } => (&**file, start.get(), end.get()),
                     _ => return false,
                 };
                 facts == (CHECKPOINT, claim, end)
@@ -84,11 +87,14 @@ fn a_recovery_point_past_the_end_of_its_segment_is_refused_and_repaired() {
                 &format!("durable up to {claim}"),
                 change,
                 |error| {
-                    let Error::RecoveryPointPastEnd {
+                    let Error::CheckpointMismatch {
                         file,
-                        segment,
-                        recovery_point,
-                        end,
+                        reason:
+                            Mismatch::RecoveryPointPastEnd {
+                                segment,
+                                recovery_point,
+                                end,
+                            },
                     } = error
                     else {
                         return false;
@@ -115,7 +121,11 @@ fn a_recovery_point_with_a_wrong_count_is_refused_and_repaired() {
                 forge_number(disk, FRAMES_AT, frames);
             };
             mended(&fixture, &format!("{frames} frames"), change, |error| {
-                let Error::RecoveryPointMoved { expected, got, .. } = error else {
+                let Error::CheckpointMismatch {
+                    reason: Mismatch::RecoveryPointMoved { expected, got, .. },
+                    ..
+                } = error
+                else {
                     return false;
                 };
                 (expected.get(), got.get()) == (active + frames, active + 1)
@@ -164,7 +174,7 @@ fn a_truncation_past_the_end_of_its_segment_is_refused_and_repaired() {
             &fixture,
             "a cut",
             change,
-            |error| matches!(error, Error::RecoveryPointPastEnd { segment, .. } if **segment == *store(base)),
+            |error| matches!(error, Error::CheckpointMismatch { reason: Mismatch::RecoveryPointPastEnd { segment, .. }, .. } if **segment == *store(base)),
         );
     }
 }
@@ -221,7 +231,13 @@ fn repair_keeps_what_fits_of_a_checkpoint_that_does_not() {
         }
         let error = Log::open_in(disk.directory(), &options()).unwrap_err();
         assert!(
-            matches!(error, Error::RecoveryPointPastEnd { .. }),
+            matches!(
+                error,
+                Error::CheckpointMismatch {
+                    reason: Mismatch::RecoveryPointPastEnd { .. },
+                    ..
+                }
+            ),
             "{error:?}"
         );
         Log::repair_in(disk.directory()).unwrap();
@@ -307,7 +323,13 @@ fn a_closed_log_whose_newest_segment_is_shorter_is_repaired_to_what_is_left() {
         disk.truncate_file(&name, place.bytes.start + 5);
         let error = closed.open(&disk, Depth::Read, "cut").unwrap_err();
         assert!(
-            matches!(error, Error::RecoveryPointPastEnd { .. }),
+            matches!(
+                error,
+                Error::CheckpointMismatch {
+                    reason: Mismatch::RecoveryPointPastEnd { .. },
+                    ..
+                }
+            ),
             "{error:?}"
         );
         Log::repair_in(disk.directory()).unwrap();

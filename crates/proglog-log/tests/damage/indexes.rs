@@ -239,7 +239,7 @@ fn an_old_index_that_cannot_be_removed_is_an_error() {
         let error = Log::open_in(disk.directory(), &fixture::options()).unwrap_err();
         let is_named = matches!(
             &error,
-            Error::Store(proglog_store::Error::Io { operation: proglog_store::Operation::Remove, file, .. })
+            Error::Io { operation: proglog_store::Operation::Remove, file, .. }
                 if **file == *index(0)
         );
         assert!(is_named, "{error:?}");

@@ -61,7 +61,7 @@ fn assert_zeros_set_aside(fixture: &Fixture, seen: &Seen, what: &str) {
     assert_eq!(seen.unreadable, [0; 0], "{what}");
     let set_aside = seen.recovery.set_aside.as_ref();
     let at = set_aside.map(|set_aside| set_aside.position);
-    assert_eq!(at, Some(position(zeros(fixture).start)), "{what}");
+    assert_eq!(at, Some(position(zeros(fixture).start).get()), "{what}");
 }
 
 /// What the newest mark that is left covers is there, but that a damaged record is named; the groups above

@@ -5,7 +5,7 @@ use std::io::ErrorKind as Io;
 use proglog_log::{ErrorKind, Offset, Outcome};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
-use crate::support::{append, holds, open, open_with, options, segments, value};
+use crate::support::{ALL_DURABILITIES, append, holds, open, open_with, options, segments, value};
 
 #[test]
 fn what_a_roll_has_synced_is_acknowledged_whatever_becomes_of_what_comes_next() {
@@ -65,4 +65,27 @@ fn the_index_of_a_full_segment_is_on_the_device_once_it_has_its_name() {
         assert_eq!(left.read_file(&index), disk.read_file(&index));
     }
     assert_eq!(open(&left).recovery().indexes_rebuilt, 1);
+}
+
+#[test]
+fn a_roll_on_demand_seals_what_is_there_and_returns_where_the_next_segment_starts() {
+    for durability in ALL_DURABILITIES {
+        let disk = SimDisk::new();
+        let log = open_with(&disk, &options().durability(durability));
+        assert_eq!(log.roll().unwrap(), 0, "an empty segment is not rolled");
+        assert_eq!(segments(&disk), [0]);
+        append(&log, 0..3);
+        let pending = log.submit("pending").unwrap();
+        assert_eq!(log.roll().unwrap(), 4);
+        assert_eq!(pending.wait().unwrap(), 3..4);
+        assert_eq!(log.roll().unwrap(), 4);
+        assert_eq!(segments(&disk), [0, 4]);
+        // What was rolled is on the device, whatever the durability.
+        let killed = open(&disk.crash(Survivors::LoseAll));
+        assert_eq!(killed.offsets(), 0..4);
+        append(&log, 4..6);
+        log.close().unwrap();
+        assert_eq!(log.roll().unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(open(&disk).offsets(), 0..6);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use proglog_log::{Error, Log, LogOptions, Offset, ReadOnlyLog, StoredRecord};
+use proglog_log::{CheckpointMismatch, Error, Log, LogOptions, Offset, ReadOnlyLog, StoredRecord};
 use proglog_store::testing::SimDisk;
 
 use crate::files;
@@ -195,7 +195,13 @@ impl Original {
 /// segment is recovered, which may add a mark.
 fn assert_kept(before: &BTreeMap<String, Vec<u8>>, disk: &SimDisk, error: &Error) {
     let after = contents(disk);
-    let is_recovered = matches!(error, Error::StartPastEnd { .. });
+    let is_recovered = matches!(
+        error,
+        Error::CheckpointMismatch {
+            reason: CheckpointMismatch::StartPastEnd { .. },
+            ..
+        }
+    );
     let is_kept = |(name, old): (&String, &Vec<u8>)| match after.get(name) {
         Some(_) if name == CHECKPOINT => true,
         Some(new) if is_recovered => new.starts_with(old),

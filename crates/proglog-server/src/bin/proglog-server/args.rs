@@ -6,8 +6,6 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use proglog_log::{Log, LogOptions};
 
-use crate::report::Sentence;
-
 /// Keeps a commit log on disk and serves it over HTTP.
 ///
 /// Writes its address to standard output once it accepts connections, and its log to standard error;
@@ -63,11 +61,11 @@ impl Args {
         let log = Log::open(&path, &options);
         let log = log.with_context(|| format!("cannot open the log in {}", path.display()))?;
         let recovery = log.recovery();
-        let (path, found) = (path.display(), Sentence(recovery));
+        let path = path.display();
         if recovery.set_aside.is_some() || recovery.damaged.is_some() {
-            tracing::warn!("opened the log in {path}: {found}");
+            tracing::warn!("the log in {path} was {recovery}");
         } else {
-            tracing::info!("opened the log in {path}: {found}");
+            tracing::info!("the log in {path} was {recovery}");
         }
         Ok(log)
     }

@@ -1,7 +1,6 @@
 //! The program `proglog-server`: flags, signals and logging around the library.
 
 mod args;
-mod report;
 mod signals;
 
 use std::io::{self, Write};
