@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use proglog_log::store::io::{Directory, FsDirectory, OpenMode, Storage};
+use proglog_store::io::{Directory, FsDirectory, OpenMode, Storage};
 
 /// The role of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

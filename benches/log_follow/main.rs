@@ -20,8 +20,8 @@ use std::thread;
 use std::time::Instant;
 
 use benches::{Table, grouped, payload};
-use proglog_log::store::io::FsDirectory;
 use proglog_log::{Durability, Log, LogOptions};
+use proglog_store::io::FsDirectory;
 
 use crate::counting::{CountingDirectory, Counts, Role};
 

@@ -1,4 +1,4 @@
-//! What can go wrong with a log.
+//! Errors of a log.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::options::OptionsError;
 /// The result of a log's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, with the facts.
+/// Error of a log's operation, with the facts.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -64,8 +64,8 @@ pub enum Error {
         /// The limit.
         max: usize,
     },
-    /// The append was to come at an offset that is not the next: somebody else has appended, or the
-    /// log does not go as far. Nothing was appended.
+    /// The expected offset is not the next one: another writer has appended, or the log ends before. Nothing was
+    /// appended.
     #[error("expected to append at offset {expected}, but the log's end is {end}")]
     EndMoved {
         /// The offset that was expected to be the next.
@@ -98,7 +98,7 @@ pub enum Error {
         /// The longest that fits.
         max: usize,
     },
-    /// Somebody else, in this process or another, has the log open.
+    /// Another handle or process has the log open.
     #[error("the log is locked: another handle or process has it open")]
     Locked,
     /// The directory holds no log. To be opened to append it may be empty, but hold nothing else.
@@ -108,8 +108,8 @@ pub enum Error {
         /// One of the things found there; `None` if it is empty.
         found: Option<String>,
     },
-    /// Both slots of the checkpoint are damaged, or its file is missing, so
-    /// where the log starts and what is durable is unknown. `Log::repair` makes it anew from the segments.
+    /// Both slots of the checkpoint are damaged, or its file is missing, so the start of the log and its recovery
+    /// point are unknown. `Log::repair` rebuilds it from the segments.
     #[error("the checkpoint of the log is lost: {problem}")]
     CheckpointLost {
         /// What is wrong with it.
@@ -187,17 +187,15 @@ pub enum Error {
         /// That failure.
         source: Arc<Error>,
     },
-    /// The append was given up because one that it stood behind could not be written. It is not
-    /// stored.
+    /// An append before this one could not be written, so this one was given up. It is not stored.
     #[error("not appended: an append before it failed")]
     GivenUp {
         /// The failure of that append.
         source: Arc<Error>,
     },
-    /// Whoever was to bring the outcome of the append is gone, having said nothing: its
-    /// [`Completion`](crate::Completion) was dropped. What became of the append is unknown. Of a
-    /// [`Log`](crate::Log) no append ends so.
-    #[error("nobody is left to tell the outcome of the append")]
+    /// The [`Completion`](crate::Completion) of the append was dropped without an outcome, so the outcome is
+    /// unknown. No append to a [`Log`](crate::Log) ends with this.
+    #[error("append abandoned: outcome unknown")]
     Abandoned,
     /// The log was closed.
     #[error("the log is closed")]
@@ -240,7 +238,7 @@ pub enum CheckpointMismatch {
     },
 }
 
-/// What a segment's header says it is.
+/// Identity of a segment, from its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("the segment of log {log_id:032x} with base offset {base_offset}")]
 pub struct SegmentIdentity {
@@ -268,7 +266,7 @@ pub enum ErrorKind {
     InvalidInput,
     /// The log's end is not where the caller expected it.
     EndMoved,
-    /// Somebody else has the log open.
+    /// Another handle or process has the log open.
     Locked,
     /// The directory is no log.
     NotALog,
@@ -280,7 +278,7 @@ pub enum ErrorKind {
     Io,
     /// A failure stopped the log; reopen it.
     Poisoned,
-    /// Nobody is left to tell the outcome.
+    /// The append was abandoned, and its outcome is unknown.
     Abandoned,
     /// The log was closed.
     Closed,
@@ -330,8 +328,8 @@ impl Error {
         }
     }
 
-    /// What poisoned the store, if that is all that this error says: of appends that were accepted
-    /// before, it tells what became of them.
+    /// The failure that poisoned the store, if this error only says that the store is poisoned: it has the
+    /// outcome of the appends that were accepted before.
     pub(crate) fn of_poisoned_store(self) -> Self {
         match self {
             Self::Store(proglog_store::Error::Poisoned { source }) => {

@@ -2,13 +2,12 @@
 //! [`MemoryLog`]: crate::MemoryLog
 //! [`CommitLog`]: crate::CommitLog
 //! [`Ticket`]: crate::Ticket
-//! [`LogOptions`]: crate::LogOptions
+//! [`ReadLog`]: crate::ReadLog
 //! [`Durability`]: crate::Durability
 //! [`Retention`]: crate::Retention
 //! [`Follow`]: crate::Follow
 //! [`ReadOnlyLog`]: crate::ReadOnlyLog
 //! [`Recovery`]: crate::Recovery
-//! [`Error`]: crate::Error
 //! [`Visibility`]: crate::Visibility
 #![doc = include_str!("../README.md")]
 //!
@@ -17,9 +16,9 @@
 //! ## Appending
 //!
 //! [`Log::append`] and [`Log::append_batch`] return once the records are as durable as the log promises.
-//! Threads that append at the same time share a sync, so more of them cost little more than one. One thread
-//! has as much from [`Log::submit`], which gives the records their offsets and returns a [`Ticket`]: several
-//! appends are on their way then, and one sync serves them.
+//! Threads that append at the same time share a sync, so more of them cost little more than one. A single thread
+//! gets the same from [`Log::submit`], which assigns the offset and returns a [`Ticket`]: one sync then completes
+//! several appends.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,7 +31,7 @@
 //!     tickets.push(log.submit(Record::new("created").with_key(order))?); // not durable yet
 //! }
 //! for ticket in tickets {
-//!     ticket.wait()?; // the first does the sync for all; in async code, `ticket.await?`
+//!     ticket.wait()?; // the first call syncs all of them; in async code, `ticket.await?`
 //! }
 //! assert_eq!(log.end_offset(), 3);
 //! # Ok(())
@@ -41,16 +40,15 @@
 //!
 //! ## Choosing a durability
 //!
-//! [`LogOptions::durability`] says when an append is acknowledged, and so what the record survives:
+//! [`LogOptions::durability`] determines when an append is acknowledged, and so what a record survives:
 //!
 //! | [`Durability`] | acknowledged once it is | survives a killed process | survives a power loss | readers see it |
 //! |---|---|---|---|---|
-//! | [`Synced`](Durability::Synced), the default | on the device | yes | yes | then |
-//! | [`Interval`](Durability::Interval) | with the operating system | yes | but the last interval | then |
-//! | [`Buffered`](Durability::Buffered) | in memory | but the last 512 KiB | up to the last sync | at once |
+//! | [`Synced`](Durability::Synced), the default | on the device | yes | yes | when acknowledged |
+//! | [`Interval`](Durability::Interval) | with the operating system | yes | except the last interval | when acknowledged |
+//! | [`Buffered`](Durability::Buffered) | in memory | except the last 512 KiB | up to the last sync | at once |
 //!
-//! [`Log::sync`] puts all on the device whatever the durability, so a log of a weaker one can have places
-//! that are sure:
+//! [`Log::sync`] makes everything before it durable, whatever the durability of the log:
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -61,24 +59,24 @@
 //! for number in 0..1000 {
 //!     log.append(format!("measured: {number}"))?;
 //! }
-//! log.sync()?; // on the device, all of them
+//! log.sync()?; // all of them are on the device now
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! ## Reading and following
 //!
-//! [`Log::read`] takes an offset, [`Log::records`] iterates up to the end, and [`Log::follow`] waits there
-//! for what comes: as an iterator that blocks, with a [timeout](Follow::recv_timeout), or as a
-//! [stream](Follow::into_stream) for any async runtime. How far a consumer has come is an offset that it keeps
-//! itself; the log has room for up to 1 KiB of that.
+//! [`Log::read`] reads one record, [`Log::records`] iterates over a range, and [`Log::follow`] waits for new
+//! records at the end: as a blocking iterator, with a [timeout](Follow::recv_timeout), or as a
+//! [stream](Follow::into_stream) for any async runtime. A consumer keeps its own position, the next offset to read;
+//! the log can store up to 1 KiB of application data for that.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
 //! use std::thread;
 //!
-//! use proglog_log::{Log, Offset, LogOptions};
+//! use proglog_log::{Log, LogOptions, Offset};
 //!
 //! let log = Log::open(directory.path(), &LogOptions::new())?;
 //! let producer = log.clone(); // another handle of the same log
@@ -99,11 +97,11 @@
 //! # }
 //! ```
 //!
-//! ## Dropping what is old
+//! ## Dropping old records
 //!
-//! With a [`Retention`] the log drops whole segments by itself: by age, and by how many bytes or records are
-//! kept at the least. [`Log::trim`] drops up to an offset, exactly. Offsets go on where they were, and
-//! who asks for a record that was dropped is told so:
+//! With a [`Retention`] policy the log drops whole segments on its own: by age, and by the bytes or records to
+//! keep. [`Log::trim`] drops the records below an offset, exactly. Offsets continue, and reading a dropped record
+//! is an error:
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -125,28 +123,28 @@
 //! # }
 //! ```
 //!
-//! ## When something fails
+//! ## Errors
 //!
-//! Each [`Error`] carries the facts, and [`Error::kind`] sorts them for code that acts on them. Of an append
-//! that failed, [`Error::outcome`] says whether it is certain that nothing was stored.
+//! An [`Error`] carries the facts, and [`Error::kind`] classifies it for code that acts on it. For an append that
+//! failed, [`Error::outcome`] returns whether it is certain that nothing was stored.
 //!
 //! | kind | what to do |
 //! |---|---|
-//! | [`DiskFull`](ErrorKind::DiskFull) | make room (trimming works on a full device), and append again: no restart is needed |
-//! | [`Poisoned`](ErrorKind::Poisoned) | a sync failed: what is on the device is unknown. Close the log and open it again, which finds out |
-//! | [`Corrupt`](ErrorKind::Corrupt) of a read | this record is damaged, and the error names it; those around it can be read |
-//! | [`Corrupt`](ErrorKind::Corrupt) of opening | a file is missing, exchanged or damaged, and the error names it. Put it back, or ask [`Log::repair`] to go on with what is there |
-//! | [`Locked`](ErrorKind::Locked) | somebody else has the log open; [`ReadOnlyLog`] reads beside them |
+//! | [`DiskFull`](ErrorKind::DiskFull) | free some space (trimming works on a full device), and append again; no restart is needed |
+//! | [`Poisoned`](ErrorKind::Poisoned) | a sync failed, and what is on the device is unknown: close the log and open it again, which recovers it |
+//! | [`Corrupt`](ErrorKind::Corrupt), from a read | the record that the error names is damaged; the records around it can be read |
+//! | [`Corrupt`](ErrorKind::Corrupt), from opening | the file that the error names is missing, exchanged or damaged: restore it, or continue with what is there after [`Log::repair`] |
+//! | [`Locked`](ErrorKind::Locked) | another handle or process has the log open; [`ReadOnlyLog`] can read it meanwhile |
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
-//! use proglog_log::{ErrorKind, Log, Offset, LogOptions, Outcome, Record};
+//! use proglog_log::{ErrorKind, Log, LogOptions, Offset, Outcome, Record};
 //!
 //! fn append(log: &Log, record: Record) -> Result<Option<Offset>, proglog_log::Error> {
 //!     match log.append(record) {
 //!         Ok(offset) => Ok(Some(offset)),
-//!         // It is certain that nothing was stored: the caller may try again once there is room.
+//!         // Nothing was stored: the caller can try again once there is space.
 //!         Err(error) if error.kind() == ErrorKind::DiskFull
 //!             && error.outcome() == Outcome::NotAppended => Ok(None),
 //!         Err(error) => Err(error),
@@ -158,8 +156,8 @@
 //! # }
 //! ```
 //!
-//! Opening recovers what was not closed, and [`Log::recovery`] tells what it found. Worth a line in a
-//! program's own log:
+//! Opening recovers a log that was not closed, and [`Log::recovery`] reports what it found, for a program's own
+//! log:
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -202,8 +200,6 @@ pub use memory::MemoryLog;
 pub use offset::{Offset, OffsetBounds, Offsets};
 pub use open::report::{Damage, Recovery, SetAside};
 pub use options::{Durability, LogOptions, OptionsError, Visibility};
-/// The layer below, whose types some of this crate's operations take and return.
-pub use proglog_store as store;
 pub use proglog_store::{Operation, Outcome};
 pub use read::follow::{Follow, FollowStream, RecvTimeoutError};
 pub use read::notify::Notify;

@@ -1,4 +1,4 @@
-//! The log on disk, as its users see it.
+//! The log on disk: its public operations.
 
 use std::fmt;
 use std::path::Path;
@@ -31,7 +31,7 @@ use crate::record::{Record, StoredRecord};
 /// threads. Readers wait for no sync, no writer and no other reader.
 ///
 /// What an acknowledged append survives is the caller's choice, see
-/// [`Durability`](crate::Durability). Dropping the last handle closes the log, but cannot tell of a
+/// [`Durability`](crate::Durability). Dropping the last handle closes the log, but cannot report a
 /// failure: [`close`](Log::close) can.
 ///
 /// ```
@@ -80,29 +80,28 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // There is nobody left to tell; whoever wants to know calls `close`.
+        // A drop cannot return the error: that is what `close` is for.
         drop(self.engine.close());
     }
 }
 
 impl Log {
-    /// Opens the log in the directory at `path`, and makes the directory and the log where there are
-    /// none. Recovers what was not closed: on return every record it shows is on the device.
-    /// [`Log::recovery`] tells what was found.
+    /// Opens the log in the directory at `path`. Creates the directory and the log if they do not exist, and
+    /// recovers a log that was not closed: on return every readable record is on the device.
+    /// [`Log::recovery`] reports what was found.
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`] at once if somebody has it open; [`Error::NotALog`] if the directory holds
-    /// other things; [`Error::CheckpointLost`], [`Error::WrongSegment`], [`Error::NotASegment`],
-    /// [`Error::MissingSegment`], or
-    /// [`Error::CheckpointMismatch`] if files were damaged, taken away or exchanged;
-    /// [`Error::UnsupportedCheckpoint`]; [`Error::Options`]; [`Error::NoThread`]; [`Error::Store`] for what
-    /// a segment's store says. After each of them no data was changed or lost.
+    /// [`Error::Locked`] at once if another handle or process has it open; [`Error::NotALog`] if the directory
+    /// holds other files; [`Error::CheckpointLost`], [`Error::CheckpointMismatch`], [`Error::WrongSegment`],
+    /// [`Error::NotASegment`] or [`Error::MissingSegment`] if files were damaged, removed or exchanged;
+    /// [`Error::UnsupportedCheckpoint`]; [`Error::Options`]; [`Error::NoThread`]; [`Error::Io`] if the file system
+    /// fails; [`Error::Store`] if a segment cannot be opened. No data was changed or lost then.
     ///
-    /// On a full disk a log whose end is torn, or whose newest segment is empty, cannot be opened
-    /// ([`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull)) before there is room for what is set aside, or
-    /// for a segment's header: about as many bytes as were written last, or 8 KiB. A
-    /// [`ReadOnlyLog`](crate::ReadOnlyLog) can.
+    /// On a full device, a log whose end is torn or whose newest segment is empty cannot be opened
+    /// ([`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull)) until there is space for the torn bytes, about as many
+    /// as the last write, or for the 8 KiB of a segment's header. A [`ReadOnlyLog`](crate::ReadOnlyLog) can
+    /// open it.
     pub fn open(path: impl AsRef<Path>, options: &LogOptions) -> Result<Self> {
         options.validate()?;
         let path = path.as_ref();
@@ -111,7 +110,7 @@ impl Log {
         Self::open_validated(Arc::new(directory), options)
     }
 
-    /// As [`Log::open`], in any [`Directory`].
+    /// As [`Log::open`], in any [`Directory`] of proglog-store.
     ///
     /// # Errors
     ///
@@ -128,16 +127,16 @@ impl Log {
         })
     }
 
-    /// Makes the checkpoint of the log at `path` anew, from what its segments say of themselves, after
-    /// [`Log::open`] has failed because the checkpoint is lost ([`Error::CheckpointLost`]) or does not fit
-    /// the segments ([`Error::CheckpointMismatch`], [`Error::MissingSegment`], [`Error::WrongSegment`]). What the old one
-    /// says and fits is kept: the start, say, and the application's data. A checkpoint that fits is left
-    /// as it is.
+    /// Rebuilds the checkpoint of the log at `path` from its segments, after [`Log::open`] has failed because the
+    /// checkpoint is lost ([`Error::CheckpointLost`]) or does not fit the segments
+    /// ([`Error::CheckpointMismatch`], [`Error::MissingSegment`], [`Error::WrongSegment`]). The parts of the old
+    /// checkpoint that fit are kept, such as the start and the application data. A checkpoint that fits is not
+    /// changed.
     ///
-    /// No segment is changed, except that a recovery of the newest one that was stopped is finished, as opening
-    /// would, so no record that can be read is dropped. Records that were trimmed, and whose segment is
-    /// still there, come back if the start is not known. What the segments do not hold any more is given up:
-    /// if the newest records are gone, their offsets are assigned anew.
+    /// No segment is changed, except that an interrupted recovery of the newest one is completed, as opening
+    /// would, so no readable record is dropped. If the start is lost, trimmed records whose segment still
+    /// exists come back. Records that the segments no longer hold are lost: if they were the newest, their
+    /// offsets are assigned again.
     ///
     /// # Errors
     ///
@@ -517,24 +516,22 @@ impl Log {
 
     /// Drops the records below `start`: reading them fails with [`Error::Trimmed`] from now on, after
     /// any crash. It is exact to the record, down to an empty log, whose next record still gets the
-    /// next offset. The space of whole segments is given back, and that of the newest one when all is
-    /// dropped; whoever holds a record, or reads in a segment at the moment, keeps what it has. If
-    /// `start` is not above the log's start, no record is dropped. It works on a full device.
+    /// next offset. The space of whole segments is released, and that of the newest one if all records
+    /// are dropped; records that were read stay valid. If `start` is not above the log's start, no record is
+    /// dropped. It works on a full device.
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`] if `start` is past the end that readers see. [`Error::Store`] if the file
-    /// system fails: then the records may be dropped or not, or on a full device the older of them, and
-    /// opening the log again tells; if only a
-    /// file could not be removed they are, and the next trim or opening gives its space back; or if all
-    /// were dropped and the next segment cannot be made, which the next append tries again. [`Error::Poisoned`],
-    /// [`Error::Closed`].
+    /// [`Error::OutOfRange`] if `start` is past the end that readers see. [`Error::Io`] or
+    /// [`Error::Store`] if the file system fails: the records may be dropped or not, or on a full device only
+    /// the older ones, until the log is opened again. If only a file could not be removed, they are dropped,
+    /// and the next trim or opening releases its space; if all were dropped and the next segment could not be
+    /// created, the next append tries that again. [`Error::Poisoned`], [`Error::Closed`].
     pub fn trim(&self, start: impl Into<Offset>) -> Result<()> {
         self.handle.engine.trim(start.into())
     }
 
-    /// Drops now what [`LogOptions::retention`] lets go, as the log does by itself now and then, and
-    /// returns the log's start.
+    /// Applies [`LogOptions::retention`] now, as the log does in the background, and returns the log's start.
     ///
     /// # Errors
     ///
@@ -546,16 +543,16 @@ impl Log {
     /// Drops the records at and after `end`, durably: the next record gets the offset `end`. Does
     /// nothing if the log ends there.
     ///
-    /// This is for replication, where a replica drops what its leader never committed. It breaks the
-    /// promise that an offset has one value for whoever has seen what is dropped: let readers see only
+    /// This is for replication, where a replica drops what its leader never committed. For readers
+    /// that have seen the dropped records, the offsets get other values: let readers see only
     /// [committed](Visibility::Committed) records.
     ///
     /// # Errors
     ///
     /// [`Error::Trimmed`] if `end` is below the start, [`Error::OutOfRange`] if it is past what was appended.
-    /// [`Error::Store`], [`Error::Poisoned`]; if it failed midway the log is poisoned, and opening it
-    /// again finishes it; if only the next segment could not be made, for want of room, say, it is done,
-    /// and the next append tries that again. [`Error::Closed`].
+    /// [`Error::Io`], [`Error::Store`], [`Error::Poisoned`]; after a failure in between the log is poisoned, and
+    /// opening it again completes the truncation. If only the next segment could not be created, for example on
+    /// a full device, the truncation is complete, and the next append tries that again. [`Error::Closed`].
     pub fn truncate(&self, end: impl Into<Offset>) -> Result<()> {
         self.handle.engine.truncate(end.into())
     }
@@ -595,7 +592,7 @@ impl Log {
         self.handle.engine.roll_now()
     }
 
-    /// Puts all that was submitted before on the device, whatever the durability.
+    /// Syncs everything that was submitted before, whatever the durability.
     ///
     /// # Errors
     ///
@@ -605,27 +602,27 @@ impl Log {
         self.handle.engine.sync()
     }
 
-    /// What [`Log::set_application_data`] has stored last; empty at first.
+    /// The data that [`Log::set_application_data`] stored last; empty at first.
     #[must_use]
     pub fn application_data(&self) -> Vec<u8> {
         self.handle.engine.application_data()
     }
 
-    /// Stores up to 1 KiB of the application's own in the log's checkpoint, in place of what is
-    /// there: how far a consumer has come, say. On return it is on the device, whatever the
-    /// durability of the log; a crash keeps either the old or the new. It works on a full device.
+    /// Replaces the application data in the log's checkpoint, up to 1 KiB: for example the position of a
+    /// consumer. On return it is on the device, whatever the durability of the log; a crash keeps either the
+    /// old or the new data. It works on a full device.
     ///
     /// # Errors
     ///
-    /// [`Error::ApplicationDataTooLarge`]; [`Error::Store`], after which the old data is still
-    /// shown, and reopening tells which of the two is there; [`Error::Closed`].
+    /// [`Error::ApplicationDataTooLarge`]; [`Error::Io`], after which the old data is still
+    /// returned, and opening the log again returns what is stored; [`Error::Closed`].
     pub fn set_application_data(&self, data: &[u8]) -> Result<()> {
         self.handle.engine.set_application_data(data)
     }
 
-    /// Finishes all that was submitted, puts it on the device, and gives up the lock. Appending, reading,
-    /// dropping and syncing on any handle fail with [`Error::Closed`] from then on. Does nothing when the
-    /// log is closed already. Dropping the last handle does the same, and waits for the device too.
+    /// Completes everything that was submitted, syncs it, and releases the lock. Every later operation on any
+    /// handle fails with [`Error::Closed`]. Does nothing if the log is closed. Dropping the last handle does the
+    /// same, and waits for the device too.
     ///
     /// # Errors
     ///

@@ -6,6 +6,7 @@ use crate::read::reader::Reader;
 
 /// The result of [`Reader::verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Verification {
     /// Offsets that were read, intact or damaged.

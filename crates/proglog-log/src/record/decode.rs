@@ -167,7 +167,7 @@ impl Fields<'_> {
         comes
     }
 
-    /// Where the bytes are that come next, behind their length.
+    /// Skips the length and the bytes that come next, and returns where the bytes are.
     #[inline]
     fn bytes(&mut self) -> Option<Range<usize>> {
         let len = usize::try_from(self.varint()?).ok()?;
@@ -206,7 +206,7 @@ impl Fields<'_> {
 
 const EACH_BYTE: u64 = 0x0101_0101_0101_0101;
 
-/// The lower seven bits of each byte of `bytes`, one behind the other.
+/// The lower seven bits of each byte of `bytes`, joined.
 #[inline]
 fn without_top_bits(bytes: u64) -> u64 {
     let bits = bytes & (0x7f * EACH_BYTE);

@@ -135,7 +135,7 @@ impl From<v1::Record> for Record {
 pub struct Header {
     /// The name.
     pub name: String,
-    /// The fact. Its meaning is up to those who write and read it.
+    /// The fact. Its meaning is up to the application.
     pub value: Bytes,
 }
 
