@@ -47,6 +47,8 @@ pub(crate) enum Error {
 pub(crate) enum Failure {
     /// The log returned an error.
     Log(proglog_log::Error),
+    /// The log is only read.
+    ReadOnly,
     /// The log did not answer in time.
     Timeout,
     /// The log panicked.
@@ -125,6 +127,7 @@ impl Error {
             }
             Self::Append(failure) | Self::Read { failure, .. } => match failure {
                 Failure::Log(error) => self.detail_of_log(error),
+                Failure::ReadOnly => "this server only reads the log".into(),
                 Failure::Timeout => "the log did not answer in time".into(),
                 Failure::Panicked => FAILED.into(),
             },
@@ -211,6 +214,7 @@ impl Failure {
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         let error = match self {
             Self::Log(error) => error,
+            Self::ReadOnly => return (StatusCode::FORBIDDEN, "read_only"),
             Self::Timeout => return (StatusCode::SERVICE_UNAVAILABLE, "log_timeout"),
             Self::Panicked => return (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         };
@@ -234,6 +238,7 @@ impl Failure {
     fn outcome(&self) -> &'static str {
         let outcome = match self {
             Self::Log(error) => error.outcome(),
+            Self::ReadOnly => Outcome::NotAppended,
             Self::Timeout | Self::Panicked => Outcome::Unknown,
         };
         match outcome {

@@ -10,7 +10,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use proglog_api::{json, v1};
-use proglog_log::CommitLog;
+use proglog_log::{CommitLog, ReadLog};
 use prost::Message;
 use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -50,21 +50,48 @@ impl ServerOptions {
     /// Calls into the log run on blocking threads of the runtime. An append then waits for its
     /// durability without a thread. The router needs a tokio runtime with its timer enabled.
     pub fn router(&self, log: Arc<dyn CommitLog>) -> Router {
-        Router::new()
-            .route(ROOT, get(consume).post(produce))
-            .fallback(unknown_path)
-            .method_not_allowed_fallback(unknown_method)
-            .layer(CatchPanicLayer::custom(panicked))
-            .layer(
-                TraceLayer::new_for_http()
-                    .make_span_with(span_of)
-                    .on_request(())
-                    .on_response(answered)
-                    // Failures are logged where they occur.
-                    .on_failure(()),
-            )
-            .with_state(Api::new(log, self))
+        calls_on(Api::new(log, self))
     }
+
+    /// Returns a router that serves reads of `log` alone, such as a
+    /// [`ReadOnlyLog`](proglog_log::ReadOnlyLog) beside the process that writes it. An append is answered
+    /// with status 403 and code `read_only`. Otherwise like [`router`](ServerOptions::router).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use proglog_log::{Log, LogOptions, ReadOnlyLog};
+    /// use proglog_server::ServerOptions;
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let writer = Log::open(directory.path(), &LogOptions::new())?;
+    /// let log = ReadOnlyLog::open(directory.path())?;
+    /// let app = ServerOptions::new().read_only_router(Arc::new(log));
+    /// # let _: axum::Router = app;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read_only_router(&self, log: Arc<dyn ReadLog>) -> Router {
+        calls_on(Api::read_only(log, self))
+    }
+}
+
+fn calls_on(api: Api) -> Router {
+    Router::new()
+        .route(ROOT, get(consume).post(produce))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(span_of)
+                .on_request(())
+                .on_response(answered)
+                // Failures are logged where they occur.
+                .on_failure(()),
+        )
+        .with_state(api)
 }
 
 async fn produce(State(api): State<Api>, request: Produce) -> Result<Response, Error> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proglog_log::{CommitLog, Offset, Record, StoredRecord};
+use proglog_log::{CommitLog, Offset, ReadLog, Record, StoredRecord};
 use tokio::sync::Semaphore;
 
 use crate::error::Failure;
@@ -17,7 +17,9 @@ const CALLS_MAX: usize = 64;
 /// State shared by all handlers.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
-    log: Arc<dyn CommitLog>,
+    /// The log to append to; `None` if it is only read.
+    log: Option<Arc<dyn CommitLog>>,
+    reader: Arc<dyn ReadLog>,
     appends: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     pub(crate) record_bytes_max: usize,
@@ -27,8 +29,17 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(log: Arc<dyn CommitLog>, options: &ServerOptions) -> Self {
+        let reader: Arc<dyn ReadLog> = log.clone();
         Self {
-            log,
+            log: Some(log),
+            ..Self::read_only(reader, options)
+        }
+    }
+
+    pub(crate) fn read_only(reader: Arc<dyn ReadLog>, options: &ServerOptions) -> Self {
+        Self {
+            log: None,
+            reader,
             appends: Arc::new(Semaphore::new(CALLS_MAX)),
             reads: Arc::new(Semaphore::new(CALLS_MAX)),
             record_bytes_max: options.record_bytes_max,
@@ -40,7 +51,8 @@ impl Api {
     /// Appends `record` and waits until it is as durable as the log promises.
     pub(crate) async fn append(&self, record: Record) -> Result<Offset, Failure> {
         self.in_time(async {
-            let submit = |log: &dyn CommitLog| log.submit(record);
+            let log = self.log.clone().ok_or(Failure::ReadOnly)?;
+            let submit = move || log.submit(record);
             let ticket = self.call(&self.appends, submit).await?;
             Ok(ticket.await?.start)
         })
@@ -48,7 +60,8 @@ impl Api {
     }
 
     pub(crate) async fn read(&self, offset: u64) -> Result<StoredRecord, Failure> {
-        let read = move |log: &dyn CommitLog| log.read(Offset::new(offset));
+        let log = Arc::clone(&self.reader);
+        let read = move || log.read(Offset::new(offset));
         self.in_time(self.call(&self.reads, read)).await
     }
 
@@ -56,15 +69,14 @@ impl Api {
     async fn call<T: Send + 'static>(
         &self,
         permits: &Arc<Semaphore>,
-        call: impl FnOnce(&dyn CommitLog) -> proglog_log::Result<T> + Send + 'static,
+        call: impl FnOnce() -> proglog_log::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
         let permit = Arc::clone(permits).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
-        let log = Arc::clone(&self.log);
         let called = tokio::task::spawn_blocking(move || {
             // Held by the call itself, which may outlive its request.
             let _permit = permit;
-            call(&*log)
+            call()
         });
         let result = called.await.map_err(|error| {
             tracing::error!(%error, "a call into the log panicked");

@@ -43,6 +43,19 @@ fn produce_json(value: Vec<u8>) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn a_log_that_is_only_read_is_served_and_refuses_appends() {
+    let log = MemoryLog::new();
+    log.append("hello").unwrap();
+    let router = ServerOptions::new().read_only_router(Arc::new(log.clone()));
+    let answer = get(&router, "/?offset=0", "").await;
+    assert_eq!(answer.body, r#"{"record":"aGVsbG8="}"#);
+    let answer = post(&router, r#"{"record": "aGVsbG8="}"#).await;
+    assert_eq!(answer.problem(), (403, "read_only".into()));
+    assert_eq!(answer.json()["outcome"], "not_appended");
+    assert_eq!(log.len(), 1);
+}
+
+#[tokio::test]
 async fn a_record_is_appended_and_read_exactly_as_the_book_does() {
     let router = router(Arc::new(MemoryLog::new()));
     for offset in 0..3 {
