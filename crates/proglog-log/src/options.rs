@@ -1,4 +1,4 @@
-//! How a log is opened.
+//! Options of a log.
 
 use std::time::Duration;
 
@@ -7,23 +7,22 @@ use proglog_store::StoreOptions;
 use crate::offset::Offset;
 use crate::retention::Retention;
 
-/// When an append is acknowledged, and so what an acknowledged record survives.
+/// The point at which an append is acknowledged, and so what an acknowledged record survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Durability {
-    /// Once it is on the device: it survives a power loss. Readers see only such records. Appends
-    /// that come at the same time share one sync.
+    /// Acknowledged once it is on the device: it survives a power loss. Readers see only such records.
+    /// Concurrent appends share one sync.
     Synced,
-    /// Once it is handed to the operating system: it survives the end of the process, however
-    /// sudden. A sync follows at the latest after the interval, and a power loss may take what was
-    /// appended since the last one. Readers see a record once it is handed over.
+    /// Acknowledged once it is written to the operating system: it survives the end of the process, however
+    /// sudden. A sync follows within the interval, and a power loss may take the records since the last sync.
+    /// Readers see a record once it is written.
     Interval(Duration),
-    /// Once it is in the process's own memory: the end of the process may take what is buffered
-    /// (at most 512 KiB), a power loss all since the last [`sync`](crate::Log::sync). The log syncs by
-    /// itself in the background, after every 8 MiB and when it is [idle](LogOptions::idle_after), and
-    /// whenever a segment is full. Readers see a record at once. The time at which
-    /// it says that it was appended may be a few milliseconds early: reading the clock exactly would take
-    /// longer than the rest.
+    /// Acknowledged once it is in the memory of the process: the end of the process may take what is buffered
+    /// (at most 512 KiB), and a power loss everything since the last [`sync`](crate::Log::sync). The log syncs in
+    /// the background after every 8 MiB and when it is [idle](LogOptions::idle_after), and whenever a segment is
+    /// full. Readers see a record at once. The time of an append may be a few milliseconds early: reading the
+    /// exact time would take longer than the append.
     Buffered,
 }
 
@@ -32,25 +31,25 @@ impl Durability {
     pub const INTERVAL: Self = Self::Interval(Duration::from_secs(1));
 }
 
-/// How far a [`Reader`](crate::Reader) sees.
+/// The end of what a [`Reader`](crate::Reader) sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Visibility {
-    /// Up to what is as durable as the log promises: in a synced log only what is on the device, so
-    /// that an offset that was seen never gets another value. This is the default.
+    /// Records that are as durable as the log promises: in a synced log only those on the device, so that an
+    /// offset that was read never gets another value. This is the default.
     #[default]
     Acknowledged,
-    /// Up to what was submitted, durable or not. If a write fails, or the process ends, what was seen
-    /// may go, and its offset name another value. For a replication engine, which sends records to
-    /// others while they are being synced here.
+    /// Records that were submitted, durable or not. If a write fails, or the process ends, records that were read
+    /// may disappear, and their offsets get other values. For replication, which sends records to other
+    /// replicas while they are synced.
     Appended,
-    /// Up to the [high watermark](crate::Log::set_high_watermark), which the owner of the log sets, and never
-    /// beyond what is acknowledged. For logs whose owner decides what is committed: what a quorum of replicas
+    /// Acknowledged records below the [high watermark](crate::Log::set_high_watermark), which the owner of the log
+    /// sets. For logs whose owner decides what is committed: what a quorum of replicas
     /// has, for example.
     Committed,
 }
 
-/// How to open a log, and how to make it where there is none.
+/// Options to open or create a log with.
 ///
 /// ```
 /// use proglog_log::{Durability, LogOptions};
@@ -105,76 +104,73 @@ impl LogOptions {
         Self::default()
     }
 
-    /// When an append is acknowledged. Default: [`Durability::Synced`].
+    /// Sets when an append is acknowledged. Default: [`Durability::Synced`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// How many bytes a segment takes before the log rolls to the next one. Smaller segments make
-    /// retention finer and recovery shorter, and cost more files; a batch larger than this gets a
-    /// segment of its own. Default: 64 MiB. Minimum: 1 KiB. Maximum: 4 GiB.
+    /// Sets the size in bytes at which the log rolls to the next segment. Smaller segments make retention
+    /// finer and recovery shorter, and take more files. A batch that is larger gets a segment of its own.
+    /// Default: 64 MiB. Minimum: 1 KiB. Maximum: 4 GiB.
     pub fn segment_bytes_max(mut self, bytes: u64) -> Self {
         self.segment_bytes_max = bytes;
         self
     }
 
-    /// The largest record, in bytes of its value, its key and its headers (32 more for each
-    /// header). Default: 1 MiB. Maximum: the limit on a batch.
+    /// Sets the largest record, in bytes of its value, key and headers (32 more for each header). Default: 1 MiB. Maximum: the limit on a batch.
     pub fn record_bytes_max(mut self, bytes: usize) -> Self {
         self.record_bytes_max = bytes;
         self
     }
 
-    /// The largest batch, in bytes as [`LogOptions::record_bytes_max`] counts them, and 64 more for each
-    /// record but the first.
-    /// Default: 16 MiB. Maximum: 1 GiB.
+    /// Sets the largest batch, in bytes as [`LogOptions::record_bytes_max`] counts them, and 64 more for each
+    /// record but the first. Default: 16 MiB. Maximum: 1 GiB.
     pub fn batch_bytes_max(mut self, bytes: usize) -> Self {
         self.batch_bytes_max = bytes;
         self
     }
 
-    /// How many files of set-aside bytes each segment may have beside it; opening refuses to add
-    /// more. Default: 100.
+    /// Sets the number of files with torn bytes that each segment may have; opening fails instead of adding
+    /// another. Default: 100.
     pub fn set_aside_files_max(mut self, files: usize) -> Self {
         self.set_aside_files_max = files;
         self
     }
 
-    /// How long after an append, with no other since, the log counts as idle. It is then synced, whatever
-    /// its durability, a mark of 32 bytes is written that it is, and its buffers are given back: if the
-    /// process is killed afterwards, damage to what was acknowledged last is known for what it is.
-    /// [`Duration::MAX`] means never.
-    /// Default: 250 milliseconds.
+    /// Sets the time without appends after which the log is idle. It is then synced, whatever its durability,
+    /// a sync mark of 32 bytes is written, and its buffers are released. If the process is killed afterwards,
+    /// damage to the newest records is detected as corruption, not mistaken for a torn write.
+    /// [`Duration::MAX`] means never. Default: 250 milliseconds.
     pub fn idle_after(mut self, time: Duration) -> Self {
         self.idle_after = time;
         self
     }
 
-    /// How many bytes of zeros a [synced](Durability::Synced) log keeps ahead of its data, at the most:
-    /// syncing what is written over them is cheaper. It begins with 64 KiB and takes more as the log
-    /// grows, never beyond the limit on a segment, and gives them back when it is closed. Without room
-    /// for them it does without. Default and maximum: 8 MiB.
+    /// Sets the most bytes that a [synced](Durability::Synced) log preallocates after its data, as zeros: syncs of
+    /// writes over them are cheaper. It begins with 64 KiB and takes more as the log grows, never beyond the
+    /// limit on a segment, and releases them when it is closed. On a full device it does without. Default and
+    /// maximum: 8 MiB.
     pub fn preallocate_max(mut self, bytes: u64) -> Self {
         self.preallocate_max = bytes;
         self
     }
 
-    /// Which of its oldest records the log drops by itself. Default: none.
+    /// Sets which of its oldest records the log drops on its own. Default: none.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
         self
     }
 
-    /// How far the log's own reading operations see; a [`Reader`](crate::Reader) of its own can see
-    /// further or less far. Default: [`Visibility::Acknowledged`].
+    /// Sets what the reading operations of the log see; a [`Reader`](crate::Reader) can have another visibility.
+    /// Default: [`Visibility::Acknowledged`].
     pub fn visibility(mut self, visibility: Visibility) -> Self {
         self.visibility = visibility;
         self
     }
 
-    /// The offset of the first record of a log that is created by opening it; a log that exists keeps its
-    /// offsets. For a log that continues another one, for example. Default: 0.
+    /// Sets the offset of the first record of a log that is created; a log that exists keeps its offsets. For a
+    /// log that continues another one, for example. Default: 0.
     ///
     /// ```
     /// use proglog_log::{Log, LogOptions};
@@ -221,7 +217,7 @@ impl LogOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptionsError {
-    /// A segment would be too small or too large.
+    /// The limit on a segment is too small or too large.
     #[error("segments of {got} bytes: at least {min} and at most {max} are possible")]
     SegmentBytes {
         /// The limit asked for.
@@ -231,7 +227,7 @@ pub enum OptionsError {
         /// The largest limit.
         max: u64,
     },
-    /// A batch could be too large.
+    /// The limit on a batch is too large.
     #[error("batches of up to {got} bytes: at most {max} are possible")]
     BatchBytes {
         /// The limit asked for.
@@ -239,7 +235,7 @@ pub enum OptionsError {
         /// The largest limit.
         max: usize,
     },
-    /// A record could be larger than a batch.
+    /// The limit on a record is larger than that on a batch.
     #[error("records of up to {got} bytes: at most {max} are possible, the limit on a batch")]
     RecordBytes {
         /// The limit asked for.
