@@ -48,6 +48,8 @@ fn run(job: &Job) -> anyhow::Result<()> {
         fs::write(&diff, changes)?;
         command.arg("--in-diff").arg(diff);
     }
+    // A build that loops counts as one that fails.
+    command.args(["--build-timeout", "600"]);
     let output = command.output().context("cannot run cargo-mutants")?;
     let errors = String::from_utf8_lossy(&output.stderr);
     // 2: some were missed. 3: some tests did not end.
