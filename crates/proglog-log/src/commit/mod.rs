@@ -1,4 +1,4 @@
-//! Commit groups and the tickets that wait for them.
+//! Tickets, and the shared outcomes that they wait for.
 
-pub(crate) mod group;
+pub(crate) mod shared_outcome;
 pub(crate) mod ticket;

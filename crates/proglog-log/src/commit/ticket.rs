@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::commit::group::{CommitGroup, Committer};
+use crate::commit::shared_outcome::{Committer, SharedOutcome};
 use crate::error::{Error, Result};
 use crate::offset::Offsets;
 use crate::runtime;
@@ -26,7 +26,7 @@ pub struct Ticket {
 }
 
 struct Pending {
-    group: Arc<CommitGroup>,
+    group: Arc<SharedOutcome>,
     committer: Arc<dyn Committer>,
     listener: Option<EventListener>,
 }
@@ -35,7 +35,7 @@ impl Ticket {
     /// Returns a ticket whose outcome is that of `group`, which `committer` completes.
     pub(crate) fn pending(
         offsets: Offsets,
-        group: Arc<CommitGroup>,
+        group: Arc<SharedOutcome>,
         committer: Arc<dyn Committer>,
     ) -> Self {
         Self {
@@ -102,7 +102,7 @@ impl Ticket {
     /// # }
     /// ```
     pub fn with_completion(offsets: impl Into<Offsets>) -> (Self, Completion) {
-        let group = CommitGroup::new();
+        let group = SharedOutcome::new();
         let ticket = Self::pending(offsets.into(), Arc::clone(&group), Arc::new(NoCommitter));
         (ticket, Completion { group })
     }
@@ -211,7 +211,7 @@ impl fmt::Debug for Ticket {
 #[must_use = "dropping it fails the append"]
 pub struct Completion {
     /// Shared with the ticket.
-    group: Arc<CommitGroup>,
+    group: Arc<SharedOutcome>,
 }
 
 impl Completion {
@@ -234,7 +234,7 @@ impl Drop for Completion {
 struct NoCommitter;
 
 impl Committer for NoCommitter {
-    fn try_commit(&self, _group: &CommitGroup) {}
+    fn try_commit(&self, _group: &SharedOutcome) {}
 
     fn commit_in_background(&self) {}
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::commit::group::CommitGroup;
+use crate::commit::shared_outcome::SharedOutcome;
 use crate::commit::ticket::Ticket;
 use crate::engine::Engine;
 use crate::engine::writer::{Appended, Writer};
@@ -23,7 +23,7 @@ struct Enqueued {
     /// Offset of the first record.
     start: Offset,
     /// The group that will have the outcome; `None` if the batch is acknowledged already.
-    group: Option<Arc<CommitGroup>>,
+    group: Option<Arc<SharedOutcome>>,
 }
 
 impl Engine {

@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use crate::commit::group::{CommitGroup, Committer};
+use crate::commit::shared_outcome::{Committer, SharedOutcome};
 use crate::engine::Engine;
 use crate::engine::writer::Writer;
 use crate::error::{Error, ErrorKind, Result};
@@ -35,7 +35,7 @@ pub(crate) enum Commit {
 
 /// A group that takes no more appends.
 struct ClosedGroup {
-    group: Arc<CommitGroup>,
+    group: Arc<SharedOutcome>,
     segment: Arc<SegmentFiles>,
     start: LogPosition,
     end: LogPosition,
@@ -57,7 +57,7 @@ impl Drop for LeaderGuard<'_> {
 }
 
 impl Committer for Engine {
-    fn try_commit(&self, group: &CommitGroup) {
+    fn try_commit(&self, group: &SharedOutcome) {
         let Some(_leader) = self.try_lead() else {
             return;
         };
@@ -239,7 +239,7 @@ mod tests {
     struct Reporting(Arc<Engine>, Sender<()>);
 
     impl Committer for Reporting {
-        fn try_commit(&self, group: &CommitGroup) {
+        fn try_commit(&self, group: &SharedOutcome) {
             self.0.try_commit(group);
             self.1.send(()).unwrap();
         }

@@ -1,7 +1,7 @@
 //! The engine: the state that all handles of a log share, and the operations that change it.
 //!
 //! Each file calls only those above it: `writer` and `tasks`, this one, `group_commit`, `roll`, `append`,
-//! `truncate`, `trim`, `apply_retention`, `background`, `close`. Work for later is armed as a task, whose
+//! `truncate`, `trim`, `apply_retention`, `idle`, `background`, `close`. Work for later is armed as a task, whose
 //! function `background` sets when the log is opened.
 
 pub(crate) mod append;
@@ -9,6 +9,7 @@ pub(crate) mod apply_retention;
 pub(crate) mod background;
 pub(crate) mod close;
 pub(crate) mod group_commit;
+pub(crate) mod idle;
 pub(crate) mod roll;
 pub(crate) mod tasks;
 pub(crate) mod trim;

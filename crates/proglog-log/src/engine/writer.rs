@@ -7,7 +7,7 @@ use proglog_store::segment::StoreExt;
 use proglog_store::{Boundary, Position};
 
 use crate::clock::Clock;
-use crate::commit::group::CommitGroup;
+use crate::commit::shared_outcome::SharedOutcome;
 use crate::error::Result;
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
@@ -26,7 +26,7 @@ pub(crate) struct Writer {
     /// Next offset to be assigned.
     pub(crate) next: Offset,
     /// The open group, which the next append joins.
-    pub(crate) group: Arc<CommitGroup>,
+    pub(crate) group: Arc<SharedOutcome>,
     /// Start of the open group in the active segment.
     pub(crate) group_start: LogPosition,
     /// True once the active segment takes no more appends and its successor does not exist yet. The segment
@@ -57,7 +57,7 @@ impl Writer {
             active,
             segment,
             next: end.offset(),
-            group: CommitGroup::new(),
+            group: SharedOutcome::new(),
             group_start: end,
             sealed: false,
             clock,
@@ -72,9 +72,9 @@ impl Writer {
     }
 
     /// Closes the open group, and opens one that starts at `start`. Returns the closed group.
-    pub(crate) fn replace_group(&mut self, start: LogPosition) -> Arc<CommitGroup> {
+    pub(crate) fn replace_group(&mut self, start: LogPosition) -> Arc<SharedOutcome> {
         self.group_start = start;
-        std::mem::replace(&mut self.group, CommitGroup::new())
+        std::mem::replace(&mut self.group, SharedOutcome::new())
     }
 
     /// Continues in `segment`, which is empty and whose files are `active`.

@@ -1,9 +1,9 @@
 //! Opening a log: find what is there, plan the changes, apply them.
 
+mod interrupted_truncation;
 mod plan;
 pub(crate) mod repair;
 pub(crate) mod report;
-mod truncation;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -16,7 +16,7 @@ use crate::layout::log_position::LogPosition;
 use crate::layout::names::CHECKPOINT;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
-use crate::open::truncation;
+use crate::open::interrupted_truncation;
 use crate::options::LogOptions;
 use crate::segment::{Segment, removal};
 
@@ -61,7 +61,7 @@ impl Plan {
         let mut bases = inventory.bases.clone();
         let truncation = checkpoint.truncation();
         if let Some(truncation) = truncation {
-            truncation::check_possible(&**directory, &checkpoint, truncation, &bases)?;
+            interrupted_truncation::check_possible(&**directory, &checkpoint, truncation, &bases)?;
             checkpoint = checkpoint.without_truncation(truncation);
             bases.retain(|base| !truncation.drops(*base));
         }

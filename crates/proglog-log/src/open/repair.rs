@@ -17,7 +17,7 @@ use crate::layout::log_position::LogPosition;
 use crate::layout::names;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
-use crate::open::truncation;
+use crate::open::interrupted_truncation;
 use crate::record::decode;
 
 /// Replaces the checkpoint of the log in `directory`, if it is lost or does not fit.
@@ -110,7 +110,9 @@ impl<'a> Segments<'a> {
             let Self {
                 directory, bases, ..
             } = self;
-            return truncation::check_possible(*directory, checkpoint, truncation, bases);
+            return interrupted_truncation::check_possible(
+                *directory, checkpoint, truncation, bases,
+            );
         }
         checkpoint.check_start(self.end)?;
         inventory::check_chain(&self.labels, checkpoint)?;

@@ -1,4 +1,4 @@
-//! Commit groups: appends that share one sync and one outcome.
+//! The outcome that the appends of one commit group share, and those that wait for it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use crate::error::Result;
 use crate::runtime;
 use crate::sync::{Event, EventListener, Mutex, OnceLock, std_sync};
 
-/// Appends that share an outcome: one sync makes them durable, or one failure fails them all.
+/// The outcome of a commit group: one sync makes its appends durable, or one failure fails them all.
 ///
 /// Threads that wait for the outcome take turns as the leader, which commits the group for all of them.
 /// Futures and callbacks never lead.
-pub(crate) struct CommitGroup {
+pub(crate) struct SharedOutcome {
     outcome: OnceLock<Result<()>>,
     /// Set to wake one waiting thread as the next leader; that thread clears it.
     leader_wanted: std_sync::Mutex<bool>,
@@ -28,13 +28,13 @@ pub(crate) type Callback = Box<dyn FnOnce(Result<()>) + Send>;
 pub(crate) trait Committer: Send + Sync {
     /// Commits the open group on this thread, or returns at once if another thread leads. That leader
     /// completes `group`, or wakes one of the threads waiting for it when it is done.
-    fn try_commit(&self, group: &CommitGroup);
+    fn try_commit(&self, group: &SharedOutcome);
 
     /// Schedules a commit of the open group on a background thread.
     fn commit_in_background(&self);
 }
 
-impl CommitGroup {
+impl SharedOutcome {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             outcome: OnceLock::new(),
@@ -125,9 +125,9 @@ impl CommitGroup {
     }
 }
 
-impl fmt::Debug for CommitGroup {
+impl fmt::Debug for SharedOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CommitGroup")
+        f.debug_struct("SharedOutcome")
             .field("outcome", &self.outcome)
             .finish_non_exhaustive()
     }
@@ -147,7 +147,7 @@ mod tests {
     struct BusyAtFirst(AtomicBool);
 
     impl Committer for BusyAtFirst {
-        fn try_commit(&self, group: &CommitGroup) {
+        fn try_commit(&self, group: &SharedOutcome) {
             if self.0.swap(true, Ordering::Relaxed) {
                 group.complete(Ok(()));
             }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_thread_woken_before_it_sleeps_leads_all_the_same() {
-        let group = CommitGroup::new();
+        let group = SharedOutcome::new();
         group.wake_next_leader();
         let (sender, receiver) = channel();
         thread::spawn(move || sender.send(group.wait(&BusyAtFirst::default())));

@@ -1,0 +1,54 @@
+//! Quiescing an idle log: once there has been no append for a while, the log is synced, with a sync mark that says
+//! so, and its memory is freed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proglog_store::segment::StoreExt;
+
+use crate::engine::Engine;
+use crate::engine::group_commit::Commit;
+use crate::error::{ErrorKind, Result};
+use crate::layout::log_position::LogPosition;
+use crate::segment::files::SegmentFiles;
+
+/// Shortest delay before another try to quiesce a log that could not be synced.
+const QUIESCE_RETRY_MIN: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Quiesces the log if it still ends at `end`; otherwise looks again later.
+    pub(super) fn quiesce_if_idle(&self, end: LogPosition) {
+        let active = Arc::clone(&self.writer.lock().active);
+        let now = active.end();
+        let idle_after = self.options.idle_after;
+        if now != end {
+            return self.tasks.quiesce.arm_after_with(idle_after, now);
+        }
+        if let Err(error) = self.quiesce(&active, now)
+            && !matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Closed)
+        {
+            #[cfg(feature = "tracing")]
+            tracing::warn!(
+                log_id = format_args!("{:032x}", self.log_id),
+                error = &error as &dyn std::error::Error,
+                "idle log not synced"
+            );
+            // A full device may have room by then.
+            let delay = idle_after.max(QUIESCE_RETRY_MIN);
+            self.tasks.quiesce.arm_after_with(delay, active.end());
+        }
+    }
+
+    /// Syncs the log. If the active segment still ends at `end` then, frees its memory and writes a sync mark:
+    /// damage to the newest records is then detected as corruption, not mistaken for a torn write, even after
+    /// the process was killed.
+    fn quiesce(&self, active: &SegmentFiles, end: LogPosition) -> Result<()> {
+        self.commit(Commit::Sync)?;
+        if active.recovery_point() == end {
+            active.index.release_memory();
+            self.writer.lock().release_memory();
+            active.store.write_sync_mark()?;
+        }
+        Ok(())
+    }
+}
