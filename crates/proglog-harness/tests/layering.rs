@@ -25,9 +25,6 @@ const ORDERS: [(&str, &str); 2] = [
 /// The most lines of a source file.
 const LINES_MAX: usize = 500;
 
-/// A longer file: the documentation of the log's operations, of which each has a few lines of code.
-const LONGER: &str = "proglog-log/src/log.rs";
-
 /// The modules of a crate by their paths, and what each uses of them. The root is the empty path.
 type Uses = BTreeMap<Module, BTreeSet<Module>>;
 type Module = Vec<String>;
@@ -105,12 +102,7 @@ fn no_files_use_each_other_in_a_circle() {
 fn no_source_file_is_longer_than_it_may_be() {
     for path in roots().iter().flat_map(|root| modules(root).into_values()) {
         let lines = fs::read_to_string(&path).unwrap().lines().count();
-        let is_longer = path.ends_with(LONGER);
-        assert!(
-            lines <= LINES_MAX || is_longer,
-            "{} has {lines} lines",
-            path.display()
-        );
+        assert!(lines <= LINES_MAX, "{} has {lines} lines", path.display());
     }
 }
 

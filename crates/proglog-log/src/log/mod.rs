@@ -1,0 +1,310 @@
+//! The log on disk: its public operations.
+
+mod append;
+mod read;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use proglog_store::Operation;
+use proglog_store::io::{Directory, FsDirectory};
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::offset::Offset;
+use crate::open;
+use crate::open::repair;
+use crate::open::report::Recovery;
+use crate::options::LogOptions;
+
+/// A commit log in a directory.
+///
+/// A log is a cheap handle: clones share it. All operations take `&self` and may be called from many
+/// threads. Readers wait for no sync, no writer and no other reader.
+///
+/// What an acknowledged append survives is the caller's choice, see
+/// [`Durability`](crate::Durability). Dropping the last handle closes the log, but cannot report a
+/// failure: [`close`](Log::close) can.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use proglog_log::{Log, LogOptions};
+///
+/// let directory = tempfile::tempdir()?;
+/// let log = Log::open(directory.path(), &LogOptions::new())?;
+/// let offset = log.append("hello")?;
+/// log.append_batch(["to", "the", "world"])?;
+/// assert_eq!(log.read(offset)?.value, "hello");
+/// assert_eq!(log.records(1..).count(), 3);
+/// log.close()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// From async code, on any runtime:
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path();
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// use proglog_log::{Log, LogOptions};
+///
+/// let log = Log::open(path, &LogOptions::new())?;
+/// let ticket = log.submit("hello")?; // has its offset, is not durable yet
+/// let offsets = ticket.await?; // is on the device
+/// assert_eq!(log.read(offsets.start)?.value, "hello");
+/// # Ok::<(), proglog_log::Error>(())
+/// # })?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Log {
+    handle: Arc<Handle>,
+}
+
+/// What the clones of a log share; the last one closes it.
+struct Handle {
+    engine: Arc<Engine>,
+    recovery: Recovery,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // A drop cannot return the error: that is what `close` is for.
+        drop(self.engine.close());
+    }
+}
+
+impl Log {
+    /// Opens the log in the directory at `path`. Creates the directory and the log if they do not exist, and
+    /// recovers a log that was not closed: on return every readable record is on the device.
+    /// [`Log::recovery`] reports what was found.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] at once if another handle or process has it open; [`Error::NotALog`] if the directory
+    /// holds other files; [`Error::CheckpointLost`], [`Error::CheckpointMismatch`], [`Error::WrongSegment`],
+    /// [`Error::NotASegment`] or [`Error::MissingSegment`] if files were damaged, removed or exchanged;
+    /// [`Error::UnsupportedCheckpoint`]; [`Error::Options`]; [`Error::NoThread`]; [`Error::Io`] if the file system
+    /// fails; [`Error::Store`] if a segment cannot be opened. No data was changed or lost then.
+    ///
+    /// On a full device, a log whose end is torn or whose newest segment is empty cannot be opened
+    /// ([`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull)) until there is space for the torn bytes, about as many
+    /// as the last write, or for the 8 KiB of a segment's header. A [`ReadOnlyLog`](crate::ReadOnlyLog) can
+    /// open it.
+    pub fn open(path: impl AsRef<Path>, options: &LogOptions) -> Result<Self> {
+        options.validate()?;
+        let path = path.as_ref();
+        let directory = FsDirectory::create(path)
+            .map_err(|error| Error::io(Operation::Open, &path.to_string_lossy(), error))?;
+        Self::open_validated(Arc::new(directory), options)
+    }
+
+    /// As [`Log::open`], in any [`Directory`] of proglog-store.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::open`].
+    pub fn open_in(directory: Arc<dyn Directory>, options: &LogOptions) -> Result<Self> {
+        options.validate()?;
+        Self::open_validated(directory, options)
+    }
+
+    fn open_validated(directory: Arc<dyn Directory>, options: &LogOptions) -> Result<Self> {
+        let (engine, recovery) = open::open(directory, options)?;
+        Ok(Self {
+            handle: Arc::new(Handle { engine, recovery }),
+        })
+    }
+
+    /// Rebuilds the checkpoint of the log at `path` from its segments, after [`Log::open`] has failed because the
+    /// checkpoint is lost ([`Error::CheckpointLost`]) or does not fit the segments
+    /// ([`Error::CheckpointMismatch`], [`Error::MissingSegment`], [`Error::WrongSegment`]). The parts of the old
+    /// checkpoint that fit are kept, such as the start and the application data. A checkpoint that fits is not
+    /// changed.
+    ///
+    /// No segment is changed, except that an interrupted recovery of the newest one is completed, as opening
+    /// would, so no readable record is dropped. If the start is lost, trimmed records whose segment still
+    /// exists come back. Records that the segments no longer hold are lost: if they were the newest, their
+    /// offsets are assigned again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::open`]: [`Error::MissingSegment`] if one is missing between two others or all are,
+    /// [`Error::WrongSegment`] if they are of several logs; [`Error::CheckpointLost`] if there is nothing to
+    /// make a checkpoint from. The checkpoint was not changed then.
+    pub fn repair(path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let directory = FsDirectory::open(path)
+            .map_err(|error| Error::io(Operation::Open, &path.to_string_lossy(), error))?;
+        Self::repair_in(Arc::new(directory))
+    }
+
+    /// As [`Log::repair`], in any [`Directory`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::repair`].
+    pub fn repair_in(directory: Arc<dyn Directory>) -> Result<()> {
+        repair::repair(directory)
+    }
+
+    /// What opening found and did.
+    #[must_use]
+    pub fn recovery(&self) -> &Recovery {
+        &self.handle.recovery
+    }
+
+    /// Sets the high watermark: readers of [committed](crate::Visibility::Committed) records see those below `end`,
+    /// as far as they are acknowledged.
+    ///
+    /// It never goes back, but by [`Log::truncate`]. It is not stored: when a log is opened it is at the start
+    /// of the log.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use proglog_log::{Log, LogOptions, Visibility};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
+    /// let committed = log.reader(Visibility::Committed);
+    /// log.append_batch(["a", "b", "c"])?;
+    /// assert!(committed.is_empty());
+    /// log.set_high_watermark(2)?;
+    /// assert_eq!(committed.offsets(), 0..2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] if `end` is past the next offset to be assigned; [`Error::Closed`].
+    pub fn set_high_watermark(&self, end: impl Into<Offset>) -> Result<()> {
+        self.handle.engine.set_high_watermark(end.into())
+    }
+
+    /// Drops the records below `start`: reading them fails with [`Error::Trimmed`] from now on, after
+    /// any crash. It is exact to the record, down to an empty log, whose next record still gets the
+    /// next offset. The space of whole segments is released, and that of the newest one if all records
+    /// are dropped; records that were read stay valid. If `start` is not above the log's start, no record is
+    /// dropped. It works on a full device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] if `start` is past the end that readers see. [`Error::Io`] or
+    /// [`Error::Store`] if the file system fails: the records may be dropped or not, or on a full device only
+    /// the older ones, until the log is opened again. If only a file could not be removed, they are dropped,
+    /// and the next trim or opening releases its space; if all were dropped and the next segment could not be
+    /// created, the next append tries that again. [`Error::Poisoned`], [`Error::Closed`].
+    pub fn trim(&self, start: impl Into<Offset>) -> Result<()> {
+        self.handle.engine.trim(start.into())
+    }
+
+    /// Applies [`LogOptions::retention`] now, as the log does in the background, and returns the log's start.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::trim`].
+    pub fn apply_retention(&self) -> Result<Offset> {
+        self.handle.engine.apply_retention()
+    }
+
+    /// Drops the records at and after `end`, durably: the next record gets the offset `end`. Does
+    /// nothing if the log ends there.
+    ///
+    /// This is for replication, where a replica drops what its leader never committed. For readers
+    /// that have seen the dropped records, the offsets get other values: let readers see only
+    /// [committed](crate::Visibility::Committed) records.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Trimmed`] if `end` is below the start, [`Error::OutOfRange`] if it is past what was appended.
+    /// [`Error::Io`], [`Error::Store`], [`Error::Poisoned`]; after a failure in between the log is poisoned, and
+    /// opening it again completes the truncation. If only the next segment could not be created, for example on
+    /// a full device, the truncation is complete, and the next append tries that again. [`Error::Closed`].
+    pub fn truncate(&self, end: impl Into<Offset>) -> Result<()> {
+        self.handle.engine.truncate(end.into())
+    }
+
+    /// Drops all records, durably, and goes on from the offset `next`: for a replica that is given the
+    /// state up to there as a snapshot. Space is given back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ResetBelowEnd`]; otherwise as [`Log::truncate`].
+    pub fn reset(&self, next: impl Into<Offset>) -> Result<()> {
+        self.handle.engine.reset(next.into())
+    }
+
+    /// Ends the active segment and starts the next one, durably, and returns the offset at which it starts:
+    /// so that the records before can be retained, or copied, as whole files. Everything that was submitted
+    /// before is on the device on return. Does nothing if the active segment has no records.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use proglog_log::{Log, LogOptions};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
+    /// log.append_batch(["a", "b"])?;
+    /// assert_eq!(log.roll()?, 2);
+    /// assert!(directory.path().join(format!("{:020}.log", 2)).exists());
+    /// assert_eq!(log.roll()?, 2);
+    /// assert_eq!(log.append("c")?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::sync`]; if only the next segment could not be created, the next append tries that again.
+    pub fn roll(&self) -> Result<Offset> {
+        self.handle.engine.roll_now()
+    }
+
+    /// Syncs everything that was submitted before, whatever the durability.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`]; the appends that were submitted and not acknowledged have failed then.
+    /// [`Error::Poisoned`], [`Error::Closed`].
+    pub fn sync(&self) -> Result<()> {
+        self.handle.engine.sync()
+    }
+
+    /// The data that [`Log::set_application_data`] stored last; empty at first.
+    #[must_use]
+    pub fn application_data(&self) -> Vec<u8> {
+        self.handle.engine.application_data()
+    }
+
+    /// Replaces the application data in the log's checkpoint, up to 1 KiB: for example the position of a
+    /// consumer. On return it is on the device, whatever the durability of the log; a crash keeps either the
+    /// old or the new data. It works on a full device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ApplicationDataTooLarge`]; [`Error::Io`], after which the old data is still
+    /// returned, and opening the log again returns what is stored; [`Error::Closed`].
+    pub fn set_application_data(&self, data: &[u8]) -> Result<()> {
+        self.handle.engine.set_application_data(data)
+    }
+
+    /// Completes everything that was submitted, syncs it, and releases the lock. Every later operation on any
+    /// handle fails with [`Error::Closed`]. Does nothing if the log is closed. Dropping the last handle does the
+    /// same, and waits for the device too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::sync`]. The log is closed all the same.
+    pub fn close(&self) -> Result<()> {
+        self.handle.engine.close()
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle.engine.fmt(f)
+    }
+}
