@@ -9,8 +9,8 @@ use crate::record::Record;
 use crate::record::batch::Batch;
 
 impl Log {
-    /// Appends one record and waits until it is as durable as [`LogOptions::durability`](crate::LogOptions::durability) says; returns
-    /// its offset.
+    /// Appends one record and waits until it is as durable as
+    /// [`LogOptions::durability`](crate::LogOptions::durability) says; returns its offset.
     ///
     /// # Errors
     ///
@@ -44,8 +44,8 @@ impl Log {
         Ok(self.submit_at(expected, record)?.wait()?.start)
     }
 
-    /// Appends a batch and waits until it is as durable as [`LogOptions::durability`](crate::LogOptions::durability) says; returns its
-    /// offsets. Its records become visible together, and recovery keeps all of them or none.
+    /// Appends a batch and waits until it is as durable as [`LogOptions::durability`](crate::LogOptions::durability)
+    /// says; returns its offsets. Its records become visible together, and recovery keeps all of them or none.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -102,9 +102,11 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::RecordTooLarge`](crate::Error::RecordTooLarge), [`Error::BatchTooLarge`](crate::Error::BatchTooLarge); [`Error::Store`](crate::Error::Store) if the buffer is full
-    /// and cannot be written, or the next segment cannot be created: nothing was appended then, and what
-    /// was submitted before is not affected; [`Error::Poisoned`](crate::Error::Poisoned); [`Error::Closed`](crate::Error::Closed).
+    /// [`Error::RecordTooLarge`](crate::Error::RecordTooLarge),
+    /// [`Error::BatchTooLarge`](crate::Error::BatchTooLarge); [`Error::Store`](crate::Error::Store) if the buffer is
+    /// full and cannot be written, or the next segment cannot be created: nothing was appended then, and what was
+    /// submitted before is not affected; [`Error::Poisoned`](crate::Error::Poisoned);
+    /// [`Error::Closed`](crate::Error::Closed).
     pub fn submit(&self, record: impl Into<Record>) -> Result<Ticket> {
         self.submit_records(None, &[record.into()])
     }

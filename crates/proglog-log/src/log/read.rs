@@ -19,8 +19,9 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`](crate::Error::OutOfRange), [`Error::Trimmed`](crate::Error::Trimmed), [`Error::Corrupt`](crate::Error::Corrupt); [`Error::Store`](crate::Error::Store) if the file
-    /// system fails; [`Error::Closed`](crate::Error::Closed).
+    /// [`Error::OutOfRange`](crate::Error::OutOfRange), [`Error::Trimmed`](crate::Error::Trimmed),
+    /// [`Error::Corrupt`](crate::Error::Corrupt); [`Error::Store`](crate::Error::Store) if the file system fails;
+    /// [`Error::Closed`](crate::Error::Closed).
     pub fn read(&self, offset: impl Into<Offset>) -> Result<StoredRecord> {
         self.handle.engine.reader.read(offset)
     }
@@ -41,7 +42,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`](crate::Error::Corrupt); [`Error::Store`](crate::Error::Store) if the file system fails; [`Error::Closed`](crate::Error::Closed).
+    /// [`Error::Corrupt`](crate::Error::Corrupt); [`Error::Store`](crate::Error::Store) if the file system fails;
+    /// [`Error::Closed`](crate::Error::Closed).
     pub fn last(&self) -> Result<Option<StoredRecord>> {
         self.handle.engine.reader.last()
     }
@@ -66,10 +68,11 @@ impl Log {
     /// of the range is trimmed or not there yet, the iterator yields the error that [`Log::read`] returns,
     /// and ends. For the part of a range that is there, see [`Offsets::clamp`].
     ///
-    /// A record may be a slice of a block of 256 KiB, or of as much as a longer record takes, which it keeps
-    /// in memory: [`StoredRecord::detach`] copies it out. Forward, records are read in blocks; backward, each
-    /// is a read. The iterator is independent of this handle: once the log is closed it yields
-    /// [`Error::Closed`](crate::Error::Closed), and once the next record is trimmed, [`Error::Trimmed`](crate::Error::Trimmed).
+    /// A record may be a slice of a block of 256 KiB, or of as much as a longer record takes, which it keeps in
+    /// memory: [`StoredRecord::detach`] copies it out. Forward, records are read in blocks; backward, each is a read.
+    /// The iterator is independent of this handle: once the log is closed it yields
+    /// [`Error::Closed`](crate::Error::Closed), and once the next record is trimmed,
+    /// [`Error::Trimmed`](crate::Error::Trimmed).
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
