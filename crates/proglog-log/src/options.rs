@@ -94,8 +94,8 @@ const SEGMENT_BYTES_MIN: u64 = 1 << 10;
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 /// The largest limit on a batch.
 const BATCH_BYTES_MAX: usize = 1 << 30;
-/// What the log's own fields and the encoding add to a record's size, at the most; see
-/// [`size`](crate::record::size).
+/// The most bytes that the log's own fields and the encoding add to a record's size; see
+/// [`Record::size`](crate::record::Record::size).
 pub(crate) const RECORD_OVERHEAD_MAX: usize = 64;
 
 impl LogOptions {
