@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::Engine;
+use crate::engine::group_commit::Commit;
 use crate::engine::writer::Writer;
 use crate::error::{Result, SegmentIdentity};
 use crate::layout::log_position::LogPosition;
@@ -25,6 +26,8 @@ impl Engine {
     /// Rolls to a new segment, unless the active one has no records, and returns the base offset of the active
     /// segment.
     pub(crate) fn roll_now(&self) -> Result<Offset> {
+        // Most of the work, and what may fail an append, is done before the writer's lock is taken.
+        self.commit(Commit::Sync)?;
         let writer = &mut *self.writer.lock();
         self.check_appendable()?;
         if writer.sealed || writer.next != writer.active.base() {

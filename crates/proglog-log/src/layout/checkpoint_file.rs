@@ -132,9 +132,8 @@ impl CheckpointFile {
         let last = self.current.clone();
         self.write(next.clone())?;
         self.write(next.clone()).inspect_err(|_| {
-            let begins = next
-                .truncation()
-                .is_some_and(|next| last.truncation() != Some(next));
+            let place = |checkpoint: &Checkpoint| checkpoint.truncation().map(|it| it.to);
+            let begins = place(next).is_some_and(|to| place(&last) != Some(to));
             if !begins {
                 self.current = last;
             }

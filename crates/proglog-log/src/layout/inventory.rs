@@ -1,6 +1,5 @@
 //! Inventory of a log's directory: the files in it, and the headers of its segments.
 
-use std::io;
 use std::sync::Arc;
 
 use proglog_store::io::{Directory, OpenMode, Storage};
@@ -16,14 +15,9 @@ use crate::record::decode;
 
 /// Takes the lock on `directory`, which is a log's or can become one. It is held until the file is dropped.
 pub(crate) fn lock(directory: &dyn Directory) -> Result<Arc<dyn Storage>> {
-    let file = match directory.open(LOCK, OpenMode::Write) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Nothing is created in a directory of something else.
-            Inventory::read(directory)?;
-            directory.open(LOCK, OpenMode::CreateIfMissing)
-        }
-        file => file,
-    };
+    // Nothing is created or locked in a directory of something else.
+    Inventory::read(directory)?;
+    let file = directory.open(LOCK, OpenMode::CreateIfMissing);
     let file = file.map_err(|error| Error::io(Operation::Open, LOCK, error))?;
     match file.try_lock() {
         Ok(true) => Ok(file),

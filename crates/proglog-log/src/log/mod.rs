@@ -258,7 +258,9 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// As [`Log::sync`]; if only the next segment could not be created, the next append tries that again.
+    /// As [`Log::sync`] for everything submitted before. [`Error::Store`] and [`Error::Io`] too if the segment could
+    /// not be sealed or the next one not created, for want of room for example: appends submitted meanwhile are still
+    /// pending then, and the next append rolls if it has to.
     pub fn roll(&self) -> Result<Offset> {
         self.handle.engine.roll_now()
     }

@@ -66,7 +66,7 @@ fn a_ticket_prints_whether_it_is_complete() {
 fn a_completion_prints_whether_it_is_complete() {
     let (ticket, completion) = Ticket::with_completion(Offset::ZERO..Offset::new(1));
     let printed = format!("{completion:?}");
-    assert!(printed.contains("Group { outcome: "), "{printed}");
+    assert!(printed.contains("SharedOutcome { outcome: "), "{printed}");
     completion.complete(Ok(()));
     assert!(format!("{ticket:?}").contains("complete: true"));
 }

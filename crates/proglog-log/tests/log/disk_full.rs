@@ -121,3 +121,17 @@ fn what_is_on_the_device_is_dropped_on_a_full_disk_with_its_segment() {
     let told = reading.next().unwrap().unwrap_err();
     assert!(matches!(told, Error::Trimmed { .. }), "{told}");
 }
+
+#[test]
+fn a_roll_that_finds_no_room_loses_nothing_and_a_later_one_works() {
+    let (disk, log) = buffered_log(6, 1);
+    fill(&disk);
+    assert_eq!(log.roll().unwrap_err().kind(), ErrorKind::DiskFull);
+    holds(&log, 0..6);
+    disk.set_capacity(None);
+    assert_eq!(log.roll().unwrap(), 6);
+    assert_eq!(segments(&disk).len(), 2);
+    append(&log, 6..8);
+    log.close().unwrap();
+    holds(&open_with(&disk, &options()), 0..8);
+}

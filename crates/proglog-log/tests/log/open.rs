@@ -1,6 +1,7 @@
 //! Directories that become a log, and those that do not.
 
-use proglog_log::{Error, Log};
+use proglog_log::{Error, ErrorKind, Log};
+use proglog_store::io::OpenMode;
 use proglog_store::testing::SimDisk;
 
 use crate::support::{append, holds, options};
@@ -31,4 +32,15 @@ fn a_directory_becomes_a_log_if_it_holds_no_more_than_the_making_of_one_leaves()
             Err(error) => panic!("{name}: {error:?}"),
         }
     }
+}
+
+#[test]
+fn the_lock_of_a_directory_that_is_no_log_is_not_taken() {
+    let disk = SimDisk::new();
+    disk.write_file("notes.txt", b"mine");
+    disk.write_file("LOCK", b"");
+    let file = disk.directory().open("LOCK", OpenMode::Write).unwrap();
+    assert!(file.try_lock().unwrap());
+    let error = Log::open_in(disk.directory(), &options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotALog);
 }
