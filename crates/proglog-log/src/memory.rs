@@ -300,8 +300,12 @@ impl MemoryLog {
 
     /// The records of `range`; see [`ReadLog::records`].
     pub fn records(&self, range: impl Into<OffsetBounds>) -> Records {
-        let log = self.clone();
-        Records::new(range, self.offsets(), move |offset| log.read(offset))
+        let (offsets, log) = (self.clone(), self.clone());
+        Records::new(
+            range,
+            move || offsets.offsets(),
+            move |offset| log.read(offset),
+        )
     }
 
     /// The records from `from` on, and those still to come; see [`ReadLog::follow`].

@@ -66,29 +66,32 @@ impl Cursor {
         if self.ended {
             return None;
         }
+        let record = self.read_last();
+        if !matches!(record, Ok(Some(_))) {
+            // No file stays open.
+            self.ended = true;
+            self.run = None;
+        }
+        record.transpose()
+    }
+
+    fn read_last(&mut self) -> Result<Option<StoredRecord>> {
         let end = match self.end {
             Some(end) => end,
             None => match self.view.check_readable(self.next, self.visibility) {
                 Ok(_) | Err(Error::Trimmed { .. }) => self.view.range(self.visibility).end,
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error));
-                }
+                Err(error) => return Err(error),
             },
         };
-        self.end = Some(end);
         if end <= self.next {
-            self.ended = true;
-            return None;
+            return Ok(None);
         }
         let last = end.saturating_sub(1);
-        let read = read(&self.view, self.visibility, last);
-        self.ended = read.is_err();
         self.end = Some(last);
         if let Some(run) = &mut self.run {
             run.end = run.end.min(last);
         }
-        Some(read)
+        read(&self.view, self.visibility, last).map(Some)
     }
 
     /// Limits the bytes of records that are read at a time, unless one record is longer.

@@ -46,45 +46,50 @@ enum Inner {
 
 /// Records that are read one by one.
 struct ByOffset {
-    read: Box<dyn FnMut(Offset) -> Result<StoredRecord> + Send>,
+    /// `None` after an error, and at the end.
+    log: Option<Source>,
     next: Offset,
     /// The end (exclusive); `None` is the end of the log.
     end: Option<Offset>,
-    /// The end of the log when the iterator was made.
-    log_end: Offset,
-    /// True after an error, or at the end.
-    ended: bool,
     /// The record that was lent last.
     held: Option<StoredRecord>,
 }
 
+/// The log that the records are read from.
+struct Source {
+    offsets: Box<dyn Fn() -> Offsets + Send>,
+    read: Box<dyn FnMut(Offset) -> Result<StoredRecord> + Send>,
+}
+
 impl Records {
-    /// The records of `range`, each read by `read`: for implementations of
-    /// [`ReadLog`](crate::ReadLog), whose offsets are `offsets` at the moment. At the end of the log `read`
-    /// returns [`Error::OutOfRange`].
+    /// The records of `range`, each read by `read`: for implementations of [`ReadLog`](crate::ReadLog).
+    ///
+    /// `offsets` returns the readable offsets of the log, and `read` returns [`Error::OutOfRange`] at their end.
+    /// Both are dropped once the iterator has ended.
     ///
     /// ```
     /// use proglog_log::{MemoryLog, Records};
     ///
     /// let log = MemoryLog::new();
     /// log.append_batch(["a", "b"])?;
-    /// let reader = log.clone();
-    /// let records = Records::new(.., log.offsets(), move |offset| reader.read(offset));
+    /// let (offsets, reader) = (log.clone(), log.clone());
+    /// let records = Records::new(.., move || offsets.offsets(), move |offset| reader.read(offset));
     /// assert_eq!(records.count(), 2);
     /// # Ok::<(), proglog_log::Error>(())
     /// ```
     pub fn new(
         range: impl Into<OffsetBounds>,
-        offsets: Offsets,
+        offsets: impl Fn() -> Offsets + Send + 'static,
         read: impl FnMut(Offset) -> Result<StoredRecord> + Send + 'static,
     ) -> Self {
         let OffsetBounds { start, end } = range.into();
         let by_offset = ByOffset {
-            read: Box::new(read),
-            next: start.unwrap_or(offsets.start),
+            next: start.unwrap_or_else(|| offsets().start),
+            log: Some(Source {
+                offsets: Box::new(offsets),
+                read: Box::new(read),
+            }),
             end,
-            log_end: offsets.end,
-            ended: false,
             held: None,
         };
         Self {
@@ -146,7 +151,7 @@ impl Iterator for Records {
     }
 }
 
-/// Reads each record on its own. A range without an end begins at the end of the log at the first call.
+/// Reads each record on its own. Without a bound, the end is that of the log at the first call.
 impl DoubleEndedIterator for Records {
     fn next_back(&mut self) -> Option<Self::Item> {
         match &mut self.inner {
@@ -160,40 +165,65 @@ impl FusedIterator for Records {}
 
 impl ByOffset {
     fn next(&mut self) -> Option<Result<StoredRecord>> {
-        if self.ended || self.end.is_some_and(|end| self.next >= end) {
-            return None;
-        }
-        let read = (self.read)(self.next);
-        self.ended = read.is_err();
-        match read {
-            Err(Error::OutOfRange { offset, end, .. }) if self.end.is_none() && offset == end => {
-                None
-            }
-            Err(error) => Some(Err(error)),
-            Ok(record) => {
-                self.next = self.next.saturating_add(1);
-                Some(Ok(record))
-            }
-        }
+        self.take(Self::read_next)
     }
 
     fn next_back(&mut self) -> Option<Result<StoredRecord>> {
-        if self.ended {
-            return None;
+        self.take(Self::read_last)
+    }
+
+    /// Reads a record; drops the log if there is none, or after an error.
+    fn take(
+        &mut self,
+        read: impl FnOnce(&mut Self, &mut Source) -> Result<Option<StoredRecord>>,
+    ) -> Option<Result<StoredRecord>> {
+        let mut log = self.log.take()?;
+        let record = read(self, &mut log);
+        if let Ok(Some(_)) = record {
+            self.log = Some(log);
         }
-        if self.end.is_none() && self.next > self.log_end {
-            // The start was past the end of the log.
-            return self.next();
-        }
-        let end = *self.end.get_or_insert(self.log_end);
+        record.transpose()
+    }
+
+    fn read_next(&mut self, log: &mut Source) -> Result<Option<StoredRecord>> {
+        let record = match self.end {
+            Some(end) if end <= self.next => None,
+            Some(_) => Some((log.read)(self.next)?),
+            None => log.read_if_any(self.next)?,
+        };
+        self.next = self.next.saturating_add(u64::from(record.is_some()));
+        Ok(record)
+    }
+
+    fn read_last(&mut self, log: &mut Source) -> Result<Option<StoredRecord>> {
+        let end = match self.end {
+            Some(end) => end,
+            None => log.end_after(self.next)?,
+        };
         if end <= self.next {
-            return None;
+            return Ok(None);
         }
         let last = end.saturating_sub(1);
-        let read = (self.read)(last);
-        self.ended = read.is_err();
         self.end = Some(last);
-        Some(read)
+        (log.read)(last).map(Some)
+    }
+}
+
+impl Source {
+    /// Reads the record at `offset`; returns `None` at the end.
+    fn read_if_any(&mut self, offset: Offset) -> Result<Option<StoredRecord>> {
+        match (self.read)(offset) {
+            Err(Error::OutOfRange { offset, end, .. }) if offset == end => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// Returns the end of the log, or the error of a read of `next` if that is past the end.
+    fn end_after(&mut self, next: Offset) -> Result<Offset> {
+        if (self.offsets)().end <= next {
+            self.read_if_any(next)?;
+        }
+        Ok((self.offsets)().end)
     }
 }
 
@@ -201,7 +231,7 @@ impl Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ended = match &self.inner {
             Inner::Cursor(cursor) => cursor.has_ended(),
-            Inner::Other(records) => records.ended,
+            Inner::Other(records) => records.log.is_none(),
         };
         f.debug_struct("Records")
             .field("ended", &ended)

@@ -135,10 +135,18 @@ impl ReadOnlyLog {
             // After an error the view is as before.
             drop(self.shared.refresh());
         }
-        let offsets = self.offsets();
-        let start = range.start.unwrap_or(offsets.start);
+        let start = range.start.unwrap_or_else(|| self.start_offset());
         let mut records = Retrying::new(&self.shared, &self.reader, start);
-        Records::new(range, offsets, move |offset| records.read(offset))
+        let range = OffsetBounds {
+            start: Some(start),
+            ..range
+        };
+        let log = self.clone();
+        Records::new(
+            range,
+            move || log.offsets(),
+            move |offset| records.read(offset),
+        )
     }
 
     /// Returns the records from `from` on, and later ones as they are appended, as

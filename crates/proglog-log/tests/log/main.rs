@@ -3,6 +3,7 @@
 
 mod append;
 mod background;
+mod both_ends;
 mod compat;
 mod cursor;
 mod cursor_races;

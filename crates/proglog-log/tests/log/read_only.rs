@@ -262,13 +262,7 @@ fn files_of_trimmed_segments_are_let_go() {
     }
     log.trim(59).unwrap();
     reader.refresh().unwrap();
-    let path = directory.path().to_string_lossy();
-    let open = std::fs::read_dir("/proc/self/fd").unwrap();
-    let targets = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
-    let gone = targets
-        .map(|target| target.to_string_lossy().into_owned())
-        .filter(|target| target.starts_with(&*path) && target.ends_with("(deleted)"));
-    assert_eq!(gone.collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(crate::support::deleted_but_open(directory.path()), [""; 0]);
 }
 
 #[test]

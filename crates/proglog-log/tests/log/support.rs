@@ -123,3 +123,15 @@ pub(crate) fn damage(disk: &SimDisk, offset: u64) {
     });
     assert!(damaged);
 }
+
+/// The removed files of `directory` that this process has open.
+#[cfg(target_os = "linux")]
+pub(crate) fn deleted_but_open(directory: &std::path::Path) -> Vec<String> {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    let names = targets.map(|target| target.to_string_lossy().into_owned());
+    let directory = &*directory.to_string_lossy();
+    names
+        .filter(|name| name.starts_with(directory) && name.ends_with("(deleted)"))
+        .collect()
+}
