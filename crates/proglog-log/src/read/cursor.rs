@@ -240,8 +240,13 @@ impl Cursor {
         let (end, position) = bound
             .filter(|(end, _)| offset < *end)
             .ok_or_else(|| view.gone(offset, visibility))?;
-        let end = self.end.map_or(end, |bound| end.min(bound));
+        let bound = self.end.filter(|bound| *bound < end);
+        let end = bound.unwrap_or(end);
         let run = segment.open().and_then(|segment| {
+            let position = match bound {
+                Some(bound) => segment.end_before(bound, position),
+                None => position,
+            };
             let (end, frames) = segment.run(offset..end, position, self.run_bytes_max)?;
             Ok(Run {
                 segment,

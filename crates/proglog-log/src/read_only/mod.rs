@@ -136,7 +136,7 @@ impl ReadOnlyLog {
             drop(self.shared.refresh());
         }
         let start = range.start.unwrap_or_else(|| self.start_offset());
-        let mut records = Retrying::new(&self.shared, &self.reader, start);
+        let mut records = Retrying::new(&self.shared, &self.reader, start, range.end);
         let range = OffsetBounds {
             start: Some(start),
             ..range

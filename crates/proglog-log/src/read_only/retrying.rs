@@ -16,23 +16,36 @@ pub(super) struct Retrying {
     reader: Reader,
     cursor: Cursor,
     next: Offset,
+    /// Where the cursor ends (exclusive); `None` is the end of the view.
+    end: Option<Offset>,
 }
 
 impl Retrying {
-    pub(super) fn new(shared: &Arc<Shared>, reader: &Reader, from: Offset) -> Self {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        reader: &Reader,
+        from: Offset,
+        end: Option<Offset>,
+    ) -> Self {
         Self {
             shared: Arc::clone(shared),
             reader: reader.clone(),
-            cursor: reader.cursor(from),
+            cursor: reader.cursor(from).with_end(end),
             next: from,
+            end,
         }
+    }
+
+    /// Returns a cursor at the next record, which looks up its segment again.
+    fn new_cursor(&self) -> Cursor {
+        self.reader.cursor(self.next).with_end(self.end)
     }
 
     fn next_now(&mut self) -> Result<Option<StoredRecord>> {
         let record = match self.cursor.next_now() {
             Err(Error::Io { .. } | Error::Store(_) | Error::Corrupt { .. }) => {
                 self.shared.refresh()?;
-                self.cursor = self.reader.cursor(self.next);
+                self.cursor = self.new_cursor();
                 self.cursor.next_now()
             }
             read => read,
@@ -51,7 +64,7 @@ impl Retrying {
         }
         let record = self.reader.read(offset)?;
         self.next = offset + 1;
-        self.cursor = self.reader.cursor(self.next);
+        self.cursor = self.new_cursor();
         Ok(record)
     }
 }
@@ -66,7 +79,7 @@ pub(super) struct Following {
 impl Following {
     pub(super) fn new(shared: &Arc<Shared>, reader: &Reader, from: Offset) -> Self {
         let following = Self {
-            records: Retrying::new(shared, reader, from),
+            records: Retrying::new(shared, reader, from, None),
             _counted: shared.add_follower(),
         };
         shared.start_polling();

@@ -174,6 +174,13 @@ impl SegmentFiles {
         ))
     }
 
+    /// Returns where the record before the one at `offset` ends, if the index knows it, but nothing after `limit`.
+    pub(crate) fn end_before(&self, offset: Offset, limit: Option<Position>) -> Option<Position> {
+        let entry = self.index.entry(offset.saturating_since(self.base));
+        let end = entry.map(|entry| entry.position);
+        end.into_iter().chain(limit).min()
+    }
+
     /// Returns the boundary before the record at `offset`, which this segment has: a log can be truncated there.
     pub(crate) fn boundary_before(&self, offset: Offset) -> Result<Boundary> {
         let number = offset.saturating_since(self.base);

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind as Io;
 
-use proglog_log::{Log, LogOptions, Record, Records};
+use proglog_log::{Log, LogOptions, ReadOnlyLog, Record, Records};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use crate::support::{append, open, open_with, options, segments, value};
@@ -51,6 +51,29 @@ fn a_cursor_reads_in_large_blocks_whatever_the_shape_of_records() {
     });
     assert_eq!(lent, 300);
     assert!(taken <= 2, "{taken} reads");
+}
+
+#[test]
+fn a_range_reads_its_own_bytes_and_not_the_block_around_them() {
+    let disk = SimDisk::new();
+    let log = open_with(&disk, &options().segment_bytes_max(64 << 20));
+    log.append_batch((0..3000).map(value)).unwrap();
+    // Marks the others as synced in the file.
+    append(&log, 3000..3001);
+    let read_only = ReadOnlyLog::open_in(disk.directory()).unwrap();
+    for (start, len) in [(0, 1), (10, 2), (1021, 1), (1022, 1), (1000, 100)] {
+        let range = start..start + len;
+        for records in [log.records(range.clone()), read_only.records(range.clone())] {
+            let lens = read_lens(&disk, || {
+                let offsets = records.map(|record| record.unwrap().offset.get());
+                assert!(offsets.eq(range.clone()));
+            });
+            // A record takes about 130 bytes, and a page of the index 4 KiB.
+            let fetched = lens.iter().filter(|len| **len != PAGE_LEN as u64);
+            let fetched = fetched.sum::<u64>();
+            assert!(fetched <= len * 150, "{lens:?} of {range:?}");
+        }
+    }
 }
 
 /// Distances in memory between the values of lent records.
