@@ -12,7 +12,7 @@ use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::options::LogOptions;
 use crate::read::follow::Follow;
 use crate::read::notify::Notify;
-use crate::read::read_log::ReadLog;
+use crate::read::read_log::{ReadLog, impl_read_log};
 use crate::read::records::Records;
 use crate::record::batch::Batch;
 use crate::record::{self, Record, StoredRecord};
@@ -409,35 +409,7 @@ impl Default for MemoryLog {
     }
 }
 
-impl ReadLog for MemoryLog {
-    fn read(&self, offset: Offset) -> Result<StoredRecord> {
-        MemoryLog::read(self, offset)
-    }
-
-    fn records(&self, range: OffsetBounds) -> Records {
-        MemoryLog::records(self, range)
-    }
-
-    fn follow(&self, from: Offset) -> Follow {
-        MemoryLog::follow(self, from)
-    }
-
-    fn start_offset(&self) -> Offset {
-        MemoryLog::start_offset(self)
-    }
-
-    fn end_offset(&self) -> Offset {
-        MemoryLog::end_offset(self)
-    }
-
-    fn offsets(&self) -> Offsets {
-        MemoryLog::offsets(self)
-    }
-
-    fn is_closed(&self) -> bool {
-        MemoryLog::is_closed(self)
-    }
-}
+impl_read_log!(MemoryLog, is_closed);
 
 impl CommitLog for MemoryLog {
     fn submit_batch(&self, batch: Batch) -> Result<Ticket> {

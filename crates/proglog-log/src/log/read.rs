@@ -8,7 +8,7 @@ use crate::log::Log;
 use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::options::Visibility;
 use crate::read::follow::Follow;
-use crate::read::read_log::ReadLog;
+use crate::read::read_log::{ReadLog, impl_read_log};
 use crate::read::reader::Reader;
 use crate::read::records::Records;
 use crate::read::verify::Verification;
@@ -193,36 +193,4 @@ impl Log {
     }
 }
 
-impl ReadLog for Log {
-    fn read(&self, offset: Offset) -> Result<StoredRecord> {
-        Log::read(self, offset)
-    }
-
-    fn records(&self, range: OffsetBounds) -> Records {
-        Log::records(self, range)
-    }
-
-    fn follow(&self, from: Offset) -> Follow {
-        Log::follow(self, from)
-    }
-
-    fn start_offset(&self) -> Offset {
-        Log::start_offset(self)
-    }
-
-    fn end_offset(&self) -> Offset {
-        Log::end_offset(self)
-    }
-
-    fn offsets(&self) -> Offsets {
-        Log::offsets(self)
-    }
-
-    fn is_closed(&self) -> bool {
-        Log::is_closed(self)
-    }
-
-    fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
-        Log::read_batch(self, from, bytes_max)
-    }
-}
+impl_read_log!(Log, is_closed, read_batch);

@@ -150,3 +150,47 @@ pub trait ReadLog: Debug + Send + Sync {
         })
     }
 }
+
+/// Implements [`ReadLog`] for a log by its inherent methods: the required ones, `offsets`, and those that are listed.
+macro_rules! impl_read_log {
+    ($log:ident $(, $method:ident)*) => {
+        impl ReadLog for $log {
+            fn read(&self, offset: Offset) -> Result<StoredRecord> {
+                $log::read(self, offset)
+            }
+
+            fn records(&self, range: OffsetBounds) -> Records {
+                $log::records(self, range)
+            }
+
+            fn follow(&self, from: Offset) -> Follow {
+                $log::follow(self, from)
+            }
+
+            fn start_offset(&self) -> Offset {
+                $log::start_offset(self)
+            }
+
+            fn end_offset(&self) -> Offset {
+                $log::end_offset(self)
+            }
+
+            fn offsets(&self) -> Offsets {
+                $log::offsets(self)
+            }
+
+            $(impl_read_log!(@$method $log);)*
+        }
+    };
+    (@is_closed $log:ident) => {
+        fn is_closed(&self) -> bool {
+            $log::is_closed(self)
+        }
+    };
+    (@read_batch $log:ident) => {
+        fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
+            $log::read_batch(self, from, bytes_max)
+        }
+    };
+}
+pub(crate) use impl_read_log;

@@ -9,7 +9,7 @@ use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::options::Visibility;
 use crate::read::cursor::{self, Cursor};
 use crate::read::follow::Follow;
-use crate::read::read_log::ReadLog;
+use crate::read::read_log::{ReadLog, impl_read_log};
 use crate::read::records::Records;
 use crate::read::view::{Readable, View};
 use crate::record::StoredRecord;
@@ -171,39 +171,7 @@ impl Reader {
     }
 }
 
-impl ReadLog for Reader {
-    fn read(&self, offset: Offset) -> Result<StoredRecord> {
-        Reader::read(self, offset)
-    }
-
-    fn records(&self, range: OffsetBounds) -> Records {
-        Reader::records(self, range)
-    }
-
-    fn follow(&self, from: Offset) -> Follow {
-        Reader::follow(self, from)
-    }
-
-    fn start_offset(&self) -> Offset {
-        Reader::start_offset(self)
-    }
-
-    fn end_offset(&self) -> Offset {
-        Reader::end_offset(self)
-    }
-
-    fn offsets(&self) -> Offsets {
-        Reader::offsets(self)
-    }
-
-    fn is_closed(&self) -> bool {
-        Reader::is_closed(self)
-    }
-
-    fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
-        Reader::read_batch(self, from, bytes_max)
-    }
-}
+impl_read_log!(Reader, is_closed, read_batch);
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

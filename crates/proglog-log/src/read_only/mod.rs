@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::options::Visibility;
 use crate::read::follow::Follow;
-use crate::read::read_log::ReadLog;
+use crate::read::read_log::{ReadLog, impl_read_log};
 use crate::read::reader::Reader;
 use crate::read::records::Records;
 use crate::read_only::retrying::{Following, Retrying};
@@ -214,35 +214,7 @@ impl ReadOnlyLog {
     }
 }
 
-impl ReadLog for ReadOnlyLog {
-    fn read(&self, offset: Offset) -> Result<StoredRecord> {
-        ReadOnlyLog::read(self, offset)
-    }
-
-    fn records(&self, range: OffsetBounds) -> Records {
-        ReadOnlyLog::records(self, range)
-    }
-
-    fn follow(&self, from: Offset) -> Follow {
-        ReadOnlyLog::follow(self, from)
-    }
-
-    fn start_offset(&self) -> Offset {
-        ReadOnlyLog::start_offset(self)
-    }
-
-    fn end_offset(&self) -> Offset {
-        ReadOnlyLog::end_offset(self)
-    }
-
-    fn offsets(&self) -> Offsets {
-        ReadOnlyLog::offsets(self)
-    }
-
-    fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
-        ReadOnlyLog::read_batch(self, from, bytes_max)
-    }
-}
+impl_read_log!(ReadOnlyLog, read_batch);
 
 impl fmt::Debug for ReadOnlyLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
