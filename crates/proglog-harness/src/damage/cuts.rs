@@ -24,7 +24,7 @@ pub fn cut(fixture: &Fixture, file: &str, len: u64) -> bool {
 fn checkpoint_cut(fixture: &Fixture, disk: &proglog_store::testing::SimDisk, len: u64, what: &str) {
     // The first slot is enough to open.
     if len < SLOT_USED {
-        let error = fixture.open(disk, Depth::Read, what).unwrap_err();
+        let error = fixture.open(disk, Depth::Read, what).expect_err(what);
         assert!(matches!(error, Error::CheckpointLost { .. }), "{what}");
     } else {
         fixture.assert_whole(disk, what);
@@ -40,7 +40,7 @@ fn segment_cut(
 ) -> bool {
     let is_active = file == store(fixture.active());
     if len < HEADER_LEN || (is_active && fixture.is_sure()) {
-        let error = fixture.open(disk, Depth::Read, what).unwrap_err();
+        let error = fixture.open(disk, Depth::Read, what).expect_err(what);
         assert_eq!(named_file(&error).as_deref(), Some(file), "{what}: {error}");
         return false;
     }

@@ -19,7 +19,7 @@ pub fn missing(fixture: &Fixture, name: &str) {
         fixture.assert_whole(&disk, what);
         return;
     }
-    let error = fixture.open(&disk, Depth::Read, what).unwrap_err();
+    let error = fixture.open(&disk, Depth::Read, what).expect_err(what);
     let is_told = match &error {
         Error::MissingSegment { base_offset } => store(base_offset.get()) == name,
         Error::CheckpointLost { .. } => name == CHECKPOINT,
@@ -43,7 +43,7 @@ fn replaced(fixture: &Fixture, disk: &SimDisk, to: &str, what: &str) {
         fixture.assert_whole(disk, what);
         return;
     }
-    let error = fixture.open(disk, Depth::Read, what).unwrap_err();
+    let error = fixture.open(disk, Depth::Read, what).expect_err(what);
     let named = named_file(&error);
     if to == CHECKPOINT {
         let is_named = named.as_deref() == Some(CHECKPOINT);
@@ -64,7 +64,7 @@ pub fn swapped(fixture: &Fixture, first: &str, second: &str) {
         fixture.assert_whole(&disk, what);
         return;
     }
-    let error = fixture.open(&disk, Depth::Read, what).unwrap_err();
+    let error = fixture.open(&disk, Depth::Read, what).expect_err(what);
     let named = named_file(&error);
     let is_named = [first, second].contains(&named.as_deref().unwrap_or_default());
     assert!(is_named, "{what}: {error:?}");
@@ -86,7 +86,7 @@ pub fn doubled_and_moved(fixture: &Fixture, base: u64, other: u64) {
 /// An error says that the segment which is called `other` is the one of `base`.
 fn told_of(fixture: &Fixture, disk: &SimDisk, base: u64, other: u64) {
     let what = &format!("segment {base} as {other}");
-    match fixture.open(disk, Depth::Read, what).unwrap_err() {
+    match fixture.open(disk, Depth::Read, what).expect_err(what) {
         Error::WrongSegment { file, got, .. } => {
             assert_eq!(*file, *store(other), "{what}");
             assert_eq!(got.base_offset, Offset::new(base), "{what}");
@@ -121,7 +121,7 @@ pub fn older_segments(fixture: &Fixture, older: &SimDisk) -> (usize, usize) {
 fn older_segment(fixture: &Fixture, disk: &SimDisk, base: u64, len: u64, what: &str) -> bool {
     let is_active = base == fixture.active();
     if is_active && fixture.is_sure() {
-        let error = fixture.open(disk, Depth::Read, what).unwrap_err();
+        let error = fixture.open(disk, Depth::Read, what).expect_err(what);
         assert_eq!(named_file(&error), Some(store(base)), "{what}: {error:?}");
         return false;
     }

@@ -6,17 +6,23 @@ use crate::job::Job;
 use proglog_harness::crash::workload::Workload;
 use proglog_harness::crash::workloads::WORKLOADS;
 
+/// The findings as which each sabotage may show.
+const FINDINGS: &[&str] = &[
+    "a walk fails",
+    "are lost",
+    "cannot be opened",
+    "must not come back",
+    "the log starts at",
+];
+
 pub(super) const ROW: Row = Row {
     number: 2,
     name: "double-crashes",
     figure: "stops of a recovery from a stop: a record lost, or come back",
     tried_min: 20_000,
     controls: &[
-        ("recovered-not-synced", &["are lost", "cannot be opened"]),
-        (
-            "older-slot-not-settled",
-            &["the log starts at", "are lost", "cannot be opened"],
-        ),
+        ("recovered-not-synced", FINDINGS),
+        ("older-slot-not-settled", FINDINGS),
     ],
     needs: &[],
     run,

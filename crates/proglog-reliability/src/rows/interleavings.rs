@@ -21,7 +21,7 @@ pub(super) const ROW: Row = Row {
             "acknowledged-before-sync",
             &["came back, the end is", "is not synced", "is lost"],
         ),
-        ("lead-not-passed-on", &["deadlock"]),
+        ("lead-not-passed-on", &["deadlock", "max_steps"]),
         ("looks-before-listening", &["deadlock"]),
     ],
     needs: &[],
