@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use proglog_store::{Operation, Outcome, Position};
+use proglog_store::{Operation, Outcome};
 
 use crate::offset::Offset;
 use crate::options::OptionsError;
@@ -15,8 +15,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no such record yet: the offset is at or past the end that readers see.
-    #[error("offset {offset} is not below the log's end {end}")]
+    /// There is no such record yet: a read at or past the end that readers see, or another operation past the end
+    /// of what was appended.
+    #[error("offset {offset} is out of range: the log has {start}..{end}")]
     OutOfRange {
         /// The offset asked for.
         offset: Offset,
@@ -37,14 +38,14 @@ pub enum Error {
     },
     /// The record was stored, and what is in its place was damaged since. Its neighbours are not
     /// affected.
-    #[error("the record at offset {offset} is damaged, in {file} at {position}")]
+    #[error("the record at offset {offset} is damaged, at byte {byte} of {file}")]
     Corrupt {
         /// The record's offset.
         offset: Offset,
         /// The segment's file name.
         file: Arc<str>,
-        /// The place in the segment's store.
-        position: Position,
+        /// Its place, in bytes from the start of the file.
+        byte: u64,
         /// What is wrong there, if there is anything at all.
         source: Option<Arc<proglog_store::Error>>,
     },
@@ -215,22 +216,22 @@ pub enum CheckpointMismatch {
         end: Offset,
     },
     /// More of a segment would be durable than there is.
-    #[error("{segment} is durable up to position {recovery_point}, but its data ends at {end}")]
+    #[error("{segment} is durable up to byte {recovery_point}, but its data ends at byte {end}")]
     RecoveryPointPastEnd {
         /// The segment's file name.
         segment: Arc<str>,
-        /// The recovery point, by the checkpoint.
-        recovery_point: Position,
-        /// Where the data of the segment ends.
-        end: Position,
+        /// The recovery point, by the checkpoint, in bytes from the start of the file.
+        recovery_point: u64,
+        /// The end of the segment's data, in bytes from the start of the file.
+        end: u64,
     },
     /// The record at the recovery point has another offset.
-    #[error("offset {expected} is at position {position} of {segment}, but {got} is")]
+    #[error("offset {expected} is at byte {byte} of {segment}, but {got} is")]
     RecoveryPointMoved {
         /// The segment's file name.
         segment: Arc<str>,
-        /// The position in the segment's store.
-        position: Position,
+        /// The recovery point, in bytes from the start of the file.
+        byte: u64,
         /// The offset there, by the checkpoint.
         expected: Offset,
         /// The offset of the record there.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use proglog_log::{Error, Offset, Outcome, ReadLog};
 use proglog_server::{ServerOptions, router};
-use proglog_store::{Operation, Position};
+use proglog_store::Operation;
 use support::router::{get, post, problem};
 use support::{HookedLog, NEVER, SOON};
 
@@ -27,7 +27,7 @@ async fn every_failure_of_the_log_has_its_status_and_leaks_no_secrets() {
     let corrupt = Error::Corrupt {
         offset,
         file: "secret.log".into(),
-        position: Position::new(77),
+        byte: 8269,
         source: None,
     };
     let poisoned = Error::Poisoned {

@@ -26,6 +26,12 @@ use crate::store::{Appended, Store, file};
 /// The bytes that a frame is longer than its payload.
 pub const FRAME_OVERHEAD: u64 = format::FRAME_HEADER_LEN as u64;
 
+/// The byte of a store's file that `position` names: the header comes before position 0.
+#[must_use]
+pub fn byte_of(position: Position) -> u64 {
+    format::offset_of(position)
+}
+
 /// Methods of a [`Store`] that is a segment of a log.
 pub trait StoreExt: sealed::Sealed {
     /// The random number in the header, which distinguishes this file from any other.

@@ -432,7 +432,7 @@ fn assert_set_aside(
     let Some(set_aside) = &recovery.set_aside else {
         return;
     };
-    let from = usize::try_from(HEADER_LEN + set_aside.position).unwrap();
+    let from = usize::try_from(set_aside.byte).unwrap();
     let old = before.read_file(&store(active));
     let kept = after.read_file(&set_aside.file);
     assert_eq!(kept.len() as u64, set_aside.bytes, "{what}");

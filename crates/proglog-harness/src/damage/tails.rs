@@ -2,7 +2,7 @@
 
 use proglog_store::testing::SimDisk;
 
-use super::fixture::{Depth, Fixture, is_store, position, store};
+use super::fixture::{Depth, Fixture, is_store, store};
 
 /// Extra bytes for the end of a file of these bytes, whose first and last frames are given.
 fn tails(bytes: &[u8], first: &[u8], last: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -104,11 +104,7 @@ fn appended(fixture: &Fixture, disk: &SimDisk, file: &str, bytes: &[u8], tail: &
     match (nonzero, recovery.set_aside) {
         (None, None) => {}
         (Some(last), Some(set_aside)) => {
-            assert_eq!(
-                set_aside.position,
-                position(bytes.len() as u64).get(),
-                "{what}"
-            );
+            assert_eq!(set_aside.byte, bytes.len() as u64, "{what}");
             assert_eq!(disk.read_file(&set_aside.file), tail[..=last], "{what}");
         }
         (_, set_aside) => panic!("{what}: {set_aside:?}"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proglog_store::io::{Directory, OpenMode, Storage};
+use proglog_store::segment::byte_of;
 use proglog_store::{Boundary, Operation, Position};
 
 use crate::error::{CheckpointMismatch, Error, Result, SegmentIdentity};
@@ -152,8 +153,8 @@ pub(crate) fn check_recovery_point(
             file: CHECKPOINT.into(),
             reason: CheckpointMismatch::RecoveryPointPastEnd {
                 segment: names::store(base).into(),
-                recovery_point: position,
-                end,
+                recovery_point: byte_of(position),
+                end: byte_of(end),
             },
         });
     }
@@ -169,7 +170,7 @@ pub(crate) fn check_recovery_point(
                 file: CHECKPOINT.into(),
                 reason: CheckpointMismatch::RecoveryPointMoved {
                     segment: name.into(),
-                    position,
+                    byte: byte_of(position),
                     expected,
                     got: Offset::new(got),
                 },

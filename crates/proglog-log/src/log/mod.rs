@@ -194,7 +194,7 @@ impl Log {
     /// # Errors
     ///
     /// [`Error::OutOfRange`] if `start` is past the end that readers see. [`Error::Io`] or
-    /// [`Error::Store`] if the file system fails: the records may be dropped or not, or on a full device only
+    /// [`Error::Io`] and [`Error::Store`] if the file system fails: the records may be dropped or not, or on a full device only
     /// the older ones, until the log is opened again. If only a file could not be removed, they are dropped,
     /// and the next trim or opening releases its space; if all were dropped and the next segment could not be
     /// created, the next append tries that again. [`Error::Poisoned`], [`Error::Closed`].
@@ -269,7 +269,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`]; the appends that were submitted and not acknowledged have failed then.
+    /// [`Error::Io`], [`Error::Store`]; the appends that were submitted and not acknowledged have failed then.
     /// [`Error::Poisoned`], [`Error::Closed`].
     pub fn sync(&self) -> Result<()> {
         self.handle.engine.sync()

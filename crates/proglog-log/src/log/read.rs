@@ -20,7 +20,7 @@ impl Log {
     /// # Errors
     ///
     /// [`Error::OutOfRange`](crate::Error::OutOfRange), [`Error::Trimmed`](crate::Error::Trimmed),
-    /// [`Error::Corrupt`](crate::Error::Corrupt); [`Error::Store`](crate::Error::Store) if the file system fails;
+    /// [`Error::Corrupt`](crate::Error::Corrupt); [`Error::Io`](crate::Error::Io) and [`Error::Store`](crate::Error::Store) if the file system fails;
     /// [`Error::Closed`](crate::Error::Closed).
     pub fn read(&self, offset: impl Into<Offset>) -> Result<StoredRecord> {
         self.handle.engine.reader.read(offset)
@@ -42,7 +42,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`](crate::Error::Corrupt); [`Error::Store`](crate::Error::Store) if the file system fails;
+    /// [`Error::Corrupt`](crate::Error::Corrupt); [`Error::Io`](crate::Error::Io) and [`Error::Store`](crate::Error::Store) if the file system fails;
     /// [`Error::Closed`](crate::Error::Closed).
     pub fn last(&self) -> Result<Option<StoredRecord>> {
         self.handle.engine.reader.last()
@@ -128,7 +128,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`](crate::Error::Store) if the file system fails; [`Error::Closed`](crate::Error::Closed).
+    /// [`Error::Io`](crate::Error::Io) and [`Error::Store`](crate::Error::Store) if the file system fails; [`Error::Closed`](crate::Error::Closed).
     pub fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
         self.handle.engine.reader.offset_for_time(time)
     }

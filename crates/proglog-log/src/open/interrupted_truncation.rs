@@ -2,6 +2,7 @@
 
 use proglog_store::Boundary;
 use proglog_store::io::Directory;
+use proglog_store::segment::byte_of;
 
 use crate::error::{CheckpointMismatch, Error, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, Truncation};
@@ -35,8 +36,8 @@ pub(super) fn check_possible(
             file: CHECKPOINT.into(),
             reason: CheckpointMismatch::RecoveryPointPastEnd {
                 segment: names::store(base).into(),
-                recovery_point: to,
-                end,
+                recovery_point: byte_of(to),
+                end: byte_of(end),
             },
         });
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use proglog_store::io::Directory;
+use proglog_store::segment::byte_of;
 
 use crate::engine::{Engine, Parts, background};
 use crate::error::Result;
@@ -43,13 +44,13 @@ pub(crate) fn open(
         recovery_point: base.saturating_add(found.recovery_point.frames),
         set_aside: found.set_aside.as_ref().map(|torn| SetAside {
             file: torn.file.clone(),
-            position: torn.position.get(),
+            byte: byte_of(torn.position),
             bytes: torn.bytes,
         }),
         zeros_removed: found.zeros_removed,
         damaged: found.damaged.map(|position| Damage {
             file: names::store(base),
-            position: position.get(),
+            byte: byte_of(position),
         }),
         header_restored: found.header_restored,
         indexes_rebuilt: applied.indexes_rebuilt,

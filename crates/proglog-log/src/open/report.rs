@@ -60,8 +60,8 @@ pub struct Recovery {
 pub struct SetAside {
     /// The name of the file that holds them, in the log's directory.
     pub file: String,
-    /// Where they were: bytes from the first frame of the segment.
-    pub position: u64,
+    /// Where they were, in bytes from the start of the segment's file.
+    pub byte: u64,
     /// Their number; zeros at the end are not kept.
     pub bytes: u64,
 }
@@ -73,8 +73,8 @@ pub struct SetAside {
 pub struct Damage {
     /// The name of the segment's file, in the log's directory.
     pub file: String,
-    /// Where it is: bytes from the first frame of the segment.
-    pub position: u64,
+    /// Where it is, in bytes from the start of the file.
+    pub byte: u64,
 }
 
 impl fmt::Display for Recovery {
@@ -91,10 +91,13 @@ impl fmt::Display for Recovery {
         }
         if let Some(torn) = &self.set_aside {
             let SetAside { file, bytes, .. } = torn;
-            write!(f, "; {bytes} bytes of an unfinished write are in {file}")?;
+            write!(
+                f,
+                "; {bytes} bytes after the last whole batch were moved to {file}"
+            )?;
         }
-        if let Some(Damage { file, position }) = &self.damaged {
-            write!(f, "; {file} is damaged at position {position}")?;
+        if let Some(Damage { file, byte }) = &self.damaged {
+            write!(f, "; {file} is damaged at byte {byte}")?;
         }
         match self.indexes_rebuilt {
             0 => Ok(()),
@@ -126,18 +129,18 @@ mod tests {
         recovery.clean = false;
         recovery.set_aside = Some(SetAside {
             file: "a.torn-7".into(),
-            position: 7,
+            byte: 7,
             bytes: 10,
         });
         recovery.damaged = Some(Damage {
             file: "a.log".into(),
-            position: 3,
+            byte: 3,
         });
         recovery.indexes_rebuilt = 2;
         assert_eq!(
             recovery.to_string(),
-            "recovered after a crash: records 0..1204; 10 bytes of an unfinished write are in \
-             a.torn-7; a.log is damaged at position 3; 2 indexes were rebuilt"
+            "recovered after a crash: records 0..1204; 10 bytes after the last whole batch were \
+             moved to a.torn-7; a.log is damaged at byte 3; 2 indexes were rebuilt"
         );
     }
 }

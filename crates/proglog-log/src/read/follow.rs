@@ -60,7 +60,7 @@ pub enum RecvTimeoutError {
     #[error("the log is closed")]
     Closed,
     /// The next record cannot be read: [`Error::Corrupt`], [`Error::Trimmed`] if it was dropped before,
-    /// [`Error::OutOfRange`], [`Error::Store`]. The follower has ended, and every further call returns this at
+    /// [`Error::OutOfRange`], [`Error::Io`], [`Error::Store`]. The follower has ended, and every further call returns this at
     /// once; a new follower may start after the record.
     #[error("the next record cannot be read")]
     Failed(#[source] Error),

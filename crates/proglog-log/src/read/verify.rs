@@ -25,7 +25,7 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the file system fails; [`Error::Closed`].
+    /// [`Error::Io`] and [`Error::Store`] if the file system fails; [`Error::Closed`].
     pub fn verify(&self) -> Result<Verification> {
         let mut next = self.start_offset();
         let mut found = Verification {

@@ -62,7 +62,7 @@ impl ReadOnlyLog {
     ///
     /// [`Error::NotALog`] if there is no log in the directory; [`Error::CheckpointLost`],
     /// [`Error::UnsupportedCheckpoint`], [`Error::WrongSegment`] or [`Error::NotASegment`] if files are damaged
-    /// or not this log's; [`Error::Store`] if a file cannot be read.
+    /// or not this log's; [`Error::Io`] and [`Error::Store`] if a file cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let directory = FsDirectory::open(path)

@@ -8,8 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proglog_store::segment::FRAME_OVERHEAD;
-use proglog_store::segment::StoreExt;
+use proglog_store::segment::{FRAME_OVERHEAD, StoreExt, byte_of};
 use proglog_store::{Boundary, Frames, Outcome, Position, Store};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -205,7 +204,7 @@ impl SegmentFiles {
         Error::Corrupt {
             offset,
             file: Arc::clone(&self.file),
-            position,
+            byte: byte_of(position),
             source: source.map(Arc::new),
         }
     }

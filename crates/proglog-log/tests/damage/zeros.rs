@@ -6,7 +6,7 @@ use proglog_log::Log;
 use proglog_store::testing::SimDisk;
 
 use proglog_harness::damage::fixture::{
-    Depth, Fixture, HEADER_LEN, Seen, killed_and_closed, options, position, store,
+    Depth, Fixture, HEADER_LEN, Seen, killed_and_closed, options, store,
 };
 
 const RECORDS: usize = 18;
@@ -60,8 +60,8 @@ fn assert_zeros_set_aside(fixture: &Fixture, seen: &Seen, what: &str) {
     assert_eq!(seen.end, fixture.end(), "{what}");
     assert_eq!(seen.unreadable, [0; 0], "{what}");
     let set_aside = seen.recovery.set_aside.as_ref();
-    let at = set_aside.map(|set_aside| set_aside.position);
-    assert_eq!(at, Some(position(zeros(fixture).start).get()), "{what}");
+    let at = set_aside.map(|set_aside| set_aside.byte);
+    assert_eq!(at, Some(zeros(fixture).start), "{what}");
 }
 
 /// What the newest mark that is left covers is there, but that a damaged record is named; the groups above
