@@ -1,6 +1,7 @@
 //! A commit log in memory, for tests and for data that need not be kept.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -29,12 +30,11 @@ use crate::sync::{Mutex, RwLock};
 /// assert_eq!(log.append_batch(["to", "the", "world"])?, 1..4);
 /// # Ok::<(), proglog_log::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MemoryLog {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     limits: LogOptions,
     clock: Mutex<Clock>,
@@ -42,7 +42,7 @@ struct Shared {
     changed: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Kept {
     start: Offset,
     end: Offset,
@@ -406,6 +406,16 @@ impl MemoryLog {
 impl Default for MemoryLog {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The range of offsets, and no records: there may be many, and large ones.
+impl fmt::Debug for MemoryLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLog")
+            .field("offsets", &self.offsets())
+            .field("is_closed", &self.is_closed())
+            .finish_non_exhaustive()
     }
 }
 

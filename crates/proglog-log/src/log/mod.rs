@@ -4,6 +4,7 @@ mod append;
 mod read;
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -98,8 +99,14 @@ impl Log {
     pub fn open(path: impl AsRef<Path>, options: &LogOptions) -> Result<Self> {
         options.validate()?;
         let path = path.as_ref();
-        let directory = FsDirectory::create(path)
-            .map_err(|error| Error::io(Operation::Open, &path.to_string_lossy(), error))?;
+        let created = if path.as_os_str().is_empty() {
+            // It would be the current directory: an unset variable, more likely than not.
+            Err(io::ErrorKind::NotFound.into())
+        } else {
+            FsDirectory::create(path)
+        };
+        let directory =
+            created.map_err(|error| Error::io(Operation::Open, &path.to_string_lossy(), error))?;
         Self::open_validated(Arc::new(directory), options)
     }
 

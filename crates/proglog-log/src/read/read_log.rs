@@ -145,6 +145,9 @@ pub trait ReadLog: Debug + Send + Sync {
     ///
     /// [`Error::Closed`], and errors of the file system.
     fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
         seek::offset_for_time(self.offsets(), clock::micros(time), |offset| {
             self.read(offset)
         })

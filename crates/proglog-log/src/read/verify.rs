@@ -27,6 +27,9 @@ impl Reader {
     ///
     /// [`Error::Io`] and [`Error::Store`] if the file system fails; [`Error::Closed`].
     pub fn verify(&self) -> Result<Verification> {
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
         let mut next = self.start_offset();
         let mut found = Verification {
             records: Offsets::new(next, self.end_offset()),

@@ -1,6 +1,8 @@
 //! Debug output: it shows the state of a log, its iterators and its tickets.
 
-use proglog_log::{CommitLog, Durability, Notify, Offset, ReadOnlyLog, Ticket, Visibility};
+use proglog_log::{
+    CommitLog, Durability, MemoryLog, Notify, Offset, ReadOnlyLog, Ticket, Visibility,
+};
 use proglog_store::testing::SimDisk;
 
 use crate::support::{append, open, open_with, options};
@@ -69,4 +71,12 @@ fn a_completion_prints_whether_it_is_complete() {
     assert!(printed.contains("SharedOutcome { outcome: "), "{printed}");
     completion.complete(Ok(()));
     assert!(format!("{ticket:?}").contains("complete: true"));
+}
+
+#[test]
+fn a_log_in_memory_prints_no_record() {
+    let log = MemoryLog::new();
+    log.append("a secret").unwrap();
+    let printed = "MemoryLog { offsets: Offset(0)..Offset(1), is_closed: false, .. }";
+    assert_eq!(format!("{log:?}"), printed);
 }

@@ -44,3 +44,9 @@ fn the_lock_of_a_directory_that_is_no_log_is_not_taken() {
     let error = Log::open_in(disk.directory(), &options()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotALog);
 }
+
+#[test]
+fn an_empty_path_names_no_directory() {
+    let error = Log::open("", &options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+}

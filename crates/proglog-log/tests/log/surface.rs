@@ -225,7 +225,12 @@ fn a_closed_log_says_so_and_has_no_last_record() {
         log.close().unwrap();
         assert!(log.is_closed());
         assert_eq!(log.last().unwrap_err().kind(), ErrorKind::Closed);
+        let found = log.offset_for_time(SystemTime::UNIX_EPOCH);
+        assert_eq!(found.unwrap_err().kind(), ErrorKind::Closed);
     }
+    let log = open(&SimDisk::new());
+    log.close().unwrap();
+    assert_eq!(log.verify().unwrap_err().kind(), ErrorKind::Closed);
 }
 
 #[test]

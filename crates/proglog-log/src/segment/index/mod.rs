@@ -63,7 +63,7 @@ pub(crate) struct Index {
 pub(crate) enum Pages {
     /// All of them: the index is only read.
     All,
-    /// The first so many, each of which is full.
+    /// The first pages, by their number, each of which is full.
     Full(u64),
 }
 

@@ -9,7 +9,7 @@ use shuttle::thread::spawn;
 use crate::tasks::{choose, join};
 use crate::world::{World, long, options};
 
-/// A sync fails under two writers: all who wait for it get an error, and after a failed sync of records the log takes no
+/// A sync fails under two writers: every append that waits for it fails, and after a failed sync of records the log takes no
 /// more.
 pub(crate) fn sync() -> String {
     let world = World::open(options());
