@@ -1,5 +1,5 @@
-//! What was asked of a log and what it answered or showed, over all its lives; and so what it must
-//! show ever after.
+//! The history of a log over all its lives: its operations, their results and what readers saw, which it has to agree
+//! with from then on.
 
 use std::ops::Range;
 
