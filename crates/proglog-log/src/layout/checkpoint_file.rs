@@ -178,7 +178,9 @@ fn fail(operation: Operation) -> impl Fn(io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use proglog_store::testing::SimDisk;
+    use std::io::ErrorKind as Io;
+
+    use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
     use super::*;
     use crate::layout::checkpoint::LogState;
@@ -214,5 +216,18 @@ mod tests {
             let opened = CheckpointFile::open(disk.directory()).unwrap();
             assert_eq!((opened.number(), opened.current()), (number, &next));
         }
+    }
+
+    #[test]
+    fn a_trim_that_fails_is_taken_back_though_a_truncation_is_pending() {
+        let disk = SimDisk::new();
+        let mut file = CheckpointFile::create(disk.directory(), checkpoint()).unwrap();
+        let next = Checkpoint {
+            start: Offset::new(3),
+            ..checkpoint()
+        };
+        disk.inject(When::Next(CallKind::Write, 1), Fault::error(Io::Other));
+        file.write_twice(&next).unwrap_err();
+        assert_eq!(*file.current(), checkpoint());
     }
 }
