@@ -15,7 +15,7 @@
 pub(crate) mod atomic_file;
 mod fs;
 pub(crate) mod named_file;
-mod storage;
+pub(crate) mod storage;
 
 pub use crate::io::fs::FsDirectory;
 pub use crate::io::storage::{Directory, OpenMode, Storage};

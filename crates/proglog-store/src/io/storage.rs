@@ -132,7 +132,8 @@ pub trait Storage: Debug + Send + Sync {
     }
 }
 
-/// A flat directory of files. Names are single path components.
+/// A flat directory of files. Names are single path components; others are refused with
+/// [`io::ErrorKind::InvalidInput`].
 pub trait Directory: Debug + Send + Sync {
     /// Opens the file `name` to read and write; with [`OpenMode::Read`] only to read. The name of a new
     /// file is durable only after [`Directory::sync`].
@@ -172,6 +173,19 @@ pub trait Directory: Debug + Send + Sync {
     ///
     /// If the device fails: which names are durable is then unknown.
     fn sync(&self) -> io::Result<()>;
+}
+
+/// Checks that `name` is a single path component.
+pub(crate) fn check_name(name: &str) -> io::Result<()> {
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0']) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(())
+}
+
+/// Returns the error of opening what is no regular file.
+pub(crate) fn not_a_regular_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
 }
 
 /// The way [`Directory::open`] opens a file. Exhaustive: an implementation has to support each.

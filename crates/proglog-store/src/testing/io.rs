@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::SimDisk;
 use super::fault::{Call, CallKind};
 use super::pending::NameChange;
+use crate::io::storage::check_name;
 use crate::io::{Directory, OpenMode, Storage};
 
 /// The one directory of a disk.
@@ -172,7 +173,7 @@ impl Directory for SimDirectory {
         let mut state = self.0.0.lock();
         let from: Arc<str> = Arc::from(from);
         state.check(Call::new(CallKind::Rename, &from))?;
-        check_name(to)?;
+        check_name(&from).and(check_name(to))?;
         let made = Some((Arc::from(to), state.named(&from)?));
         state.change_names(NameChange {
             gone: Some(from),
@@ -185,6 +186,7 @@ impl Directory for SimDirectory {
         let mut state = self.0.0.lock();
         let name: Arc<str> = Arc::from(name);
         state.check(Call::new(CallKind::Remove, &name))?;
+        check_name(&name)?;
         state.named(&name)?;
         state.change_names(NameChange {
             gone: Some(name),
@@ -219,12 +221,4 @@ impl Directory for SimDirectory {
             }
         }
     }
-}
-
-/// Names are single path components.
-fn check_name(name: &str) -> io::Result<()> {
-    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0']) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    Ok(())
 }

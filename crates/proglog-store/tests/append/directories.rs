@@ -143,6 +143,87 @@ fn only_a_regular_file_is_opened() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_pipe_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("a");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let directory = FsDirectory::open(&folder).unwrap();
+    for mode in [OpenMode::Read, OpenMode::Write, OpenMode::CreateIfMissing] {
+        let kind = directory.open("a", mode).unwrap_err().kind();
+        assert_eq!(kind, ErrorKind::InvalidInput, "{mode:?}");
+    }
+}
+
+#[test]
+fn a_name_never_leads_to_another_directory() {
+    on_each(|directory| {
+        directory.open("a", OpenMode::CreateNew).unwrap();
+        for name in ["", ".", "..", "../a", "/a", "b/a", "a\0"] {
+            let refused = [
+                directory.open(name, OpenMode::Read).map(drop),
+                directory.open(name, OpenMode::CreateIfMissing).map(drop),
+                directory.rename("a", name),
+                directory.rename(name, "a"),
+                directory.remove(name),
+            ];
+            for refused in refused {
+                assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+            }
+        }
+        assert_eq!(names(directory), [String::from("a")].into());
+    });
+}
+
+/// Two directories with a file `a` of one byte each, `1` and `2`, and a way to open the first and have the
+/// second at its path.
+#[cfg(unix)]
+fn exchanged(exchange: impl Fn(&Path) -> std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, byte) in [("first", "1"), ("second", "2")] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+        std::fs::write(folder.path().join(name).join("a"), byte).unwrap();
+    }
+    std::os::unix::fs::symlink("first", folder.path().join("link")).unwrap();
+    let directory = FsDirectory::open(folder.path().join("link")).unwrap();
+    let first = exchange(folder.path());
+    let there = FsDirectory::open(directory.path()).unwrap();
+    assert_eq!(bytes(&*there.open("a", OpenMode::Read).unwrap()), b"2");
+
+    let a = directory.open("a", OpenMode::Write).unwrap();
+    assert_eq!(bytes(&*a), b"1");
+    a.write_all_at(b"3", 0).unwrap();
+    directory.open("b", OpenMode::CreateNew).unwrap();
+    directory.rename("a", "c").unwrap();
+    directory.remove("b").unwrap();
+    directory.open("d", OpenMode::CreateIfMissing).unwrap();
+    directory.sync().unwrap();
+    let expected = BTreeSet::from(["c", "d"].map(str::to_owned));
+    assert_eq!(names(&directory), expected);
+    assert_eq!(names(&directory.clone()), expected);
+    assert_eq!(names(&FsDirectory::open(first).unwrap()), expected);
+
+    assert_eq!(names(&there), [String::from("a")].into());
+    assert_eq!(bytes(&*there.open("a", OpenMode::Read).unwrap()), b"2");
+}
+
+#[test]
+#[cfg(unix)]
+fn an_open_directory_is_the_same_though_a_link_is_switched_or_another_gets_its_name() {
+    exchanged(|folder| {
+        std::fs::remove_file(folder.join("link")).unwrap();
+        std::os::unix::fs::symlink("second", folder.join("link")).unwrap();
+        folder.join("first")
+    });
+    exchanged(|folder| {
+        std::fs::rename(folder.join("first"), folder.join("old")).unwrap();
+        std::fs::rename(folder.join("second"), folder.join("first")).unwrap();
+        folder.join("old")
+    });
+}
+
+#[test]
 fn only_a_directory_is_opened_as_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

@@ -1,37 +1,48 @@
-//! Both I/O traits on the operating system's file system, by the standard library alone.
+//! Both I/O traits on the operating system's file system.
 
-use std::fs::{File, OpenOptions, TryLockError};
+#[cfg(unix)]
+mod by_handle;
+#[cfg(not(unix))]
+mod by_path;
+
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::io::storage::{Directory, OpenMode, Storage};
+#[cfg(unix)]
+use crate::io::fs::by_handle::OpenDirectory;
+#[cfg(not(unix))]
+use crate::io::fs::by_path::OpenDirectory;
+use crate::io::storage::{Directory, OpenMode, Storage, check_name};
 
 /// A directory of the operating system's file system.
+///
+/// On Unix it is held by an open handle, a file descriptor that clones share, and every operation goes through that
+/// handle. So they all reach the directory that was opened, whatever lies at its path by then: it may be renamed, a
+/// symbolic link on the way may lead elsewhere, another file system may be mounted over it. On other systems each operation goes through the absolute path.
 #[derive(Debug, Clone)]
 pub struct FsDirectory {
     path: PathBuf,
+    directory: Arc<OpenDirectory>,
 }
 
 impl FsDirectory {
-    /// Opens the existing directory at `path`.
+    /// Opens the existing directory at `path`. An empty path is the current directory.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::NotFound`] if there is none, [`io::ErrorKind::NotADirectory`] if it is something
-    /// else, and other errors of the file system.
+    /// else, [`io::ErrorKind::PermissionDenied`] if it may not be read, and other errors of the file system.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = match path.as_ref() {
             path if path.as_os_str().is_empty() => Path::new("."),
             path => path,
         };
-        if path.metadata()?.is_dir() {
-            // Absolute, so that it stays the same when the process changes its directory.
-            let path = std::path::absolute(path)?;
-            Ok(Self { path })
-        } else {
-            Err(io::ErrorKind::NotADirectory.into())
-        }
+        let directory = Arc::new(OpenDirectory::open(path)?);
+        // Absolute, so that it stays the same when the process changes its directory.
+        let path = std::path::absolute(path)?;
+        Ok(Self { path, directory })
     }
 
     /// Opens the directory at `path`, and creates it and its parents where they are missing.
@@ -64,7 +75,7 @@ impl FsDirectory {
         Self::open(path)
     }
 
-    /// The absolute path of the directory.
+    /// The absolute path at which the directory was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -87,47 +98,26 @@ fn is_refusal(error: &io::Error) -> bool {
 
 impl Directory for FsDirectory {
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn Storage>> {
-        let path = self.path.join(name);
-        // Opening a pipe could block for ever.
-        if mode != OpenMode::CreateNew && path.metadata().is_ok_and(|entry| !entry.is_file()) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a regular file",
-            ));
-        }
-        let mut options = OpenOptions::new();
-        options.read(true).write(mode != OpenMode::Read);
-        match mode {
-            OpenMode::CreateNew => options.create_new(true),
-            OpenMode::CreateIfMissing => options.create(true).truncate(false),
-            OpenMode::Read | OpenMode::Write => &mut options,
-        };
-        Ok(Arc::new(FsFile(options.open(path)?)))
+        check_name(name)?;
+        Ok(Arc::new(FsFile(self.directory.open_file(name, mode)?)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        std::fs::rename(self.path.join(from), self.path.join(to))
+        check_name(from).and(check_name(to))?;
+        self.directory.rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        std::fs::remove_file(self.path.join(name))
+        check_name(name)?;
+        self.directory.remove(name)
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        std::fs::read_dir(&self.path)?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect()
+        self.directory.list()
     }
 
-    #[cfg(unix)]
     fn sync(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
-    }
-
-    /// Windows has no way to sync a directory; its journal keeps the order of names and data.
-    #[cfg(not(unix))]
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
+        self.directory.sync()
     }
 }
 
