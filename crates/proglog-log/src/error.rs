@@ -6,7 +6,6 @@ use std::sync::Arc;
 use proglog_store::{Operation, Outcome};
 
 use crate::offset::Offset;
-use crate::options::OptionsError;
 
 /// The result of a log's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -362,6 +361,38 @@ fn kind_of_store(kind: proglog_store::ErrorKind) -> ErrorKind {
         Store::Closed => ErrorKind::Closed,
         _ => ErrorKind::Io,
     }
+}
+
+/// Options that are out of range or do not go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// The limit on a segment is too small or too large.
+    #[error("segments of {got} bytes: at least {min} and at most {max} are possible")]
+    SegmentBytes {
+        /// The limit asked for.
+        got: u64,
+        /// The smallest limit.
+        min: u64,
+        /// The largest limit.
+        max: u64,
+    },
+    /// The limit on a batch is too large.
+    #[error("batches of up to {got} bytes: at most {max} are possible")]
+    BatchBytes {
+        /// The limit asked for.
+        got: usize,
+        /// The largest limit.
+        max: usize,
+    },
+    /// The limit on a record is larger than that on a batch.
+    #[error("records of up to {got} bytes: at most {max} are possible, the limit on a batch")]
+    RecordBytes {
+        /// The limit asked for.
+        got: usize,
+        /// The largest limit.
+        max: usize,
+    },
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! [`ReadOnlyLog`]: crate::ReadOnlyLog
 //! [`Recovery`]: crate::Recovery
 //! [`Visibility`]: crate::Visibility
+//! [`Cache`]: crate::Cache
 #![doc = include_str!("../README.md")]
 //!
 //! # A guide
@@ -194,12 +195,12 @@ pub mod testing;
 
 pub use commit::ticket::{Completion, Ticket};
 pub use commit_log::CommitLog;
-pub use error::{CheckpointMismatch, Error, ErrorKind, Result, SegmentIdentity};
+pub use error::{CheckpointMismatch, Error, ErrorKind, OptionsError, Result, SegmentIdentity};
 pub use log::Log;
 pub use memory::MemoryLog;
 pub use offset::{Offset, OffsetBounds, Offsets};
 pub use open::report::{Damage, Recovery, SetAside};
-pub use options::{Durability, LogOptions, OptionsError, Visibility};
+pub use options::{Durability, LogOptions, Visibility};
 pub use proglog_store::{Operation, Outcome};
 pub use read::follow::{Follow, FollowStream, RecvTimeoutError};
 pub use read::notify::Notify;
@@ -208,8 +209,10 @@ pub use read::reader::Reader;
 pub use read::records::Records;
 pub use read::verify::Verification;
 pub use read_only::ReadOnlyLog;
+pub use read_only::options::ReadOnlyOptions;
 pub use record::batch::Batch;
 pub use record::into_bytes::IntoBytes;
 pub use record::{Header, Record, RecordRef, StoredRecord};
 pub use retention::Retention;
 pub use runtime::{Job, Runtime, RuntimeInUse, install_runtime};
+pub use segment::cache::{Cache, CacheBuilder};

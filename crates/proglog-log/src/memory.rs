@@ -16,7 +16,7 @@ use crate::read::notify::Notify;
 use crate::read::read_log::{ReadLog, impl_read_log};
 use crate::read::records::Records;
 use crate::record::batch::Batch;
-use crate::record::{self, Record, StoredRecord};
+use crate::record::{Record, StoredRecord};
 use crate::sync::{Mutex, RwLock};
 
 /// A [`CommitLog`] in memory. Its records live as long as one of its handles; clones share them.
@@ -140,7 +140,7 @@ impl MemoryLog {
     }
 
     fn submit_if(&self, expected: Option<Offset>, batch: Batch) -> Result<Ticket> {
-        record::validate(batch.records(), &self.shared.limits)?;
+        self.shared.limits.check_sizes(batch.records())?;
         let mut kept = self.shared.kept.write();
         kept.check_open()?;
         let start = kept.end;
@@ -310,7 +310,8 @@ impl MemoryLog {
 
     /// The records from `from` on, and those still to come; see [`ReadLog::follow`].
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
-        Follow::new(self.walk(from.into()), &self.shared.changed)
+        let follow = Follow::new(self.walk(from.into()), &self.shared.changed);
+        follow.with_runtime(&self.shared.limits.runtime)
     }
 
     /// The offset of the first record that was appended at `time` or later; the end if there is none.

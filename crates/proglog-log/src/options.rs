@@ -1,11 +1,16 @@
 //! Options of a log.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use proglog_store::StoreOptions;
+use proglog_store::{Position, StoreOptions};
 
+use crate::error::{Error, OptionsError, Result};
 use crate::offset::Offset;
+use crate::record::{RECORD_OVERHEAD_MAX, Record};
 use crate::retention::Retention;
+use crate::runtime::{Runtime, RuntimeHandle};
+use crate::segment::cache::Cache;
 
 /// The point at which an append is acknowledged, and so what an acknowledged record survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +74,9 @@ pub struct LogOptions {
     pub(crate) retention: Retention,
     pub(crate) visibility: Visibility,
     pub(crate) first_offset: Offset,
+    pub(crate) runtime: RuntimeHandle,
+    /// `None` is that of the process.
+    cache: Option<Cache>,
 }
 
 impl Default for LogOptions {
@@ -84,6 +92,8 @@ impl Default for LogOptions {
             retention: Retention::new(),
             visibility: Visibility::Acknowledged,
             first_offset: Offset::ZERO,
+            runtime: RuntimeHandle::default(),
+            cache: None,
         }
     }
 }
@@ -94,9 +104,6 @@ const SEGMENT_BYTES_MIN: u64 = 1 << 10;
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 /// The largest limit on a batch.
 const BATCH_BYTES_MAX: usize = 1 << 30;
-/// The most bytes that the log's own fields and the encoding add to a record's size; see
-/// [`Record::size`](crate::record::Record::size).
-pub(crate) const RECORD_OVERHEAD_MAX: usize = 64;
 
 impl LogOptions {
     /// The defaults.
@@ -185,6 +192,59 @@ impl LogOptions {
         self
     }
 
+    /// Sets the runtime of the log's background work. Nothing of this log then runs on the threads of the process's
+    /// default, nor the other way round. Default: that of the process, which is a pool of a few threads or what
+    /// [`install_runtime`](crate::install_runtime) has put in its place.
+    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.runtime = RuntimeHandle::new(runtime);
+        self
+    }
+
+    /// Sets the cache of open files and index pages; logs that are given clones of one cache share it. Default: that
+    /// of the process, [`Cache::global`].
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Returns the cache of the log.
+    pub(crate) fn cache_or_global(&self) -> Cache {
+        self.cache.clone().unwrap_or_else(Cache::global)
+    }
+
+    /// Returns the options of the store of a segment.
+    pub(crate) fn store_options(&self) -> StoreOptions {
+        let payload_len_max = u32::try_from(self.record_bytes_max + RECORD_OVERHEAD_MAX);
+        let options = StoreOptions::new()
+            .payload_len_max(payload_len_max.expect("the options were validated"))
+            .set_aside_files_max(self.set_aside_files_max);
+        match self.durability {
+            Durability::Synced => {
+                let up_to = Position::new(self.segment_bytes_max);
+                options.preallocate(self.preallocate_max, up_to)
+            }
+            Durability::Interval(_) | Durability::Buffered => options,
+        }
+    }
+
+    /// Checks the sizes of `records`, which are a batch, against the limits.
+    pub(crate) fn check_sizes(&self, records: &[Record]) -> Result<()> {
+        let overheads = records.len().saturating_sub(1);
+        let mut total = overheads.saturating_mul(RECORD_OVERHEAD_MAX);
+        for record in records {
+            let (len, max) = (record.size(), self.record_bytes_max);
+            if len > max {
+                return Err(Error::RecordTooLarge { len, max });
+            }
+            total = total.saturating_add(len);
+        }
+        let (len, max) = (total, self.batch_bytes_max);
+        if len > max {
+            return Err(Error::BatchTooLarge { len, max });
+        }
+        Ok(())
+    }
+
     pub(crate) fn validate(&self) -> Result<(), OptionsError> {
         let segment = self.segment_bytes_max;
         if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&segment) {
@@ -213,45 +273,12 @@ impl LogOptions {
     }
 }
 
-/// Options that are out of range or do not go together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OptionsError {
-    /// The limit on a segment is too small or too large.
-    #[error("segments of {got} bytes: at least {min} and at most {max} are possible")]
-    SegmentBytes {
-        /// The limit asked for.
-        got: u64,
-        /// The smallest limit.
-        min: u64,
-        /// The largest limit.
-        max: u64,
-    },
-    /// The limit on a batch is too large.
-    #[error("batches of up to {got} bytes: at most {max} are possible")]
-    BatchBytes {
-        /// The limit asked for.
-        got: usize,
-        /// The largest limit.
-        max: usize,
-    },
-    /// The limit on a record is larger than that on a batch.
-    #[error("records of up to {got} bytes: at most {max} are possible, the limit on a batch")]
-    RecordBytes {
-        /// The limit asked for.
-        got: usize,
-        /// The largest limit.
-        max: usize,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use proglog_store::testing::SimDisk;
 
     use super::*;
     use crate::Log;
-    use crate::error::Error;
 
     #[test]
     fn a_record_may_be_as_large_as_a_batch_and_no_larger_than_a_frame_can_be() {

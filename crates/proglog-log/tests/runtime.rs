@@ -6,12 +6,14 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use futures::Stream;
 use proglog_log::{
-    Durability, Job, Log, LogOptions, Record, Retention, Runtime, RuntimeInUse, install_runtime,
+    Durability, Job, Log, LogOptions, ReadOnlyLog, ReadOnlyOptions, Record, Retention, Runtime,
+    RuntimeInUse, install_runtime,
 };
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
@@ -182,4 +184,65 @@ fn retention_does_not_run_for_a_closed_log() {
         look();
     }
     assert!(looks > 0);
+}
+
+/// A log with a runtime of its own, and the jobs that it is given.
+fn on_its_own(disk: &SimDisk, options: LogOptions) -> (Log, Jobs) {
+    let (sender, own) = channel();
+    let options = options.runtime(Arc::new(HandOver(sender)));
+    (Log::open_in(disk.directory(), &options).unwrap(), own)
+}
+
+#[test]
+fn a_log_with_a_runtime_of_its_own_has_everything_run_there() {
+    let jobs = jobs();
+    let second = Duration::from_secs(1);
+    let retention = Retention::new().age(Duration::from_hours(1)).records(9);
+    let options = LogOptions::new()
+        .durability(Durability::Interval(second))
+        .idle_after(Duration::from_secs(7))
+        .segment_bytes_max(1 << 10)
+        .retention(retention);
+    let disk = SimDisk::new();
+    let (log, own) = on_its_own(&disk, options);
+    let run_all = |at_least: usize| {
+        let due = own.try_iter().map(|(_, job)| job).collect::<Vec<_>>();
+        assert!(due.len() >= at_least, "{} jobs", due.len());
+        for job in due {
+            job();
+        }
+    };
+    for _ in 0..20 {
+        log.append(vec![7; 100]).unwrap();
+    }
+    let (sender, called) = channel();
+    log.submit("called back")
+        .unwrap()
+        .on_complete(move |outcome| sender.send(outcome.is_ok()).unwrap());
+    let context = &mut Context::from_waker(Waker::noop());
+    let mut stream = Box::pin(log.follow(log.start_offset()).into_stream());
+    assert!(stream.as_mut().poll_next(context).is_pending());
+    // The sync, the look whether it is idle, retention, the commit for the callback and the read of the stream.
+    run_all(5);
+    run_all(1); // the callback
+    assert!(called.try_recv().unwrap());
+    assert!(stream.as_mut().poll_next(context).is_ready());
+
+    let (sender, own) = channel();
+    let options = ReadOnlyOptions::new().runtime(Arc::new(HandOver(sender)));
+    let reader = ReadOnlyLog::open_in_with(disk.directory(), &options).unwrap();
+    let mut stream = Box::pin(reader.follow(reader.start_offset()).into_stream());
+    assert!(stream.as_mut().poll_next(context).is_pending());
+    assert_eq!(own.try_iter().count(), 2, "a look and a read");
+    assert!(jobs.try_recv().is_err(), "a job on the process's runtime");
+}
+
+#[test]
+fn other_logs_run_nothing_on_the_runtime_of_one() {
+    let jobs = jobs();
+    let (_log, own) = on_its_own(&SimDisk::new(), LogOptions::new());
+    let log = Log::open_in(SimDisk::new().directory(), &LogOptions::new()).unwrap();
+    log.submit("one").unwrap().on_complete(|_| {});
+    assert_eq!(jobs.try_iter().count(), 2, "a look and a commit");
+    assert!(own.try_recv().is_err(), "a job on the runtime of the other");
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::runtime;
+use crate::runtime::{self, RuntimeHandle};
 use crate::sync::{Event, EventListener, Mutex, OnceLock, std_sync};
 
 /// The outcome of a commit group: one sync makes its appends durable, or one failure fails them all.
@@ -20,6 +20,8 @@ pub(crate) struct SharedOutcome {
     /// Wakes futures. They never lead, so a future that is not polled again delays nobody.
     futures: Event,
     callbacks: Mutex<Vec<Callback>>,
+    /// Runs the callbacks.
+    runtime: RuntimeHandle,
 }
 
 pub(crate) type Callback = Box<dyn FnOnce(Result<()>) + Send>;
@@ -35,13 +37,14 @@ pub(crate) trait Committer: Send + Sync {
 }
 
 impl SharedOutcome {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(runtime: RuntimeHandle) -> Arc<Self> {
         Arc::new(Self {
             outcome: OnceLock::new(),
             leader_wanted: std_sync::Mutex::new(false),
             threads: std_sync::Condvar::new(),
             futures: Event::new(),
             callbacks: Mutex::new(Vec::new()),
+            runtime,
         })
     }
 
@@ -58,7 +61,7 @@ impl SharedOutcome {
         let callbacks = std::mem::take(&mut *self.callbacks.lock());
         if !callbacks.is_empty() {
             // On another thread: the caller holds locks, and a callback may use the log.
-            runtime::spawn(move || {
+            self.runtime.spawn(move || {
                 for callback in callbacks {
                     runtime::run(|| callback(outcome.clone()));
                 }
@@ -158,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_thread_woken_before_it_sleeps_leads_all_the_same() {
-        let group = SharedOutcome::new();
+        let group = SharedOutcome::new(RuntimeHandle::default());
         group.wake_next_leader();
         let (sender, receiver) = channel();
         thread::spawn(move || sender.send(group.wait(&BusyAtFirst::default())));

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use crate::commit::shared_outcome::{Committer, SharedOutcome};
 use crate::error::{Error, Result};
 use crate::offset::Offsets;
-use crate::runtime;
+use crate::runtime::{self, RuntimeHandle};
 use crate::sync::EventListener;
 
 /// A submitted append, or batch of appends, whose outcome may still be open.
@@ -60,7 +60,7 @@ impl Ticket {
     /// [`CommitLog`](crate::CommitLog) that learn the outcome of an append later. The records have `offsets`
     /// if the append succeeds.
     ///
-    /// Waiting for such a ticket, awaiting it or adding a callback does no work towards the outcome: only the
+    /// Its callbacks run on the runtime of the process. Waiting for such a ticket, awaiting it or adding a callback does no work towards the outcome: only the
     /// `Completion` sets it, whether or not the ticket still exists.
     ///
     /// ```
@@ -102,7 +102,7 @@ impl Ticket {
     /// # }
     /// ```
     pub fn with_completion(offsets: impl Into<Offsets>) -> (Self, Completion) {
-        let group = SharedOutcome::new();
+        let group = SharedOutcome::new(RuntimeHandle::default());
         let ticket = Self::pending(offsets.into(), Arc::clone(&group), Arc::new(NoCommitter));
         (ticket, Completion { group })
     }

@@ -12,8 +12,8 @@ use crate::engine::writer::{Appended, Writer};
 use crate::error::{Error, Result};
 use crate::offset::{Offset, Offsets};
 use crate::options::Durability;
+use crate::record::Record;
 use crate::record::encode::{Stored, Time};
-use crate::record::{self, Record};
 
 /// Bytes that a buffered log appends before they are synced in the background.
 const SYNC_BYTES: u64 = 8 << 20;
@@ -52,7 +52,7 @@ impl Engine {
 
     /// Appends `records` to the open group.
     fn enqueue(&self, records: &[Record], expected: Option<Offset>) -> Result<Enqueued> {
-        record::validate(records, &self.options)?;
+        self.options.check_sizes(records)?;
         let writer = &mut *self.writer.lock();
         self.check_appendable()?;
         check_next(writer.next, records.len(), expected)?;

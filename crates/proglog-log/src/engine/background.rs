@@ -9,17 +9,22 @@ use std::sync::{Arc, Weak};
 use crate::engine::tasks::Task;
 use crate::engine::{Engine, Tasks};
 use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::RuntimeHandle;
 use proglog_store::segment::StoreExt;
 
-/// Returns the tasks of `engine`. Errors are dropped: a failure that matters poisons the log or is reported
-/// through a commit group, and the rest is tried again later.
-pub(crate) fn tasks(engine: &Weak<Engine>) -> Tasks {
+/// Returns the tasks of `engine`, which run on `runtime`. Errors are dropped: a failure that matters poisons the log
+/// or is reported through a commit group, and the rest is tried again later.
+pub(crate) fn tasks(engine: &Weak<Engine>, runtime: &RuntimeHandle) -> Tasks {
     Tasks {
-        commit: Task::new(engine, |engine, ()| engine.commit_when_free()),
-        sync: Task::new(engine, |engine, ()| drop(engine.sync_acknowledged())),
-        quiesce: Task::new(engine, Engine::quiesce_if_idle),
-        retention: Task::new(engine, |engine, ()| _ = engine.retain_in_background()),
-        retention_by_age: Task::new(engine, |engine, ()| engine.retain_by_age()),
+        commit: Task::new(engine, runtime, |engine, ()| engine.commit_when_free()),
+        sync: Task::new(engine, runtime, |engine, ()| {
+            drop(engine.sync_acknowledged());
+        }),
+        quiesce: Task::new(engine, runtime, Engine::quiesce_if_idle),
+        retention: Task::new(engine, runtime, |engine, ()| {
+            _ = engine.retain_in_background();
+        }),
+        retention_by_age: Task::new(engine, runtime, |engine, ()| engine.retain_by_age()),
     }
 }
 

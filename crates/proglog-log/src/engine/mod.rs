@@ -32,6 +32,7 @@ use crate::offset::Offset;
 use crate::options::{Durability, LogOptions};
 use crate::read::reader::Reader;
 use crate::read::view::View;
+use crate::runtime::RuntimeHandle;
 use crate::segment::Segment;
 use crate::segment::files::SegmentFiles;
 use crate::sync::{Mutex, OnceLock};
@@ -93,7 +94,7 @@ pub(crate) struct Parts {
     /// When the newest record was appended.
     pub(crate) last_appended_at: i64,
     /// Makes the tasks of an engine.
-    pub(crate) tasks: fn(&Weak<Engine>) -> Tasks,
+    pub(crate) tasks: fn(&Weak<Engine>, &RuntimeHandle) -> Tasks,
 }
 
 impl Engine {
@@ -110,10 +111,12 @@ impl Engine {
         let segment = Arc::clone(segments.last().expect("an open log has an active segment"));
         let active = segment.open()?;
         let (log_id, start) = (checkpoint.current().log_id, checkpoint.current().start);
-        let view = Arc::new(View::new(segments, start, active.end()));
+        let runtime = options.runtime.clone();
+        let view = View::new(segments, start, active.end(), runtime.clone());
+        let view = Arc::new(view);
         let is_coarse = options.durability == Durability::Buffered;
         let clock = Clock::after(last_appended_at, is_coarse);
-        let writer = Writer::new(active, segment, clock);
+        let writer = Writer::new(active, segment, clock, runtime.clone());
         let visibility = options.visibility;
         Ok(Arc::new_cyclic(|this| Self {
             directory,
@@ -128,7 +131,7 @@ impl Engine {
             view,
             failure: OnceLock::new(),
             steady_clock: SteadyClock::new(),
-            tasks: tasks(this),
+            tasks: tasks(this, &runtime),
         }))
     }
 

@@ -72,7 +72,9 @@ impl Engine {
             identity,
             previous_base: self.view.segments().last().map(|segment| segment.base()),
         };
-        let segment = Arc::new(Segment::create(&self.directory, label, &self.options)?);
+        let (cache, options) = (self.options.cache_or_global(), self.options.store_options());
+        let segment = Segment::create(&self.directory, cache, label, options)?;
+        let segment = Arc::new(segment);
         if !self.clear_truncation(writer.next)? {
             // The index is a cache: if this fails it is rebuilt when it is needed.
             old.index.write_all(true);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::runtime;
+use crate::runtime::RuntimeHandle;
 use crate::sync::{AtomicBool, Ordering};
 
 /// A function of `T` that a background thread runs, with an argument given when it is armed.
@@ -17,6 +17,7 @@ pub(crate) struct Task<T, A = ()> {
 
 struct Inner<T, A> {
     owner: Weak<T>,
+    runtime: RuntimeHandle,
     run: fn(&T, A),
     /// True from arming until the run begins.
     is_scheduled: AtomicBool,
@@ -27,10 +28,11 @@ where
     T: Send + Sync + 'static,
     A: Send + 'static,
 {
-    pub(crate) fn new(owner: &Weak<T>, run: fn(&T, A)) -> Self {
+    pub(crate) fn new(owner: &Weak<T>, runtime: &RuntimeHandle, run: fn(&T, A)) -> Self {
         Self {
             inner: Arc::new(Inner {
                 owner: owner.clone(),
+                runtime: runtime.clone(),
                 run,
                 is_scheduled: AtomicBool::new(false),
             }),
@@ -43,7 +45,8 @@ where
     pub(crate) fn arm_after_with(&self, delay: Duration, argument: A) {
         if self.begin_scheduling() {
             let inner = Arc::clone(&self.inner);
-            runtime::spawn_after(delay, move || inner.run(argument));
+            let run = move || inner.run(argument);
+            self.inner.runtime.spawn_after(delay, run);
         }
     }
 
@@ -61,7 +64,7 @@ impl<T: Send + Sync + 'static> Task<T> {
     pub(crate) fn arm(&self) {
         if self.begin_scheduling() {
             let inner = Arc::clone(&self.inner);
-            runtime::spawn(move || inner.run(()));
+            self.inner.runtime.spawn(move || inner.run(()));
         }
     }
 
@@ -105,10 +108,14 @@ mod tests {
         let owner = Arc::new_cyclic(|owner| Owner {
             begun: Mutex::new(begun),
             end: Mutex::new(end),
-            task: Task::new(owner, |owner: &Owner, argument| {
-                owner.begun.lock().send(argument).unwrap();
-                owner.end.lock().recv().unwrap();
-            }),
+            task: Task::new(
+                owner,
+                &RuntimeHandle::default(),
+                |owner: &Owner, argument| {
+                    owner.begun.lock().send(argument).unwrap();
+                    owner.end.lock().recv().unwrap();
+                },
+            ),
         });
         (owner, has_begun, ends)
     }

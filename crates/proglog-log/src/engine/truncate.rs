@@ -164,7 +164,11 @@ impl Engine {
             .last_mut()
             .filter(|last| last.base() == truncation.to.segment_base);
         let truncated = last.map(|last| {
-            *last = Arc::new(Segment::sealed(Arc::clone(&self.directory), last.base()));
+            *last = Arc::new(Segment::sealed(
+                Arc::clone(&self.directory),
+                self.options.cache_or_global(),
+                last.base(),
+            ));
             Arc::clone(last)
         });
         self.view.replace(kept, truncation.start, truncation.to);

@@ -13,6 +13,7 @@ use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::record::Record;
 use crate::record::encode::{Stored, Time};
+use crate::runtime::RuntimeHandle;
 use crate::segment::Segment;
 use crate::segment::files::SegmentFiles;
 
@@ -27,6 +28,8 @@ pub(crate) struct Writer {
     pub(crate) next: Offset,
     /// The open group, which the next append joins.
     pub(crate) group: Arc<SharedOutcome>,
+    /// The runtime of the callbacks of each group.
+    runtime: RuntimeHandle,
     /// Start of the open group in the active segment.
     pub(crate) group_start: LogPosition,
     /// True once the active segment takes no more appends and its successor does not exist yet. The segment
@@ -50,14 +53,20 @@ pub(crate) struct Appended {
 }
 
 impl Writer {
-    /// Returns a writer that appends to `segment`, whose files are `active`.
-    pub(crate) fn new(active: Arc<SegmentFiles>, segment: Arc<Segment>, clock: Clock) -> Self {
+    /// Returns a writer that appends to `segment`, whose files are `active`. Callbacks run on `runtime`.
+    pub(crate) fn new(
+        active: Arc<SegmentFiles>,
+        segment: Arc<Segment>,
+        clock: Clock,
+        runtime: RuntimeHandle,
+    ) -> Self {
         let end = active.end();
         Self {
             active,
             segment,
             next: end.offset(),
-            group: SharedOutcome::new(),
+            group: SharedOutcome::new(runtime.clone()),
+            runtime,
             group_start: end,
             sealed: false,
             clock,
@@ -74,7 +83,7 @@ impl Writer {
     /// Closes the open group, and opens one that starts at `start`. Returns the closed group.
     pub(crate) fn replace_group(&mut self, start: LogPosition) -> Arc<SharedOutcome> {
         self.group_start = start;
-        std::mem::replace(&mut self.group, SharedOutcome::new())
+        std::mem::replace(&mut self.group, SharedOutcome::new(self.runtime.clone()))
     }
 
     /// Continues in `segment`, which is empty and whose files are `active`.

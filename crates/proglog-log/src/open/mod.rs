@@ -19,7 +19,6 @@ use crate::offset::{Offset, Offsets};
 use crate::open::plan::Plan;
 use crate::open::report::{Damage, Recovery, SetAside};
 use crate::options::LogOptions;
-use crate::runtime;
 use crate::segment::Segment;
 
 /// Opens the log in `directory`, or creates one if it is empty. Returns it and what opening found. `options`
@@ -30,7 +29,7 @@ pub(crate) fn open(
 ) -> Result<(Arc<Engine>, Recovery)> {
     let begun = Instant::now();
     let lock = inventory::lock(&*directory)?;
-    runtime::start()?;
+    options.runtime.start()?;
     // Only with the lock nothing else changes.
     let inventory = Inventory::read(&*directory)?;
     let applied = Plan::find(&directory, &inventory, options)?.apply(&directory, options)?;

@@ -109,17 +109,23 @@ impl Plan {
         if let Some((truncation, bases)) = &self.truncation {
             removal::truncate(&**directory, *truncation, bases)?;
         }
+        let cache = options.cache_or_global();
         // What may fail comes first: recovering the active segment changes it.
         let nexts = self.sealed.iter().skip(1).chain([&self.active]);
         let mut sealed = Vec::new();
         let mut indexes_rebuilt = 0;
         for (label, next) in self.sealed.iter().zip(nexts) {
             let (base, next) = (label.identity.base_offset, next.identity.base_offset);
-            let segment = Segment::sealed(Arc::clone(directory), base);
+            let segment = Segment::sealed(Arc::clone(directory), cache.clone(), base);
             indexes_rebuilt += usize::from(segment.check_index(next.saturating_since(base))?);
             sealed.push(Arc::new(segment));
         }
-        let opened = Segment::open_active(directory, self.active, options, self.recovery_point)?;
+        let opened = Segment::open_active(
+            directory,
+            cache,
+            self.active,
+            options.store_options().recovery_point(self.recovery_point),
+        )?;
         indexes_rebuilt += usize::from(opened.index_rebuilt);
         if let Some((truncation, _)) = self.truncation {
             let done = checkpoint.current().without_truncation(truncation);

@@ -14,7 +14,7 @@ use futures_core::Stream;
 use crate::error::{Error, Result};
 use crate::read::notify::Notify;
 use crate::record::StoredRecord;
-use crate::runtime;
+use crate::runtime::RuntimeHandle;
 use crate::sync::{EventListener, Listener, Mutex};
 
 type Next = Box<dyn FnMut() -> Result<Option<StoredRecord>> + Send>;
@@ -46,6 +46,8 @@ type Next = Box<dyn FnMut() -> Result<Option<StoredRecord>> + Send>;
 pub struct Follow {
     next: Next,
     signal: Notify,
+    /// Reads for the stream.
+    runtime: RuntimeHandle,
     /// The error that ended it.
     failure: Option<Error>,
 }
@@ -77,7 +79,8 @@ impl From<Error> for RecvTimeoutError {
 
 impl Follow {
     /// Creates a follower that yields the records that `next` returns. `None` means that there is none yet:
-    /// `next` is called again after `signal` was notified.
+    /// `next` is called again after `signal` was notified. Its [stream](Follow::into_stream) reads on the runtime of
+    /// the process.
     pub fn new(
         next: impl FnMut() -> Result<Option<StoredRecord>> + Send + 'static,
         signal: &Notify,
@@ -85,8 +88,15 @@ impl Follow {
         Self {
             next: Box::new(next),
             signal: signal.clone(),
+            runtime: RuntimeHandle::default(),
             failure: None,
         }
+    }
+
+    /// Sets the runtime that reads for the stream.
+    pub(crate) fn with_runtime(mut self, runtime: &RuntimeHandle) -> Self {
+        self.runtime = runtime.clone();
+        self
     }
 
     /// Returns the next record. At the end of the log it waits for an append, but no longer than `timeout`, so
@@ -256,7 +266,8 @@ impl FollowStream {
         self.listener = Some(self.signal.listen());
         let handover = Arc::new(Mutex::new(Handover::default()));
         self.state = State::Reading(Arc::clone(&handover));
-        runtime::spawn(move || {
+        let runtime = follow.runtime.clone();
+        runtime.spawn(move || {
             let records = follow.read_ahead();
             let waker = {
                 let mut handover = handover.lock();

@@ -121,8 +121,7 @@ impl Reader {
     /// [`Log::follow`](crate::Log::follow).
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
         let mut cursor = self.cursor(from.into());
-        let changed = self.view.changed().clone();
-        Follow::new(move || cursor.next_now(), &changed)
+        self.view.follow(move || cursor.next_now())
     }
 
     /// Returns the lowest readable offset.

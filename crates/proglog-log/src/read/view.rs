@@ -12,8 +12,11 @@ use crate::error::{Error, Result};
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::options::Visibility;
+use crate::read::follow::Follow;
 use crate::read::notify::Notify;
 use crate::read::watermark::Watermark;
+use crate::record::StoredRecord;
+use crate::runtime::RuntimeHandle;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering, RwLock};
 
@@ -35,6 +38,8 @@ pub(crate) struct View {
     generation: AtomicU64,
     /// Notified after every change.
     changed: Notify,
+    /// Reads for the streams of followers.
+    runtime: RuntimeHandle,
 }
 
 /// The bit of [`View::generation`] that a closed log has, and the step for each truncation or roll-back.
@@ -52,7 +57,12 @@ pub(crate) enum Readable {
 
 impl View {
     /// Returns the view of a log from `start` to `end`, all of it acknowledged and none of it committed.
-    pub(crate) fn new(segments: Vec<Arc<Segment>>, start: Offset, end: LogPosition) -> Self {
+    pub(crate) fn new(
+        segments: Vec<Arc<Segment>>,
+        start: Offset,
+        end: LogPosition,
+        runtime: RuntimeHandle,
+    ) -> Self {
         Self {
             segments: RwLock::new(segments.into()),
             start: AtomicU64::new(start.get()),
@@ -61,7 +71,16 @@ impl View {
             high_watermark: AtomicU64::new(start.get()),
             generation: AtomicU64::new(0),
             changed: Notify::new(),
+            runtime,
         }
+    }
+
+    /// Returns a follower that yields what `next` returns, which is called again after every change.
+    pub(crate) fn follow(
+        &self,
+        next: impl FnMut() -> Result<Option<StoredRecord>> + Send + 'static,
+    ) -> Follow {
+        Follow::new(next, &self.changed).with_runtime(&self.runtime)
     }
 
     /// Returns the signal that is notified after every change.

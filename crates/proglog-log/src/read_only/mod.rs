@@ -4,6 +4,7 @@
 //! a whole, and the log start offset is in the checkpoint. Segments are created, trimmed and truncated in the
 //! meantime; a segment that has vanished was trimmed.
 
+pub(crate) mod options;
 mod retrying;
 mod shared;
 mod snapshot;
@@ -23,6 +24,7 @@ use crate::read::follow::Follow;
 use crate::read::read_log::{ReadLog, impl_read_log};
 use crate::read::reader::Reader;
 use crate::read::records::Records;
+use crate::read_only::options::ReadOnlyOptions;
 use crate::read_only::retrying::{Following, Retrying};
 use crate::read_only::shared::Shared;
 use crate::record::StoredRecord;
@@ -64,10 +66,19 @@ impl ReadOnlyLog {
     /// [`Error::UnsupportedCheckpoint`], [`Error::WrongSegment`] or [`Error::NotASegment`] if files are damaged
     /// or not this log's; [`Error::Io`] and [`Error::Store`] if a file cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &ReadOnlyOptions::new())
+    }
+
+    /// As [`ReadOnlyLog::open`], with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadOnlyLog::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: &ReadOnlyOptions) -> Result<Self> {
         let path = path.as_ref();
         let directory = FsDirectory::open(path)
             .map_err(|error| Error::io(Operation::Open, &path.to_string_lossy(), error))?;
-        Self::open_in(Arc::new(directory))
+        Self::open_in_with(Arc::new(directory), options)
     }
 
     /// As [`ReadOnlyLog::open`], in any [`Directory`].
@@ -76,7 +87,16 @@ impl ReadOnlyLog {
     ///
     /// As [`ReadOnlyLog::open`].
     pub fn open_in(directory: Arc<dyn Directory>) -> Result<Self> {
-        let shared = Shared::open(directory)?;
+        Self::open_in_with(directory, &ReadOnlyOptions::new())
+    }
+
+    /// As [`ReadOnlyLog::open_with`], in any [`Directory`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadOnlyLog::open`].
+    pub fn open_in_with(directory: Arc<dyn Directory>, options: &ReadOnlyOptions) -> Result<Self> {
+        let shared = Shared::open(directory, options)?;
         let view = Arc::clone(shared.view());
         Ok(Self {
             shared,
@@ -155,7 +175,7 @@ impl ReadOnlyLog {
     /// [`ReadOnlyLog::refresh`]; with [`Error::NoThread`] if no thread can be started.
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
         let mut following = Following::new(&self.shared, &self.reader, from.into());
-        Follow::new(move || following.next(), self.shared.view().changed())
+        self.shared.view().follow(move || following.next())
     }
 
     /// Returns the lowest readable offset (inclusive) of the view.

@@ -10,8 +10,9 @@ use crate::error::{Error, Result};
 use crate::options::Visibility;
 use crate::read::reader::Reader;
 use crate::read::view::View;
-use crate::read_only::snapshot::Snapshot;
-use crate::runtime;
+use crate::read_only::options::ReadOnlyOptions;
+use crate::read_only::snapshot::{Durable, Snapshot};
+use crate::runtime::RuntimeHandle;
 use crate::sync::Mutex;
 
 /// Time between two refreshes while there are followers.
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     followers: Arc<()>,
     polling: Mutex<Polling>,
     poll: Task<Self>,
+    runtime: RuntimeHandle,
 }
 
 /// State of the refreshes for followers.
@@ -39,16 +41,27 @@ struct Polling {
 }
 
 impl Shared {
-    pub(super) fn open(directory: Arc<dyn Directory>) -> Result<Arc<Self>> {
-        let mut snapshot = Snapshot::default();
+    pub(super) fn open(
+        directory: Arc<dyn Directory>,
+        options: &ReadOnlyOptions,
+    ) -> Result<Arc<Self>> {
+        let runtime = options.runtime.clone();
+        let mut snapshot = Snapshot::new(options.cache_or_global());
         let durable = snapshot.refresh(&directory)?;
+        let Durable {
+            segments,
+            start,
+            end,
+        } = durable;
+        let view = View::new(segments, start, end, runtime.clone());
         Ok(Arc::new_cyclic(|this| Self {
             directory,
-            view: Arc::new(View::new(durable.segments, durable.start, durable.end)),
+            view: Arc::new(view),
             snapshot: Mutex::new(snapshot),
             followers: Arc::new(()),
             polling: Mutex::default(),
-            poll: Task::new(this, |shared: &Self, ()| shared.poll()),
+            runtime: runtime.clone(),
+            poll: Task::new(this, &runtime, |shared: &Self, ()| shared.poll()),
         }))
     }
 
@@ -116,7 +129,7 @@ impl Shared {
     pub(super) fn start_polling(&self) {
         // Under the lock: either a poll that is about to be the last sees the new follower, or it has ended.
         let mut polling = self.polling.lock();
-        match runtime::start() {
+        match self.runtime.start() {
             Ok(()) => self.poll.arm_after(POLL_INTERVAL),
             failed => polling.failure = failed.err(),
         }

@@ -16,13 +16,14 @@ use crate::layout::log_position::LogPosition;
 use crate::layout::names;
 use crate::offset::Offset;
 use crate::segment::Segment;
+use crate::segment::cache::Cache;
 
 /// Most attempts to read the directory while segments are removed from it.
 const ATTEMPTS_MAX: usize = 10;
 
 /// The state of a log's directory when it was last read.
-#[derive(Default)]
 pub(crate) struct Snapshot {
+    cache: Cache,
     segments: BTreeMap<Offset, KnownSegment>,
     /// The newest segment, which is followed.
     newest: Option<(Offset, Store)>,
@@ -45,6 +46,16 @@ pub(crate) struct Durable {
 }
 
 impl Snapshot {
+    /// Returns the state before the directory is read. Its segments use `cache`.
+    pub(crate) fn new(cache: Cache) -> Self {
+        Self {
+            cache,
+            segments: BTreeMap::new(),
+            newest: None,
+            checkpoint: None,
+        }
+    }
+
     /// Reads the directory again. Segments that are still the same keep their identity.
     pub(crate) fn refresh(&mut self, directory: &Arc<dyn Directory>) -> Result<Durable> {
         let mut attempts = 0;
@@ -117,10 +128,7 @@ impl Snapshot {
                     let header = SegmentHeader::read_own(&**directory, *base, log_id)?;
                     match known {
                         Some(known) if known.header.salt == header.salt => known.clone(),
-                        _ => KnownSegment {
-                            segment: Arc::new(Segment::sealed(Arc::clone(directory), *base)),
-                            header,
-                        },
+                        _ => self.known(directory, *base, header),
                     }
                 }
             };
@@ -128,6 +136,19 @@ impl Snapshot {
         }
         self.segments = segments;
         Ok(())
+    }
+
+    fn known(
+        &self,
+        directory: &Arc<dyn Directory>,
+        base: Offset,
+        header: SegmentHeader,
+    ) -> KnownSegment {
+        let segment = Segment::sealed(Arc::clone(directory), self.cache.clone(), base);
+        KnownSegment {
+            segment: Arc::new(segment),
+            header,
+        }
     }
 
     /// Returns the base offset of the oldest segment after which none is missing: those before it were trimmed

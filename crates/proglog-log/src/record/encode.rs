@@ -183,7 +183,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::options::RECORD_OVERHEAD_MAX;
+    use crate::record::RECORD_OVERHEAD_MAX;
     use crate::record::StoredRecord;
 
     /// Records with and without each field, short and long.

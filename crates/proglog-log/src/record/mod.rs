@@ -11,11 +11,11 @@ use bytes::Bytes;
 use proglog_api::v1;
 
 use crate::clock;
-use crate::error::{Error, Result};
 use crate::offset::Offset;
-use crate::options::{LogOptions, RECORD_OVERHEAD_MAX};
-
 use crate::record::into_bytes::IntoBytes;
+
+/// The most bytes that the log's own fields and the encoding add to a record's size; see [`Record::size`].
+pub(crate) const RECORD_OVERHEAD_MAX: usize = 64;
 
 /// A record to append: a value, and optionally a key, headers and a timestamp.
 ///
@@ -363,29 +363,6 @@ fn size(value: &[u8], key: Option<&[u8]>, headers: &[Header]) -> usize {
         .iter()
         .map(|header| header.name.len() + header.value.len() + 32);
     value.len() + key.map_or(0, <[u8]>::len) + headers.sum::<usize>()
-}
-
-/// Checks the sizes of `records`, which are a batch, against the limits of `options`.
-pub(crate) fn validate(records: &[Record], options: &LogOptions) -> Result<()> {
-    let overheads = records.len().saturating_sub(1);
-    let mut total = overheads.saturating_mul(RECORD_OVERHEAD_MAX);
-    for record in records {
-        let len = record.size();
-        if len > options.record_bytes_max {
-            return Err(Error::RecordTooLarge {
-                len,
-                max: options.record_bytes_max,
-            });
-        }
-        total = total.saturating_add(len);
-    }
-    if total > options.batch_bytes_max {
-        return Err(Error::BatchTooLarge {
-            len: total,
-            max: options.batch_bytes_max,
-        });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,38 +1,34 @@
 //! Segments: one store file with the records from a base offset on, and its index.
 
+pub(crate) mod cache;
 pub(crate) mod damaged_ranges;
 pub(crate) mod files;
 pub(crate) mod index;
 mod index_rebuild;
 pub(crate) mod removal;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use proglog_store::io::{Directory, OpenMode};
 use proglog_store::segment::StoreExt;
-use proglog_store::{Boundary, Position, Store};
+use proglog_store::{Store, StoreOptions};
 
 use crate::error::Result;
 use crate::layout::names;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
-use crate::options::{Durability, LogOptions, RECORD_OVERHEAD_MAX};
+use crate::segment::cache::Cache;
 use crate::segment::files::SegmentFiles;
 use crate::segment::index::{Index, Pages};
-use crate::sync::{AtomicBool, AtomicU64, Cache, Mutex, OnceLock, Ordering};
-
-/// Most sealed segments that are kept open, over all logs of the process; each has two files.
-const OPEN_SEALED_MAX: usize = 64;
-
-static OPEN_SEALED: LazyLock<Cache<u64, Arc<SegmentFiles>>> =
-    LazyLock::new(|| Cache::new(OPEN_SEALED_MAX));
+use crate::sync::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 
 /// A segment of a log: the active one, or a sealed one, whose files are opened when it is read.
 #[derive(Debug)]
 pub(crate) struct Segment {
     directory: Arc<dyn Directory>,
+    cache: Cache,
     base: Offset,
-    /// Key in this process's caches.
+    /// Key in the cache: no other segment of this process has it.
     id: u64,
     /// Files of the active segment, or of one that another process appends to.
     active: Mutex<Option<Arc<SegmentFiles>>>,
@@ -52,11 +48,12 @@ pub(crate) struct Summary {
 }
 
 impl Segment {
-    pub(crate) fn sealed(directory: Arc<dyn Directory>, base: Offset) -> Self {
+    pub(crate) fn sealed(directory: Arc<dyn Directory>, cache: Cache, base: Offset) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Self {
             directory,
+            cache,
             base,
             id,
             active: Mutex::new(None),
@@ -68,36 +65,24 @@ impl Segment {
     /// Creates a segment to append to, durable with its name.
     pub(crate) fn create(
         directory: &Arc<dyn Directory>,
+        cache: Cache,
         label: Label,
-        options: &LogOptions,
+        options: StoreOptions,
     ) -> Result<Self> {
-        Ok(Self::open_active(directory, label, options, Boundary::START)?.segment)
+        Ok(Self::open_active(directory, cache, label, options)?.segment)
     }
 
-    /// Opens and recovers the segment with this label to append to it, or creates it. It is known to be on the
-    /// device up to `recovery_point`.
+    /// Opens and recovers the segment with this label to append to it, or creates it.
     pub(crate) fn open_active(
         directory: &Arc<dyn Directory>,
+        cache: Cache,
         label: Label,
-        options: &LogOptions,
-        recovery_point: Boundary,
+        options: StoreOptions,
     ) -> Result<OpenedSegment> {
         let base = label.identity.base_offset;
-        let segment = Self::sealed(Arc::clone(directory), base);
-        let payload_len_max = u32::try_from(options.record_bytes_max + RECORD_OVERHEAD_MAX);
-        let store_options = proglog_store::StoreOptions::new()
-            .label(label.encode())
-            .payload_len_max(payload_len_max.expect("the options were validated"))
-            .set_aside_files_max(options.set_aside_files_max)
-            .recovery_point(recovery_point);
-        let store_options = match options.durability {
-            Durability::Synced => {
-                let up_to = Position::new(options.segment_bytes_max);
-                store_options.preallocate(options.preallocate_max, up_to)
-            }
-            Durability::Interval(_) | Durability::Buffered => store_options,
-        };
-        let store = Store::open_in(&**directory, &names::store(base), &store_options)?;
+        let segment = Self::sealed(Arc::clone(directory), cache, base);
+        let options = options.label(label.encode());
+        let store = Store::open_in(&**directory, &names::store(base), &options)?;
         let count = store.end().frames;
         let mut files = segment.files(store, Pages::Full(index::page_of(count).0));
         let index_rebuilt = files.recover_index(count)?;
@@ -119,7 +104,7 @@ impl Segment {
         {
             return Ok(Arc::clone(active));
         }
-        OPEN_SEALED.get_or_insert_with(&self.id, || {
+        self.cache.files().get_or_insert_with(&self.id, || {
             let store =
                 proglog_store::segment::open_sealed(&*self.directory, &names::store(self.base))?;
             Ok(Arc::new(self.files(store, Pages::All)))
@@ -129,7 +114,8 @@ impl Segment {
     fn files(&self, store: Store, pages: Pages) -> SegmentFiles {
         let directory = Arc::clone(&self.directory);
         let name = names::index(self.base);
-        let index = Index::new(directory, name, self.id, store.salt(), pages);
+        let cache = (self.id, Arc::clone(self.cache.pages()));
+        let index = Index::new(directory, name, cache, store.salt(), pages);
         SegmentFiles::new(self.base, store, index)
     }
 
@@ -142,7 +128,7 @@ impl Segment {
     pub(crate) fn unfollow(&self) {
         if self.deactivate() {
             // Files that were opened while it could not be followed end too early.
-            OPEN_SEALED.remove(&self.id);
+            self.cache.files().remove(&self.id);
         }
     }
 
@@ -163,7 +149,7 @@ impl Segment {
     /// Drops the open files; the next read opens them again.
     pub(crate) fn release(&self) {
         self.deactivate();
-        OPEN_SEALED.remove(&self.id);
+        self.cache.files().remove(&self.id);
     }
 
     /// Removes the files. Only readers that have them open can still read them.
@@ -208,7 +194,7 @@ impl Segment {
 impl Drop for Segment {
     /// Removes the segment from the cache: nothing reads it any more.
     fn drop(&mut self) {
-        OPEN_SEALED.remove(&self.id);
+        self.cache.files().remove(&self.id);
     }
 }
 

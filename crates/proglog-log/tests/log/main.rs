@@ -4,6 +4,7 @@
 mod append;
 mod background;
 mod both_ends;
+mod caches;
 mod compat;
 mod cursor;
 mod cursor_races;

@@ -18,7 +18,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use byteorder::{BigEndian, ByteOrder};
 use proglog_store::io::{Directory, OpenMode, Storage};
@@ -34,13 +34,8 @@ const ENTRIES_AT: usize = 4;
 const CHECK_AT: usize = ENTRIES_AT + PAGE_ENTRIES * 4;
 const _: () = assert!(CHECK_AT + 4 == PAGE_LEN);
 
-/// Most pages that are kept in memory, over all indexes of the process: 16 MiB.
-const CACHED_PAGES: usize = 4096;
-
-static PAGES: LazyLock<Cache<PageKey, Arc<[u32]>>> = LazyLock::new(|| Cache::new(CACHED_PAGES));
-
-/// Id of the segment in this process, and number of the page.
-type PageKey = (u64, u64);
+/// Pages in memory, by the id of their segment in this process, and their number.
+pub(crate) type PageCache = Cache<(u64, u64), Arc<[u32]>>;
 
 /// The index of one segment.
 #[derive(Debug)]
@@ -48,8 +43,9 @@ pub(crate) struct Index {
     directory: Arc<dyn Directory>,
     name: String,
     file: OnceLock<Arc<dyn Storage>>,
-    /// Key of the segment in the cache of pages.
+    /// Key of the segment in `cache`.
     id: u64,
+    cache: Arc<PageCache>,
     salt: u64,
     unwritten: Mutex<Unwritten>,
     /// True if all pages are in the file: none is written, and reads take no lock.
@@ -146,11 +142,11 @@ impl Entry {
 }
 
 impl Index {
-    /// Returns an index of which `pages` are taken to be in the file `name`.
+    /// Returns an index of which `pages` are taken to be in the file `name`. Its pages are cached under the id.
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
         name: String,
-        id: u64,
+        (id, cache): (u64, Arc<PageCache>),
         salt: u64,
         pages: Pages,
     ) -> Self {
@@ -159,6 +155,7 @@ impl Index {
             name,
             file: OnceLock::new(),
             id,
+            cache,
             salt,
             unwritten: Mutex::new(Unwritten {
                 first_page: match pages {
@@ -182,7 +179,8 @@ impl Index {
         }
         let directory = Arc::clone(&self.directory);
         let name = std::mem::take(&mut self.name);
-        *self = Self::new(directory, name, self.id, self.salt, Pages::Full(0));
+        let cache = (self.id, Arc::clone(&self.cache));
+        *self = Self::new(directory, name, cache, self.salt, Pages::Full(0));
         Ok(())
     }
 
@@ -230,12 +228,12 @@ impl Index {
     /// Puts a page that was rebuilt from the store in the cache. It is not written, since reading changes no
     /// file.
     pub(crate) fn restore_page(&self, page: u64, entries: &[u32]) {
-        PAGES.insert((self.id, page), entries.into());
+        self.cache.insert((self.id, page), entries.into());
     }
 
     /// Returns the entries of a page in the file, if it is valid.
     pub(crate) fn page(&self, page: u64) -> Option<Arc<[u32]>> {
-        if let Some(entries) = PAGES.get(&(self.id, page)) {
+        if let Some(entries) = self.cache.get(&(self.id, page)) {
             return Some(entries);
         }
         let mut bytes = [0; PAGE_LEN];
@@ -247,7 +245,7 @@ impl Index {
         let file = self.file(mode)?;
         let read = file.read_full_at(&mut bytes, page * PAGE_LEN as u64).ok()?;
         let entries = decode_page(&bytes[..read], self.salt, page)?;
-        PAGES.insert((self.id, page), Arc::clone(&entries));
+        self.cache.insert((self.id, page), Arc::clone(&entries));
         Some(entries)
     }
 
@@ -343,7 +341,7 @@ impl Index {
     fn write_page(&self, page: u64, entries: &[u32]) -> bool {
         let bytes = encode_page(entries, self.salt, page);
         // An older version of the page, which was not full.
-        PAGES.remove(&(self.id, page));
+        self.cache.remove(&(self.id, page));
         self.file(OpenMode::CreateIfMissing)
             .is_some_and(|file| file.write_all_at(&bytes, page * PAGE_LEN as u64).is_ok())
     }

@@ -14,7 +14,8 @@ const SALT: u64 = 0x5555_5555_3333_3333;
 fn index(disk: &SimDisk, pages: Pages) -> Index {
     static NEXT_ID: AtomicU64 = AtomicU64::new(1 << 40);
     let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-    Index::new(disk.directory(), "an.index".into(), id, 9, pages)
+    let cache = (id, Arc::new(PageCache::new(100)));
+    Index::new(disk.directory(), "an.index".into(), cache, 9, pages)
 }
 
 fn push(index: &Index, numbers: Range<u64>) {

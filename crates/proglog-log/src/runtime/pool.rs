@@ -1,129 +1,18 @@
-//! The runtime: threads that run the background work of all logs in the process.
-//!
-//! No thread belongs to one log. By default a small pool serves all logs: its first thread starts when a log is
-//! opened, which fails if that thread cannot start, and the others when there is work. A program with threads
-//! of its own for such work can install them instead.
+//! The pool: the threads on which background work runs by default.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::error::{Error, Result};
-use crate::sync::{Condvar, Mutex, OnceLock};
+use crate::runtime::job::{Job, run};
+use crate::sync::{Condvar, Mutex};
 
 /// Upper limit on the threads of the pool. Jobs mostly wait for a device.
 const THREADS_MAX: usize = 4;
 
-/// A piece of background work. It may block on a file, and never panics.
-pub type Job = Box<dyn FnOnce() + Send>;
-
-/// Runs the background work of all logs in the process: syncs for awaited tickets and callbacks, syncs at an
-/// interval, sync marks of idle logs, retention, and reads for streams.
-///
-/// The default is a pool of up to four threads; the first starts when a log is opened, the others when there is
-/// work. [`install_runtime`] replaces it.
-///
-/// Both methods are called while a log holds locks: they must not block, run a job, panic, or use a log.
-///
-/// Every job must run sooner or later. A log whose job was dropped may never schedule another of that kind, and
-/// tasks that await its tickets may then wait for ever.
-pub trait Runtime: Send + Sync {
-    /// Runs `job` soon, on a thread that may block. The job must not run before this returns, since the caller
-    /// may hold locks.
-    fn spawn(&self, job: Job);
-
-    /// Runs `job` as [`spawn`](Runtime::spawn) does, once `delay` has passed. The delay added to the present
-    /// never overflows an [`Instant`]; in particular it is never [`Duration::MAX`].
-    fn spawn_after(&self, delay: Duration, job: Job);
-}
-
-/// The process has a runtime already: one was installed, or background work has begun on the default one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the background work of the process has a runtime already")]
-pub struct RuntimeInUse;
-
-/// Installs `runtime` to run the background work of all logs in this process.
-///
-/// ```
-/// use std::thread;
-/// use std::time::Duration;
-///
-/// use proglog_log::{Job, Runtime, install_runtime};
-///
-/// struct Threads;
-///
-/// impl Runtime for Threads {
-///     fn spawn(&self, job: Job) {
-///         thread::spawn(job);
-///     }
-///     fn spawn_after(&self, delay: Duration, job: Job) {
-///         thread::spawn(move || {
-///             thread::sleep(delay);
-///             job();
-///         });
-///     }
-/// }
-///
-/// assert!(install_runtime(Threads).is_ok());
-/// assert!(install_runtime(Threads).is_err(), "only once");
-/// ```
-///
-/// # Errors
-///
-/// [`RuntimeInUse`] if a runtime was installed before, or a log was opened, or any background work was
-/// scheduled: call this before the first log is opened.
-pub fn install_runtime(runtime: impl Runtime + 'static) -> Result<(), RuntimeInUse> {
-    RUNTIME
-        .set(Some(Box::new(runtime)))
-        .map_err(|_| RuntimeInUse)
-}
-
-/// The installed runtime; `None` once the pool is in use.
-static RUNTIME: OnceLock<Option<Box<dyn Runtime>>> = OnceLock::new();
-
-static POOL: Pool = Pool::new();
-
-fn installed() -> Option<&'static dyn Runtime> {
-    RUNTIME.get_or_init(|| None).as_deref()
-}
-
-/// Starts the pool, unless a runtime is installed.
-pub(crate) fn start() -> Result<()> {
-    match installed() {
-        Some(_) => Ok(()),
-        None => POOL.start_first().map_err(|source| Error::NoThread {
-            source: Arc::new(source),
-        }),
-    }
-}
-
-/// Runs `job` soon, in the background.
-pub(crate) fn spawn(job: impl FnOnce() + Send + 'static) {
-    let job = Box::new(job);
-    match installed() {
-        Some(runtime) => runtime.spawn(job),
-        None => POOL.add(|state| state.ready.push_back(job)),
-    }
-}
-
-/// Runs `job` once `delay` has passed, in the background.
-pub(crate) fn spawn_after(delay: Duration, job: impl FnOnce() + Send + 'static) {
-    // A delay past the end of the clock never elapses.
-    let Some(due) = Instant::now().checked_add(delay) else {
-        return;
-    };
-    let job = Box::new(job);
-    match installed() {
-        Some(runtime) => runtime.spawn_after(delay, job),
-        None => POOL.add(|state| state.add_timer(due, job)),
-    }
-}
-
 /// A pool of threads. Once it has one, that thread never ends.
-struct Pool {
+pub(super) struct Pool {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -145,7 +34,7 @@ impl State {
 }
 
 impl Pool {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         let state = State {
             ready: VecDeque::new(),
             timers: BTreeMap::new(),
@@ -160,12 +49,22 @@ impl Pool {
     }
 
     /// Starts a thread, if there is none.
-    fn start_first(&'static self) -> io::Result<()> {
+    pub(super) fn start_first(&'static self) -> io::Result<()> {
         let mut state = self.state.lock();
         if state.threads == 0 {
             self.start(&mut state)?;
         }
         Ok(())
+    }
+
+    /// Runs `job` soon.
+    pub(super) fn spawn(&'static self, job: Job) {
+        self.add(|state| state.ready.push_back(job));
+    }
+
+    /// Runs `job` at the time `due`.
+    pub(super) fn spawn_at(&'static self, due: Instant, job: Job) {
+        self.add(|state| state.add_timer(due, job));
     }
 
     /// Adds a job with `change`, and wakes or starts a thread for it. If no thread can be started and there is
@@ -226,15 +125,11 @@ impl Pool {
     }
 }
 
-/// Runs `job`, and catches a panic, which can only come from a user's callback.
-pub(crate) fn run(job: impl FnOnce()) {
-    drop(catch_unwind(AssertUnwindSafe(job)));
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
     use std::sync::{Arc, Barrier};
+    use std::time::Duration;
 
     use super::*;
     use crate::sync::RwLock;
@@ -243,7 +138,7 @@ mod tests {
     const LONG: Duration = Duration::from_mins(1);
 
     fn add_job(pool: &'static Pool, job: impl FnOnce() + Send + 'static) {
-        pool.add(|state| state.ready.push_back(Box::new(job)));
+        pool.spawn(Box::new(job));
     }
 
     /// Waits until `threads` threads are idle.
@@ -266,10 +161,11 @@ mod tests {
 
     #[test]
     fn jobs_run_and_a_panic_harms_no_other() {
+        static POOL: Pool = Pool::new();
         let (sender, receiver) = channel();
         for number in 0..100 {
             let sender = sender.clone();
-            spawn(move || {
+            add_job(&POOL, move || {
                 assert!(number % 10 != 0, "a panic that the test wants");
                 sender.send(number).unwrap();
             });
@@ -416,10 +312,12 @@ mod tests {
 
     #[test]
     fn timers_are_numbered_so_that_those_of_one_time_are_kept_apart() {
+        static POOL: Pool = Pool::new();
         for _ in 0..3 {
-            spawn_after(Duration::from_hours(24), || {});
+            let due = Instant::now() + Duration::from_hours(24);
+            POOL.spawn_at(due, Box::new(|| {}));
         }
-        let state = super::POOL.state.lock();
+        let state = POOL.state.lock();
         let numbers = state.timers.keys().map(|(_, number)| *number);
         let mut numbers = numbers.collect::<Vec<_>>();
         numbers.sort_unstable();
@@ -444,7 +342,7 @@ mod tests {
         if std::env::var_os(MARK).is_none() {
             // A process none of whose threads can have a stack.
             let output = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", &format!("runtime::tests::{NAME}")])
+                .args(["--exact", &format!("runtime::pool::tests::{NAME}")])
                 .arg("--test-threads=1")
                 .env(MARK, "1")
                 .env("RUST_MIN_STACK", (usize::MAX / 4).to_string())
