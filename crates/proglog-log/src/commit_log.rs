@@ -35,7 +35,7 @@ pub trait CommitLog: ReadLog {
     ///
     /// # Errors
     ///
-    /// [`Error::EndMoved`](crate::Error::EndMoved) if the next offset to be assigned is another, and as
+    /// [`Reason::EndMoved`](crate::Reason::EndMoved) if the next offset to be assigned is another, and as
     /// [`submit_batch`](CommitLog::submit_batch).
     fn submit_batch_at(&self, expected: Offset, batch: Batch) -> Result<Ticket>;
 
@@ -43,7 +43,7 @@ pub trait CommitLog: ReadLog {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`](crate::Error::OutOfRange) if `start` is past the end, and errors of the file system.
+    /// [`Reason::OutOfRange`](crate::Reason::OutOfRange) if `start` is past the end, and errors of the file system.
     fn trim(&self, start: Offset) -> Result<()>;
 
     /// Makes everything that was submitted before durable.
@@ -54,8 +54,8 @@ pub trait CommitLog: ReadLog {
     /// and if it was the sync itself that failed, the log is poisoned.
     fn sync(&self) -> Result<()>;
 
-    /// Finishes everything that was submitted, makes it durable, and releases the log's resources. Every
-    /// append, read and sync on any handle fails with [`Error::Closed`](crate::Error::Closed) from then on. Does nothing if it is
+    /// Finishes everything that was submitted, makes it durable, and releases the log's resources. Every append, read
+    /// and sync on any handle fails with [`Reason::Closed`](crate::Reason::Closed) from then on. Does nothing if it is
     /// closed already.
     ///
     /// # Errors

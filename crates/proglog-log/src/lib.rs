@@ -109,7 +109,7 @@
 //! # let directory = tempfile::tempdir()?;
 //! use std::time::Duration;
 //!
-//! use proglog_log::{Error, Log, LogOptions, Retention};
+//! use proglog_log::{Error, Log, LogOptions, Reason, Retention};
 //!
 //! let week = Duration::from_secs(7 * 24 * 60 * 60);
 //! let policy = Retention::new().age(week).bytes(10 << 30);
@@ -117,7 +117,9 @@
 //! log.append_batch(["a", "b", "c"])?;
 //! log.trim(2)?;
 //! match log.read(0) {
-//!     Err(Error::Trimmed { start, .. }) => assert_eq!(log.read(start)?.value, "c"),
+//!     Err(Error { reason: Reason::Trimmed { start, .. }, .. }) => {
+//!         assert_eq!(log.read(start)?.value, "c");
+//!     }
 //!     other => panic!("{other:?}"),
 //! }
 //! # Ok(())
@@ -126,8 +128,9 @@
 //!
 //! ## Errors
 //!
-//! An [`Error`] carries the facts, and [`Error::kind`] classifies it for code that acts on it. For an append that
-//! failed, [`Error::outcome`] returns whether it is certain that nothing was stored.
+//! An [`Error`] names the log's directory and has a [`Reason`], which carries the facts. [`Error::kind`] classifies
+//! it for code that acts on it. For an append that failed, [`Error::outcome`] returns whether it is certain that
+//! nothing was stored.
 //!
 //! | kind | what to do |
 //! |---|---|
@@ -195,7 +198,9 @@ pub mod testing;
 
 pub use commit::ticket::{Completion, Ticket};
 pub use commit_log::CommitLog;
-pub use error::{CheckpointMismatch, Error, ErrorKind, OptionsError, Result, SegmentIdentity};
+pub use error::kind::ErrorKind;
+pub use error::reason::{CheckpointMismatch, OptionsError, Reason, SegmentIdentity};
+pub use error::{Error, Result};
 pub use log::Log;
 pub use memory::MemoryLog;
 pub use offset::{Offset, OffsetBounds, Offsets};

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use crate::clock::Clock;
 use crate::commit::ticket::Ticket;
 use crate::commit_log::CommitLog;
-use crate::error::{Error, Result};
+use crate::error::reason::{self, Reason};
+use crate::error::{LogName, Named, Result};
 use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::options::LogOptions;
 use crate::read::follow::Follow;
@@ -35,7 +36,11 @@ pub struct MemoryLog {
     shared: Arc<Shared>,
 }
 
+/// The name of each log in memory.
+const NAME: &str = "memory";
+
 struct Shared {
+    log: LogName,
     limits: LogOptions,
     clock: Mutex<Clock>,
     kept: RwLock<Kept>,
@@ -52,25 +57,38 @@ struct Kept {
 }
 
 impl Kept {
-    fn check_open(&self) -> Result<()> {
+    fn check_open(&self) -> reason::Result<()> {
         if self.is_closed {
-            Err(Error::Closed)
+            Err(Reason::Closed)
         } else {
             Ok(())
         }
     }
 
-    fn out_of_range(&self, offset: Offset) -> Error {
+    fn out_of_range(&self, offset: Offset) -> Reason {
         let (start, end) = (self.start, self.end);
-        Error::OutOfRange { offset, start, end }
+        Reason::OutOfRange { offset, start, end }
+    }
+
+    /// Drops the records below `start`.
+    fn trim(&mut self, start: Offset) -> reason::Result<()> {
+        self.check_open()?;
+        if start > self.end {
+            return Err(self.out_of_range(start));
+        }
+        while self.start < start {
+            self.records.pop_front();
+            self.start += 1;
+        }
+        Ok(())
     }
 
     /// The record at `offset`; `None` at the end.
-    fn get(&self, offset: Offset) -> Result<Option<StoredRecord>> {
+    fn get(&self, offset: Offset) -> reason::Result<Option<StoredRecord>> {
         self.check_open()?;
         let (start, end) = (self.start, self.end);
         if offset < start {
-            return Err(Error::Trimmed { offset, start, end });
+            return Err(Reason::Trimmed { offset, start, end });
         }
         if offset > end {
             return Err(self.out_of_range(offset));
@@ -100,9 +118,9 @@ impl MemoryLog {
     ///
     /// # Errors
     ///
-    /// [`Error::Options`] if they are invalid.
+    /// [`Reason::Options`] if they are invalid.
     pub fn with_options(options: &LogOptions) -> Result<Self> {
-        options.validate()?;
+        options.validate().named(&LogName::new(NAME))?;
         Ok(Self::build(options.clone()))
     }
 
@@ -113,6 +131,7 @@ impl MemoryLog {
             ..Kept::default()
         };
         let shared = Shared {
+            log: LogName::new(NAME),
             limits: options,
             clock: Mutex::default(),
             kept: RwLock::new(kept),
@@ -125,7 +144,7 @@ impl MemoryLog {
 
     /// The record at `offset`; `None` at the end.
     fn get(&self, offset: Offset) -> Result<Option<StoredRecord>> {
-        self.shared.kept.read().get(offset)
+        self.shared.kept.read().get(offset).named(&self.shared.log)
     }
 
     /// The records from `from` on, one a call; `None` where there is none yet.
@@ -140,6 +159,10 @@ impl MemoryLog {
     }
 
     fn submit_if(&self, expected: Option<Offset>, batch: Batch) -> Result<Ticket> {
+        self.try_submit(expected, batch).named(&self.shared.log)
+    }
+
+    fn try_submit(&self, expected: Option<Offset>, batch: Batch) -> reason::Result<Ticket> {
         self.shared.limits.check_sizes(batch.records())?;
         let mut kept = self.shared.kept.write();
         kept.check_open()?;
@@ -148,12 +171,12 @@ impl MemoryLog {
             && expected != start
         {
             let end = start;
-            return Err(Error::EndMoved { expected, end });
+            return Err(Reason::EndMoved { expected, end });
         }
         let records = batch.len();
         let Some(end) = start.checked_add(records as u64) else {
             let next = start;
-            return Err(Error::OffsetsExhausted { next, records });
+            return Err(Reason::OffsetsExhausted { next, records });
         };
         let appended_at = self.shared.clock.lock().now();
         let offsets = Offsets::new(start, end);
@@ -174,8 +197,8 @@ impl MemoryLog {
     ///
     /// # Errors
     ///
-    /// [`Error::RecordTooLarge`], [`Error::BatchTooLarge`], [`Error::OffsetsExhausted`],
-    /// [`Error::Closed`].
+    /// [`Reason::RecordTooLarge`], [`Reason::BatchTooLarge`], [`Reason::OffsetsExhausted`],
+    /// [`Reason::Closed`].
     pub fn append(&self, record: impl Into<Record>) -> Result<Offset> {
         CommitLog::append(self, record.into())
     }
@@ -184,7 +207,7 @@ impl MemoryLog {
     ///
     /// # Errors
     ///
-    /// [`Error::EndMoved`], and as [`MemoryLog::append`].
+    /// [`Reason::EndMoved`], and as [`MemoryLog::append`].
     pub fn append_at(
         &self,
         expected: impl Into<Offset>,
@@ -209,7 +232,7 @@ impl MemoryLog {
     ///
     /// # Errors
     ///
-    /// [`Error::EndMoved`], and as [`MemoryLog::append`].
+    /// [`Reason::EndMoved`], and as [`MemoryLog::append`].
     pub fn append_batch_at(
         &self,
         expected: impl Into<Offset>,
@@ -269,18 +292,20 @@ impl MemoryLog {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`], [`Error::Trimmed`], [`Error::Closed`].
+    /// [`Reason::OutOfRange`], [`Reason::Trimmed`], [`Reason::Closed`].
     pub fn read(&self, offset: impl Into<Offset>) -> Result<StoredRecord> {
         let offset = offset.into();
         let kept = self.shared.kept.read();
-        kept.get(offset)?.ok_or_else(|| kept.out_of_range(offset))
+        let read = kept.get(offset);
+        let read = read.and_then(|record| record.ok_or_else(|| kept.out_of_range(offset)));
+        read.named(&self.shared.log)
     }
 
     /// Reads the newest record; `None` if the log is empty.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
+    /// [`Reason::Closed`].
     pub fn last(&self) -> Result<Option<StoredRecord>> {
         ReadLog::last(self)
     }
@@ -318,9 +343,15 @@ impl MemoryLog {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
+    /// [`Reason::Closed`].
     pub fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
         ReadLog::offset_for_time(self, time)
+    }
+
+    /// The name of the log in its errors, which is `memory`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.shared.log.as_str()
     }
 
     /// The offset of the oldest record (inclusive).
@@ -364,32 +395,24 @@ impl MemoryLog {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`] if `start` is past the end; [`Error::Closed`].
+    /// [`Reason::OutOfRange`] if `start` is past the end; [`Reason::Closed`].
     pub fn trim(&self, start: impl Into<Offset>) -> Result<()> {
-        let start = start.into();
-        let mut kept = self.shared.kept.write();
-        kept.check_open()?;
-        if start > kept.end {
-            return Err(kept.out_of_range(start));
-        }
-        while kept.start < start {
-            kept.records.pop_front();
-            kept.start += 1;
-        }
-        Ok(())
+        let trimmed = self.shared.kept.write().trim(start.into());
+        trimmed.named(&self.shared.log)
     }
 
     /// Does nothing: records are as durable as they get when they are appended.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
+    /// [`Reason::Closed`].
     pub fn sync(&self) -> Result<()> {
-        self.shared.kept.read().check_open()
+        let checked = self.shared.kept.read().check_open();
+        checked.named(&self.shared.log)
     }
 
     /// Drops all records and closes the log: every other operation on any handle fails with
-    /// [`Error::Closed`] from then on.
+    /// [`Reason::Closed`] from then on.
     ///
     /// # Errors
     ///

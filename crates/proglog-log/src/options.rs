@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proglog_store::{Position, StoreOptions};
 
-use crate::error::{Error, OptionsError, Result};
+use crate::error::reason::{OptionsError, Reason, Result};
 use crate::offset::Offset;
 use crate::record::{RECORD_OVERHEAD_MAX, Record};
 use crate::retention::Retention;
@@ -234,13 +234,13 @@ impl LogOptions {
         for record in records {
             let (len, max) = (record.size(), self.record_bytes_max);
             if len > max {
-                return Err(Error::RecordTooLarge { len, max });
+                return Err(Reason::RecordTooLarge { len, max });
             }
             total = total.saturating_add(len);
         }
         let (len, max) = (total, self.batch_bytes_max);
         if len > max {
-            return Err(Error::BatchTooLarge { len, max });
+            return Err(Reason::BatchTooLarge { len, max });
         }
         Ok(())
     }
@@ -279,6 +279,7 @@ mod tests {
 
     use super::*;
     use crate::Log;
+    use crate::error::reason::Reason;
 
     #[test]
     fn a_record_may_be_as_large_as_a_batch_and_no_larger_than_a_frame_can_be() {
@@ -290,7 +291,7 @@ mod tests {
             let got = max + 1;
             let larger = options.record_bytes_max(got);
             let error = Log::open_in(SimDisk::new().directory(), &larger).unwrap_err();
-            let Error::Options(error) = error else {
+            let Reason::Options(error) = error.reason else {
                 panic!("{error:?}");
             };
             assert_eq!(error, OptionsError::RecordBytes { got, max });

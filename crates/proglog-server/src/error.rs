@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use proglog_log::{ErrorKind, Outcome};
+use proglog_log::{ErrorKind, Outcome, Reason};
 use serde::Serialize;
 
 /// An error of a call.
@@ -137,8 +137,10 @@ impl Error {
 
     fn detail_of_log(&self, error: &proglog_log::Error) -> String {
         match error.kind() {
-            // Their texts hold offsets and sizes, and nothing else.
-            ErrorKind::OutOfRange | ErrorKind::Trimmed | ErrorKind::TooLarge => error.to_string(),
+            // Their reasons hold offsets and sizes, and nothing else. The name of the log is not for clients.
+            ErrorKind::OutOfRange | ErrorKind::Trimmed | ErrorKind::TooLarge => {
+                error.reason.to_string()
+            }
             ErrorKind::Corrupt => match self {
                 Self::Read { offset, .. } => format!("the record at offset {offset} is damaged"),
                 _ => "what the log has stored is damaged".into(),
@@ -156,7 +158,6 @@ impl Error {
 
     /// The facts of the error, for programs.
     fn facts(&self) -> Facts {
-        use proglog_log::Error as Log;
         let mut facts = Facts::default();
         match self {
             Self::BodyTooLarge { max } | Self::TooManyHeaders { max } => {
@@ -169,11 +170,11 @@ impl Error {
             Self::Read { offset, .. } => facts.offset = Some(*offset),
             _ => {}
         }
-        match self.of_log() {
-            Some(Log::RecordTooLarge { len, max } | Log::BatchTooLarge { len, max }) => {
+        match self.of_log().map(|error| &error.reason) {
+            Some(Reason::RecordTooLarge { len, max } | Reason::BatchTooLarge { len, max }) => {
                 (facts.bytes, facts.bytes_max) = (Some(*len), Some(*max));
             }
-            Some(Log::OutOfRange { start, end, .. } | Log::Trimmed { start, end, .. }) => {
+            Some(Reason::OutOfRange { start, end, .. } | Reason::Trimmed { start, end, .. }) => {
                 (facts.start_offset, facts.end_offset) = (Some(start.get()), Some(end.get()));
             }
             _ => {}

@@ -7,14 +7,14 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use proglog_log::{Error, Offset, Outcome, ReadLog};
+use proglog_log::{Error, Offset, Outcome, ReadLog, Reason};
 use proglog_server::{ServerOptions, router};
 use proglog_store::Operation;
 use support::router::{get, post, problem};
 use support::{HookedLog, NEVER, SOON};
 
-fn storage_error(kind: io::ErrorKind) -> Error {
-    Error::Store(proglog_store::Error::Io {
+fn storage_error(kind: io::ErrorKind) -> Reason {
+    Reason::Store(proglog_store::Error::Io {
         operation: Operation::Write,
         file: "secret.log".into(),
         source: Arc::new(io::Error::new(kind, "secret message")),
@@ -24,24 +24,24 @@ fn storage_error(kind: io::ErrorKind) -> Error {
 #[tokio::test]
 async fn every_failure_of_the_log_has_its_status_and_leaks_no_secrets() {
     let (offset, start, end) = (Offset::new(7), Offset::new(9), Offset::new(12));
-    let corrupt = Error::Corrupt {
+    let corrupt = Reason::Corrupt {
         offset,
         file: "secret.log".into(),
         byte: 8269,
         source: None,
     };
-    let poisoned = Error::Poisoned {
+    let poisoned = Reason::Poisoned {
         source: Arc::new(storage_error(io::ErrorKind::Other)),
     };
-    for (error, status, code, retry_after) in [
+    for (reason, status, code, retry_after) in [
         (
-            Error::Trimmed { offset, start, end },
+            Reason::Trimmed { offset, start, end },
             410,
             "record_trimmed",
             "",
         ),
         (
-            Error::OutOfRange { offset, start, end },
+            Reason::OutOfRange { offset, start, end },
             404,
             "record_not_found",
             "",
@@ -60,11 +60,13 @@ async fn every_failure_of_the_log_has_its_status_and_leaks_no_secrets() {
             "",
         ),
         (poisoned, 503, "log_poisoned", ""),
-        (Error::Closed, 503, "log_closed", "1"),
-        (Error::Locked, 500, "internal_error", ""),
-        (Error::Abandoned, 500, "internal_error", ""),
+        (Reason::Closed, 503, "log_closed", "1"),
+        (Reason::Locked, 500, "internal_error", ""),
+        (Reason::Abandoned, 500, "internal_error", ""),
     ] {
+        let error = Error::new("/secret/orders", reason);
         let shown = error.to_string();
+        assert!(shown.contains("secret"), "{shown}");
         let outcome = match error.outcome() {
             Outcome::NotAppended => "not_appended",
             Outcome::Unknown => "unknown",

@@ -199,7 +199,7 @@ impl History {
         }
         if let Some(below) = shown.start.checked_sub(1) {
             let read = log.read(below);
-            if !matches!(read, Err(Error::Trimmed { .. })) {
+            if !matches!(&read, Err(error) if error.kind() == ErrorKind::Trimmed) {
                 return Err(format!("{below} is below the start and gives {read:?}"));
             }
         }

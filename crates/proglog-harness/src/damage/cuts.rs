@@ -1,6 +1,6 @@
 //! Truncation of one file, at every length.
 
-use proglog_log::Error;
+use proglog_log::Reason;
 
 use super::fixture::{
     CHECKPOINT, Depth, Fixture, HEADER_LEN, SLOT_USED, is_index, named_file, store,
@@ -25,7 +25,10 @@ fn checkpoint_cut(fixture: &Fixture, disk: &proglog_store::testing::SimDisk, len
     // The first slot is enough to open.
     if len < SLOT_USED {
         let error = fixture.open(disk, Depth::Read, what).expect_err(what);
-        assert!(matches!(error, Error::CheckpointLost { .. }), "{what}");
+        assert!(
+            matches!(error.reason, Reason::CheckpointLost { .. }),
+            "{what}"
+        );
     } else {
         fixture.assert_whole(disk, what);
     }

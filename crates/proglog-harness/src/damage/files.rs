@@ -1,6 +1,6 @@
 //! Missing and exchanged files.
 
-use proglog_log::{Error, Offset};
+use proglog_log::{Offset, Reason};
 use proglog_store::testing::SimDisk;
 
 use super::fixture::{CHECKPOINT, Depth, Fixture, HEADER_LEN, is_store, named_file, store};
@@ -20,9 +20,9 @@ pub fn missing(fixture: &Fixture, name: &str) {
         return;
     }
     let error = fixture.open(&disk, Depth::Read, what).expect_err(what);
-    let is_told = match &error {
-        Error::MissingSegment { base_offset } => store(base_offset.get()) == name,
-        Error::CheckpointLost { .. } => name == CHECKPOINT,
+    let is_told = match &error.reason {
+        Reason::MissingSegment { base_offset } => store(base_offset.get()) == name,
+        Reason::CheckpointLost { .. } => name == CHECKPOINT,
         _ => false,
     };
     assert!(is_told, "{what}: {error:?}");
@@ -47,7 +47,7 @@ fn replaced(fixture: &Fixture, disk: &SimDisk, to: &str, what: &str) {
     let named = named_file(&error);
     if to == CHECKPOINT {
         let is_named = named.as_deref() == Some(CHECKPOINT);
-        let is_foreign = matches!(error, Error::WrongSegment { .. });
+        let is_foreign = matches!(error.reason, Reason::WrongSegment { .. });
         assert!(is_named || is_foreign, "{what}: {error:?}");
     } else {
         assert_eq!(named.as_deref(), Some(to), "{what}: {error:?}");
@@ -69,7 +69,7 @@ pub fn swapped(fixture: &Fixture, first: &str, second: &str) {
     let is_named = [first, second].contains(&named.as_deref().unwrap_or_default());
     assert!(is_named, "{what}: {error:?}");
     if is_store(first) && is_store(second) {
-        let is_told = matches!(error, Error::WrongSegment { .. });
+        let is_told = matches!(error.reason, Reason::WrongSegment { .. });
         assert!(is_told, "{what}: {error:?}");
     }
 }
@@ -86,8 +86,12 @@ pub fn doubled_and_moved(fixture: &Fixture, base: u64, other: u64) {
 /// An error says that the segment which is called `other` is the one of `base`.
 fn told_of(fixture: &Fixture, disk: &SimDisk, base: u64, other: u64) {
     let what = &format!("segment {base} as {other}");
-    match fixture.open(disk, Depth::Read, what).expect_err(what) {
-        Error::WrongSegment { file, got, .. } => {
+    match fixture
+        .open(disk, Depth::Read, what)
+        .expect_err(what)
+        .reason
+    {
+        Reason::WrongSegment { file, got, .. } => {
             assert_eq!(*file, *store(other), "{what}");
             assert_eq!(got.base_offset, Offset::new(base), "{what}");
         }

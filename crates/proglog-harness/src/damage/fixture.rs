@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use proglog_log::{
-    Batch, CheckpointMismatch as Mismatch, Error, Log, LogOptions, Offset, Recovery,
+    Batch, CheckpointMismatch as Mismatch, Error, ErrorKind, Log, LogOptions, Offset, Reason,
+    Recovery,
 };
 use proglog_store::Position;
 use proglog_store::testing::{SimDisk, Survivors};
@@ -327,7 +328,7 @@ impl Fixture {
         for offset in 0..self.start {
             let read = log.read(offset);
             assert!(
-                matches!(read, Err(Error::Trimmed { .. })),
+                matches!(&read, Err(error) if error.kind() == ErrorKind::Trimmed),
                 "{what}: {read:?}"
             );
         }
@@ -373,8 +374,8 @@ impl Fixture {
 
     fn assert_named(&self, offset: u64, error: &Error, what: &str) {
         let place = &self.places[usize::try_from(offset).unwrap()];
-        match error {
-            Error::Corrupt {
+        match &error.reason {
+            Reason::Corrupt {
                 offset: named,
                 file,
                 ..
@@ -461,10 +462,10 @@ impl Lengths for SimDisk {
 /// The file at an error's place, if it names one.
 pub fn named_file(error: &Error) -> Option<String> {
     use proglog_store::Error as Store;
-    match error {
-        Error::WrongSegment { file, .. }
-        | Error::NotASegment { file }
-        | Error::Store(
+    match &error.reason {
+        Reason::WrongSegment { file, .. }
+        | Reason::NotASegment { file }
+        | Reason::Store(
             Store::NotAStore { file, .. }
             | Store::HeadersDiffer { file }
             | Store::UnsupportedVersion { file, .. }
@@ -472,14 +473,14 @@ pub fn named_file(error: &Error) -> Option<String> {
             | Store::UnsupportedChecksum { file, .. }
             | Store::Truncated { file, .. },
         ) => Some(file.to_string()),
-        Error::MissingSegment { base_offset } => Some(store(base_offset.get())),
-        Error::CheckpointLost { .. }
-        | Error::UnsupportedCheckpoint { .. }
-        | Error::CheckpointMismatch {
+        Reason::MissingSegment { base_offset } => Some(store(base_offset.get())),
+        Reason::CheckpointLost { .. }
+        | Reason::UnsupportedCheckpoint { .. }
+        | Reason::CheckpointMismatch {
             reason: Mismatch::StartPastEnd { .. },
             ..
         } => Some(CHECKPOINT.to_owned()),
-        Error::CheckpointMismatch {
+        Reason::CheckpointMismatch {
             reason:
                 Mismatch::RecoveryPointPastEnd { segment, .. }
                 | Mismatch::RecoveryPointMoved { segment, .. },

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::commit::shared_outcome::{Committer, SharedOutcome};
-use crate::error::{Error, Result};
+use crate::error::reason::Reason;
+use crate::error::{Error, LogName, Result};
 use crate::offset::Offsets;
 use crate::runtime::{self, RuntimeHandle};
 use crate::sync::EventListener;
@@ -60,14 +61,15 @@ impl Ticket {
     /// [`CommitLog`](crate::CommitLog) that learn the outcome of an append later. The records have `offsets`
     /// if the append succeeds.
     ///
-    /// Its callbacks run on the runtime of the process. Waiting for such a ticket, awaiting it or adding a callback does no work towards the outcome: only the
-    /// `Completion` sets it, whether or not the ticket still exists.
+    /// Its callbacks run on the runtime of the process. Waiting for such a ticket, awaiting it or adding a callback
+    /// does no work towards the outcome: only the `Completion` sets it, whether or not the ticket still exists. `log`
+    /// is the name of the log in the error of an append that the `Completion` abandons.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use std::sync::Mutex;
     ///
-    /// use proglog_log::{Batch, Completion, Error, MemoryLog, Ticket};
+    /// use proglog_log::{Batch, Completion, MemoryLog, Reason, Result, Ticket};
     ///
     /// /// Acknowledges an append once others have it too.
     /// struct Replicated {
@@ -76,9 +78,9 @@ impl Ticket {
     /// }
     ///
     /// impl Replicated {
-    ///     fn submit_batch(&self, batch: Batch) -> Result<Ticket, Error> {
+    ///     fn submit_batch(&self, batch: Batch) -> Result<Ticket> {
     ///         let offsets = self.local.append_batch(batch)?;
-    ///         let (ticket, completion) = Ticket::with_completion(offsets);
+    ///         let (ticket, completion) = Ticket::with_completion("replicated", offsets);
     ///         self.waiting.lock().unwrap().push(completion);
     ///         Ok(ticket)
     ///     }
@@ -97,14 +99,19 @@ impl Ticket {
     ///
     /// let ticket = log.submit_batch(["never replicated"].into())?;
     /// drop(log);
-    /// assert!(matches!(ticket.wait(), Err(Error::Abandoned)));
+    /// let error = ticket.wait().unwrap_err();
+    /// assert!(matches!(error.reason, Reason::Abandoned));
     /// # Ok(())
     /// # }
     /// ```
-    pub fn with_completion(offsets: impl Into<Offsets>) -> (Self, Completion) {
+    pub fn with_completion(
+        log: impl Into<Arc<str>>,
+        offsets: impl Into<Offsets>,
+    ) -> (Self, Completion) {
         let group = SharedOutcome::new(RuntimeHandle::default());
         let ticket = Self::pending(offsets.into(), Arc::clone(&group), Arc::new(NoCommitter));
-        (ticket, Completion { group })
+        let log = LogName::new(log);
+        (ticket, Completion { log, group })
     }
 
     /// Returns the offsets that the records have if the append succeeds.
@@ -205,11 +212,12 @@ impl fmt::Debug for Ticket {
 /// Sets the outcome of a ticket made by [`Ticket::with_completion`].
 ///
 /// Dropping it without calling [`complete`](Completion::complete) fails the append with
-/// [`Error::Abandoned`], whose outcome is [`Unknown`](crate::Outcome::Unknown), so that no ticket waits for
+/// [`Reason::Abandoned`], whose outcome is [`Unknown`](crate::Outcome::Unknown), so that no ticket waits for
 /// ever.
 #[derive(Debug)]
 #[must_use = "dropping it fails the append"]
 pub struct Completion {
+    log: LogName,
     /// Shared with the ticket.
     group: Arc<SharedOutcome>,
 }
@@ -226,7 +234,7 @@ impl Completion {
 impl Drop for Completion {
     /// Has no effect after [`Completion::complete`]: the first outcome counts.
     fn drop(&mut self) {
-        self.group.complete(Err(Error::Abandoned));
+        self.group.complete(Err(self.log.error(Reason::Abandoned)));
     }
 }
 

@@ -9,7 +9,8 @@ use crate::commit::shared_outcome::SharedOutcome;
 use crate::commit::ticket::Ticket;
 use crate::engine::Engine;
 use crate::engine::writer::{Appended, Writer};
-use crate::error::{Error, Result};
+use crate::error::reason::{Reason, Result};
+use crate::error::{Error, Named};
 use crate::offset::{Offset, Offsets};
 use crate::options::Durability;
 use crate::record::Record;
@@ -27,9 +28,10 @@ struct Enqueued {
 }
 
 impl Engine {
-    /// Appends one record and waits for the outcome.
-    pub(crate) fn append(&self, record: &Record) -> Result<Offset> {
-        let Enqueued { start, group } = self.enqueue(std::slice::from_ref(record), None)?;
+    /// Appends one record and waits for the outcome, whose error names the log as those of tickets do.
+    pub(crate) fn append(&self, record: &Record) -> Result<Offset, Error> {
+        let enqueued = self.enqueue(std::slice::from_ref(record), None);
+        let Enqueued { start, group } = enqueued.named(self.view.log())?;
         match group {
             Some(group) => group.wait(self).map(|()| start),
             None => Ok(start),
@@ -144,13 +146,13 @@ impl Engine {
 #[inline]
 fn check_next(next: Offset, records: usize, expected: Option<Offset>) -> Result<()> {
     if let Some(expected) = expected.filter(|expected| *expected != next) {
-        return Err(Error::EndMoved {
+        return Err(Reason::EndMoved {
             expected,
             end: next,
         });
     }
     if u64::MAX - next.get() < records as u64 {
-        return Err(Error::OffsetsExhausted { next, records });
+        return Err(Reason::OffsetsExhausted { next, records });
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::reason::Result;
 use crate::offset::Offset;
 use crate::retention::SegmentUsage;
 

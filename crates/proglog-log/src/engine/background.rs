@@ -8,7 +8,8 @@ use std::sync::{Arc, Weak};
 
 use crate::engine::tasks::Task;
 use crate::engine::{Engine, Tasks};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::kind::ErrorKind;
+use crate::error::reason::{Reason, Result};
 use crate::runtime::RuntimeHandle;
 use proglog_store::segment::StoreExt;
 
@@ -45,7 +46,7 @@ impl Engine {
             return Ok(());
         }
         let synced = segment.store.sync_to(acknowledged.boundary);
-        if let Err(error) = synced.map_err(Error::from) {
+        if let Err(error) = synced.map_err(Reason::from) {
             let error = error.of_poisoned_store();
             if error.kind() == ErrorKind::Poisoned {
                 self.poison(&error);

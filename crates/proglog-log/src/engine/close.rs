@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::engine::group_commit::Commit;
-use crate::error::Result;
+use crate::error::reason::Result;
 
 impl Engine {
     /// Commits all that was submitted, closes the files and releases the lock. Has no effect on a closed log.

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use crate::commit::shared_outcome::{Committer, SharedOutcome};
 use crate::engine::Engine;
 use crate::engine::writer::Writer;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::kind::ErrorKind;
+use crate::error::reason::{Reason, Result};
 use crate::layout::log_position::LogPosition;
 use crate::options::Durability;
 use crate::segment::files::SegmentFiles;
@@ -153,7 +154,7 @@ impl Engine {
     }
 
     /// Fails a group whose write or sync failed, and all later appends.
-    fn fail(&self, closed: ClosedGroup, error: Error) -> Result<()> {
+    fn fail(&self, closed: ClosedGroup, error: Reason) -> Result<()> {
         let ClosedGroup {
             group,
             segment,
@@ -192,16 +193,17 @@ impl Engine {
                     next_offset = writer.next.get(),
                     "appends rolled back"
                 );
-                group.complete(Err(error.clone()));
-                later.complete(Err(Error::GivenUp {
-                    source: Arc::new(error.clone()),
-                }));
+                let log = self.view.log();
+                group.complete(Err(log.error(error.clone())));
+                let source = Arc::new(error.clone());
+                later.complete(Err(log.error(Reason::GivenUp { source })));
                 Err(error)
             }
             Err(failure) => {
                 self.poison(&failure);
-                group.complete(Err(failure.clone()));
-                later.complete(Err(failure.clone()));
+                let error = self.view.log().error(failure.clone());
+                group.complete(Err(error.clone()));
+                later.complete(Err(error));
                 Err(failure)
             }
         }

@@ -8,7 +8,8 @@ use proglog_store::segment::StoreExt;
 
 use crate::engine::Engine;
 use crate::engine::group_commit::Commit;
-use crate::error::{ErrorKind, Result};
+use crate::error::kind::ErrorKind;
+use crate::error::reason::Result;
 use crate::layout::log_position::LogPosition;
 use crate::segment::files::SegmentFiles;
 

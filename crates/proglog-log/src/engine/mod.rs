@@ -24,7 +24,9 @@ use proglog_store::io::{Directory, Storage};
 use crate::clock::{Clock, SteadyClock};
 use crate::engine::tasks::Task;
 use crate::engine::writer::Writer;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::LogName;
+use crate::error::kind::ErrorKind;
+use crate::error::reason::{Reason, Result};
 use crate::layout::checkpoint::{self, Checkpoint};
 use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::log_position::LogPosition;
@@ -61,7 +63,7 @@ pub(crate) struct Engine {
     /// Reads at the visibility of the options.
     pub(crate) reader: Reader,
     /// The failure that poisoned the log.
-    failure: OnceLock<Error>,
+    failure: OnceLock<Reason>,
     /// Judges the age of records.
     steady_clock: SteadyClock,
     tasks: Tasks,
@@ -111,8 +113,9 @@ impl Engine {
         let segment = Arc::clone(segments.last().expect("an open log has an active segment"));
         let active = segment.open()?;
         let (log_id, start) = (checkpoint.current().log_id, checkpoint.current().start);
+        let log = LogName::of_directory(&*directory);
         let runtime = options.runtime.clone();
-        let view = View::new(segments, start, active.end(), runtime.clone());
+        let view = View::new(log, segments, start, active.end(), runtime.clone());
         let view = Arc::new(view);
         let is_coarse = options.durability == Durability::Buffered;
         let clock = Clock::after(last_appended_at, is_coarse);
@@ -139,7 +142,7 @@ impl Engine {
     pub(crate) fn check_appendable(&self) -> Result<()> {
         self.view.check_open()?;
         match self.failure.get() {
-            Some(failure) => Err(Error::Poisoned {
+            Some(failure) => Err(Reason::Poisoned {
                 source: Arc::new(failure.clone()),
             }),
             None => Ok(()),
@@ -147,7 +150,7 @@ impl Engine {
     }
 
     /// Stops all appends from here on. The first failure is the one that later errors report.
-    pub(crate) fn poison(&self, failure: &Error) {
+    pub(crate) fn poison(&self, failure: &Reason) {
         if self.failure.set(failure.clone()).is_ok() {
             #[cfg(feature = "tracing")]
             tracing::error!(
@@ -161,14 +164,14 @@ impl Engine {
     /// Returns the error of an append that `error` prevented. Poisons the log if the store is poisoned: earlier
     /// appends may be affected then, but nothing of this one was stored.
     #[cold]
-    pub(crate) fn append_error(&self, error: impl Into<Error>) -> Error {
+    pub(crate) fn append_error(&self, error: impl Into<Reason>) -> Reason {
         let error = error.into();
         if error.kind() != ErrorKind::Poisoned {
             return error;
         }
         let failure = error.of_poisoned_store();
         self.poison(&failure);
-        Error::Poisoned {
+        Reason::Poisoned {
             source: Arc::new(failure),
         }
     }
@@ -213,7 +216,7 @@ impl Engine {
     pub(crate) fn set_application_data(&self, data: &[u8]) -> Result<()> {
         let (len, max) = (data.len(), checkpoint::DATA_LEN_MAX);
         if len > max {
-            return Err(Error::ApplicationDataTooLarge { len, max });
+            return Err(Reason::ApplicationDataTooLarge { len, max });
         }
         let mut file = self.checkpoint.lock();
         // Under the lock: closing takes it before another process may open the log.
@@ -233,7 +236,7 @@ impl Engine {
         let writer = self.writer.lock();
         let (start, end) = (self.reader.start_offset(), writer.next);
         if offset > end {
-            return Err(Error::OutOfRange { offset, start, end });
+            return Err(Reason::OutOfRange { offset, start, end });
         }
         self.view.raise_high_watermark(offset);
         Ok(())

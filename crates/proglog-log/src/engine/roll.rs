@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::engine::group_commit::Commit;
 use crate::engine::writer::Writer;
-use crate::error::{Result, SegmentIdentity};
+use crate::error::reason::{Result, SegmentIdentity};
 use crate::layout::log_position::LogPosition;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;

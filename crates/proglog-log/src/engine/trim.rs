@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use crate::engine::group_commit::Commit;
 use crate::engine::{Engine, Trimmed};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::kind::ErrorKind;
+use crate::error::reason::{Reason, Result};
 use crate::offset::Offset;
 use crate::options::Visibility;
 use crate::segment::files::SegmentFiles;
@@ -35,7 +36,7 @@ impl Engine {
     /// Checks that `start` is not past the end at `visibility`.
     fn check_trimmable(&self, start: Offset, visibility: Visibility) -> Result<()> {
         match self.view.check_readable(start, visibility) {
-            Err(Error::Trimmed { .. }) => Ok(()),
+            Err(Reason::Trimmed { .. }) => Ok(()),
             readable => readable.map(drop),
         }
     }

@@ -21,7 +21,8 @@ use proglog_store::segment::StoreExt;
 
 use crate::engine::Engine;
 use crate::engine::writer::Writer;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::kind::ErrorKind;
+use crate::error::reason::{Reason, Result};
 use crate::layout::checkpoint::Truncation;
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
@@ -36,10 +37,10 @@ impl Engine {
         self.check_appendable()?;
         let (start, end) = (self.reader.start_offset(), writer.next);
         if offset < start {
-            return Err(Error::Trimmed { offset, start, end });
+            return Err(Reason::Trimmed { offset, start, end });
         }
         if offset > end {
-            return Err(Error::OutOfRange { offset, start, end });
+            return Err(Reason::OutOfRange { offset, start, end });
         }
         if offset == end {
             return Ok(());
@@ -67,7 +68,7 @@ impl Engine {
         self.check_appendable()?;
         if next < writer.next {
             let end = writer.next;
-            return Err(Error::ResetBelowEnd { next, end });
+            return Err(Reason::ResetBelowEnd { next, end });
         }
         self.seal_unless_durable(writer)?;
         self.empty(writer, next)

@@ -8,7 +8,7 @@ use proglog_store::{Boundary, Position};
 
 use crate::clock::Clock;
 use crate::commit::shared_outcome::SharedOutcome;
-use crate::error::Result;
+use crate::error::reason::Result;
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::record::Record;

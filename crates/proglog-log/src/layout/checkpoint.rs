@@ -26,7 +26,7 @@ use byteorder::{BigEndian, ByteOrder};
 use proglog_store::segment::FRAME_OVERHEAD;
 use proglog_store::{Boundary, Position};
 
-use crate::error::{CheckpointMismatch, Error, Result};
+use crate::error::reason::{CheckpointMismatch, Reason, Result};
 use crate::layout::log_position::LogPosition;
 use crate::layout::names::CHECKPOINT;
 use crate::offset::Offset;
@@ -195,7 +195,7 @@ impl Checkpoint {
     pub(crate) fn check_start(&self, end: Offset) -> Result<()> {
         let start = self.start;
         if start > end {
-            return Err(Error::CheckpointMismatch {
+            return Err(Reason::CheckpointMismatch {
                 file: CHECKPOINT.into(),
                 reason: CheckpointMismatch::StartPastEnd { start, end },
             });

@@ -11,7 +11,7 @@ use proglog_store::Operation;
 use proglog_store::io::{Directory, OpenMode};
 use proglog_store::segment::replace_file;
 
-use crate::error::{Error, Result};
+use crate::error::reason::{Reason, Result};
 use crate::layout::checkpoint::{Checkpoint, SLOT_LEN, SlotFault, USED, VERSION};
 use crate::layout::names::CHECKPOINT;
 
@@ -83,7 +83,7 @@ impl CheckpointFile {
         let (slot, (number, current)) = match slots {
             // A later version may have appended what the other slot knows nothing of.
             [Err(SlotFault::Version(got)), _] | [_, Err(SlotFault::Version(got))] => {
-                return Err(Error::UnsupportedCheckpoint {
+                return Err(Reason::UnsupportedCheckpoint {
                     got,
                     known: VERSION,
                 });
@@ -92,7 +92,7 @@ impl CheckpointFile {
             [_, Ok(second)] => (1, second),
             [Ok(first), Err(_)] => (0, first),
             [Err(SlotFault::Damaged), Err(SlotFault::Damaged)] => {
-                return Err(Error::CheckpointLost {
+                return Err(Reason::CheckpointLost {
                     problem: "both slots are damaged",
                 });
             }
@@ -172,8 +172,8 @@ impl CheckpointFile {
     }
 }
 
-fn fail(operation: Operation) -> impl Fn(io::Error) -> Error {
-    move |error| Error::io(operation, CHECKPOINT, error)
+fn fail(operation: Operation) -> impl Fn(io::Error) -> Reason {
+    move |error| Reason::io(operation, CHECKPOINT, error)
 }
 
 #[cfg(test)]

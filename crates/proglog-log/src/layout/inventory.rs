@@ -6,7 +6,7 @@ use proglog_store::io::{Directory, OpenMode, Storage};
 use proglog_store::segment::byte_of;
 use proglog_store::{Boundary, Operation, Position};
 
-use crate::error::{CheckpointMismatch, Error, Result, SegmentIdentity};
+use crate::error::reason::{CheckpointMismatch, Reason, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, LogState};
 use crate::layout::log_position::LogPosition;
 use crate::layout::names::{self, CHECKPOINT, LOCK, TEMPORARY};
@@ -19,11 +19,11 @@ pub(crate) fn lock(directory: &dyn Directory) -> Result<Arc<dyn Storage>> {
     // Nothing is created or locked in a directory of something else.
     Inventory::read(directory)?;
     let file = directory.open(LOCK, OpenMode::CreateIfMissing);
-    let file = file.map_err(|error| Error::io(Operation::Open, LOCK, error))?;
+    let file = file.map_err(|error| Reason::io(Operation::Open, LOCK, error))?;
     match file.try_lock() {
         Ok(true) => Ok(file),
-        Ok(false) => Err(Error::Locked),
-        Err(error) => Err(Error::io(Operation::Lock, LOCK, error)),
+        Ok(false) => Err(Reason::Locked),
+        Err(error) => Err(Reason::io(Operation::Lock, LOCK, error)),
     }
 }
 
@@ -41,7 +41,7 @@ impl Inventory {
     pub(crate) fn read(directory: &dyn Directory) -> Result<Self> {
         let mut names = directory
             .list()
-            .map_err(|error| Error::io(Operation::List, LOCK, error))?;
+            .map_err(|error| Reason::io(Operation::List, LOCK, error))?;
         names.sort_unstable();
         let bases = names.iter().filter_map(|name| names::parse_store(name));
         let inventory = Self {
@@ -51,7 +51,7 @@ impl Inventory {
         let foreign = |name: &&String| !names::may_precede_log(name);
         match inventory.names.iter().find(foreign) {
             Some(found) if inventory.bases.is_empty() && !inventory.has_checkpoint() => {
-                Err(Error::NotALog {
+                Err(Reason::NotALog {
                     found: Some(found.clone()),
                 })
             }
@@ -85,7 +85,8 @@ impl SegmentHeader {
     pub(crate) fn read(directory: &dyn Directory, base: Offset) -> Result<Self> {
         let name = names::store(base);
         let header = proglog_store::segment::read_header(directory, &name)?;
-        let label = Label::decode(&header.label).ok_or(Error::NotASegment { file: name.into() })?;
+        let label =
+            Label::decode(&header.label).ok_or(Reason::NotASegment { file: name.into() })?;
         Ok(Self {
             label,
             salt: header.salt,
@@ -102,7 +103,7 @@ impl SegmentHeader {
             base_offset: base,
         };
         if header.label.identity != expected {
-            return Err(Error::WrongSegment {
+            return Err(Reason::WrongSegment {
                 file: names::store(base).into(),
                 expected,
                 got: header.label.identity,
@@ -119,7 +120,7 @@ impl SegmentHeader {
 /// Checks that no segment is missing, from the one with the log's start to the newest that the checkpoint
 /// knows. `labels` are in the order of the segments.
 pub(crate) fn check_chain(labels: &[Label], checkpoint: &Checkpoint) -> Result<()> {
-    let missing = |base_offset| Err(Error::MissingSegment { base_offset });
+    let missing = |base_offset| Err(Reason::MissingSegment { base_offset });
     let base = |label: &Label| label.identity.base_offset;
     if let LogState::Open(LogPosition { segment_base, .. }) = checkpoint.state
         && !labels.iter().any(|label| base(label) == segment_base)
@@ -149,7 +150,7 @@ pub(crate) fn check_recovery_point(
     let (base, end) = (newest.base(), newest.end);
     let Boundary { position, frames } = checkpoint.recovery_point_in(base);
     if end < position {
-        return Err(Error::CheckpointMismatch {
+        return Err(Reason::CheckpointMismatch {
             file: CHECKPOINT.into(),
             reason: CheckpointMismatch::RecoveryPointPastEnd {
                 segment: names::store(base).into(),
@@ -166,7 +167,7 @@ pub(crate) fn check_recovery_point(
     let expected = base.saturating_add(frames);
     match store.frames(position..).next() {
         Some(Ok(frame)) => match decode::offset_and_size(&frame.payload) {
-            Ok((got, _)) if got != expected.get() => Err(Error::CheckpointMismatch {
+            Ok((got, _)) if got != expected.get() => Err(Reason::CheckpointMismatch {
                 file: CHECKPOINT.into(),
                 reason: CheckpointMismatch::RecoveryPointMoved {
                     segment: name.into(),

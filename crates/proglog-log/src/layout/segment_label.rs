@@ -13,7 +13,7 @@
 
 use byteorder::{BigEndian, ByteOrder};
 
-use crate::error::SegmentIdentity;
+use crate::error::reason::SegmentIdentity;
 use crate::offset::Offset;
 
 const MAGIC: [u8; 4] = *b"seg1";

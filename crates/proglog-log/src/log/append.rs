@@ -102,11 +102,11 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::RecordTooLarge`](crate::Error::RecordTooLarge),
-    /// [`Error::BatchTooLarge`](crate::Error::BatchTooLarge); [`Error::Store`](crate::Error::Store) if the buffer is
-    /// full and cannot be written, or the next segment cannot be created: nothing was appended then, and what was
-    /// submitted before is not affected; [`Error::Poisoned`](crate::Error::Poisoned);
-    /// [`Error::Closed`](crate::Error::Closed).
+    /// [`Reason::RecordTooLarge`](crate::Reason::RecordTooLarge),
+    /// [`Reason::BatchTooLarge`](crate::Reason::BatchTooLarge); [`Reason::Store`](crate::Reason::Store) if the buffer
+    /// is full and cannot be written, or the next segment cannot be created: nothing was appended then, and what was
+    /// submitted before is not affected; [`Reason::Poisoned`](crate::Reason::Poisoned);
+    /// [`Reason::Closed`](crate::Reason::Closed).
     pub fn submit(&self, record: impl Into<Record>) -> Result<Ticket> {
         self.submit_records(None, &[record.into()])
     }
@@ -117,7 +117,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::EndMoved`](crate::Error::EndMoved), and as [`Log::submit`].
+    /// [`Reason::EndMoved`](crate::Reason::EndMoved), and as [`Log::submit`].
     pub fn submit_at(
         &self,
         expected: impl Into<Offset>,
@@ -156,7 +156,7 @@ impl Log {
     }
 
     fn submit_records(&self, expected: Option<Offset>, records: &[Record]) -> Result<Ticket> {
-        self.handle.engine.submit(records, expected)
+        self.named(self.handle.engine.submit(records, expected))
     }
 }
 

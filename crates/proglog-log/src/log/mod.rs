@@ -8,11 +8,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use proglog_store::Operation;
 use proglog_store::io::{Directory, FsDirectory};
 
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::reason::Reason;
+use crate::error::{Error, LogName, Named, Result};
 use crate::offset::Offset;
 use crate::open;
 use crate::open::repair;
@@ -86,27 +86,26 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`] at once if another handle or process has it open; [`Error::NotALog`] if the directory
-    /// holds other files; [`Error::CheckpointLost`], [`Error::CheckpointMismatch`], [`Error::WrongSegment`],
-    /// [`Error::NotASegment`] or [`Error::MissingSegment`] if files were damaged, removed or exchanged;
-    /// [`Error::UnsupportedCheckpoint`]; [`Error::Options`]; [`Error::NoThread`]; [`Error::Io`] if the file system
-    /// fails; [`Error::Store`] if a segment cannot be opened. No data was changed or lost then.
+    /// [`Reason::Locked`] at once if another handle or process has it open; [`Reason::NotALog`] if the directory
+    /// holds other files; [`Reason::CheckpointLost`], [`Reason::CheckpointMismatch`], [`Reason::WrongSegment`],
+    /// [`Reason::NotASegment`] or [`Reason::MissingSegment`] if files were damaged, removed or exchanged;
+    /// [`Reason::UnsupportedCheckpoint`]; [`Reason::Options`]; [`Reason::NoThread`]; [`Reason::Io`] if the file system
+    /// fails; [`Reason::Store`] if a segment cannot be opened. No data was changed or lost then.
     ///
     /// On a full device, a log whose end is torn or whose newest segment is empty cannot be opened
     /// ([`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull)) until there is space for the torn bytes, about as many
     /// as the last write, or for the 8 KiB of a segment's header. A [`ReadOnlyLog`](crate::ReadOnlyLog) can
     /// open it.
     pub fn open(path: impl AsRef<Path>, options: &LogOptions) -> Result<Self> {
-        options.validate()?;
         let path = path.as_ref();
+        options.validate().named(&LogName::of_path(path))?;
         let created = if path.as_os_str().is_empty() {
             // It would be the current directory: an unset variable, more likely than not.
             Err(io::ErrorKind::NotFound.into())
         } else {
             FsDirectory::create(path)
         };
-        let directory =
-            created.map_err(|error| Error::io(Operation::Open, &path.to_string_lossy(), error))?;
+        let directory = created.map_err(|error| Error::of_directory(path, error))?;
         Self::open_validated(Arc::new(directory), options)
     }
 
@@ -116,20 +115,28 @@ impl Log {
     ///
     /// As [`Log::open`].
     pub fn open_in(directory: Arc<dyn Directory>, options: &LogOptions) -> Result<Self> {
-        options.validate()?;
+        let log = LogName::of_directory(&*directory);
+        options.validate().named(&log)?;
         Self::open_validated(directory, options)
     }
 
     fn open_validated(directory: Arc<dyn Directory>, options: &LogOptions) -> Result<Self> {
-        let (engine, recovery) = open::open(directory, options)?;
+        let log = LogName::of_directory(&*directory);
+        let (engine, recovery) = open::open(directory, options).named(&log)?;
         Ok(Self {
             handle: Arc::new(Handle { engine, recovery }),
         })
     }
 
+    /// Names the log in a failure.
+    #[inline]
+    fn named<T>(&self, done: Result<T, Reason>) -> Result<T> {
+        done.named(self.handle.engine.view.log())
+    }
+
     /// Rebuilds the checkpoint of the log at `path` from its segments, after [`Log::open`] has failed because the
-    /// checkpoint is lost ([`Error::CheckpointLost`]) or does not fit the segments
-    /// ([`Error::CheckpointMismatch`], [`Error::MissingSegment`], [`Error::WrongSegment`]). The parts of the old
+    /// checkpoint is lost ([`Reason::CheckpointLost`]) or does not fit the segments
+    /// ([`Reason::CheckpointMismatch`], [`Reason::MissingSegment`], [`Reason::WrongSegment`]). The parts of the old
     /// checkpoint that fit are kept, such as the start and the application data. A checkpoint that fits is not
     /// changed.
     ///
@@ -140,13 +147,13 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// As [`Log::open`]: [`Error::MissingSegment`] if one is missing between two others or all are,
-    /// [`Error::WrongSegment`] if they are of several logs; [`Error::CheckpointLost`] if there is nothing to
+    /// As [`Log::open`]: [`Reason::MissingSegment`] if one is missing between two others or all are,
+    /// [`Reason::WrongSegment`] if they are of several logs; [`Reason::CheckpointLost`] if there is nothing to
     /// make a checkpoint from. The checkpoint was not changed then.
     pub fn repair(path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let directory = FsDirectory::open(path)
-            .map_err(|error| Error::io(Operation::Open, &path.to_string_lossy(), error))?;
+        let directory =
+            FsDirectory::open(path).map_err(|error| Error::of_directory(path, error))?;
         Self::repair_in(Arc::new(directory))
     }
 
@@ -156,7 +163,8 @@ impl Log {
     ///
     /// As [`Log::repair`].
     pub fn repair_in(directory: Arc<dyn Directory>) -> Result<()> {
-        repair::repair(directory)
+        let log = LogName::of_directory(&*directory);
+        repair::repair(directory).named(&log)
     }
 
     /// What opening found and did.
@@ -187,12 +195,12 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`] if `end` is past the next offset to be assigned; [`Error::Closed`].
+    /// [`Reason::OutOfRange`] if `end` is past the next offset to be assigned; [`Reason::Closed`].
     pub fn set_high_watermark(&self, end: impl Into<Offset>) -> Result<()> {
-        self.handle.engine.set_high_watermark(end.into())
+        self.named(self.handle.engine.set_high_watermark(end.into()))
     }
 
-    /// Drops the records below `start`: reading them fails with [`Error::Trimmed`] from now on, after
+    /// Drops the records below `start`: reading them fails with [`Reason::Trimmed`] from now on, after
     /// any crash. It is exact to the record, down to an empty log, whose next record still gets the
     /// next offset. The space of whole segments is released, and that of the newest one if all records
     /// are dropped; records that were read stay valid. If `start` is not above the log's start, no record is
@@ -200,13 +208,13 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`] if `start` is past the end that readers see. [`Error::Io`] or
-    /// [`Error::Io`] and [`Error::Store`] if the file system fails: the records may be dropped or not, or on a full device only
+    /// [`Reason::OutOfRange`] if `start` is past the end that readers see. [`Reason::Io`] and
+    /// [`Reason::Store`] if the file system fails: the records may be dropped or not, or on a full device only
     /// the older ones, until the log is opened again. If only a file could not be removed, they are dropped,
     /// and the next trim or opening releases its space; if all were dropped and the next segment could not be
-    /// created, the next append tries that again. [`Error::Poisoned`], [`Error::Closed`].
+    /// created, the next append tries that again. [`Reason::Poisoned`], [`Reason::Closed`].
     pub fn trim(&self, start: impl Into<Offset>) -> Result<()> {
-        self.handle.engine.trim(start.into())
+        self.named(self.handle.engine.trim(start.into()))
     }
 
     /// Applies [`LogOptions::retention`] now, as the log does in the background, and returns the log's start.
@@ -215,7 +223,7 @@ impl Log {
     ///
     /// As [`Log::trim`].
     pub fn apply_retention(&self) -> Result<Offset> {
-        self.handle.engine.apply_retention()
+        self.named(self.handle.engine.apply_retention())
     }
 
     /// Drops the records at and after `end`, durably: the next record gets the offset `end`. Does
@@ -227,12 +235,12 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Trimmed`] if `end` is below the start, [`Error::OutOfRange`] if it is past what was appended.
-    /// [`Error::Io`], [`Error::Store`], [`Error::Poisoned`]; after a failure in between the log is poisoned, and
+    /// [`Reason::Trimmed`] if `end` is below the start, [`Reason::OutOfRange`] if it is past what was appended.
+    /// [`Reason::Io`], [`Reason::Store`], [`Reason::Poisoned`]; after a failure in between the log is poisoned, and
     /// opening it again completes the truncation. If only the next segment could not be created, for example on
-    /// a full device, the truncation is complete, and the next append tries that again. [`Error::Closed`].
+    /// a full device, the truncation is complete, and the next append tries that again. [`Reason::Closed`].
     pub fn truncate(&self, end: impl Into<Offset>) -> Result<()> {
-        self.handle.engine.truncate(end.into())
+        self.named(self.handle.engine.truncate(end.into()))
     }
 
     /// Drops all records, durably, and goes on from the offset `next`: for a replica that is given the
@@ -240,9 +248,9 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::ResetBelowEnd`]; otherwise as [`Log::truncate`].
+    /// [`Reason::ResetBelowEnd`]; otherwise as [`Log::truncate`].
     pub fn reset(&self, next: impl Into<Offset>) -> Result<()> {
-        self.handle.engine.reset(next.into())
+        self.named(self.handle.engine.reset(next.into()))
     }
 
     /// Ends the active segment and starts the next one, durably, and returns the offset at which it starts:
@@ -265,21 +273,21 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// As [`Log::sync`] for everything submitted before. [`Error::Store`] and [`Error::Io`] too if the segment could
+    /// As [`Log::sync`] for everything submitted before. [`Reason::Store`] and [`Reason::Io`] too if the segment could
     /// not be sealed or the next one not created, for want of room for example: appends submitted meanwhile are still
     /// pending then, and the next append rolls if it has to.
     pub fn roll(&self) -> Result<Offset> {
-        self.handle.engine.roll_now()
+        self.named(self.handle.engine.roll_now())
     }
 
     /// Syncs everything that was submitted before, whatever the durability.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], [`Error::Store`]; the appends that were submitted and not acknowledged have failed then.
-    /// [`Error::Poisoned`], [`Error::Closed`].
+    /// [`Reason::Io`], [`Reason::Store`]; the appends that were submitted and not acknowledged have failed then.
+    /// [`Reason::Poisoned`], [`Reason::Closed`].
     pub fn sync(&self) -> Result<()> {
-        self.handle.engine.sync()
+        self.named(self.handle.engine.sync())
     }
 
     /// The data that [`Log::set_application_data`] stored last; empty at first.
@@ -294,21 +302,21 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::ApplicationDataTooLarge`]; [`Error::Io`], after which the old data is still
-    /// returned, and opening the log again returns what is stored; [`Error::Closed`].
+    /// [`Reason::ApplicationDataTooLarge`]; [`Reason::Io`], after which the old data is still
+    /// returned, and opening the log again returns what is stored; [`Reason::Closed`].
     pub fn set_application_data(&self, data: &[u8]) -> Result<()> {
-        self.handle.engine.set_application_data(data)
+        self.named(self.handle.engine.set_application_data(data))
     }
 
     /// Completes everything that was submitted, syncs it, and releases the lock. Every later operation on any
-    /// handle fails with [`Error::Closed`]. Does nothing if the log is closed. Dropping the last handle does the
+    /// handle fails with [`Reason::Closed`]. Does nothing if the log is closed. Dropping the last handle does the
     /// same, and waits for the device too.
     ///
     /// # Errors
     ///
     /// As [`Log::sync`]. The log is closed all the same.
     pub fn close(&self) -> Result<()> {
-        self.handle.engine.close()
+        self.named(self.handle.engine.close())
     }
 }
 

@@ -19,9 +19,9 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`](crate::Error::OutOfRange), [`Error::Trimmed`](crate::Error::Trimmed),
-    /// [`Error::Corrupt`](crate::Error::Corrupt); [`Error::Io`](crate::Error::Io) and [`Error::Store`](crate::Error::Store) if the file system fails;
-    /// [`Error::Closed`](crate::Error::Closed).
+    /// [`Reason::OutOfRange`](crate::Reason::OutOfRange), [`Reason::Trimmed`](crate::Reason::Trimmed),
+    /// [`Reason::Corrupt`](crate::Reason::Corrupt); [`Reason::Io`](crate::Reason::Io) and
+    /// [`Reason::Store`](crate::Reason::Store) if the file system fails; [`Reason::Closed`](crate::Reason::Closed).
     pub fn read(&self, offset: impl Into<Offset>) -> Result<StoredRecord> {
         self.handle.engine.reader.read(offset)
     }
@@ -42,8 +42,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`](crate::Error::Corrupt); [`Error::Io`](crate::Error::Io) and [`Error::Store`](crate::Error::Store) if the file system fails;
-    /// [`Error::Closed`](crate::Error::Closed).
+    /// [`Reason::Corrupt`](crate::Reason::Corrupt); [`Reason::Io`](crate::Reason::Io) and
+    /// [`Reason::Store`](crate::Reason::Store) if the file system fails; [`Reason::Closed`](crate::Reason::Closed).
     pub fn last(&self) -> Result<Option<StoredRecord>> {
         self.handle.engine.reader.last()
     }
@@ -71,8 +71,8 @@ impl Log {
     /// A record may be a slice of a block of 256 KiB, or of as much as a longer record takes, which it keeps in
     /// memory: [`StoredRecord::detach`] copies it out. Forward, records are read in blocks; backward, each is a read.
     /// The iterator is independent of this handle: once the log is closed it yields
-    /// [`Error::Closed`](crate::Error::Closed), and once the next record is trimmed,
-    /// [`Error::Trimmed`](crate::Error::Trimmed).
+    /// [`Reason::Closed`](crate::Reason::Closed), and once the next record is trimmed,
+    /// [`Reason::Trimmed`](crate::Reason::Trimmed).
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -128,7 +128,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) and [`Error::Store`](crate::Error::Store) if the file system fails; [`Error::Closed`](crate::Error::Closed).
+    /// [`Reason::Io`](crate::Reason::Io) and [`Reason::Store`](crate::Reason::Store) if the file system fails;
+    /// [`Reason::Closed`](crate::Reason::Closed).
     pub fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
         self.handle.engine.reader.offset_for_time(time)
     }
@@ -140,6 +141,12 @@ impl Log {
     /// As [`Reader::verify`].
     pub fn verify(&self) -> Result<Verification> {
         self.handle.engine.reader.verify()
+    }
+
+    /// The name of the log in its errors: the absolute path of its directory.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.handle.engine.reader.name()
     }
 
     /// The lowest offset that can be read (inclusive).

@@ -4,7 +4,7 @@ use proglog_store::Boundary;
 use proglog_store::io::Directory;
 use proglog_store::segment::byte_of;
 
-use crate::error::{CheckpointMismatch, Error, Result, SegmentIdentity};
+use crate::error::reason::{CheckpointMismatch, Reason, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, Truncation};
 use crate::layout::inventory::SegmentHeader;
 use crate::layout::log_position::LogPosition;
@@ -28,11 +28,11 @@ pub(super) fn check_possible(
         return Ok(());
     }
     if !bases.contains(&base) {
-        return Err(Error::MissingSegment { base_offset: base });
+        return Err(Reason::MissingSegment { base_offset: base });
     }
     let end = SegmentHeader::read(directory, base)?.end;
     if end < to {
-        return Err(Error::CheckpointMismatch {
+        return Err(Reason::CheckpointMismatch {
             file: CHECKPOINT.into(),
             reason: CheckpointMismatch::RecoveryPointPastEnd {
                 segment: names::store(base).into(),
@@ -51,7 +51,7 @@ fn check_own(directory: &dyn Directory, log_id: u128, bases: &[Offset]) -> Resul
         if let Ok(SegmentHeader { label, .. }) = SegmentHeader::read(directory, *base)
             && label.identity.log_id != log_id
         {
-            return Err(Error::WrongSegment {
+            return Err(Reason::WrongSegment {
                 file: names::store(*base).into(),
                 expected: SegmentIdentity {
                     log_id,

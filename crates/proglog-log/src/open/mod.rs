@@ -12,7 +12,7 @@ use proglog_store::io::Directory;
 use proglog_store::segment::byte_of;
 
 use crate::engine::{Engine, Parts, background};
-use crate::error::Result;
+use crate::error::reason::Result;
 use crate::layout::inventory::{self, Inventory};
 use crate::layout::names;
 use crate::offset::{Offset, Offsets};

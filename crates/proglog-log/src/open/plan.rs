@@ -8,7 +8,7 @@ use std::sync::Arc;
 use proglog_store::io::Directory;
 use proglog_store::{Boundary, Operation};
 
-use crate::error::{Error, Result, SegmentIdentity};
+use crate::error::reason::{Reason, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, LogState, Truncation};
 use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::inventory::{self, Inventory, SegmentHeader};
@@ -162,13 +162,13 @@ impl PlannedCheckpoint {
             });
         }
         if !inventory.bases.is_empty() {
-            return Err(Error::CheckpointLost {
+            return Err(Reason::CheckpointLost {
                 problem: "its file is missing",
             });
         }
         let mut log_id = [0; 16];
         getrandom::fill(&mut log_id)
-            .map_err(|error| Error::io(Operation::Random, CHECKPOINT, io::Error::from(error)))?;
+            .map_err(|error| Reason::io(Operation::Random, CHECKPOINT, io::Error::from(error)))?;
         Ok(Self::Create(Checkpoint {
             log_id: u128::from_be_bytes(log_id),
             start: first_offset,

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use proglog_store::Boundary;
 use proglog_store::io::Directory;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::kind::ErrorKind;
+use crate::error::reason::{Reason, Result};
 use crate::layout::checkpoint::{Checkpoint, LogState};
 use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::inventory::{self, Inventory, SegmentHeader};
@@ -29,10 +30,10 @@ pub(crate) fn repair(directory: Arc<dyn Directory>) -> Result<()> {
     let Some(first) = bases.first() else {
         return match old.map(|old| old.state.position()) {
             Some(None) => Ok(()),
-            Some(Some(LogPosition { segment_base, .. })) => Err(Error::MissingSegment {
+            Some(Some(LogPosition { segment_base, .. })) => Err(Reason::MissingSegment {
                 base_offset: segment_base,
             }),
-            None => Err(Error::CheckpointLost {
+            None => Err(Reason::CheckpointLost {
                 problem: "there is no segment to make it from",
             }),
         };
@@ -63,7 +64,7 @@ fn old_checkpoint(
         return Ok(None);
     }
     match CheckpointFile::open(Arc::clone(directory)) {
-        Err(Error::CheckpointLost { .. }) => Ok(None),
+        Err(Reason::CheckpointLost { .. }) => Ok(None),
         file => Ok(Some(file?.current().clone())),
     }
 }

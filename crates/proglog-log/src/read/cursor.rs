@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proglog_store::Frames;
 
-use crate::error::{Error, Result};
+use crate::error::reason::{self, Reason};
+use crate::error::{Error, Named, Result};
 use crate::offset::Offset;
 use crate::options::Visibility;
 use crate::read::view::{Readable, View};
@@ -15,7 +16,8 @@ use crate::segment::files::SegmentFiles;
 
 /// Iterates over the visible records of a log, and reads them in large blocks.
 ///
-/// It reads no bytes of records that are not visible yet: those may still be replaced.
+/// It reads no bytes of records that are not visible yet: those may still be replaced. Its errors name the log, so
+/// that no result has to be rebuilt for that on the way to the caller.
 pub(crate) struct Cursor {
     view: Arc<View>,
     visibility: Visibility,
@@ -66,7 +68,7 @@ impl Cursor {
         if self.ended {
             return None;
         }
-        let record = self.read_last();
+        let record = self.read_last().named(self.view.log());
         if !matches!(record, Ok(Some(_))) {
             // No file stays open.
             self.ended = true;
@@ -75,11 +77,11 @@ impl Cursor {
         record.transpose()
     }
 
-    fn read_last(&mut self) -> Result<Option<StoredRecord>> {
+    fn read_last(&mut self) -> reason::Result<Option<StoredRecord>> {
         let end = match self.end {
             Some(end) => end,
             None => match self.view.check_readable(self.next, self.visibility) {
-                Ok(_) | Err(Error::Trimmed { .. }) => self.view.range(self.visibility).end,
+                Ok(_) | Err(Reason::Trimmed { .. }) => self.view.range(self.visibility).end,
                 Err(error) => return Err(error),
             },
         };
@@ -183,14 +185,14 @@ impl Cursor {
                 }
                 Ok(None) if self.end.is_some() => {
                     self.ended = true;
-                    let error = self.view.out_of_range(self.next, self.visibility);
-                    return Some(Err(error));
+                    let reason = self.view.out_of_range(self.next, self.visibility);
+                    return Some(Err(self.error(reason)));
                 }
                 Ok(None) => self.ended = true,
                 Err(_) if self.was_truncated_since(generation) => {}
-                Err(error) => {
+                Err(reason) => {
                     self.ended = true;
-                    return Some(Err(error));
+                    return Some(Err(self.error(reason)));
                 }
             }
         }
@@ -220,14 +222,19 @@ impl Cursor {
                 Some(Ok(record))
             }
             Err(_) if self.was_truncated_since(run.generation) => self.next(),
-            Err(error) => {
+            Err(reason) => {
                 self.ended = true;
-                Some(Err(self.view.or_gone(error, offset, self.visibility)))
+                let reason = self.view.or_gone(reason, offset, self.visibility);
+                Some(Err(self.error(reason)))
             }
         }
     }
 
-    fn find_run(&self, offset: Offset) -> Result<Option<Run>> {
+    fn error(&self, reason: Reason) -> Error {
+        self.view.log().error(reason)
+    }
+
+    fn find_run(&self, offset: Offset) -> reason::Result<Option<Run>> {
         let (view, visibility) = (&self.view, self.visibility);
         let generation = view.generation();
         if view.check_readable(offset, visibility)? == Readable::End {
@@ -256,12 +263,16 @@ impl Cursor {
             })
         });
         run.map(Some)
-            .map_err(|error| view.or_gone(error, offset, visibility))
+            .map_err(|reason| view.or_gone(reason, offset, visibility))
     }
 }
 
 /// Reads the record at `offset` alone.
-pub(crate) fn read(view: &View, visibility: Visibility, offset: Offset) -> Result<StoredRecord> {
+pub(crate) fn read(
+    view: &View,
+    visibility: Visibility,
+    offset: Offset,
+) -> reason::Result<StoredRecord> {
     loop {
         let generation = view.generation();
         let read = match view.check_readable(offset, visibility)? {
@@ -275,13 +286,17 @@ pub(crate) fn read(view: &View, visibility: Visibility, offset: Offset) -> Resul
     }
 }
 
-fn read_readable(view: &View, visibility: Visibility, offset: Offset) -> Result<StoredRecord> {
+fn read_readable(
+    view: &View,
+    visibility: Visibility,
+    offset: Offset,
+) -> reason::Result<StoredRecord> {
     let Some(segment) = view.segment_of(offset) else {
         return Err(view.gone(offset, visibility));
     };
     let read = segment.open().and_then(|open| open.read(offset));
     // The segment may have been trimmed in the meantime.
-    read.map_err(|error| view.or_gone(error, offset, visibility))
+    read.map_err(|reason| view.or_gone(reason, offset, visibility))
 }
 
 /// Ends at the end of the log, or with an error.

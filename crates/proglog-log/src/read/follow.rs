@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 
+use crate::error::reason::Reason;
 use crate::error::{Error, Result};
 use crate::read::notify::Notify;
 use crate::record::StoredRecord;
@@ -24,7 +25,7 @@ type Next = Box<dyn FnMut() -> Result<Option<StoredRecord>> + Send>;
 ///
 /// As an iterator it blocks at the end of the log until an append wakes it; it does not poll.
 /// [`into_stream`](Follow::into_stream) turns it into a stream, which waits without blocking. It ends after an
-/// error; closing the log ends it with [`Error::Closed`].
+/// error; closing the log ends it with [`Reason::Closed`].
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -61,18 +62,18 @@ pub enum RecvTimeoutError {
     /// The log was closed. Every further call returns this at once.
     #[error("the log is closed")]
     Closed,
-    /// The next record cannot be read: [`Error::Corrupt`], [`Error::Trimmed`] if it was dropped before,
-    /// [`Error::OutOfRange`], [`Error::Io`], [`Error::Store`]. The follower has ended, and every further call returns this at
-    /// once; a new follower may start after the record.
+    /// The next record cannot be read: [`Reason::Corrupt`], [`Reason::Trimmed`] if it was dropped before,
+    /// [`Reason::OutOfRange`], [`Reason::Io`], [`Reason::Store`]. The follower has ended, and every further call
+    /// returns this at once; a new follower may start after the record.
     #[error("the next record cannot be read")]
     Failed(#[source] Error),
 }
 
 impl From<Error> for RecvTimeoutError {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Closed => Self::Closed,
-            error => Self::Failed(error),
+        match error.reason {
+            Reason::Closed => Self::Closed,
+            _ => Self::Failed(error),
         }
     }
 }
@@ -147,7 +148,7 @@ impl Follow {
     ///
     /// # Errors
     ///
-    /// Those that the iterator yields: [`Error::Closed`], [`Error::Corrupt`], and [`Error::Trimmed`] if the next
+    /// Those that the iterator yields: [`Reason::Closed`], [`Reason::Corrupt`], and [`Reason::Trimmed`] if the next
     /// record was dropped before it was read.
     pub fn try_next(&mut self) -> Result<Option<StoredRecord>> {
         if self.failure.is_some() {

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::time::SystemTime;
 
 use crate::clock;
+use crate::error::reason::Reason;
 use crate::error::{Error, Result};
 use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::read::follow::Follow;
@@ -36,11 +37,14 @@ use crate::record::StoredRecord;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait ReadLog: Debug + Send + Sync {
+    /// Returns the name of the log in its errors: for a log on disk the absolute path of its directory.
+    fn name(&self) -> &str;
+
     /// Reads the record at `offset`.
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`] at or past the end, [`Error::Trimmed`] below the start, [`Error::Corrupt`] if
+    /// [`Reason::OutOfRange`] at or past the end, [`Reason::Trimmed`] below the start, [`Reason::Corrupt`] if
     /// the record was damaged, and errors of the file system.
     fn read(&self, offset: Offset) -> Result<StoredRecord>;
 
@@ -81,7 +85,7 @@ pub trait ReadLog: Debug + Send + Sync {
         self.len() == 0
     }
 
-    /// Returns whether the log is closed: every read fails with [`Error::Closed`] then. The default is for logs
+    /// Returns whether the log is closed: every read fails with [`Reason::Closed`] then. The default is for logs
     /// that are never closed.
     fn is_closed(&self) -> bool {
         false
@@ -91,13 +95,13 @@ pub trait ReadLog: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// As [`read`](ReadLog::read), without [`Error::OutOfRange`] and [`Error::Trimmed`].
+    /// As [`read`](ReadLog::read), without [`Reason::OutOfRange`] and [`Reason::Trimmed`].
     fn last(&self) -> Result<Option<StoredRecord>> {
         let mut offsets = self.offsets();
         loop {
             let Some(last) = offsets.last() else {
                 return if self.is_closed() {
-                    Err(Error::Closed)
+                    Err(Error::new(self.name(), Reason::Closed))
                 } else {
                     Ok(None)
                 };
@@ -106,7 +110,10 @@ pub trait ReadLog: Debug + Send + Sync {
             let seen = std::mem::replace(&mut offsets, self.offsets());
             match read {
                 // The record was dropped in the meantime.
-                Err(Error::Trimmed { .. } | Error::OutOfRange { .. }) if offsets != seen => {}
+                Err(Error {
+                    reason: Reason::Trimmed { .. } | Reason::OutOfRange { .. },
+                    ..
+                }) if offsets != seen => {}
                 read => return read.map(Some),
             }
         }
@@ -143,10 +150,10 @@ pub trait ReadLog: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`], and errors of the file system.
+    /// [`Reason::Closed`], and errors of the file system.
     fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
         if self.is_closed() {
-            return Err(Error::Closed);
+            return Err(Error::new(self.name(), Reason::Closed));
         }
         seek::offset_for_time(self.offsets(), clock::micros(time), |offset| {
             self.read(offset)
@@ -158,6 +165,10 @@ pub trait ReadLog: Debug + Send + Sync {
 macro_rules! impl_read_log {
     ($log:ident $(, $method:ident)*) => {
         impl ReadLog for $log {
+            fn name(&self) -> &str {
+                $log::name(self)
+            }
+
             fn read(&self, offset: Offset) -> Result<StoredRecord> {
                 $log::read(self, offset)
             }

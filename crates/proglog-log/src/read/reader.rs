@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::error::Result;
+use crate::error::{LogName, Named, Result};
 use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::options::Visibility;
 use crate::read::cursor::{self, Cursor};
@@ -18,7 +18,7 @@ use crate::record::StoredRecord;
 /// [`Log::reader`](crate::Log::reader). Clones are cheap.
 ///
 /// Readers wait for no sync, no writer and no other reader. A reader does not keep the log open: once the log
-/// is closed, every operation fails with [`Error::Closed`](crate::Error::Closed).
+/// is closed, every operation fails with [`Reason::Closed`](crate::Reason::Closed).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -59,7 +59,7 @@ impl Reader {
     ///
     /// As [`Log::read`](crate::Log::read).
     pub fn read(&self, offset: impl Into<Offset>) -> Result<StoredRecord> {
-        cursor::read(&self.view, self.visibility, offset.into())
+        cursor::read(&self.view, self.visibility, offset.into()).named(self.view.log())
     }
 
     /// Reads consecutive records of one segment, starting at `from`: up to `bytes_max` bytes of values, keys and
@@ -77,7 +77,8 @@ impl Reader {
         bytes_max: usize,
     ) -> Result<Vec<StoredRecord>> {
         let from = from.into();
-        if self.view.check_readable(from, self.visibility)? == Readable::End {
+        let readable = self.view.check_readable(from, self.visibility);
+        if readable.named(self.view.log())? == Readable::End {
             return Ok(Vec::new());
         }
         let mut cursor = self.cursor(from).with_run_bytes_max(bytes_max);
@@ -122,6 +123,16 @@ impl Reader {
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
         let mut cursor = self.cursor(from.into());
         self.view.follow(move || cursor.next_now())
+    }
+
+    /// Returns the name of the log in its errors: the absolute path of its directory.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.view.log().as_str()
+    }
+
+    pub(crate) fn log(&self) -> &LogName {
+        self.view.log()
     }
 
     /// Returns the lowest readable offset.

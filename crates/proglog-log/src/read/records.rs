@@ -3,6 +3,7 @@
 use std::fmt::{self, Debug};
 use std::iter::FusedIterator;
 
+use crate::error::reason::Reason;
 use crate::error::{Error, Result};
 use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::read::cursor::Cursor;
@@ -64,7 +65,7 @@ struct Source {
 impl Records {
     /// The records of `range`, each read by `read`: for implementations of [`ReadLog`](crate::ReadLog).
     ///
-    /// `offsets` returns the readable offsets of the log, and `read` returns [`Error::OutOfRange`] at their end.
+    /// `offsets` returns the readable offsets of the log, and `read` returns [`Reason::OutOfRange`] at their end.
     /// Both are dropped once the iterator has ended.
     ///
     /// ```
@@ -213,7 +214,10 @@ impl Source {
     /// Reads the record at `offset`; returns `None` at the end.
     fn read_if_any(&mut self, offset: Offset) -> Result<Option<StoredRecord>> {
         match (self.read)(offset) {
-            Err(Error::OutOfRange { offset, end, .. }) if offset == end => Ok(None),
+            Err(Error {
+                reason: Reason::OutOfRange { offset, end, .. },
+                ..
+            }) if offset == end => Ok(None),
             read => read.map(Some),
         }
     }

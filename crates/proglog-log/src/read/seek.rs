@@ -1,6 +1,8 @@
 //! Search for a record by the time at which it was appended.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::error::kind::ErrorKind;
+use crate::error::reason::Reason;
 use crate::offset::{Offset, Offsets};
 use crate::record::StoredRecord;
 
@@ -19,10 +21,13 @@ pub(crate) fn offset_for_time(
         let middle = low + (high - low) / 2;
         match first_readable(Offsets::new(middle, high), &read) {
             Ok(Some((offset, appended_at))) if appended_at < time => low = offset + 1,
-            // Out of range if the log was truncated in the meantime.
-            Ok(_) | Err(Error::OutOfRange { .. }) => high = middle,
-            Err(Error::Trimmed { start, .. }) => low = start.min(high),
-            Err(error) => return Err(error),
+            Ok(_) => high = middle,
+            Err(error) => match error.reason {
+                // The log was truncated in the meantime.
+                Reason::OutOfRange { .. } => high = middle,
+                Reason::Trimmed { start, .. } => low = start.min(high),
+                _ => return Err(error),
+            },
         }
     }
     Ok(low)

@@ -1,6 +1,7 @@
 //! Verification of every record of a log.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::error::reason::Reason;
 use crate::offset::{Offset, Offsets};
 use crate::read::reader::Reader;
 
@@ -25,10 +26,10 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] and [`Error::Store`] if the file system fails; [`Error::Closed`].
+    /// [`Reason::Io`] and [`Reason::Store`] if the file system fails; [`Reason::Closed`].
     pub fn verify(&self) -> Result<Verification> {
         if self.is_closed() {
-            return Err(Error::Closed);
+            return Err(self.log().error(Reason::Closed));
         }
         let mut next = self.start_offset();
         let mut found = Verification {
@@ -37,38 +38,42 @@ impl Reader {
             damaged: Vec::new(),
         };
         while next < found.records.end {
-            match self.verify_run(Offsets::new(next, found.records.end), &mut found.bytes) {
+            let run = Offsets::new(next, found.records.end);
+            let (offset, verified) = self.verify_run(run, &mut found.bytes);
+            match verified {
                 // Earlier than expected if the log was truncated in the meantime.
-                Ok(end) => (next, found.records.end) = (end, end),
-                Err((offset, Error::Corrupt { .. })) => {
-                    found.add_damaged(offset);
-                    next = offset.saturating_add(1);
-                }
-                // Trimmed in the meantime.
-                Err((_, Error::Trimmed { start, .. })) => {
-                    next = start;
-                    found.records.start = start.min(found.records.end);
-                }
-                Err((offset, Error::OutOfRange { .. })) => found.records.end = offset,
-                Err((_, error)) => return Err(error),
+                Ok(()) => (next, found.records.end) = (offset, offset),
+                Err(error) => match error.reason {
+                    Reason::Corrupt { .. } => {
+                        found.add_damaged(offset);
+                        next = offset.saturating_add(1);
+                    }
+                    // Trimmed in the meantime.
+                    Reason::Trimmed { start, .. } => {
+                        next = start;
+                        found.records.start = start.min(found.records.end);
+                    }
+                    Reason::OutOfRange { .. } => found.records.end = offset,
+                    _ => return Err(error),
+                },
             }
         }
         Ok(found)
     }
 
-    /// Reads the records at `offsets`; returns the end, or the first error and its offset.
-    fn verify_run(&self, offsets: Offsets, bytes: &mut u64) -> Result<Offset, (Offset, Error)> {
+    /// Reads the records at `offsets`; returns the end, or the offset of the first error and that error.
+    fn verify_run(&self, offsets: Offsets, bytes: &mut u64) -> (Offset, Result<()>) {
         let mut next = offsets.start;
         let mut cursor = self.cursor(next);
         while next < offsets.end {
             match cursor.next_ref() {
                 Some(Ok(record)) => *bytes += record.size() as u64,
-                Some(Err(error)) => return Err((next, error)),
+                Some(Err(error)) => return (next, Err(error)),
                 None => break,
             }
             next = next.saturating_add(1);
         }
-        Ok(next)
+        (next, Ok(()))
     }
 }
 
@@ -104,7 +109,8 @@ mod tests {
         }
         for end in 0..=9 {
             let (offsets, mut bytes) = (Offsets::new(0, end), 0);
-            let verified = log.reader.verify_run(offsets, &mut bytes).unwrap();
+            let (verified, result) = log.reader.verify_run(offsets, &mut bytes);
+            result.unwrap();
             assert_eq!((verified.get(), bytes), (end, 5 * end));
         }
     }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use proglog_store::Position;
 
-use crate::error::{Error, Result};
+use crate::error::reason::{Reason, Result};
+use crate::error::{Error, LogName};
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::options::Visibility;
@@ -25,6 +26,8 @@ use crate::sync::{AtomicU64, Ordering, RwLock};
 /// Locks are taken in this order: `segments`, the position of a watermark.
 #[derive(Debug)]
 pub(crate) struct View {
+    /// The name of the log, for the errors of its readers.
+    log: LogName,
     /// All segments, the oldest first, the active one last. Replaced as a whole.
     segments: RwLock<Arc<[Arc<Segment>]>>,
     start: AtomicU64,
@@ -58,12 +61,14 @@ pub(crate) enum Readable {
 impl View {
     /// Returns the view of a log from `start` to `end`, all of it acknowledged and none of it committed.
     pub(crate) fn new(
+        log: LogName,
         segments: Vec<Arc<Segment>>,
         start: Offset,
         end: LogPosition,
         runtime: RuntimeHandle,
     ) -> Self {
         Self {
+            log,
             segments: RwLock::new(segments.into()),
             start: AtomicU64::new(start.get()),
             acknowledged: Watermark::new(end),
@@ -75,10 +80,15 @@ impl View {
         }
     }
 
+    /// Returns the name of the log.
+    pub(crate) fn log(&self) -> &LogName {
+        &self.log
+    }
+
     /// Returns a follower that yields what `next` returns, which is called again after every change.
     pub(crate) fn follow(
         &self,
-        next: impl FnMut() -> Result<Option<StoredRecord>> + Send + 'static,
+        next: impl FnMut() -> Result<Option<StoredRecord>, Error> + Send + 'static,
     ) -> Follow {
         Follow::new(next, &self.changed).with_runtime(&self.runtime)
     }
@@ -103,7 +113,7 @@ impl View {
         if self.is_open() {
             Ok(())
         } else {
-            Err(Error::Closed)
+            Err(Reason::Closed)
         }
     }
 
@@ -214,9 +224,9 @@ impl View {
         self.check_open()?;
         let Range { start, end } = self.range(visibility);
         if offset < start {
-            Err(Error::Trimmed { offset, start, end })
+            Err(Reason::Trimmed { offset, start, end })
         } else if offset > end {
-            Err(Error::OutOfRange { offset, start, end })
+            Err(Reason::OutOfRange { offset, start, end })
         } else if offset == end {
             Ok(Readable::End)
         } else {
@@ -225,23 +235,24 @@ impl View {
     }
 
     /// Returns the error for a record that was readable a moment ago and has no segment any more.
-    pub(crate) fn gone(&self, offset: Offset, visibility: Visibility) -> Error {
+    pub(crate) fn gone(&self, offset: Offset, visibility: Visibility) -> Reason {
         match self.check_readable(offset, visibility) {
             Err(error) => error,
             Ok(_) => self.out_of_range(offset, visibility),
         }
     }
 
-    /// Returns `error`, or the reason why the record at `offset` has become unreadable in the meantime.
-    pub(crate) fn or_gone(&self, error: Error, offset: Offset, visibility: Visibility) -> Error {
+    /// Returns `reason`, or the reason why the record at `offset` has become unreadable in the meantime.
+    pub(crate) fn or_gone(&self, reason: Reason, offset: Offset, visibility: Visibility) -> Reason {
         match self.check_readable(offset, visibility) {
             Ok(Readable::Record) => {
                 #[cfg(feature = "tracing")]
-                if let Error::Corrupt { .. } = &error {
+                if let Reason::Corrupt { .. } = &reason {
+                    let error = self.log.error(reason.clone());
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(error, offset = offset.get(), "damaged record");
                 }
-                error
+                reason
             }
             Ok(Readable::End) => self.out_of_range(offset, visibility),
             Err(gone) => gone,
@@ -249,9 +260,9 @@ impl View {
     }
 
     /// Returns the error for an offset that was at or past the end.
-    pub(crate) fn out_of_range(&self, offset: Offset, visibility: Visibility) -> Error {
+    pub(crate) fn out_of_range(&self, offset: Offset, visibility: Visibility) -> Reason {
         let range = self.range(visibility);
-        Error::OutOfRange {
+        Reason::OutOfRange {
             offset,
             start: range.start,
             // The end may have passed the offset since.

@@ -14,7 +14,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use proglog_store::Operation;
 use proglog_store::io::{Directory, FsDirectory};
 
 use crate::error::{Error, Result};
@@ -31,12 +30,12 @@ use crate::record::StoredRecord;
 
 /// A log opened for reading only, while another process may have it open and append.
 ///
-/// It takes no lock and writes nothing. Records are visible once they are known to be on the device: up to the
-/// newest sync mark, which in a synced log comes with the next append, or once the log is idle
+/// It takes no lock and writes nothing. Records are visible once they are known to be on the device: up to the newest
+/// sync mark, which in a synced log comes with the next append, or once the log is idle
 /// ([`LogOptions::idle_after`](crate::LogOptions::idle_after)). The view is updated by
-/// [`refresh`](ReadOnlyLog::refresh), by a read past the end, and every 20 milliseconds while there are
-/// followers. Clones share it. Reading a record that the writer has trimmed fails with [`Error::Trimmed`], as
-/// it does for the writer.
+/// [`refresh`](ReadOnlyLog::refresh), by a read past the end, and every 20 milliseconds while there are followers.
+/// Clones share it. Reading a record that the writer has trimmed fails with
+/// [`Reason::Trimmed`](crate::Reason::Trimmed), as it does for the writer.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -62,9 +61,12 @@ impl ReadOnlyLog {
     ///
     /// # Errors
     ///
-    /// [`Error::NotALog`] if there is no log in the directory; [`Error::CheckpointLost`],
-    /// [`Error::UnsupportedCheckpoint`], [`Error::WrongSegment`] or [`Error::NotASegment`] if files are damaged
-    /// or not this log's; [`Error::Io`] and [`Error::Store`] if a file cannot be read.
+    /// [`Reason::NotALog`](crate::Reason::NotALog) if there is no log in the directory;
+    /// [`Reason::CheckpointLost`](crate::Reason::CheckpointLost),
+    /// [`Reason::UnsupportedCheckpoint`](crate::Reason::UnsupportedCheckpoint),
+    /// [`Reason::WrongSegment`](crate::Reason::WrongSegment) or [`Reason::NotASegment`](crate::Reason::NotASegment) if
+    /// files are damaged or not this log's; [`Reason::Io`](crate::Reason::Io) and
+    /// [`Reason::Store`](crate::Reason::Store) if a file cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &ReadOnlyOptions::new())
     }
@@ -76,8 +78,8 @@ impl ReadOnlyLog {
     /// As [`ReadOnlyLog::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &ReadOnlyOptions) -> Result<Self> {
         let path = path.as_ref();
-        let directory = FsDirectory::open(path)
-            .map_err(|error| Error::io(Operation::Open, &path.to_string_lossy(), error))?;
+        let directory =
+            FsDirectory::open(path).map_err(|error| Error::of_directory(path, error))?;
         Self::open_in_with(Arc::new(directory), options)
     }
 
@@ -169,13 +171,19 @@ impl ReadOnlyLog {
         )
     }
 
-    /// Returns the records from `from` on, and later ones as they are appended, as
-    /// [`Log::follow`](crate::Log::follow). A background thread updates the view every 20 milliseconds as long
-    /// as there are followers. If that fails ten times in a row, waiting at the end fails with the error of
-    /// [`ReadOnlyLog::refresh`]; with [`Error::NoThread`] if no thread can be started.
+    /// Returns the records from `from` on, and later ones as they are appended, as [`Log::follow`](crate::Log::follow).
+    /// A background thread updates the view every 20 milliseconds as long as there are followers. If that fails ten
+    /// times in a row, waiting at the end fails with the error of [`ReadOnlyLog::refresh`]; with
+    /// [`Reason::NoThread`](crate::Reason::NoThread) if no thread can be started.
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
         let mut following = Following::new(&self.shared, &self.reader, from.into());
         self.shared.view().follow(move || following.next())
+    }
+
+    /// Returns the name of the log in its errors: the absolute path of its directory.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.reader.name()
     }
 
     /// Returns the lowest readable offset (inclusive) of the view.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::error::reason::Reason;
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::read::cursor::Cursor;
@@ -43,7 +44,10 @@ impl Retrying {
 
     fn next_now(&mut self) -> Result<Option<StoredRecord>> {
         let record = match self.cursor.next_now() {
-            Err(Error::Io { .. } | Error::Store(_) | Error::Corrupt { .. }) => {
+            Err(Error {
+                reason: Reason::Io { .. } | Reason::Store(_) | Reason::Corrupt { .. },
+                ..
+            }) => {
                 self.shared.refresh()?;
                 self.cursor = self.new_cursor();
                 self.cursor.next_now()

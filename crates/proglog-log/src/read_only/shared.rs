@@ -6,7 +6,8 @@ use std::time::Duration;
 use proglog_store::io::Directory;
 
 use crate::engine::tasks::Task;
-use crate::error::{Error, Result};
+use crate::error::reason::{self, Reason};
+use crate::error::{Error, LogName, Named, Result};
 use crate::options::Visibility;
 use crate::read::reader::Reader;
 use crate::read::view::View;
@@ -45,15 +46,16 @@ impl Shared {
         directory: Arc<dyn Directory>,
         options: &ReadOnlyOptions,
     ) -> Result<Arc<Self>> {
+        let log = LogName::of_directory(&*directory);
         let runtime = options.runtime.clone();
         let mut snapshot = Snapshot::new(options.cache_or_global());
-        let durable = snapshot.refresh(&directory)?;
+        let durable = snapshot.refresh(&directory).named(&log)?;
         let Durable {
             segments,
             start,
             end,
         } = durable;
-        let view = View::new(segments, start, end, runtime.clone());
+        let view = View::new(log, segments, start, end, runtime.clone());
         Ok(Arc::new_cyclic(|this| Self {
             directory,
             view: Arc::new(view),
@@ -71,6 +73,10 @@ impl Shared {
 
     /// Reads the directory again, and shows readers what is there.
     pub(super) fn refresh(&self) -> Result<()> {
+        self.try_refresh().named(self.view.log())
+    }
+
+    fn try_refresh(&self) -> reason::Result<()> {
         let mut snapshot = self.snapshot.lock();
         let visible = self.view.range(Visibility::Acknowledged);
         let durable = snapshot.refresh(&self.directory)?;
@@ -99,12 +105,14 @@ impl Shared {
         read: impl Fn(&Reader) -> Result<T>,
     ) -> Result<T> {
         match read(reader) {
-            Err(
-                Error::OutOfRange { .. }
-                | Error::Io { .. }
-                | Error::Store(_)
-                | Error::Corrupt { .. },
-            ) => {
+            Err(Error {
+                reason:
+                    Reason::OutOfRange { .. }
+                    | Reason::Io { .. }
+                    | Reason::Store(_)
+                    | Reason::Corrupt { .. },
+                ..
+            }) => {
                 self.refresh()?;
                 read(reader)
             }
@@ -129,7 +137,7 @@ impl Shared {
     pub(super) fn start_polling(&self) {
         // Under the lock: either a poll that is about to be the last sees the new follower, or it has ended.
         let mut polling = self.polling.lock();
-        match self.runtime.start() {
+        match self.runtime.start().named(self.view.log()) {
             Ok(()) => self.poll.arm_after(POLL_INTERVAL),
             failed => polling.failure = failed.err(),
         }

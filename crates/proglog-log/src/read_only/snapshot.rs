@@ -8,7 +8,7 @@ use proglog_store::Store;
 use proglog_store::io::Directory;
 use proglog_store::segment::StoreExt;
 
-use crate::error::{Error, Result};
+use crate::error::reason::{Reason, Result};
 use crate::layout::checkpoint::Checkpoint;
 use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::inventory::{Inventory, SegmentHeader};
@@ -73,9 +73,9 @@ impl Snapshot {
         if !inventory.has_checkpoint() {
             if inventory.bases.is_empty() {
                 // The log was not created yet.
-                return Err(Error::NotALog { found: None });
+                return Err(Reason::NotALog { found: None });
             }
-            return Err(Error::CheckpointLost {
+            return Err(Reason::CheckpointLost {
                 problem: "its file is missing",
             });
         }
@@ -207,12 +207,12 @@ impl Snapshot {
 }
 
 /// Returns whether a file was missing, or truncated below what was expected of it.
-fn is_missing(error: &Error) -> bool {
+fn is_missing(error: &Reason) -> bool {
     match error {
-        Error::Io { source, .. } | Error::Store(proglog_store::Error::Io { source, .. }) => {
+        Reason::Io { source, .. } | Reason::Store(proglog_store::Error::Io { source, .. }) => {
             source.kind() == io::ErrorKind::NotFound
         }
-        Error::Store(
+        Reason::Store(
             proglog_store::Error::Truncated { .. } | proglog_store::Error::NotAStore { .. },
         ) => true,
         _ => false,

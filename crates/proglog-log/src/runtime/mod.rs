@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::error::reason::{Reason, Result};
 pub use crate::runtime::job::Job;
 pub(crate) use crate::runtime::job::run;
 use crate::runtime::pool::Pool;
@@ -113,7 +113,7 @@ impl RuntimeHandle {
     pub(crate) fn start(&self) -> Result<()> {
         match self.provided() {
             Some(_) => Ok(()),
-            None => POOL.start_first().map_err(|source| Error::NoThread {
+            None => POOL.start_first().map_err(|source| Reason::NoThread {
                 source: Arc::new(source),
             }),
         }

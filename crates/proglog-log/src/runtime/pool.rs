@@ -331,7 +331,7 @@ mod tests {
 
         use proglog_store::testing::SimDisk;
 
-        use crate::error::ErrorKind;
+        use crate::error::kind::ErrorKind;
         use crate::open;
         use crate::options::LogOptions;
 

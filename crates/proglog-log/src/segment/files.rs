@@ -11,7 +11,8 @@ use bytes::Bytes;
 use proglog_store::segment::{FRAME_OVERHEAD, StoreExt, byte_of};
 use proglog_store::{Boundary, Frames, Outcome, Position, Store};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::kind::ErrorKind;
+use crate::error::reason::{Reason, Result};
 use crate::layout::log_position::LogPosition;
 use crate::layout::names;
 use crate::offset::Offset;
@@ -104,7 +105,7 @@ impl SegmentFiles {
         for offset in (first..end.get()).rev() {
             match self.read_as_indexed(Offset::new(offset)) {
                 Ok(record) => return Ok(Some(record.appended_at)),
-                Err(Error::Corrupt { .. }) => {}
+                Err(Reason::Corrupt { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -200,8 +201,8 @@ impl SegmentFiles {
         offset: Offset,
         position: Position,
         source: Option<proglog_store::Error>,
-    ) -> Error {
-        Error::Corrupt {
+    ) -> Reason {
+        Reason::Corrupt {
             offset,
             file: Arc::clone(&self.file),
             byte: byte_of(position),
@@ -210,7 +211,7 @@ impl SegmentFiles {
     }
 
     /// Returns the error of appends that a rewind was to drop and did not: their outcome is unknown.
-    pub(crate) fn not_rewound(&self, error: proglog_store::Error) -> Error {
+    pub(crate) fn not_rewound(&self, error: proglog_store::Error) -> Reason {
         if error.outcome() == Outcome::Unknown {
             return error.into();
         }
@@ -228,13 +229,13 @@ impl SegmentFiles {
         offset: Offset,
         position: Position,
         error: proglog_store::Error,
-    ) -> Error {
+    ) -> Reason {
         use proglog_store::ErrorKind as Store;
         match error.kind() {
             Store::Corrupt | Store::OutOfRange | Store::InvalidInput => {
                 self.corrupt(offset, position, Some(error))
             }
-            Store::Closed => Error::Closed,
+            Store::Closed => Reason::Closed,
             _ => error.into(),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proglog_store::segment::FRAME_OVERHEAD;
 use proglog_store::{Frame, Position};
 
-use crate::error::{Error, Result};
+use crate::error::reason::{Reason, Result};
 use crate::record::decode;
 use crate::segment::damaged_ranges::DamagedRanges;
 use crate::segment::files::SegmentFiles;
@@ -44,7 +44,7 @@ impl SegmentFiles {
     }
 
     /// Returns the error for record `number`, in whose place there is neither a record nor damage.
-    fn not_found(&self, number: u64) -> Error {
+    fn not_found(&self, number: u64) -> Reason {
         self.corrupt(
             self.base.saturating_add(number),
             self.store.end().position,

@@ -13,7 +13,7 @@ use proglog_store::io::{Directory, OpenMode};
 use proglog_store::segment::StoreExt;
 use proglog_store::{Store, StoreOptions};
 
-use crate::error::Result;
+use crate::error::reason::Result;
 use crate::layout::names;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proglog_store::Operation;
 use proglog_store::io::{Directory, OpenMode, Storage};
 
-use crate::error::{Error, Result};
+use crate::error::reason::{Reason, Result};
 use crate::layout::checkpoint::Truncation;
 use crate::layout::names::{self, CHECKPOINT};
 use crate::offset::Offset;
@@ -31,7 +31,7 @@ pub(crate) fn remove_files(directory: &dyn Directory, base: Offset) -> Result<()
 pub(super) fn remove_if_exists(directory: &dyn Directory, name: &str) -> Result<()> {
     match directory.remove(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io(Operation::Remove, name, error))
+            Err(Reason::io(Operation::Remove, name, error))
         }
         _ => Ok(()),
     }
@@ -70,6 +70,6 @@ fn sync_removed(directory: &dyn Directory, dropped: &[Offset]) -> Result<()> {
         for base in dropped {
             drop(directory.open(&names::store(*base), OpenMode::CreateIfMissing));
         }
-        Error::io(Operation::SyncDirectory, CHECKPOINT, error)
+        Reason::io(Operation::SyncDirectory, CHECKPOINT, error)
     })
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Scope};
 
 use bytes::Bytes;
-use proglog_log::{Error, ErrorKind, Log, Offset, Reader, Retention, Visibility};
+use proglog_log::{Error, ErrorKind, Log, Offset, Reader, Reason, Retention, Visibility};
 use proglog_store::testing::SimDisk;
 
 use crate::support::{ALL_DURABILITIES, open, options, watched};
@@ -226,12 +226,15 @@ fn until_closed(way: Way, reader: &Reader) {
                 next = next.saturating_add(1);
                 ControlFlow::Continue(())
             }
-            Err(Error::Trimmed { start, .. }) => {
+            Err(Error {
+                reason: Reason::Trimmed { start, .. },
+                ..
+            }) => {
                 next = start;
                 ControlFlow::Break(())
             }
             // The newest were truncated, and there may be others in their place.
-            Err(Error::OutOfRange { .. }) => {
+            Err(error) if error.kind() == ErrorKind::OutOfRange => {
                 next = reader.start_offset();
                 ControlFlow::Break(())
             }

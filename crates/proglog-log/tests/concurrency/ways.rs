@@ -6,7 +6,7 @@ use std::thread;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use proglog_log::{Error, Offset, Reader, StoredRecord};
+use proglog_log::{Error, Offset, Reader, Reason, StoredRecord};
 
 use crate::support::block_on;
 
@@ -50,7 +50,10 @@ impl Way {
                 Err(error) => vec![Err(error)],
             }),
             Self::Read => Self::poll(from, visit, |next| match reader.read(next) {
-                Err(Error::OutOfRange { offset, end, .. }) if offset <= end => Vec::new(),
+                Err(Error {
+                    reason: Reason::OutOfRange { offset, end, .. },
+                    ..
+                }) if offset <= end => Vec::new(),
                 read => vec![read],
             }),
         }
@@ -95,7 +98,10 @@ pub(crate) fn see(way: Way, reader: &Reader) -> HashMap<u64, Bytes> {
                     ControlFlow::Continue(())
                 }
             }
-            Err(Error::Trimmed { offset, start, .. }) => {
+            Err(Error {
+                reason: Reason::Trimmed { offset, start, .. },
+                ..
+            }) => {
                 assert!(
                     offset == next && start > offset,
                     "{way:?}: {offset} {start}"

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
-use proglog_log::{Durability, Error, ErrorKind, Log, LogOptions, Offset, Outcome, Record};
+use proglog_log::{Durability, Error, ErrorKind, Log, LogOptions, Offset, Outcome, Reason, Record};
 use proglog_store::Error as StoreError;
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
@@ -227,7 +227,7 @@ fn appends_that_cannot_be_rolled_back_have_an_unknown_outcome_and_a_reason() {
     for ticket in tickets {
         let error = ticket.wait().unwrap_err();
         assert_eq!(error.outcome(), Outcome::Unknown, "{error:?}");
-        let Error::Store(StoreError::WriteNotUndone { source, .. }) = &error else {
+        let Reason::Store(StoreError::WriteNotUndone { source, .. }) = &error.reason else {
             panic!("{error:?}");
         };
         assert_eq!(source.raw_os_error(), Some(5), "{error:?}");

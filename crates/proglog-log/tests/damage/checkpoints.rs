@@ -1,6 +1,6 @@
 //! Valid checkpoints that do not fit the segments: opening refuses them, and repair drops no record.
 
-use proglog_log::{CheckpointMismatch as Mismatch, Durability, Error, ErrorKind, Log};
+use proglog_log::{CheckpointMismatch as Mismatch, Durability, Error, ErrorKind, Log, Reason};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::headers::forge;
@@ -59,8 +59,8 @@ fn a_start_past_the_end_is_refused_and_repaired() {
         for claim in [end + 1, end + 1000, u64::MAX] {
             let change = |disk: &SimDisk| forge_number(disk, START_AT, claim);
             mended(&fixture, &format!("a start at {claim}"), change, |error| {
-                let facts = match error {
-                    Error::CheckpointMismatch {
+                let facts = match &error.reason {
+                    Reason::CheckpointMismatch {
                         file,
                         reason: Mismatch::StartPastEnd { start, end },
                     } => (&**file, start.get(), end.get()),
@@ -87,7 +87,7 @@ fn a_recovery_point_past_the_end_of_its_segment_is_refused_and_repaired() {
                 &format!("durable up to {claim}"),
                 change,
                 |error| {
-                    let Error::CheckpointMismatch {
+                    let Reason::CheckpointMismatch {
                         file,
                         reason:
                             Mismatch::RecoveryPointPastEnd {
@@ -95,7 +95,7 @@ fn a_recovery_point_past_the_end_of_its_segment_is_refused_and_repaired() {
                                 recovery_point,
                                 end,
                             },
-                    } = error
+                    } = &error.reason
                     else {
                         return false;
                     };
@@ -122,10 +122,10 @@ fn a_recovery_point_with_a_wrong_count_is_refused_and_repaired() {
                 forge_number(disk, FRAMES_AT, frames);
             };
             mended(&fixture, &format!("{frames} frames"), change, |error| {
-                let Error::CheckpointMismatch {
+                let Reason::CheckpointMismatch {
                     reason: Mismatch::RecoveryPointMoved { expected, got, .. },
                     ..
-                } = error
+                } = &error.reason
                 else {
                     return false;
                 };
@@ -144,7 +144,7 @@ fn a_missing_newest_segment_is_refused_and_repaired() {
                 &fixture,
                 &format!("the newest is {base}"),
                 change,
-                |error| matches!(error, Error::MissingSegment { base_offset } if base_offset.get() == base),
+                |error| matches!(error.reason, Reason::MissingSegment { base_offset } if base_offset.get() == base),
             );
             // It would be cut before the others go.
             let change = |disk: &SimDisk| {
@@ -156,7 +156,7 @@ fn a_missing_newest_segment_is_refused_and_repaired() {
                 &fixture,
                 &format!("cut in {base}"),
                 change,
-                |error| matches!(error, Error::MissingSegment { base_offset } if base_offset.get() == base),
+                |error| matches!(error.reason, Reason::MissingSegment { base_offset } if base_offset.get() == base),
             );
         }
     }
@@ -175,7 +175,7 @@ fn a_truncation_past_the_end_of_its_segment_is_refused_and_repaired() {
             &fixture,
             "a cut",
             change,
-            |error| matches!(error, Error::CheckpointMismatch { reason: Mismatch::RecoveryPointPastEnd { segment, .. }, .. } if **segment == *store(base)),
+            |error| matches!(&error.reason, Reason::CheckpointMismatch { reason: Mismatch::RecoveryPointPastEnd { segment, .. }, .. } if **segment == *store(base)),
         );
     }
 }
@@ -185,7 +185,7 @@ fn the_checkpoint_of_another_log_is_refused_and_replaced() {
     for fixture in both("writer") {
         let change = |disk: &SimDisk| forge_number(disk, LOG_ID_AT, 7);
         mended(&fixture, "another log's", change, |error| {
-            matches!(error, Error::WrongSegment { .. })
+            matches!(error.reason, Reason::WrongSegment { .. })
         });
     }
 }
@@ -206,7 +206,7 @@ fn the_checkpoint_of_another_log_that_is_being_truncated_is_refused_and_replaced
                 forge(disk, CHECKPOINT, &[0, 1], FLAGS_AT, &3_u32.to_be_bytes());
             };
             mended(&fixture, "another log's", change, |error| {
-                matches!(error, Error::WrongSegment { .. })
+                matches!(error.reason, Reason::WrongSegment { .. })
             });
         }
     }
@@ -233,8 +233,8 @@ fn repair_keeps_what_fits_of_a_checkpoint_that_does_not() {
         let error = Log::open_in(disk.directory(), &options()).unwrap_err();
         assert!(
             matches!(
-                error,
-                Error::CheckpointMismatch {
+                error.reason,
+                Reason::CheckpointMismatch {
                     reason: Mismatch::RecoveryPointPastEnd { .. },
                     ..
                 }
@@ -295,7 +295,10 @@ fn a_log_whose_oldest_or_newest_segment_is_gone_is_one_of_the_others_after_a_rep
             }
             // What was killed may know the newest segment from nothing but its file.
             if let Err(error) = Log::open_in(disk.directory(), &options()) {
-                assert!(matches!(error, Error::MissingSegment { .. }), "{error:?}");
+                assert!(
+                    matches!(error.reason, Reason::MissingSegment { .. }),
+                    "{error:?}"
+                );
             }
             Log::repair_in(disk.directory()).unwrap();
             let log = Log::open_in(disk.directory(), &options()).unwrap();
@@ -325,8 +328,8 @@ fn a_closed_log_whose_newest_segment_is_shorter_is_repaired_to_what_is_left() {
         let error = closed.open(&disk, Depth::Read, "cut").unwrap_err();
         assert!(
             matches!(
-                error,
-                Error::CheckpointMismatch {
+                error.reason,
+                Reason::CheckpointMismatch {
                     reason: Mismatch::RecoveryPointPastEnd { .. },
                     ..
                 }
@@ -466,7 +469,7 @@ fn repair_leaves_a_log_that_never_had_a_segment_and_names_the_one_that_is_gone()
         }
         let before = disk.deep_clone();
         let error = Log::repair_in(disk.directory()).unwrap_err();
-        let Error::MissingSegment { base_offset } = error else {
+        let Reason::MissingSegment { base_offset } = error.reason else {
             panic!("{error:?}");
         };
         assert_eq!(base_offset.get(), fixture.active());

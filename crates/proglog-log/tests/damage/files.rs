@@ -4,7 +4,7 @@ use proglog_harness::damage::files::{
     doubled_and_moved, missing, older_segments, replace, swapped,
 };
 use proglog_harness::damage::fixture::{CHECKPOINT, Depth, both, is_store, options, store};
-use proglog_log::Error;
+use proglog_log::Reason;
 
 #[test]
 fn a_missing_segment_or_checkpoint_is_named_and_any_other_file_is_recreated() {
@@ -23,12 +23,15 @@ fn a_directory_without_segments_is_no_log() {
             disk.remove_file(&store(*base));
         }
         let error = fixture.open(&disk, Depth::Read, "all missing").unwrap_err();
-        assert!(matches!(error, Error::MissingSegment { .. }), "{error:?}");
+        assert!(
+            matches!(error.reason, Reason::MissingSegment { .. }),
+            "{error:?}"
+        );
         disk.remove_file(CHECKPOINT);
         let error = fixture
             .open(&disk, Depth::Read, "only indexes")
             .unwrap_err();
-        assert!(matches!(error, Error::NotALog { .. }), "{error:?}");
+        assert!(matches!(error.reason, Reason::NotALog { .. }), "{error:?}");
     }
 }
 
@@ -132,5 +135,8 @@ fn segments_of_one_log_and_the_checkpoint_of_another_are_refused() {
         }
     }
     let error = proglog_log::Log::open_in(disk.directory(), &options()).unwrap_err();
-    assert!(matches!(error, Error::WrongSegment { .. }), "{error:?}");
+    assert!(
+        matches!(error.reason, Reason::WrongSegment { .. }),
+        "{error:?}"
+    );
 }

@@ -1,6 +1,6 @@
 //! Valid headers and checkpoints with impossible contents: of another time, or forged.
 
-use proglog_log::{Error, ErrorKind, Log};
+use proglog_log::{Error, ErrorKind, Log, Reason};
 use proglog_store::testing::SimDisk;
 
 use proglog_harness::damage::fixture::{
@@ -60,7 +60,10 @@ fn a_checkpoint_of_a_later_version_is_refused_whichever_slot_says_so() {
             forge(&disk, CHECKPOINT, slots, 9, &[2]);
             let what = &format!("slots {slots:?}");
             let error = fixture.open(&disk, Depth::Read, what).unwrap_err();
-            let is_named = matches!(error, Error::UnsupportedCheckpoint { got: 2, known: 1 });
+            let is_named = matches!(
+                error.reason,
+                Reason::UnsupportedCheckpoint { got: 2, known: 1 }
+            );
             assert!(is_named, "{what}: {error:?}");
         }
     }
@@ -72,7 +75,10 @@ fn a_store_that_is_no_segment_is_named() {
         let disk = fixture.disk.deep_clone();
         forge(&disk, &store(0), &[0, 1], LABEL_AT, b"mine");
         let error = fixture.open(&disk, Depth::Read, "no segment").unwrap_err();
-        assert!(matches!(error, Error::NotASegment { .. }), "{error:?}");
+        assert!(
+            matches!(error.reason, Reason::NotASegment { .. }),
+            "{error:?}"
+        );
         assert_eq!(named_file(&error), Some(store(0)));
     }
 }

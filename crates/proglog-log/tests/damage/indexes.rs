@@ -1,6 +1,6 @@
 //! Indexes: a valid one is used, and a wrong or damaged one makes no other record unreadable.
 
-use proglog_log::{Error, ErrorKind, Log, LogOptions};
+use proglog_log::{ErrorKind, Log, LogOptions, Reason};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 use proglog_store::{Store, StoreOptions};
 use prost::Message;
@@ -237,9 +237,8 @@ fn an_old_index_that_cannot_be_removed_is_an_error() {
         disk.truncate_file(&index(0), 100);
         disk.inject(When::Next(CallKind::Remove, 0), Fault::os_error(13));
         let error = Log::open_in(disk.directory(), &fixture::options()).unwrap_err();
-        let is_named = matches!(
-            &error,
-            Error::Io { operation: proglog_store::Operation::Remove, file, .. }
+        let is_named = matches!(&error.reason,
+            Reason::Io { operation: proglog_store::Operation::Remove, file, .. }
                 if **file == *index(0)
         );
         assert!(is_named, "{error:?}");

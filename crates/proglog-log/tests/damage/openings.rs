@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use proglog_log::{Error, ErrorKind, Log};
+use proglog_log::{ErrorKind, Log, Reason};
 
 use proglog_harness::damage::fixture::{CHECKPOINT, Fixture, both, is_index, options, store};
 
@@ -40,7 +40,10 @@ fn a_log_without_a_checkpoint_is_opened_once_repair_was_asked_for() {
                 damage(&checkpoint, [8, 4096 + 8]);
             }
             let error = Log::open(directory.path(), &options()).unwrap_err();
-            assert!(matches!(error, Error::CheckpointLost { .. }), "{error:?}");
+            assert!(
+                matches!(error.reason, Reason::CheckpointLost { .. }),
+                "{error:?}"
+            );
             Log::repair(directory.path()).unwrap();
             let log = Log::open(directory.path(), &options()).unwrap();
             assert_eq!(log.recovery().clean, fixture.closed);
@@ -61,10 +64,16 @@ fn repair_refuses_a_log_whose_segments_do_not_fit_together() {
     let middle = store(fixture.bases[1]);
     std::fs::remove_file(path(&middle)).unwrap();
     let error = Log::repair(directory.path()).unwrap_err();
-    assert!(matches!(error, Error::MissingSegment { .. }), "{error:?}");
+    assert!(
+        matches!(error.reason, Reason::MissingSegment { .. }),
+        "{error:?}"
+    );
     std::fs::write(path(&middle), stranger.disk.read_file(&middle)).unwrap();
     let error = Log::repair(directory.path()).unwrap_err();
-    assert!(matches!(error, Error::WrongSegment { .. }), "{error:?}");
+    assert!(
+        matches!(error.reason, Reason::WrongSegment { .. }),
+        "{error:?}"
+    );
     assert!(!path(CHECKPOINT).exists());
 }
 
@@ -72,11 +81,14 @@ fn repair_refuses_a_log_whose_segments_do_not_fit_together() {
 fn repair_refuses_an_open_log_and_a_directory_without_segments() {
     let directory = tempfile::tempdir().unwrap();
     let error = Log::repair(directory.path()).unwrap_err();
-    assert!(matches!(error, Error::CheckpointLost { .. }), "{error:?}");
+    assert!(
+        matches!(error.reason, Reason::CheckpointLost { .. }),
+        "{error:?}"
+    );
     let log = Log::open(directory.path(), &options()).unwrap();
     log.append("kept").unwrap();
     let error = Log::repair(directory.path()).unwrap_err();
-    assert!(matches!(error, Error::Locked), "{error:?}");
+    assert!(matches!(error.reason, Reason::Locked), "{error:?}");
     assert_eq!(log.read(0).unwrap().value, "kept");
 }
 
@@ -87,8 +99,8 @@ fn a_directory_that_holds_other_things_is_no_log_and_stays_as_it_is() {
         let path = directory.path().join(name);
         std::fs::write(&path, "mine").unwrap();
         let error = Log::open(directory.path(), &options()).unwrap_err();
-        match error {
-            Error::NotALog { found } => assert_eq!(found.as_deref(), Some(name)),
+        match error.reason {
+            Reason::NotALog { found } => assert_eq!(found.as_deref(), Some(name)),
             error => panic!("{name}: {error:?}"),
         }
         assert_eq!(std::fs::read(&path).unwrap(), b"mine");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proglog_log::{CommitLog, Error, ErrorKind, MemoryLog, Offset, Outcome};
+use proglog_log::{CommitLog, ErrorKind, MemoryLog, Offset, Outcome, Reason};
 use proglog_store::testing::SimDisk;
 
 use crate::support::{append, holds, killed, open};
@@ -34,8 +34,10 @@ fn a_conditional_append_succeeds_only_at_the_end_that_is_assigned() {
         let ticket = log.submit_at(Offset::ZERO, "a".into()).unwrap();
         for expected in [0, 2, u64::MAX] {
             let error = log.submit_at(expected.into(), "b".into()).unwrap_err();
-            assert!(matches!(error, Error::EndMoved { expected: told, end }
-                if told.get() == expected && end.get() == 1));
+            assert!(
+                matches!(error.reason, Reason::EndMoved { expected: told, end }
+                if told.get() == expected && end.get() == 1)
+            );
             assert_eq!(error.outcome(), Outcome::NotAppended);
         }
         let next = log.submit_at(Offset::new(1), "b".into()).unwrap();

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use proglog_log::{
-    CommitLog, Error, ErrorKind, MemoryLog, Offset, Offsets, ReadLog, ReadOnlyLog, Records, Result,
-    StoredRecord, Visibility,
+    CommitLog, Error, ErrorKind, MemoryLog, Offset, Offsets, ReadLog, ReadOnlyLog, Reason, Records,
+    Result, StoredRecord, Visibility,
 };
 use proglog_store::testing::SimDisk;
 
@@ -134,7 +134,7 @@ fn records_end_after_an_error_from_the_back() {
     let memory = MemoryLog::new();
     memory.append_batch((0..9).map(value)).unwrap();
     let fails_at_nine = move |offset: Offset| match offset.get() {
-        9 => Err(Error::Closed),
+        9 => Err(Error::new("memory", Reason::Closed)),
         _ => memory.read(offset),
     };
     let readers = [

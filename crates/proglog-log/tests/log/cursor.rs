@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use proglog_api::v1;
-use proglog_log::{Batch, Error, Header, Log, LogOptions, Record, Records, StoredRecord};
+use proglog_log::{Batch, ErrorKind, Header, Log, LogOptions, Record, Records, StoredRecord};
 use proglog_store::testing::SimDisk;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -136,9 +136,11 @@ impl Model {
         };
         match found {
             None => assert!(walk.ended || next == offsets.end),
-            Some(Err(Error::Trimmed { .. })) => assert!(!walk.ended && next < offsets.start),
-            Some(Err(Error::OutOfRange { .. })) => assert!(!walk.ended && next > offsets.end),
-            Some(Err(error)) => panic!("{error:?} at {next} of {offsets:?}"),
+            Some(Err(error)) => match error.kind() {
+                ErrorKind::Trimmed => assert!(!walk.ended && next < offsets.start),
+                ErrorKind::OutOfRange => assert!(!walk.ended && next > offsets.end),
+                _ => panic!("{error:?} at {next} of {offsets:?}"),
+            },
             Some(Ok(found)) => {
                 assert!(
                     !walk.ended && offsets.contains(&next),
@@ -159,7 +161,7 @@ impl Model {
         for mut walk in self.walks {
             match walk.records.next_ref() {
                 None => assert!(walk.ended),
-                Some(Err(Error::Closed)) => assert!(!walk.ended),
+                Some(Err(error)) if error.kind() == ErrorKind::Closed => assert!(!walk.ended),
                 Some(found) => panic!("{found:?}"),
             }
             assert!(walk.records.next().is_none());

@@ -45,7 +45,7 @@ fn iterators_print_whether_they_ended() {
     assert!(follow.next().unwrap().is_err());
     assert_eq!(
         format!("{follow:?}"),
-        "Follow { failure: Some(Closed), .. }"
+        "Follow { failure: Some(Error { log: \"simulated\", reason: Closed }), .. }"
     );
     let stream = follow.into_stream();
     assert_eq!(format!("{stream:?}"), "FollowStream { ready: 0, .. }");
@@ -66,7 +66,7 @@ fn a_ticket_prints_whether_it_is_complete() {
 
 #[test]
 fn a_completion_prints_whether_it_is_complete() {
-    let (ticket, completion) = Ticket::with_completion(Offset::ZERO..Offset::new(1));
+    let (ticket, completion) = Ticket::with_completion("replicated", Offset::ZERO..Offset::new(1));
     let printed = format!("{completion:?}");
     assert!(printed.contains("SharedOutcome { outcome: "), "{printed}");
     completion.complete(Ok(()));

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind as Io;
 
-use proglog_log::{Durability, Error, ErrorKind, Log, Offset};
+use proglog_log::{Durability, ErrorKind, Log, Offset, Reason};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use crate::support::{ALL_DURABILITIES, append, holds, open, open_with, options, segments, value};
@@ -119,7 +119,7 @@ fn what_is_on_the_device_is_dropped_on_a_full_disk_with_its_segment() {
     append(&log, 5..6);
     holds(&log, 5..6);
     let told = reading.next().unwrap().unwrap_err();
-    assert!(matches!(told, Error::Trimmed { .. }), "{told}");
+    assert!(matches!(told.reason, Reason::Trimmed { .. }), "{told}");
 }
 
 #[test]

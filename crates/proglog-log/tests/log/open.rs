@@ -1,6 +1,6 @@
 //! Directories that become a log, and those that do not.
 
-use proglog_log::{Error, ErrorKind, Log};
+use proglog_log::{Error, ErrorKind, Log, Reason};
 use proglog_store::io::OpenMode;
 use proglog_store::testing::SimDisk;
 
@@ -24,7 +24,10 @@ fn a_directory_becomes_a_log_if_it_holds_no_more_than_the_making_of_one_leaves()
                 append(&log, 0..3);
                 holds(&log, 0..3);
             }
-            Err(Error::NotALog { found }) => {
+            Err(Error {
+                reason: Reason::NotALog { found },
+                ..
+            }) => {
                 assert!(!may_be_there, "{name}");
                 assert_eq!(found.as_deref(), Some(name));
                 assert_eq!(disk.file_names(), [name]);

@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind as Io;
 
-use proglog_log::{Error, ErrorKind, Offset, ReadOnlyLog};
+use proglog_log::{ErrorKind, Offset, ReadOnlyLog, Reason};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use crate::read_only::read;
@@ -64,7 +64,7 @@ fn a_log_whose_checkpoint_is_missing_is_not_shown() {
     log.close().unwrap();
     disk.remove_file("checkpoint");
     let error = ReadOnlyLog::open_in(disk.directory()).unwrap_err();
-    let is_missing = matches!(&error, Error::CheckpointLost { problem, .. }
+    let is_missing = matches!(&error.reason, Reason::CheckpointLost { problem, .. }
         if *problem == "its file is missing");
     assert!(is_missing, "{error:?}");
     for base in segments(&disk) {

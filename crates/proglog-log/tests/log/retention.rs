@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proglog_api::v1;
-use proglog_log::{Error, Offset, Record, RecvTimeoutError, Retention};
+use proglog_log::{ErrorKind, Offset, Record, RecvTimeoutError, Retention};
 use proglog_store::testing::SimDisk;
 
 use crate::support::{append, holds, open, open_with, options, segments, value};
@@ -96,7 +96,7 @@ fn rolling_carries_out_retention_in_the_background() {
     // It is woken when records are dropped.
     loop {
         match follower.recv_timeout(Duration::from_mins(1)) {
-            Err(RecvTimeoutError::Failed(Error::Trimmed { .. })) => break,
+            Err(RecvTimeoutError::Failed(error)) if error.kind() == ErrorKind::Trimmed => break,
             record => _ = record.expect("it is trimmed at some time"),
         }
         if log.start_offset() > Offset::ZERO {

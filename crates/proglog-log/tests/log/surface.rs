@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use proglog_log::{
-    Batch, CommitLog, Error, ErrorKind, Follow, Log, LogOptions, MemoryLog, Offset, OffsetBounds,
-    ReadLog, ReadOnlyLog, Record, Records, Result, StoredRecord, Ticket, Visibility,
+    Batch, CommitLog, ErrorKind, Follow, Log, LogOptions, MemoryLog, Offset, OffsetBounds, ReadLog,
+    ReadOnlyLog, Reason, Record, Records, Result, StoredRecord, Ticket, Visibility,
 };
 use proglog_store::testing::SimDisk;
 
@@ -17,6 +17,9 @@ use crate::support::{append, holds, open, open_with, options, value};
 struct Minimal(MemoryLog);
 
 impl ReadLog for Minimal {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
     fn read(&self, offset: Offset) -> Result<StoredRecord> {
         self.0.read(offset)
     }
@@ -76,7 +79,7 @@ fn every_log_appends_records_and_batches_alike() {
             log.submit_batch_at(0.into(), Batch::new()).map(drop),
         ];
         for error in late.map(Result::unwrap_err) {
-            assert!(matches!(error, Error::EndMoved { end, .. } if end == 7));
+            assert!(matches!(error.reason, Reason::EndMoved { end, .. } if end == 7));
         }
         let records = log.records((..).into()).map(|record| record.unwrap().value);
         assert!(records.eq(["a", "b", "c", "d", "e", "f", "g"]));
@@ -284,10 +287,10 @@ fn a_log_is_created_with_the_first_offset_that_is_asked_for_and_keeps_it() {
     holds(&open(&disk), 1010..1030);
     let last = open_with(&SimDisk::new(), &options().first_offset(Offset::MAX));
     let error = last.append("one too many").unwrap_err();
-    assert!(matches!(error, Error::OffsetsExhausted { .. }));
+    assert!(matches!(error.reason, Reason::OffsetsExhausted { .. }));
     let memory = MemoryLog::with_options(&LogOptions::new().first_offset(Offset::MAX)).unwrap();
     let error = memory.append("one too many").unwrap_err();
-    assert!(matches!(error, Error::OffsetsExhausted { .. }));
+    assert!(matches!(error.reason, Reason::OffsetsExhausted { .. }));
 }
 
 #[test]

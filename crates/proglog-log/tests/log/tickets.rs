@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use proglog_log::{
     Batch, CommitLog, Completion, Error, ErrorKind, Follow, Log, LogOptions, MemoryLog, Offset,
-    OffsetBounds, Outcome, ReadLog, Record, Records, Result, StoredRecord, Ticket,
+    OffsetBounds, Outcome, ReadLog, Reason, Record, Records, Result, StoredRecord, Ticket,
 };
 use proglog_store::testing::SimDisk;
 
@@ -24,7 +24,7 @@ struct Replicated {
 
 impl Replicated {
     fn later(&self, ticket: &Ticket) -> Ticket {
-        let (ticket, completion) = Ticket::with_completion(ticket.offsets());
+        let (ticket, completion) = Ticket::with_completion("replicated", ticket.offsets());
         self.waiting.lock().unwrap().push(completion);
         ticket
     }
@@ -37,6 +37,10 @@ impl Replicated {
 }
 
 impl ReadLog for Replicated {
+    fn name(&self) -> &'static str {
+        "replicated"
+    }
+
     fn read(&self, offset: Offset) -> Result<StoredRecord> {
         self.local.read(offset)
     }
@@ -94,7 +98,7 @@ fn submit(log: &Replicated) -> Ticket {
 
 #[test]
 fn the_outcome_that_comes_later_is_waited_for_awaited_and_called_back_with() {
-    let broken = Err(Error::Locked);
+    let broken = Err(Error::new("replicated", Reason::Locked));
     for outcome in [Ok(()), broken] {
         let log = Replicated::default();
         let (sender, receiver) = channel();
@@ -126,7 +130,8 @@ fn the_outcome_that_comes_later_is_waited_for_awaited_and_called_back_with() {
 
 #[test]
 fn awaiting_is_woken_by_the_completion() {
-    let (ticket, completion) = Ticket::with_completion(Offset::new(3)..Offset::new(5));
+    let (ticket, completion) =
+        Ticket::with_completion("replicated", Offset::new(3)..Offset::new(5));
     let (sender, receiver) = channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -152,7 +157,8 @@ fn a_completion_that_is_dropped_leaves_the_outcome_unknown() {
     ];
     for outcome in outcomes {
         let error = outcome.unwrap_err();
-        assert!(matches!(error, Error::Abandoned), "{error:?}");
+        assert!(matches!(error.reason, Reason::Abandoned), "{error:?}");
+        assert_eq!(*error.log, *"replicated");
         assert_eq!(error.kind(), ErrorKind::Abandoned);
         assert_eq!(error.outcome(), Outcome::Unknown);
     }
@@ -160,7 +166,7 @@ fn a_completion_that_is_dropped_leaves_the_outcome_unknown() {
 
 #[test]
 fn a_ticket_that_is_dropped_does_not_matter_to_its_completion() {
-    let (ticket, completion) = Ticket::with_completion(Offset::ZERO..Offset::ZERO);
+    let (ticket, completion) = Ticket::with_completion("replicated", Offset::ZERO..Offset::ZERO);
     drop(ticket);
     completion.complete(Ok(()));
 }

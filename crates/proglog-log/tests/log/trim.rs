@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind as Io;
 
-use proglog_log::{Error, ErrorKind};
+use proglog_log::{ErrorKind, Reason};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use crate::support::{
@@ -63,8 +63,10 @@ fn an_iterator_fails_at_a_trimmed_record_and_a_record_that_was_read_stays_valid(
     let first = records.next().unwrap().unwrap();
     log.trim(20).unwrap();
     let error = records.next().unwrap().unwrap_err();
-    assert!(matches!(error, Error::Trimmed { offset, start, end }
-        if (offset.get(), start.get(), end.get()) == (1, 20, 40)));
+    assert!(
+        matches!(error.reason, Reason::Trimmed { offset, start, end }
+        if (offset.get(), start.get(), end.get()) == (1, 20, 40))
+    );
     assert!(records.next().is_none(), "it has ended");
     assert_eq!(first.value, value(0));
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind as Io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use proglog_log::{Error, ErrorKind, Offset, Outcome};
+use proglog_log::{ErrorKind, Offset, Outcome, Reason};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::support::{
@@ -150,8 +150,10 @@ fn truncating_goes_no_further_than_the_log() {
     append(&log, 0..30);
     log.trim(12).unwrap();
     let error = log.truncate(11).unwrap_err();
-    assert!(matches!(error, Error::Trimmed { offset, start, end }
-        if (offset.get(), start.get(), end.get()) == (11, 12, 30)));
+    assert!(
+        matches!(error.reason, Reason::Trimmed { offset, start, end }
+        if (offset.get(), start.get(), end.get()) == (11, 12, 30))
+    );
     assert_eq!(log.truncate(31).unwrap_err().kind(), ErrorKind::OutOfRange);
     log.truncate(30).unwrap();
     holds(&log, 12..30);
@@ -182,7 +184,7 @@ fn a_log_that_is_reset_goes_on_from_the_offset_given() {
         let log = open_with(&disk, &options);
         append(&log, 0..30);
         let error = log.reset(29).unwrap_err();
-        assert!(matches!(error, Error::ResetBelowEnd { next, end }
+        assert!(matches!(error.reason, Reason::ResetBelowEnd { next, end }
             if (next.get(), end.get()) == (29, 30)));
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         for next in [30, 30, 1000] {

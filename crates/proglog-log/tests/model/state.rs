@@ -1,7 +1,7 @@
 //! A log, and the plain `Vec` of records that it must equal.
 
 use proglog_log::{
-    Batch, CommitLog, Durability, Error, ErrorKind, Log, LogOptions, Offset, Offsets, Record,
+    Batch, CommitLog, Durability, ErrorKind, Log, LogOptions, Offset, Offsets, Reason, Record,
     Ticket,
 };
 
@@ -111,7 +111,7 @@ impl<'a> Model<'a> {
             self.tickets.push((ticket, self.records.len()));
         } else {
             let error = submitted.unwrap_err();
-            assert!(matches!(error, Error::EndMoved { end: told, .. } if told == end));
+            assert!(matches!(error.reason, Reason::EndMoved { end: told, .. } if told == end));
         }
     }
 
@@ -160,7 +160,7 @@ impl<'a> Model<'a> {
         };
         if let Some(below) = self.records.len().checked_sub(1) {
             let error = log.reset(offset(below)).unwrap_err();
-            assert!(matches!(error, Error::ResetBelowEnd { .. }));
+            assert!(matches!(error.reason, Reason::ResetBelowEnd { .. }));
         }
         let next = self.records.len() + usize::try_from(left_out).unwrap();
         log.reset(offset(next)).unwrap();

@@ -39,6 +39,9 @@ impl HookedLog {
 }
 
 impl ReadLog for HookedLog {
+    fn name(&self) -> &'static str {
+        "hooked"
+    }
     fn read(&self, offset: Offset) -> Result<StoredRecord> {
         (self.before)()?;
         self.inner.read(offset)

@@ -135,6 +135,11 @@ pub trait Storage: Debug + Send + Sync {
 /// A flat directory of files. Names are single path components; others are refused with
 /// [`io::ErrorKind::InvalidInput`].
 pub trait Directory: Debug + Send + Sync {
+    /// Returns a name for the directory in errors, such as its path.
+    fn name(&self) -> String {
+        "directory".to_owned()
+    }
+
     /// Opens the file `name` to read and write; with [`OpenMode::Read`] only to read. The name of a new
     /// file is durable only after [`Directory::sync`].
     ///

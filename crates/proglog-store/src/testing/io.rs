@@ -138,6 +138,10 @@ impl fmt::Debug for SimFile {
 }
 
 impl Directory for SimDirectory {
+    fn name(&self) -> String {
+        "simulated".to_owned()
+    }
+
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn Storage>> {
         let mut state = self.0.0.lock();
         let name: Arc<str> = Arc::from(name);

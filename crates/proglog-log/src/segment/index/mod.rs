@@ -24,7 +24,7 @@ use byteorder::{BigEndian, ByteOrder};
 use proglog_store::io::{Directory, OpenMode, Storage};
 use proglog_store::{Operation, Position};
 
-use crate::error::{Error, Result};
+use crate::error::reason::{Reason, Result};
 use crate::sync::{Cache, Mutex, OnceLock};
 
 /// Entries of a page.
@@ -173,7 +173,7 @@ impl Index {
     pub(crate) fn clear(&mut self) -> Result<()> {
         match self.directory.remove(&self.name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io(Operation::Remove, &self.name, error));
+                return Err(Reason::io(Operation::Remove, &self.name, error));
             }
             _ => {}
         }

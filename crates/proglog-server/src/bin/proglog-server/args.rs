@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use proglog_log::{Log, LogOptions};
 
@@ -58,8 +57,7 @@ impl Args {
         let options = LogOptions::new()
             .durability(self.durability.into())
             .segment_bytes_max(self.segment_bytes);
-        let log = Log::open(&path, &options);
-        let log = log.with_context(|| format!("cannot open the log in {}", path.display()))?;
+        let log = Log::open(&path, &options)?;
         let recovery = log.recovery();
         let path = path.display();
         if recovery.set_aside.is_some() || recovery.damaged.is_some() {

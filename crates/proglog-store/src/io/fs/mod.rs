@@ -97,6 +97,11 @@ fn is_refusal(error: &io::Error) -> bool {
 }
 
 impl Directory for FsDirectory {
+    /// Returns the absolute path, with the bytes that are not Unicode replaced.
+    fn name(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
+
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn Storage>> {
         check_name(name)?;
         Ok(Arc::new(FsFile(self.directory.open_file(name, mode)?)))

@@ -1,19 +1,20 @@
-//! Errors of a log.
+//! Reasons: why an operation of a log failed, without the log's name.
 
 use std::io;
 use std::sync::Arc;
 
 use proglog_store::{Operation, Outcome};
 
+use crate::error::kind::{self, ErrorKind};
 use crate::offset::Offset;
 
-/// The result of a log's operations.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+/// The result of what the handles of a log call. They add its name to a failure.
+pub(crate) type Result<T, E = Reason> = std::result::Result<T, E>;
 
-/// Error of a log's operation, with the facts.
+/// Why an operation of a log failed, with the facts.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum Reason {
     /// There is no such record yet: a read at or past the end that readers see, or another operation past the end
     /// of what was appended.
     #[error("offset {offset} is out of range: the log has {start}..{end}")]
@@ -172,7 +173,7 @@ pub enum Error {
     Io {
         /// The operation that failed.
         operation: Operation,
-        /// The file's name, or the path of the directory.
+        /// The file's name, or that of the log's directory.
         file: Arc<str>,
         /// The error of the file system.
         source: Arc<io::Error>,
@@ -185,13 +186,13 @@ pub enum Error {
     #[error("the log is poisoned by an earlier failure")]
     Poisoned {
         /// That failure.
-        source: Arc<Error>,
+        source: Arc<Reason>,
     },
     /// An append before this one could not be written, so this one was given up. It is not stored.
     #[error("not appended: an append before it failed")]
     GivenUp {
         /// The failure of that append.
-        source: Arc<Error>,
+        source: Arc<Reason>,
     },
     /// The [`Completion`](crate::Completion) of the append was dropped without an outcome, so the outcome is
     /// unknown. No append to a [`Log`](crate::Log) ends with this.
@@ -248,43 +249,7 @@ pub struct SegmentIdentity {
     pub base_offset: Offset,
 }
 
-/// The kinds of [`Error`], for callers that act on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// There is no such record yet.
-    OutOfRange,
-    /// There is no such record any more.
-    Trimmed,
-    /// What is stored is damaged or missing.
-    Corrupt,
-    /// What is stored is of another version.
-    Unsupported,
-    /// The record, the batch or the application's data is over a limit.
-    TooLarge,
-    /// The caller asked for what cannot be.
-    InvalidInput,
-    /// The log's end is not where the caller expected it.
-    EndMoved,
-    /// Another handle or process has the log open.
-    Locked,
-    /// The directory is no log.
-    NotALog,
-    /// There is no room on the device; appends work again once there is.
-    DiskFull,
-    /// There can be no more of something: offsets, files beside the data, or threads.
-    LimitReached,
-    /// The file system failed.
-    Io,
-    /// A failure stopped the log; reopen it.
-    Poisoned,
-    /// The append was abandoned, and its outcome is unknown.
-    Abandoned,
-    /// The log was closed.
-    Closed,
-}
-
-impl Error {
+impl Reason {
     /// What kind of thing went wrong.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -309,7 +274,7 @@ impl Error {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::DiskFull,
                 _ => ErrorKind::Io,
             },
-            Self::Store(error) => kind_of_store(error.kind()),
+            Self::Store(error) => kind::of_store(error.kind()),
             Self::OffsetsExhausted { .. } | Self::NoThread { .. } => ErrorKind::LimitReached,
             Self::Poisoned { .. } => ErrorKind::Poisoned,
             Self::GivenUp { source } => source.kind(),
@@ -345,21 +310,6 @@ impl Error {
             file: file.into(),
             source: Arc::new(source),
         }
-    }
-}
-
-fn kind_of_store(kind: proglog_store::ErrorKind) -> ErrorKind {
-    use proglog_store::ErrorKind as Store;
-    match kind {
-        Store::DiskFull => ErrorKind::DiskFull,
-        Store::Locked => ErrorKind::Locked,
-        Store::Corrupt | Store::OutOfRange => ErrorKind::Corrupt,
-        Store::Unsupported => ErrorKind::Unsupported,
-        Store::InvalidInput => ErrorKind::InvalidInput,
-        Store::LimitReached => ErrorKind::LimitReached,
-        Store::Poisoned => ErrorKind::Poisoned,
-        Store::Closed => ErrorKind::Closed,
-        _ => ErrorKind::Io,
     }
 }
 
@@ -406,7 +356,7 @@ mod tests {
     #[test]
     fn a_stores_error_is_of_the_kind_of_that_name() {
         let file = || Arc::<str>::from("a.store");
-        let io = |kind: io::ErrorKind| Error::io(Operation::Write, "a.store", kind.into());
+        let io = |kind: io::ErrorKind| Reason::io(Operation::Write, "a.store", kind.into());
         let errors = [
             (io(io::ErrorKind::StorageFull), ErrorKind::DiskFull),
             (io(io::ErrorKind::PermissionDenied), ErrorKind::Io),
