@@ -129,7 +129,7 @@ mod tests {
         }
         assert_eq!(has_begun.recv_timeout(LONG), Ok(0));
         for argument in 3..6 {
-            owner.task.arm_after_with(Duration::ZERO, argument);
+            owner.task.arm_after_with(soon, argument);
         }
         ends.send(()).unwrap();
         ends.send(()).unwrap();
