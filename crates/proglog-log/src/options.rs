@@ -148,7 +148,8 @@ impl LogOptions {
     /// Sets the time without appends after which the log is idle. It is then synced, whatever its durability,
     /// a sync mark of 32 bytes is written, and its buffers are released. If the process is killed afterwards,
     /// damage to the newest records is detected as corruption, not mistaken for a torn write.
-    /// [`Duration::MAX`] means never. Default: 250 milliseconds.
+    /// While there are appends, the log also checks at this interval that its directory is still at its path, see
+    /// [`Log::open`](crate::Log::open). [`Duration::MAX`] means never. Default: 250 milliseconds.
     pub fn idle_after(mut self, time: Duration) -> Self {
         self.idle_after = time;
         self

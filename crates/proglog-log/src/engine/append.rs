@@ -57,6 +57,10 @@ impl Engine {
         self.options.check_sizes(records)?;
         let writer = &mut *self.writer.lock();
         self.check_appendable()?;
+        if !self.tasks.quiesce.is_scheduled() {
+            // The log is idle, so nothing has looked for a while.
+            self.check_directory()?;
+        }
         check_next(writer.next, records.len(), expected)?;
         if records.is_empty() {
             let (start, group) = (writer.next, None);

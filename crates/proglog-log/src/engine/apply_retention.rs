@@ -16,6 +16,7 @@ impl Engine {
     /// Drops the segments that the retention policy lets go, and returns the start of the log.
     pub(crate) fn apply_retention(&self) -> Result<Offset> {
         self.check_appendable()?;
+        self.check_directory()?;
         // No other trim drops the segments that are looked at here.
         let mut trimmed = self.trimming.lock();
         let policy = self.options.retention;

@@ -19,6 +19,8 @@ const QUIESCE_RETRY_MIN: Duration = Duration::from_secs(1);
 impl Engine {
     /// Quiesces the log if it still ends at `end`; otherwise looks again later.
     pub(super) fn quiesce_if_idle(&self, end: LogPosition) {
+        // If it has moved, what was appended is synced all the same.
+        drop(self.check_directory());
         let active = Arc::clone(&self.writer.lock().active);
         let now = active.end();
         let idle_after = self.options.idle_after;

@@ -19,7 +19,7 @@ pub(crate) mod writer;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use proglog_store::io::{Directory, Storage};
+use proglog_store::io::{Directory, FileId, Storage};
 
 use crate::clock::{Clock, SteadyClock};
 use crate::engine::tasks::Task;
@@ -29,6 +29,7 @@ use crate::error::kind::ErrorKind;
 use crate::error::reason::{Reason, Result};
 use crate::layout::checkpoint::{self, Checkpoint};
 use crate::layout::checkpoint_file::CheckpointFile;
+use crate::layout::inventory;
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::options::{Durability, LogOptions};
@@ -53,6 +54,8 @@ pub(crate) struct Engine {
     pub(crate) log_id: u128,
     /// The lock on the directory, until the log is closed.
     lock: Mutex<Option<Arc<dyn Storage>>>,
+    /// Identity of the file that is locked.
+    lock_id: Option<FileId>,
     /// Held while the oldest records are dropped.
     pub(crate) trimming: Mutex<Trimmed>,
     /// Held by the leader: the one thread that commits groups. Taken with [`Engine::lead`].
@@ -125,6 +128,7 @@ impl Engine {
             directory,
             options,
             log_id,
+            lock_id: inventory::id_of(&*lock),
             lock: Mutex::new(Some(lock)),
             trimming: Mutex::default(),
             lead: Mutex::new(()),
@@ -147,6 +151,21 @@ impl Engine {
             }),
             None => Ok(()),
         }
+    }
+
+    /// Checks that the directory is still at its path, and in it the file that was locked. Otherwise another log may
+    /// be there, and this one is poisoned.
+    ///
+    /// Called before every change of the files but appends, before the first append after a pause, and while there
+    /// are appends, each time the log may have become idle.
+    #[cold]
+    pub(crate) fn check_directory(&self) -> Result<()> {
+        self.view.check_open()?;
+        if inventory::is_in_place(&*self.directory, self.lock_id) {
+            return Ok(());
+        }
+        self.poison(&Reason::DirectoryMoved);
+        self.check_appendable()
     }
 
     /// Stops all appends from here on. The first failure is the one that later errors report.
@@ -203,7 +222,7 @@ impl Engine {
             let since = synced.saturating_sub(last.boundary.position.get());
             last.segment_base != segment.base() || since >= CHECKPOINT_BYTES
         });
-        if is_due {
+        if is_due && self.check_directory().is_ok() {
             // The checkpoint may lag: recovery reads the segments.
             drop(self.write_checkpoint(recovery_point, generation));
         }
@@ -218,6 +237,7 @@ impl Engine {
         if len > max {
             return Err(Reason::ApplicationDataTooLarge { len, max });
         }
+        self.check_directory()?;
         let mut file = self.checkpoint.lock();
         // Under the lock: closing takes it before another process may open the log.
         self.view.check_open()?;

@@ -16,6 +16,7 @@ impl Engine {
     /// Seals the active segment, unless it is sealed, and starts the next one.
     #[cold]
     pub(crate) fn roll(&self, writer: &mut Writer) -> Result<()> {
+        self.check_directory()?;
         if !writer.sealed {
             self.seal(writer)?;
         }

@@ -50,12 +50,17 @@ where
         }
     }
 
+    /// Returns whether a run is scheduled and has not begun.
+    #[inline]
+    pub(crate) fn is_scheduled(&self) -> bool {
+        self.inner.is_scheduled.load(Ordering::SeqCst)
+    }
+
     /// Returns whether nothing was scheduled, which this changes.
     #[inline]
     fn begin_scheduling(&self) -> bool {
-        let is_scheduled = &self.inner.is_scheduled;
         // Loading first keeps the cache line shared, since most calls find a run scheduled.
-        !is_scheduled.load(Ordering::SeqCst) && !is_scheduled.swap(true, Ordering::SeqCst)
+        !self.is_scheduled() && !self.inner.is_scheduled.swap(true, Ordering::SeqCst)
     }
 }
 

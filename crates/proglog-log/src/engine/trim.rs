@@ -23,6 +23,7 @@ impl Engine {
     /// Drops the records below `start`. The caller holds the lock that guards `trimmed`.
     pub(super) fn trim_locked(&self, start: Offset, trimmed: &mut Trimmed) -> Result<()> {
         self.check_appendable()?;
+        self.check_directory()?;
         self.check_trimmable(start, self.reader.visibility())?;
         if start > self.reader.start_offset() {
             self.make_durable(start, trimmed)?;

@@ -35,6 +35,7 @@ impl Engine {
         let _leader = self.lead();
         let writer = &mut *self.writer.lock();
         self.check_appendable()?;
+        self.check_directory()?;
         let (start, end) = (self.reader.start_offset(), writer.next);
         if offset < start {
             return Err(Reason::Trimmed { offset, start, end });
@@ -66,6 +67,7 @@ impl Engine {
         let _leader = self.lead();
         let writer = &mut *self.writer.lock();
         self.check_appendable()?;
+        self.check_directory()?;
         if next < writer.next {
             let end = writer.next;
             return Err(Reason::ResetBelowEnd { next, end });

@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Locked,
     /// The directory is no log.
     NotALog,
+    /// The directory of the log is no longer at its path.
+    DirectoryMoved,
     /// There is no room on the device; appends work again once there is.
     DiskFull,
     /// There can be no more of something: offsets, files beside the data, or threads.

@@ -181,6 +181,12 @@ pub enum Reason {
     /// The store of a segment failed.
     #[error(transparent)]
     Store(#[from] proglog_store::Error),
+    /// The directory of the log was renamed, replaced or removed while the log was open, or its file `LOCK` was, so
+    /// that another log may be at its path. The files of this log are still read.
+    #[error(
+        "the directory was renamed, replaced or removed, or its lock file was, while the log was open"
+    )]
+    DirectoryMoved,
     /// An earlier failure stopped the log: it takes no more appends. Reopen it to recover. This
     /// operation did nothing.
     #[error("the log is poisoned by an earlier failure")]
@@ -269,6 +275,7 @@ impl Reason {
             Self::EndMoved { .. } => ErrorKind::EndMoved,
             Self::Locked => ErrorKind::Locked,
             Self::NotALog { .. } => ErrorKind::NotALog,
+            Self::DirectoryMoved => ErrorKind::DirectoryMoved,
             Self::Options(_) | Self::ResetBelowEnd { .. } => ErrorKind::InvalidInput,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::DiskFull,

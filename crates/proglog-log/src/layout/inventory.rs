@@ -1,8 +1,9 @@
 //! Inventory of a log's directory: the files in it, and the headers of its segments.
 
+use std::io;
 use std::sync::Arc;
 
-use proglog_store::io::{Directory, OpenMode, Storage};
+use proglog_store::io::{Directory, FileId, OpenMode, Storage};
 use proglog_store::segment::byte_of;
 use proglog_store::{Boundary, Operation, Position};
 
@@ -21,10 +22,26 @@ pub(crate) fn lock(directory: &dyn Directory) -> Result<Arc<dyn Storage>> {
     let file = directory.open(LOCK, OpenMode::CreateIfMissing);
     let file = file.map_err(|error| Reason::io(Operation::Open, LOCK, error))?;
     match file.try_lock() {
-        Ok(true) => Ok(file),
+        Ok(true) if is_in_place(directory, id_of(&*file)) => Ok(file),
+        Ok(true) => Err(Reason::DirectoryMoved),
         Ok(false) => Err(Reason::Locked),
         Err(error) => Err(Reason::io(Operation::Lock, LOCK, error)),
     }
+}
+
+/// Returns the identity of the lock file `file`, if it is known.
+pub(crate) fn id_of(file: &dyn Storage) -> Option<FileId> {
+    file.id().ok().flatten()
+}
+
+/// Returns whether `directory` is still where it was opened and `lock` still identifies its lock file. Otherwise
+/// another log may be there, or be locked by another process. What cannot be found out is taken to be so.
+pub(crate) fn is_in_place(directory: &dyn Directory, lock: Option<FileId>) -> bool {
+    let has_lock = match directory.id_of(LOCK) {
+        Ok(found) => found == lock || lock.is_none(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    };
+    has_lock && directory.is_in_place().unwrap_or(true)
 }
 
 /// The names of the files in a log's directory.

@@ -84,6 +84,13 @@ impl Log {
     /// recovers a log that was not closed: on return every readable record is on the device.
     /// [`Log::recovery`] reports what was found.
     ///
+    /// The log stays in the directory that it opened, whatever is at the path later. If the directory is renamed,
+    /// replaced or removed while the log is open, or its file `LOCK` is, another process may open a log at the
+    /// path. So this log is then poisoned by [`Reason::DirectoryMoved`]: it takes no more appends and changes none of
+    /// its files, but can still be read and closed. This is checked before each change of the files but an append,
+    /// at the first append after a pause, and under steady appends once every [`LogOptions::idle_after`]. It is not
+    /// noticed on Windows, which renames and removes no directory with open files.
+    ///
     /// # Errors
     ///
     /// [`Reason::Locked`] at once if another handle or process has it open; [`Reason::NotALog`] if the directory
@@ -303,7 +310,8 @@ impl Log {
     /// # Errors
     ///
     /// [`Reason::ApplicationDataTooLarge`]; [`Reason::Io`], after which the old data is still
-    /// returned, and opening the log again returns what is stored; [`Reason::Closed`].
+    /// returned, and opening the log again returns what is stored; [`Reason::Poisoned`] if the directory has moved;
+    /// [`Reason::Closed`].
     pub fn set_application_data(&self, data: &[u8]) -> Result<()> {
         self.named(self.handle.engine.set_application_data(data))
     }

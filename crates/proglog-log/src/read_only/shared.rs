@@ -77,6 +77,9 @@ impl Shared {
     }
 
     fn try_refresh(&self) -> reason::Result<()> {
+        if !self.directory.is_in_place().unwrap_or(true) {
+            return Err(Reason::DirectoryMoved);
+        }
         let mut snapshot = self.snapshot.lock();
         let visible = self.view.range(Visibility::Acknowledged);
         let durable = snapshot.refresh(&self.directory)?;

@@ -9,6 +9,7 @@ mod compat;
 mod cursor;
 mod cursor_races;
 mod debug_output;
+mod directory;
 mod disk_full;
 mod files;
 mod follow;

@@ -246,7 +246,8 @@ fn a_follower_fails_when_refreshes_fail_for_long() {
         follower.next().unwrap().unwrap();
     }
     std::fs::remove_dir_all(directory.path()).unwrap();
-    assert_eq!(follower.next().unwrap().unwrap_err().kind(), ErrorKind::Io);
+    let error = follower.next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DirectoryMoved);
     assert!(follower.next().is_none());
 }
 

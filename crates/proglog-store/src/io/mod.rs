@@ -18,4 +18,4 @@ pub(crate) mod named_file;
 pub(crate) mod storage;
 
 pub use crate::io::fs::FsDirectory;
-pub use crate::io::storage::{Directory, OpenMode, Storage};
+pub use crate::io::storage::{Directory, FileId, OpenMode, Storage};

@@ -94,6 +94,16 @@ pub trait Storage: Debug + Send + Sync {
     /// If the file system cannot unlock.
     fn unlock(&self) -> io::Result<()>;
 
+    /// Returns the identity of the file, as [`Directory::id_of`] returns it for its name. `None`, as by default, if
+    /// there is no way to find out.
+    ///
+    /// # Errors
+    ///
+    /// If the file system fails.
+    fn id(&self) -> io::Result<Option<FileId>> {
+        Ok(None)
+    }
+
     /// Fills `buffer` from `offset` on, across short reads and interruptions, and returns the number of
     /// bytes read: less than its length only at the end of the file.
     ///
@@ -178,6 +188,35 @@ pub trait Directory: Debug + Send + Sync {
     ///
     /// If the device fails: which names are durable is then unknown.
     fn sync(&self) -> io::Result<()>;
+
+    /// Returns whether the directory is still where it was opened. Otherwise it was renamed or removed, or its path
+    /// leads to another one by now. `true`, as by default, if there is no way to find out.
+    ///
+    /// # Errors
+    ///
+    /// If the file system fails.
+    fn is_in_place(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Returns the identity of the file `name`. `None`, as by default, if there is no way to find out.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if there is no such file.
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        let _ = name;
+        Ok(None)
+    }
+}
+
+/// The identity of a file or a directory: as long as it exists or is open, no other one has the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// The number of the device.
+    pub device: u64,
+    /// The number of the file on the device.
+    pub inode: u64,
 }
 
 /// Checks that `name` is a single path component.

@@ -8,7 +8,7 @@ use super::SimDisk;
 use super::fault::{Call, CallKind};
 use super::pending::NameChange;
 use crate::io::storage::check_name;
-use crate::io::{Directory, OpenMode, Storage};
+use crate::io::{Directory, FileId, OpenMode, Storage};
 
 /// The one directory of a disk.
 #[derive(Debug)]
@@ -109,6 +109,11 @@ impl Storage for SimFile {
         state.check(self.call(CallKind::Lock))?;
         let holder = state.inode(self.inode).locked_by.get_or_insert(self.handle);
         Ok(*holder == self.handle)
+    }
+
+    fn id(&self) -> io::Result<Option<FileId>> {
+        self.disk.0.lock().check_running()?;
+        Ok(Some(file_id(self.inode)))
     }
 
     fn unlock(&self) -> io::Result<()> {
@@ -225,4 +230,22 @@ impl Directory for SimDirectory {
             }
         }
     }
+
+    fn is_in_place(&self) -> io::Result<bool> {
+        let state = self.0.0.lock();
+        state.check_running()?;
+        Ok(!state.run.is_moved)
+    }
+
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        let state = self.0.0.lock();
+        state.check_running()?;
+        check_name(name)?;
+        state.named(name).map(|inode| Some(file_id(inode)))
+    }
+}
+
+/// Returns the identity of a file by its number.
+fn file_id(inode: u64) -> FileId {
+    FileId { device: 0, inode }
 }

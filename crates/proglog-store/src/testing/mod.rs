@@ -152,6 +152,14 @@ impl SimDisk {
         self.0.lock().capacity = bytes;
     }
 
+    /// Gives the place of the directory to another one, which is empty, and returns its disk. This one's directory
+    /// is [in place](crate::io::Directory::is_in_place) no more, and otherwise works as before.
+    #[must_use]
+    pub fn exchange(&self) -> Self {
+        self.0.lock().run.is_moved = true;
+        Self::new()
+    }
+
     /// Starts to record calls.
     pub fn start_trace(&self) {
         self.0.lock().run.trace = Some(Vec::new());

@@ -43,6 +43,8 @@ pub(super) struct Run {
     pub(super) plan: Plan,
     pub(super) trace: Option<Vec<Call>>,
     pub(super) short_transfers: Option<Rng>,
+    /// True once another directory has got the place of this disk's.
+    pub(super) is_moved: bool,
 }
 
 impl Inode {
@@ -79,9 +81,7 @@ impl State {
 
     /// Counts and records a call, and returns its fault.
     pub(super) fn begin(&mut self, call: Call) -> io::Result<Option<Fault>> {
-        if self.run.crashed {
-            return Err(crashed());
-        }
+        self.check_running()?;
         let counted = call.kind.is_change() || !self.counts_only_changes;
         let number = counted.then_some(self.run.calls);
         self.run.calls += u64::from(counted);
@@ -90,6 +90,14 @@ impl State {
             trace.push(Call { number, ..call });
         }
         Ok(fault)
+    }
+
+    /// Fails once the process has crashed.
+    pub(super) fn check_running(&self) -> io::Result<()> {
+        if self.run.crashed {
+            return Err(crashed());
+        }
+        Ok(())
     }
 
     /// As [`State::begin`], for a call that has no effect when it fails.

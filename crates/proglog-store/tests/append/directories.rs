@@ -130,6 +130,42 @@ fn a_lock_is_held_by_one_handle_until_it_is_given_up_or_dropped() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_file_has_an_identity_that_its_name_leads_to() {
+    on_each(|directory| {
+        assert!(directory.is_in_place().unwrap());
+        let a = directory.open("a", OpenMode::CreateNew).unwrap();
+        let id = a.id().unwrap().unwrap();
+        assert_eq!(directory.id_of("a").unwrap(), Some(id));
+        assert_eq!(
+            directory.id_of("b").unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        directory.rename("a", "b").unwrap();
+        directory.open("a", OpenMode::CreateNew).unwrap();
+        assert_eq!(directory.id_of("b").unwrap(), Some(id));
+        assert_ne!(directory.id_of("a").unwrap(), Some(id));
+        directory.remove("b").unwrap();
+        directory.open("c", OpenMode::CreateNew).unwrap();
+        assert_ne!(directory.id_of("c").unwrap(), Some(id), "it is open");
+        assert_eq!(a.id().unwrap(), Some(id));
+    });
+}
+
+#[test]
+fn a_simulated_directory_that_has_moved_is_another_than_the_one_in_its_place() {
+    let disk = SimDisk::new();
+    let directory = disk.directory();
+    directory.open("a", OpenMode::CreateNew).unwrap();
+    let there = disk.exchange();
+    assert!(!directory.is_in_place().unwrap());
+    assert!(there.directory().is_in_place().unwrap());
+    directory.open("b", OpenMode::CreateNew).unwrap();
+    assert_eq!(disk.file_names(), ["a", "b"]);
+    assert!(there.file_names().is_empty());
+}
+
+#[test]
 fn only_a_regular_file_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("a")).unwrap();
@@ -187,7 +223,9 @@ fn exchanged(exchange: impl Fn(&Path) -> std::path::PathBuf) {
     }
     std::os::unix::fs::symlink("first", folder.path().join("link")).unwrap();
     let directory = FsDirectory::open(folder.path().join("link")).unwrap();
+    assert!(directory.is_in_place().unwrap());
     let first = exchange(folder.path());
+    assert!(!directory.is_in_place().unwrap());
     let there = FsDirectory::open(directory.path()).unwrap();
     assert_eq!(bytes(&*there.open("a", OpenMode::Read).unwrap()), b"2");
 
@@ -243,6 +281,8 @@ fn a_directory_that_is_gone_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let directory = FsDirectory::create(folder.path().join("a")).unwrap();
     std::fs::remove_dir(directory.path()).unwrap();
+    #[cfg(unix)]
+    assert!(!directory.is_in_place().unwrap());
     assert_eq!(directory.list().unwrap_err().kind(), ErrorKind::NotFound);
     // Elsewhere there is nothing to sync.
     #[cfg(unix)]

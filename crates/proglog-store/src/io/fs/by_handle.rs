@@ -1,6 +1,6 @@
 //! A directory by an open handle: its path is used once, to open it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -8,11 +8,19 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::retry_on_intr;
 
-use crate::io::storage::{OpenMode, not_a_regular_file};
+use crate::io::storage::{FileId, OpenMode, not_a_regular_file};
 
 /// An open directory. Names must be single path components.
 #[derive(Debug)]
 pub(super) struct OpenDirectory(File);
+
+/// Returns the identity of the file or directory that this is about.
+pub(super) fn id_of(file: &Metadata) -> FileId {
+    FileId {
+        device: file.dev(),
+        inode: file.ino(),
+    }
+}
 
 impl OpenDirectory {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
@@ -68,6 +76,24 @@ impl OpenDirectory {
     pub(super) fn sync(&self) -> io::Result<()> {
         self.check_exists()?;
         self.0.sync_all()
+    }
+
+    /// Returns whether `path` leads to this directory.
+    pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        match path.metadata() {
+            Ok(there) => Ok(id_of(&there) == id_of(&self.0.metadata()?)),
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        let found = rustix::fs::statat(&self.0, name, AtFlags::empty())?;
+        Ok(Some(FileId {
+            device: found.st_dev,
+            inode: found.st_ino,
+        }))
     }
 
     /// Fails with [`io::ErrorKind::NotFound`] once the directory is removed: the system then lists and syncs

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::io::storage::{OpenMode, not_a_regular_file};
+use crate::io::storage::{FileId, OpenMode, not_a_regular_file};
 
 /// A directory that existed when it was opened.
 #[derive(Debug)]
@@ -56,5 +56,25 @@ impl OpenDirectory {
     #[expect(clippy::unnecessary_wraps, reason = "other systems can fail here")]
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    /// Returns whether `path` leads to this directory, as far as is known.
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "other systems can fail here"
+    )]
+    pub(super) fn is_at(&self, _path: &Path) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// The standard library has no identities of files here.
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "other systems can fail here"
+    )]
+    pub(super) fn id_of(&self, _name: &str) -> io::Result<Option<FileId>> {
+        Ok(None)
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::io::fs::by_handle::OpenDirectory;
 #[cfg(not(unix))]
 use crate::io::fs::by_path::OpenDirectory;
-use crate::io::storage::{Directory, OpenMode, Storage, check_name};
+use crate::io::storage::{Directory, FileId, OpenMode, Storage, check_name};
 
 /// A directory of the operating system's file system.
 ///
@@ -124,12 +124,26 @@ impl Directory for FsDirectory {
     fn sync(&self) -> io::Result<()> {
         self.directory.sync()
     }
+
+    fn is_in_place(&self) -> io::Result<bool> {
+        self.directory.is_at(&self.path)
+    }
+
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        check_name(name)?;
+        self.directory.id_of(name)
+    }
 }
 
 #[derive(Debug)]
 struct FsFile(File);
 
 impl Storage for FsFile {
+    #[cfg(unix)]
+    fn id(&self) -> io::Result<Option<FileId>> {
+        self.0.metadata().map(|file| Some(by_handle::id_of(&file)))
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
