@@ -3,40 +3,30 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::Context;
 
-use crate::workspace::{root, run};
+use crate::workspace::{git, root};
 
-/// Makes `folder` equal to the workspace. Equal files keep their time, so Cargo does not rebuild them.
-pub(crate) fn mirror(folder: &Path) -> anyhow::Result<()> {
+/// Makes `folder` equal to the workspace, without the files that Git ignores, but for what `edit` changes: it gets the
+/// path and the bytes of each file. Equal files keep their time, so Cargo does not rebuild them.
+pub(crate) fn mirror(folder: &Path, edit: impl Fn(&str, Vec<u8>) -> Vec<u8>) -> anyhow::Result<()> {
     let mut wanted = HashSet::new();
-    for name in names()? {
+    let all = ["--cached", "--others", "--exclude-standard"];
+    for name in git(root(), &[&["ls-files", "-z"], &all[..]].concat())?.split_terminator('\0') {
         // Listed files may have been removed since.
-        let Ok(bytes) = fs::read(root().join(&name)) else {
+        let Ok(bytes) = fs::read(root().join(name)) else {
             continue;
         };
         let to = folder.join(name);
-        put(&to, &bytes)?;
+        put(&to, &edit(name, bytes))?;
         wanted.insert(to);
     }
     remove_others(folder, &wanted)
 }
 
-/// The files of the workspace, without those that Git ignores.
-fn names() -> anyhow::Result<Vec<PathBuf>> {
-    let mut git = Command::new("git");
-    git.args(["ls-files", "-z", "--cached", "--others"])
-        .arg("--exclude-standard")
-        .current_dir(root());
-    let names = String::from_utf8(run(&mut git)?).context("a file's name is not Unicode")?;
-    let names = names.split('\0').filter(|name| !name.is_empty());
-    Ok(names.map(PathBuf::from).collect())
-}
-
 /// Writes a file, unless it has these bytes already.
-pub(crate) fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if fs::read(path).is_ok_and(|found| found == bytes) {
         return Ok(());
     }
@@ -46,7 +36,7 @@ pub(crate) fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Removes all files in `folder` but the wanted ones.
-pub(crate) fn remove_others(folder: &Path, wanted: &HashSet<PathBuf>) -> anyhow::Result<()> {
+fn remove_others(folder: &Path, wanted: &HashSet<PathBuf>) -> anyhow::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() && !path.is_symlink() {

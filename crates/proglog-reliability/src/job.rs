@@ -1,11 +1,12 @@
 //! One run of a row: its seed, and its counts.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::args::Args;
 use crate::panics::{caught, lock, missed};
@@ -15,6 +16,9 @@ const THREADS: usize = 2;
 
 /// The number of findings that are printed.
 const PRINTED_MAX: u64 = 5;
+
+/// The most characters of a finding that is kept.
+const FINDING_LEN_MAX: usize = 320;
 
 /// The number of tries, or a finding.
 pub(crate) type Found = Result<u64, String>;
@@ -33,23 +37,30 @@ pub(crate) struct Job {
     /// True for a soak, which runs with one seed after another.
     pub(crate) is_soak: bool,
     until_bad: bool,
-    tried: AtomicU64,
-    bad: AtomicU64,
-    counts: Mutex<BTreeMap<&'static str, u64>>,
-    finding: OnceLock<String>,
+    figures: Mutex<Figures>,
+}
+
+/// The counts of a row.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    pub(crate) tried: u64,
+    pub(crate) bad: u64,
+    /// The first finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) finding: Option<String>,
+    /// Counts beside the tries.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) counts: BTreeMap<String, u64>,
 }
 
 impl Job {
-    /// One of the runs that `args` ask for.
-    pub(crate) fn new(seed: u64, args: &Args) -> Self {
+    /// The first of the runs that `args` ask for.
+    pub(crate) fn new(args: &Args) -> Self {
         Self {
-            seed,
+            seed: args.seed,
             is_soak: args.soak,
             until_bad: args.until_bad,
-            tried: AtomicU64::new(0),
-            bad: AtomicU64::new(0),
-            counts: Mutex::default(),
-            finding: OnceLock::new(),
+            figures: Mutex::default(),
         }
     }
 
@@ -60,25 +71,29 @@ impl Job {
 
     /// Counts tries.
     pub(crate) fn tried(&self, number: u64) {
-        self.tried.fetch_add(number, Ordering::Relaxed);
+        lock(&self.figures).tried += number;
     }
 
     /// Counts a bad result.
     pub(crate) fn bad(&self, finding: &str) {
-        if self.bad.fetch_add(1, Ordering::Relaxed) < PRINTED_MAX {
+        let mut figures = lock(&self.figures);
+        if figures.bad < PRINTED_MAX {
             eprintln!("BAD: {finding}");
         }
-        _ = self.finding.set(finding.to_owned());
+        figures.bad += 1;
+        let kept = || finding.chars().take(FINDING_LEN_MAX).collect();
+        figures.finding.get_or_insert_with(kept);
     }
 
     /// Counts something that is neither good nor bad, and is printed beside the figures.
-    pub(crate) fn count(&self, what: &'static str, number: u64) {
-        *lock(&self.counts).entry(what).or_default() += number;
+    pub(crate) fn count(&self, what: &str, number: u64) {
+        let mut figures = lock(&self.figures);
+        *figures.counts.entry(what.to_owned()).or_default() += number;
     }
 
     /// True if nothing more needs to be tried.
     pub(crate) fn is_over(&self) -> bool {
-        self.until_bad && self.bad.load(Ordering::Relaxed) > 0
+        self.until_bad && lock(&self.figures).bad > 0
     }
 
     /// Does `work`, which returns its number of tries, on each of `tasks`. Its error, or a panic, is bad. The order is
@@ -136,40 +151,11 @@ impl Job {
         }
     }
 
-    /// The counts. A panic of a background thread is bad too, even if it was caught.
-    pub(crate) fn into_figures(self) -> Figures {
+    /// The counts so far. A panic of a background thread is bad too, even if it was caught.
+    pub(crate) fn figures(&self) -> Figures {
         for panic in missed() {
             self.bad(&format!("a panic in the background: {panic}"));
         }
-        Figures {
-            tried: self.tried.into_inner(),
-            bad: self.bad.into_inner(),
-            counts: self
-                .counts
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
-            finding: self.finding.into_inner(),
-        }
-    }
-}
-
-/// The counts of a row.
-#[derive(Debug, Default)]
-pub(crate) struct Figures {
-    pub(crate) tried: u64,
-    pub(crate) bad: u64,
-    pub(crate) counts: BTreeMap<&'static str, u64>,
-    /// The first finding.
-    pub(crate) finding: Option<String>,
-}
-
-impl Figures {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.tried += other.tried;
-        self.bad += other.bad;
-        self.finding = self.finding.take().or(other.finding);
-        for (what, number) in other.counts {
-            *self.counts.entry(what).or_default() += number;
-        }
+        lock(&self.figures).clone()
     }
 }

@@ -1,29 +1,29 @@
 //! A copy of the workspace whose crates take their locks and atomics from a scheduler, which chooses the thread
 //! that takes the next step.
 
-use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
-use crate::copy::{put, remove_others};
+use crate::copy::mirror;
+use crate::sabotage::CONFIG_FILE;
 use crate::system::limit;
-use crate::workspace::{self, cargo, root, scratch};
+use crate::workspace::{self, cargo, scratch};
 
 const PROGRAM: &str = "proglog-model";
 
-/// The folder of its sources.
-const SOURCES: &str = "crates/proglog-reliability/model";
+/// A crate's `sync.rs` in the copy.
+const LOCKS: &str =
+    "//! The locks and atomics of the model.\n\npub(crate) use proglog_model_sync::*;\n";
 
-/// The crates that it takes, and whether they take locks.
-const CRATES: [(&str, bool); 3] = [
-    ("proglog-api", false),
-    ("proglog-store", true),
-    ("proglog-log", true),
-];
+/// The start of a crate's dependencies in the copy.
+const DEPENDENCY: &str = "
+[dependencies]
+proglog-model-sync = { path = \"../proglog-reliability/model/sync\" }
+";
 
 /// Longer than any run of a scenario takes.
 const RUN_MAX: Duration = Duration::from_mins(5);
@@ -51,9 +51,9 @@ pub(crate) struct Ran {
 impl Model {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let (folder, target) = (scratch().join("model"), scratch().join("modelled"));
-        refresh(&folder)?;
+        mirror(&folder, with_own_locks)?;
         let mut build = cargo(&folder, &target);
-        workspace::run(build.args(["build", "--quiet", "--bin", PROGRAM]))
+        workspace::run(build.args(["build", "--quiet", "--package", PROGRAM]))
             .context("the model does not compile")?;
         Ok(Self {
             program: target.join("debug").join(PROGRAM),
@@ -119,97 +119,18 @@ impl Model {
     }
 }
 
-/// Makes the copy in `folder` equal to the workspace, but for its locks.
-fn refresh(folder: &Path) -> anyhow::Result<()> {
-    let mut wanted = HashSet::new();
-    let mut put_wanted = |path: PathBuf, bytes: &[u8]| {
-        put(&path, bytes)?;
-        wanted.insert(path);
-        anyhow::Ok(())
-    };
-    let sources = root().join(SOURCES);
-    put_wanted(folder.join("Cargo.toml"), manifest()?.as_bytes())?;
-    put_wanted(
-        folder.join("Cargo.lock"),
-        &fs::read(sources.join("Cargo.lock"))?,
-    )?;
-    for file in files(&sources)? {
-        put_wanted(
-            folder.join("model").join(&file),
-            &fs::read(sources.join(&file))?,
-        )?;
-    }
-    for (name, takes_locks) in CRATES {
-        let from = root().join("crates").join(name);
-        for file in files(&from)? {
-            let mut bytes = fs::read(from.join(&file))?;
-            if takes_locks {
-                bytes = with_own_locks(&file, bytes)?;
-            }
-            put_wanted(folder.join("crates").join(name).join(&file), &bytes)?;
+/// The bytes of a file of the copy, whose crates depend on the scheduler's locks and name them as their own.
+fn with_own_locks(name: &str, bytes: Vec<u8>) -> Vec<u8> {
+    match name {
+        // The settings of a copy that has a sabotage are for brief runs.
+        CONFIG_FILE => Vec::new(),
+        "crates/proglog-log/src/sync.rs" | "crates/proglog-store/src/sync.rs" => LOCKS.into(),
+        "crates/proglog-log/Cargo.toml" | "crates/proglog-store/Cargo.toml" => {
+            let manifest = String::from_utf8_lossy(&bytes);
+            manifest
+                .replace("\n[dependencies]\n", DEPENDENCY)
+                .into_bytes()
         }
+        _ => bytes,
     }
-    remove_others(folder, &wanted)
-}
-
-/// The manifest of a workspace of these packages alone, with the settings that all packages of this one share.
-fn manifest() -> anyhow::Result<String> {
-    let whole = fs::read_to_string(root().join("Cargo.toml"))?;
-    let (_, shared) = whole
-        .split_once("[workspace.package]")
-        .context("the packages of the workspace share nothing")?;
-    let members = "members = [\"crates/*\", \"model\", \"model/sync\"]";
-    Ok(format!(
-        "[workspace]\nresolver = \"3\"\n{members}\n\n[workspace.package]{shared}"
-    ))
-}
-
-/// The bytes of a crate's file, where that names its locks or its dependencies.
-fn with_own_locks(file: &Path, bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
-    if file == Path::new("src/sync.rs") {
-        return Ok(fs::read(root().join(SOURCES).join("sync.rs"))?);
-    }
-    if file != Path::new("Cargo.toml") {
-        return Ok(bytes);
-    }
-    let text = String::from_utf8(bytes)?;
-    // Tests are not built, and need packages that are not copied.
-    let (text, lints) = match text.split_once("[dev-dependencies]") {
-        Some((text, rest)) => (
-            text,
-            rest.split_once("[lints]").map_or("", |(_, lints)| lints),
-        ),
-        None => (&*text, ""),
-    };
-    let (before, after) = text
-        .split_once("[dependencies]\n")
-        .context("a crate that takes locks depends on something")?;
-    let own = "proglog-model-sync = { path = \"../../model/sync\" }";
-    Ok(format!("{before}[dependencies]\n{own}\n{after}[lints]{lints}").into_bytes())
-}
-
-/// The files of the package in `folder`, as paths from there.
-fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(inner) = folders.pop() {
-        for entry in fs::read_dir(folder.join(&inner))? {
-            let entry = entry?;
-            let path = inner.join(entry.file_name());
-            let is_left_out = ["target", "fuzz"]
-                .iter()
-                .any(|name| *name == entry.file_name());
-            if !entry.file_type()?.is_dir() {
-                found.push(path);
-            } else if !is_left_out {
-                folders.push(path);
-            }
-        }
-    }
-    ensure!(
-        !found.is_empty(),
-        "there is nothing in {}",
-        folder.display()
-    );
-    Ok(found)
 }

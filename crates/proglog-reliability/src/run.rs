@@ -8,16 +8,9 @@ use crate::args::Args;
 use crate::controls::{self, Tried};
 use crate::job::{Figures, Job};
 use crate::panics::{self, caught};
-use crate::report::{self, Line, Report};
+use crate::report::{COMMIT, Line, Report};
 use crate::rows::{ROWS, Row};
 use crate::table;
-
-/// The reports of all rows that were run.
-#[derive(Debug, Default)]
-struct Results {
-    reports: Vec<Report>,
-    skipped: usize,
-}
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.rows == ["list"] {
@@ -27,46 +20,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // A later run may write its figures into the table, which changes what Git says.
-    LazyLock::force(&report::COMMIT);
+    LazyLock::force(&COMMIT);
     panics::keep();
-    let mut results = run_rows(args)?;
+    let rows = chosen(&args.rows)?;
+    let mut reports: Vec<_> = rows.iter().filter_map(|row| run_row(row, args)).collect();
     let mut tried = Tried::default();
     if !args.no_controls && !args.until_bad {
-        tried = controls::run(&mut results.reports, args)?;
+        tried = controls::run(&mut reports, args)?;
     }
     if args.write {
-        table::write(&results.reports)?;
+        table::write(&reports, args.soak)?;
     }
-    let failed = results.reports.iter().filter(|report| report.has_failed());
-    let (failed, all) = (failed.count(), results.reports.len());
+    let failed = reports.iter().filter(|report| report.has_failed()).count();
     if !args.until_bad {
-        println!(
-            "{} passed, {failed} failed, {} skipped",
-            all - failed,
-            results.skipped
-        );
+        let (passed, skipped) = (reports.len() - failed, rows.len() - reports.len());
+        println!("{passed} passed, {failed} failed, {skipped} skipped");
         let Tried { all, missed } = tried;
         println!("{} of {all} sabotages were caught", all - missed);
     }
     Ok(ExitCode::from(u8::from(failed + tried.missed > 0)))
-}
-
-fn run_rows(args: &Args) -> anyhow::Result<Results> {
-    let mut results = Results::default();
-    for row in chosen(&args.rows)? {
-        let mut needs = row.needs.iter();
-        if let Some(missing) = needs.find_map(|need| need.missing(args)) {
-            Line::skipped(row, args, missing).print();
-            results.skipped += 1;
-        } else if args.sabotages.is_empty() {
-            results.reports.push(run_row(row, args));
-        } else {
-            let nothing = Figures::default();
-            let report = Report::new(row, args, &nothing, Duration::ZERO, None);
-            results.reports.push(report);
-        }
-    }
-    Ok(results)
 }
 
 /// The rows of these names or numbers, in their own order.
@@ -86,32 +58,51 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Row>> {
     Ok(ROWS.iter().filter(wanted).collect())
 }
 
-fn run_row(row: &'static Row, args: &Args) -> Report {
+/// Runs a row, unless the machine lacks something or only sabotages are asked for. A row that was skipped has no report.
+fn run_row(row: &'static Row, args: &Args) -> Option<Report> {
     let begun = Instant::now();
-    let mut figures = Figures::default();
-    let mut broken = None;
+    let line = |figures| Line::new(row, args.seed, figures, begun.elapsed());
+    let skipped = row.needs.iter().find_map(|need| need.missing(args));
+    if skipped.is_some() {
+        let line = line(Figures::default());
+        Line { skipped, ..line }.print();
+        return None;
+    }
+    let mut job = Job::new(args);
+    let mut failure = None;
+    if args.sabotages.is_empty() {
+        failure = repeat(row, &mut job, args, begun).err();
+        if let Some(why) = &failure {
+            eprintln!("{} cannot be run: {why}", row.name);
+        }
+    }
+    let report = Report {
+        row,
+        line: line(job.figures()),
+        caught: Vec::new(),
+        failure,
+    };
+    if args.sabotages.is_empty() {
+        report.line.print();
+    }
+    Some(report)
+}
+
+/// Runs a row once, or a soak with one seed after another. The error is one of the row itself.
+fn repeat(row: &Row, job: &mut Job, args: &Args, begun: Instant) -> Result<(), String> {
     let minutes = if args.soak { args.minutes } else { 0 };
-    for seed in args.seed.. {
-        let job = Job::new(seed, args);
-        let ran = caught(|| (row.run)(&job)).and_then(|ran| ran.map_err(|e| format!("{e:#}")));
-        figures.add(job.into_figures());
-        if let Err(error) = ran {
-            eprintln!("{} cannot be run: {error}", row.name);
-            broken = Some(error);
+    loop {
+        caught(|| (row.run)(job))?.map_err(|error| format!("{error:#}"))?;
+        let figures = job.figures();
+        if args.until_bad && figures.bad > 0 {
+            return Ok(());
         }
-        let is_over = args.until_bad && figures.bad > 0;
-        if is_over || broken.is_some() || begun.elapsed() >= Duration::from_mins(minutes) {
-            break;
+        if begun.elapsed() >= Duration::from_mins(minutes) {
+            let tried = figures.tried;
+            let is_enough = tried >= row.tried_min || args.until_bad;
+            let too_few = || format!("only {tried} were tried, of {}", row.tried_min);
+            return is_enough.then_some(()).ok_or_else(too_few);
         }
+        job.seed += 1;
     }
-    if figures.tried < row.tried_min && broken.is_none() && !args.until_bad {
-        eprintln!(
-            "{}: only {} were tried, of {}",
-            row.name, figures.tried, row.tried_min
-        );
-        broken = Some("too few were tried".to_owned());
-    }
-    let report = Report::new(row, args, &figures, begun.elapsed(), broken);
-    report.line.print();
-    report
 }

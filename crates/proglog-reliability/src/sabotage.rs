@@ -1,16 +1,16 @@
 //! A copy of the workspace that is damaged on purpose, by one patch at a time.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use crate::copy::{mirror, put};
+use crate::copy::mirror;
 use crate::report::Line;
 use crate::system::limit;
-use crate::workspace::{self, SHARED, cargo, root, scratch};
+use crate::workspace::{self, SHARED, cargo, git, root, scratch};
 
 /// No row and no test takes this long; one that does because of a sabotage has not caught it.
 const RUN_MAX: Duration = Duration::from_mins(10);
@@ -19,6 +19,9 @@ const PROGRAM: &str = "proglog-reliability";
 
 /// The folder of the patches.
 const PATCHES: &str = "crates/proglog-reliability/sabotage";
+
+/// The file of Cargo's settings.
+pub(crate) const CONFIG_FILE: &str = ".cargo/config.toml";
 
 /// The profile of a copy, whose packages are built again for each patch and run briefly. The dependencies are built
 /// as in the workspace, which has built them.
@@ -65,47 +68,36 @@ pub(crate) fn patches() -> anyhow::Result<Vec<Patch>> {
 pub(crate) struct Copy {
     path: PathBuf,
     target: PathBuf,
-    /// The patch that is applied.
-    applied: Option<PathBuf>,
 }
 
 impl Copy {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let new = Self {
-            path: scratch().join("copy"),
-            target: scratch().join("copied"),
-            applied: None,
-        };
-        mirror(&new.path)?;
-        // The row `mutants` asks Git what a patch has changed.
-        new.git(&["init", "--quiet"])?;
-        new.git(&["add", "--all"])?;
-        let config = ".cargo/config.toml";
-        let shared = fs::read_to_string(root().join(config)).unwrap_or_default();
-        put(&new.path.join(config), (shared + CONFIG).as_bytes())?;
-        Ok(new)
+        let path = scratch().join("copy");
+        mirror(&path, |name, mut bytes| {
+            if name == CONFIG_FILE {
+                bytes.extend_from_slice(CONFIG.as_bytes());
+            }
+            bytes
+        })?;
+        git(&path, &["init", "--quiet"])?;
+        git(&path, &["add", "--all"])?;
+        let target = scratch().join("copied");
+        Ok(Self { path, target })
     }
 
     /// Replaces the applied patch by this one, and builds the program if a row is to run.
-    pub(crate) fn sabotage(
-        &mut self,
-        patch: &str,
-        has_rows: bool,
-    ) -> anyhow::Result<Sabotaged<'_>> {
-        if let Some(applied) = self.applied.take() {
-            self.apply(&applied, &["--reverse"])?;
-        }
+    pub(crate) fn sabotage(&self, patch: &str, has_rows: bool) -> anyhow::Result<()> {
+        git(&self.path, &["checkout", "--quiet", "."])?;
         let file = root().join(PATCHES).join(format!("{patch}.patch"));
-        ensure!(file.exists(), "there is no patch {patch}");
-        self.apply(&file, &[])?;
-        self.applied = Some(file);
+        let file = file.to_str().context("its name is not Unicode")?;
+        git(&self.path, &["apply", file]).context("the patch does not apply")?;
         let mut build = self.cargo();
         build.arg("build").args(SHARED);
         if has_rows {
             build.args(["--bin", PROGRAM]);
         }
         workspace::run(&mut build).context("it does not compile")?;
-        Ok(Sabotaged { copy: self })
+        Ok(())
     }
 
     fn cargo(&self) -> Command {
@@ -114,34 +106,9 @@ impl Copy {
         cargo
     }
 
-    fn apply(&self, patch: &Path, arguments: &[&str]) -> anyhow::Result<()> {
-        let patch = patch.to_str().context("its name is not Unicode")?;
-        self.git(&[&["apply"], arguments, &[patch]].concat())
-            .context("the patch does not apply")
-    }
-
-    fn git(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let mut git = Command::new("git");
-        git.args(arguments)
-            .current_dir(&self.path)
-            // A Git hook sets these for the repository that it runs in.
-            .env_remove("GIT_DIR")
-            .env_remove("GIT_WORK_TREE")
-            .env_remove("GIT_INDEX_FILE");
-        workspace::run(&mut git).map(drop)
-    }
-}
-
-/// The copy with a patch applied, built.
-#[derive(Debug)]
-pub(crate) struct Sabotaged<'a> {
-    copy: &'a Copy,
-}
-
-impl Sabotaged<'_> {
-    /// Runs a row until it finds something bad; fails if it finds nothing.
-    pub(crate) fn run(&self, row: &str, seed: u64) -> anyhow::Result<Line> {
-        let Copy { path, target, .. } = self.copy;
+    /// Runs a row until it finds something bad, and returns that too; fails if it finds nothing.
+    pub(crate) fn run(&self, row: &str, seed: u64) -> anyhow::Result<(Line, String)> {
+        let Self { path, target } = self;
         let mut command = Command::new(target.join("debug").join(PROGRAM));
         command
             .args([row, "--until-bad", "--seed", &seed.to_string()])
@@ -156,13 +123,14 @@ impl Sabotaged<'_> {
         let line = output.lines().next().context("there is no output")?;
         let line: Line =
             serde_json::from_str(line).with_context(|| format!("the output is {line:?}"))?;
-        ensure!(line.finding.is_some(), "it is not caught. {errors}");
-        Ok(line)
+        let finding = line.figures.finding.clone();
+        let finding = finding.with_context(|| format!("it is not caught. {errors}"))?;
+        Ok((line, finding))
     }
 
     /// Fails unless this test fails.
     pub(crate) fn run_test(&self, test: &str) -> anyhow::Result<()> {
-        let mut command = self.copy.cargo();
+        let mut command = self.cargo();
         command
             .arg("test")
             .args(SHARED)

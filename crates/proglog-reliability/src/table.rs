@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::job::Figures;
 use crate::report::{Line, Report};
 
 /// The suffix of a soaked row's name: it has a line of its own.
@@ -20,7 +21,7 @@ const HEAD: &str = "\
 ";
 
 /// Writes the rows' figures into the table; the lines of other rows stay.
-pub(crate) fn write(reports: &[Report]) -> anyhow::Result<()> {
+pub(crate) fn write(reports: &[Report], is_soak: bool) -> anyhow::Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -28,7 +29,8 @@ pub(crate) fn write(reports: &[Report]) -> anyhow::Result<()> {
     let (table, after) = rest.split_once(END).context("the table has no end")?;
     let mut rows: BTreeMap<(u8, bool), String> = table.lines().filter_map(keyed).collect();
     for report in reports {
-        rows.insert((report.row.number, report.is_soak), line(report));
+        let suffix = if is_soak { SOAK } else { "" };
+        rows.insert((report.row.number, is_soak), line(report, suffix));
     }
     let rows: String = rows.into_values().map(|row| row + "\n").collect();
     let written = [before, BEGIN, HEAD, &rows, END, after].concat();
@@ -43,28 +45,18 @@ fn keyed(line: &str) -> Option<((u8, bool), String)> {
     Some(((number, is_soak), line.to_owned()))
 }
 
-fn line(report: &Report) -> String {
-    let Line {
-        seed,
-        tried,
-        bad,
-        seconds,
-        commit,
-        counts,
-        ..
-    } = &report.line;
-    let row = report.row;
+fn line(report: &Report, suffix: &str) -> String {
+    let (row, Line { figures, .. }) = (report.row, &report.line);
+    let Figures { tried, bad, .. } = figures;
     let mut figure = row.figure.to_owned();
-    for (what, number) in counts {
+    for (what, number) in &figures.counts {
         _ = write!(figure, "; {number} {what}");
     }
     let caught = report.caught.join(", ");
     let failure = report.failure.as_deref();
     let failure = failure.map_or(String::new(), |why| format!(" **failed: {why}**"));
     format!(
-        "| {} | `{}{}` | {figure} | {tried} | {bad}{failure} | {caught} | {seconds} | {seed} | {commit} |",
-        row.number,
-        row.name,
-        if report.is_soak { SOAK } else { "" },
+        "| {} | `{}{suffix}` | {figure} | {tried} | {bad}{failure} | {caught} | {} | {} | {} |",
+        row.number, row.name, report.line.seconds, report.line.seed, report.line.commit,
     )
 }

@@ -60,6 +60,18 @@ pub(crate) fn build(program: &str) -> anyhow::Result<PathBuf> {
 /// selection, and builds a dependency again for each set of features.
 pub(crate) const SHARED: [&str; 4] = ["--quiet", "--workspace", "--test", "crash"];
 
+/// Runs Git in `folder`; returns its standard output.
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let mut git = Command::new("git");
+    git.args(arguments)
+        .current_dir(folder)
+        // A Git hook sets these for the repository that it runs in.
+        .env_remove("GIT_DIR")
+        .env_remove("GIT_WORK_TREE")
+        .env_remove("GIT_INDEX_FILE");
+    String::from_utf8(run(&mut git)?).context("what Git prints is not Unicode")
+}
+
 /// Runs a command to its end; returns its standard output. The error has the standard error.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<Vec<u8>> {
     let output = command

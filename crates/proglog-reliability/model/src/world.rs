@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use proglog_log::{Error, ErrorKind, Log, LogOptions, Outcome, Record, StoredRecord};
+use proglog_log::{Error, ErrorKind, Log, LogOptions, Offset, Outcome, Record, StoredRecord};
 use proglog_store::testing::{SimDisk, Survivors};
 
 use crate::disk;
@@ -68,7 +68,7 @@ impl World {
     /// Appends a value, and checks what comes of it.
     pub(crate) fn append(&self, value: &str) -> Result<u64, Error> {
         let appended = self.log.append(Record::new(value.to_owned()));
-        self.outcome(value, appended.map(|offset| offset.get()))
+        self.outcome(value, appended.map(Offset::get))
     }
 
     /// Checks what became of an append.

@@ -5,14 +5,13 @@
 //! reason.
 
 use std::fs;
-use std::process::Command;
 
 use anyhow::{Context, ensure};
 
 use super::row::Row;
 use crate::job::Job;
 use crate::system::Need;
-use crate::workspace::{self, cargo, root, scratch};
+use crate::workspace::{cargo, git, root, scratch};
 
 pub(super) const ROW: Row = Row {
     number: 17,
@@ -32,9 +31,8 @@ const SHARDS: u64 = 80;
 fn run(job: &Job) -> anyhow::Result<()> {
     let folder = scratch().join("mutants");
     fs::create_dir_all(&folder)?;
-    let mut git = Command::new("git");
-    git.args(["diff", "--no-ext-diff", "--no-color", "--", "crates/*/src"]);
-    let changes = workspace::run(git.current_dir(root()))?;
+    let diff = ["diff", "--no-ext-diff", "--no-color", "--", "crates/*/src"];
+    let changes = git(root(), &diff)?;
     let mut command = cargo(root(), &folder.join("target"));
     command
         .args(["mutants", "--colors", "never", "--output"])

@@ -4,63 +4,50 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use crate::event::{Event, Listener};
+use shuttle_parking_lot::Mutex;
+
 use crate::point;
 
 /// As `quick_cache`'s, but nothing is ever put out.
-pub struct Cache<K, V>(Mutex<HashMap<K, Slot<V>>>);
+pub struct Cache<K, V>(std::sync::Mutex<HashMap<K, Slot<V>>>);
 
-#[derive(Clone)]
-enum Slot<V> {
-    Loaded(V),
-    Loading(Arc<Loading<V>>),
-}
-
-/// Something that one thread loads.
-struct Loading<V> {
-    /// Once it is over; `Some(None)` if it failed.
-    outcome: Mutex<Option<Option<V>>>,
-    over: Event,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// A value, once it is loaded. A thread that loads it holds the lock.
+type Slot<V> = Arc<Mutex<Option<V>>>;
 
 impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
     /// An empty cache.
     #[must_use]
     pub fn new(_items_max: usize) -> Self {
-        Self(Mutex::default())
+        Self(std::sync::Mutex::default())
+    }
+
+    /// The slots. No thread is stopped while it holds their lock.
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<K, Slot<V>>> {
+        point();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The value of `key`, unless it is being loaded.
     pub fn get(&self, key: &K) -> Option<V> {
-        point();
-        match locked(&self.0).get(key) {
-            Some(Slot::Loaded(value)) => Some(value.clone()),
-            _ => None,
-        }
+        let slot = self.slots().get(key).cloned()?;
+        slot.try_lock()?.clone()
     }
 
     /// Puts `value` in.
     pub fn insert(&self, key: K, value: V) {
-        point();
-        let old = locked(&self.0).insert(key, Slot::Loaded(value));
+        let slot = Arc::new(Mutex::new(Some(value)));
+        let old = self.slots().insert(key, slot);
         // It may take locks to drop it.
         drop(old);
     }
 
     /// Takes out what is under `key`; what is being loaded is not put in any more.
     pub fn remove(&self, key: &K) -> Option<(K, V)> {
-        point();
-        let old = locked(&self.0).remove_entry(key);
-        match old {
-            Some((key, Slot::Loaded(value))) => Some((key, value)),
-            _ => None,
-        }
+        let (key, slot) = self.slots().remove_entry(key)?;
+        let value = slot.try_lock()?.take()?;
+        Some((key, value))
     }
 
     /// The value of `key`, or the one that `load` returns.
@@ -73,63 +60,11 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         key: &K,
         load: impl FnOnce() -> Result<V, E>,
     ) -> Result<V, E> {
-        loop {
-            point();
-            let own = Arc::new(Loading {
-                outcome: Mutex::new(None),
-                over: Event::new(),
-            });
-            let found = {
-                let mut slots = locked(&self.0);
-                let found = slots.get(key).cloned();
-                if found.is_none() {
-                    slots.insert(key.clone(), Slot::Loading(Arc::clone(&own)));
-                }
-                found
-            };
-            match found {
-                Some(Slot::Loaded(value)) => return Ok(value),
-                Some(Slot::Loading(loading)) => {
-                    if let Some(value) = loading.wait() {
-                        return Ok(value);
-                    }
-                }
-                None => {
-                    let loaded = load();
-                    self.finish(key, &own, loaded.as_ref().ok());
-                    return loaded;
-                }
-            }
-        }
-    }
-
-    fn finish(&self, key: &K, own: &Arc<Loading<V>>, value: Option<&V>) {
-        point();
-        {
-            let mut slots = locked(&self.0);
-            if let Some(Slot::Loading(loading)) = slots.get(key)
-                && Arc::ptr_eq(loading, own)
-            {
-                match value {
-                    Some(value) => drop(slots.insert(key.clone(), Slot::Loaded(value.clone()))),
-                    None => drop(slots.remove(key)),
-                }
-            }
-        }
-        *locked(&own.outcome) = Some(value.cloned());
-        own.over.notify(usize::MAX);
-    }
-}
-
-impl<V: Clone> Loading<V> {
-    /// Waits until it is over; `None` if it failed.
-    fn wait(&self) -> Option<V> {
-        loop {
-            let listener = self.over.listen();
-            if let Some(outcome) = &*locked(&self.outcome) {
-                return outcome.clone();
-            }
-            listener.wait();
+        let slot = Arc::clone(self.slots().entry(key.clone()).or_default());
+        let mut value = slot.lock();
+        match &*value {
+            Some(value) => Ok(value.clone()),
+            None => Ok(value.insert(load()?).clone()),
         }
     }
 }

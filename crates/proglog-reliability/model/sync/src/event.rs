@@ -1,78 +1,45 @@
-//! An event with the interface of `event_listener`.
+//! Events: those of `event_listener`, on which threads of the scheduler wait.
 
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
+use event_listener::IntoNotification;
+use futures::FutureExt;
 use shuttle::rand::{Rng, thread_rng};
+use shuttle_parking_lot::MutexGuard;
 
 use crate::point;
 
-/// As `event_listener`'s: the next notification wakes all listeners.
+/// As `event_listener`'s.
 #[derive(Debug, Default)]
-pub struct Event(Arc<Mutex<Vec<Arc<Mutex<Listening>>>>>);
-
-/// Listens from when it was made on.
-#[derive(Debug)]
-pub struct EventListener {
-    event: Arc<Mutex<Vec<Arc<Mutex<Listening>>>>>,
-    own: Arc<Mutex<Listening>>,
-}
-
-#[derive(Debug, Default)]
-struct Listening {
-    notified: bool,
-    waker: Option<Waker>,
-}
-
-/// No thread is stopped while it holds one of these.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub struct Event(event_listener::Event);
 
 impl Event {
     /// An event without listeners.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self(event_listener::Event::new())
     }
 
     /// Listens from now on.
     #[must_use]
     pub fn listen(&self) -> EventListener {
         point();
-        let own = Arc::new(Mutex::new(Listening::default()));
-        locked(&self.0).push(Arc::clone(&own));
-        EventListener {
-            event: Arc::clone(&self.0),
-            own,
-        }
+        EventListener(self.0.listen())
     }
 
-    /// Notifies all: proglog never asks for fewer.
-    ///
-    /// # Panics
-    ///
-    /// If it is to notify fewer.
-    pub fn notify(&self, number: usize) {
-        assert_eq!(number, usize::MAX, "only all are notified");
+    /// Notifies this many listeners.
+    pub fn notify(&self, listeners: impl IntoNotification<Tag = ()>) {
         point();
-        let all = mem::take(&mut *locked(&self.0));
-        for one in all {
-            let waker = {
-                let mut listening = locked(&one);
-                listening.notified = true;
-                listening.waker.take()
-            };
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
+        self.0.notify(listeners);
     }
 }
+
+/// Listens from when it was made on.
+#[derive(Debug)]
+pub struct EventListener(event_listener::EventListener);
 
 /// The operations of a thread on a listener.
 pub trait Listener: Sized {
@@ -88,36 +55,50 @@ impl Listener for EventListener {
         shuttle::future::block_on(self);
     }
 
-    fn wait_deadline(self, _deadline: Instant) -> Option<()> {
-        loop {
-            point();
-            if locked(&self.own).notified {
-                return Some(());
-            }
+    fn wait_deadline(mut self, _deadline: Instant) -> Option<()> {
+        while (&mut self).now_or_never().is_none() {
             if thread_rng().gen_ratio(1, 3) {
                 return None;
             }
             shuttle::thread::yield_now();
         }
+        Some(())
     }
 }
 
 impl Future for EventListener {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         point();
-        let mut own = locked(&self.own);
-        if own.notified {
-            return Poll::Ready(());
-        }
-        own.waker = Some(context.waker().clone());
-        Poll::Pending
+        self.0.poll_unpin(context)
     }
 }
 
-impl Drop for EventListener {
-    fn drop(&mut self) {
-        locked(&self.event).retain(|other| !Arc::ptr_eq(other, &self.own));
+/// As `parking_lot`'s.
+#[derive(Debug, Default)]
+pub struct Condvar(Event);
+
+impl Condvar {
+    /// A condition without waiters.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Event::new())
+    }
+
+    /// Wakes one that waits.
+    pub fn notify_one(&self) {
+        self.0.notify(1.additional());
+    }
+
+    /// Gives the lock up, and waits to be woken.
+    pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        let listener = self.0.listen();
+        MutexGuard::unlocked(guard, || listener.wait());
+    }
+
+    /// As [`Condvar::wait`]; the time never comes.
+    pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _due: Instant) {
+        self.wait(guard);
     }
 }

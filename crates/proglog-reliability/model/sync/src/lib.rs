@@ -6,14 +6,13 @@
 mod atomic;
 mod cache;
 mod event;
-mod lock;
 
-pub use std::sync::atomic::Ordering;
+pub use std::sync::atomic::{Ordering, fence};
 
-pub use atomic::{AtomicBool, AtomicU64, AtomicUsize, OnceLock, fence};
+pub use atomic::{AtomicBool, AtomicU64, AtomicUsize, OnceLock, Step};
 pub use cache::Cache;
-pub use event::{Event, EventListener, Listener};
-pub use lock::{Condvar, Mutex, MutexGuard, RwLock};
+pub use event::{Condvar, Event, EventListener, Listener};
+pub use shuttle_parking_lot::{Mutex, MutexGuard, RwLock};
 
 /// The standard library's primitives, for many threads that wait for one event.
 pub mod std_sync {
