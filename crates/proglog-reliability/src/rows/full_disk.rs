@@ -1,6 +1,5 @@
 //! A device that is filled to the last byte, and emptied again, under an open log.
 
-use std::collections::VecDeque;
 use std::path::Path;
 
 use fastrand::Rng;
@@ -10,6 +9,7 @@ use super::row::Row;
 use crate::job::{Job, failed};
 use crate::system::Need;
 use crate::system::disk::{Disk, Kind};
+use crate::system::known::Known;
 use crate::system::values::value;
 
 pub(super) const ROW: Row = Row {
@@ -60,7 +60,8 @@ fn fill(job: &Job, disk: &Disk, size: Option<u64>, segment: u64, rng: &mut Rng) 
         let folder = disk.path().join("log");
         let mut held = Held::open(&folder, segment)?;
         for cycle in 0..CYCLES_PER_DISK {
-            held.fill().and_then(|()| held.read_all())?;
+            held.fill()?;
+            held.read_all()?;
             let enlarged = size.filter(|_| cycle == 2);
             if let Some(size) = enlarged {
                 disk.resize(2 * size)
@@ -91,8 +92,8 @@ fn fill(job: &Job, disk: &Disk, size: Option<u64>, segment: u64, rng: &mut Rng) 
 struct Held {
     log: Log,
     options: LogOptions,
-    start: u64,
-    ids: VecDeque<u64>,
+    known: Known,
+    /// The number of the next record.
     next: u64,
 }
 
@@ -102,8 +103,7 @@ impl Held {
         Ok(Self {
             log: open(folder, &options)?,
             options,
-            start: 0,
-            ids: VecDeque::new(),
+            known: Known::default(),
             next: 0,
         })
     }
@@ -122,15 +122,16 @@ impl Held {
         self.next = ids.end;
         let batch: Batch = ids.clone().map(|id| value(id, 0)).collect();
         match self.log.append_batch(batch) {
-            Ok(offsets) if offsets.start.get() == self.start + self.count() => {
-                self.ids.extend(ids);
+            Ok(offsets) => {
+                let mut noted = (offsets.start.get()..).zip(ids);
+                noted.try_for_each(|(offset, id)| self.known.note(offset, id))?;
                 Ok(true)
             }
-            Ok(offsets) => Err(format!("records {ids:?} get offsets {offsets:?}")),
             Err(error)
                 if error.kind() == ErrorKind::DiskFull
                     && error.outcome() == Outcome::NotAppended =>
             {
+                ids.into_iter().try_for_each(|id| self.known.refuse(id))?;
                 Ok(false)
             }
             Err(error) => Err(failed(error)),
@@ -146,31 +147,20 @@ impl Held {
         Ok(true)
     }
 
+    /// The number of records.
     fn count(&self) -> u64 {
-        self.ids.len() as u64
+        self.log.end_offset().get() - self.log.start_offset().get()
     }
 
     /// Drops this many of the oldest records.
     fn trim(&mut self, records: u64) -> Result<(), String> {
-        self.start += records;
-        self.ids
-            .drain(..usize::try_from(records).unwrap_or_default());
-        self.log.trim(self.start).map_err(failed)
+        let start = self.known.trimmed + records;
+        (self.known.trimmed, self.known.trim_asked) = (start, start);
+        self.log.trim(start).map_err(failed)
     }
 
-    fn read_all(&self) -> Result<(), String> {
-        let mut records = self.log.records(self.start..);
-        for (offset, id) in (self.start..).zip(&self.ids) {
-            let record = records.next().ok_or(format!("{offset} is lost"))?;
-            let record = record.map_err(failed)?;
-            if record.offset != offset || record.value[..] != value(*id, 0) {
-                return Err(format!("offset {offset} is not {id}: {record:?}"));
-            }
-        }
-        match records.next() {
-            None => Ok(()),
-            more => Err(format!("there is more: {more:?}")),
-        }
+    fn read_all(&mut self) -> Result<u64, String> {
+        self.known.check_open(&self.log)
     }
 }
 

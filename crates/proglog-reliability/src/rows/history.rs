@@ -1,9 +1,8 @@
 //! Threads that append to a log and poll it while calls fail and the power is cut. The results of each thread are
 //! compared with those of the others. The names of the anomalies are Jepsen's.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::thread::{self, ScopedJoinHandle};
 
 use fastrand::Rng;
@@ -13,6 +12,8 @@ use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 use super::row::Row;
 use crate::job::Job;
 use crate::panics::{caught, lock};
+use crate::system::known::Known;
+use crate::system::values::{parse, value};
 
 /// The anomalies as which each sabotage may show.
 const ANOMALIES: &[&str] = &[
@@ -58,7 +59,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
                 .map_err(|finding| format!("seed {seed}, life {life}: {finding}"))?;
         }
         // No call fails from here on.
-        history.check_all(&open(&disk)?)?;
+        lock(&history.known).check_open(&open(&disk)?)?;
         Ok(history.operations.into_inner())
     });
     Ok(())
@@ -67,7 +68,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
 /// One life of a log; returns the disk that is left.
 fn live(history: &History, disk: &SimDisk, rng: &mut Rng) -> Result<SimDisk, String> {
     let log = open(disk)?;
-    history.check_all(&log)?;
+    lock(&history.known).check_open(&log)?;
     plan(disk, rng);
     let life = Life {
         history,
@@ -137,78 +138,7 @@ fn plan(disk: &SimDisk, rng: &mut Rng) {
 struct History {
     next: AtomicU64,
     operations: AtomicU64,
-    seen: Mutex<Seen>,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    /// The record at each offset.
-    records: BTreeMap<u64, u64>,
-    /// The offset of each record.
-    offsets: HashMap<u64, u64>,
-    /// Rejected records.
-    nowhere: BTreeSet<u64>,
-}
-
-impl History {
-    fn note(&self, offset: u64, id: u64) -> Result<(), String> {
-        let mut seen = lock(&self.seen);
-        let before = *seen.records.entry(offset).or_insert(id);
-        if before != id {
-            return Err(format!(
-                "inconsistent-offsets: {offset} holds {before} and {id}"
-            ));
-        }
-        let other = *seen.offsets.entry(id).or_insert(offset);
-        if other != offset {
-            return Err(format!("duplicate: {id} is at {other} and at {offset}"));
-        }
-        if seen.nowhere.contains(&id) {
-            return Err(format!("aborted-read: {id} was refused and is at {offset}"));
-        }
-        Ok(())
-    }
-
-    fn refuse(&self, ids: std::ops::Range<u64>) -> Result<(), String> {
-        let mut seen = lock(&self.seen);
-        for id in ids {
-            if let Some(offset) = seen.offsets.get(&id) {
-                return Err(format!("aborted-read: {id} at {offset} is refused"));
-            }
-            seen.nowhere.insert(id);
-        }
-        Ok(())
-    }
-
-    /// Fails unless the log holds everything that a thread has seen.
-    fn check_all(&self, log: &Log) -> Result<(), String> {
-        let end = log.end_offset().get();
-        let mut walked = 0;
-        for record in log.records(0..) {
-            let record = record.map_err(|error| format!("a read fails: {error:?}"))?;
-            if record.offset != walked {
-                return Err(format!("poll-skip: {} for {walked}", record.offset));
-            }
-            self.note(walked, parse(&record.value)?)?;
-            walked += 1;
-        }
-        if walked != end {
-            return Err(format!(
-                "poll-skip: a walk ends at {walked}, the end is {end}"
-            ));
-        }
-        let seen = lock(&self.seen);
-        match seen.records.range(end..).next() {
-            Some((offset, id)) => Err(format!("lost-write: {id} at {offset}, the end is {end}")),
-            None => Ok(()),
-        }
-    }
-}
-
-fn parse(value: &[u8]) -> Result<u64, String> {
-    let text = std::str::from_utf8(value).unwrap_or_default();
-    let number = text.trim_start_matches('.').parse();
-    number.map_err(|_| format!("no thread appended {value:?}"))
+    known: Mutex<Known>,
 }
 
 /// A log that is open, and the state that its threads share.
@@ -229,6 +159,10 @@ impl Life<'_> {
         goes_on
     }
 
+    fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.history.known)
+    }
+
     fn append_all(&self, seed: u64) -> Result<(), String> {
         let mut rng = Rng::with_seed(seed);
         for _ in 0..OPERATIONS_PER_THREAD {
@@ -238,8 +172,7 @@ impl Life<'_> {
             let count = rng.u64(1..4);
             let first = self.history.next.fetch_add(count, Ordering::Relaxed);
             let ids = first..first + count;
-            let width = rng.usize(12..160);
-            let batch: Batch = ids.clone().map(|id| format!("{id:.>width$}")).collect();
+            let batch: Batch = ids.clone().map(|id| value(id, 0)).collect();
             let before = self.acknowledged.load(Ordering::SeqCst);
             match self.log.append_batch(batch) {
                 Ok(offsets) => {
@@ -248,15 +181,14 @@ impl Life<'_> {
                     if offsets.start.get() < before {
                         return Err(format!("nonmonotonic-send: {offsets:?} begun at {before}"));
                     }
-                    for (offset, id) in (offsets.start.get()..).zip(ids) {
-                        self.history.note(offset, id)?;
-                    }
+                    let mut noted = (offsets.start.get()..).zip(ids);
+                    noted.try_for_each(|(offset, id)| self.known().note(offset, id))?;
                 }
                 // Results after the crash reach no process.
                 Err(_) if self.disk.has_crashed() => return Ok(()),
                 Err(error) => {
                     if error.outcome() == Outcome::NotAppended {
-                        self.history.refuse(ids)?;
+                        ids.into_iter().try_for_each(|id| self.known().refuse(id))?;
                     }
                     if error.kind() == ErrorKind::Poisoned {
                         return Ok(());
@@ -298,7 +230,7 @@ impl Life<'_> {
                     }
                     std::cmp::Ordering::Equal => expected += 1,
                 }
-                self.history.note(offset, parse(&record.value)?)?;
+                self.known().note(offset, parse(&record.value)?)?;
             }
             if expected < acknowledged.min(from + POLL_LEN as u64) && !fails {
                 return Err(format!(
@@ -334,7 +266,7 @@ impl Life<'_> {
             if end > 0 {
                 let offset = rng.u64(..end);
                 match self.log.read(offset) {
-                    Ok(record) => self.history.note(offset, parse(&record.value)?)?,
+                    Ok(record) => self.known().note(offset, parse(&record.value)?)?,
                     Err(error) if error.kind() == ErrorKind::Io => {}
                     Err(error) => return Err(format!("lost-write: {offset}: {error:?}")),
                 }

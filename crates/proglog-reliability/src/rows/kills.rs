@@ -139,8 +139,7 @@ impl Clients {
             let offset = rng.u64(from..end + 3);
             match connection.read(offset) {
                 Some(Ok(Some(record))) => {
-                    let id = parse(&record).ok_or("a record that no client appended")?;
-                    lock(&self.known).note(offset, id)?;
+                    lock(&self.known).note(offset, parse(&record)?)?;
                 }
                 Some(Ok(None)) if offset < end => {
                     return Err(format!("offset {offset} is lost, the end was {end}"));
@@ -160,8 +159,7 @@ impl Clients {
             let record = connection.read(offset).context("the connection broke")?;
             let noted = record.and_then(|record| {
                 let record = record.ok_or(format!("offset {offset} is lost"))?;
-                let id = parse(&record).ok_or("a record that no client appended")?;
-                known.note(offset, id)
+                known.note(offset, parse(&record)?)
             });
             if noted.is_err() {
                 return Ok(noted);

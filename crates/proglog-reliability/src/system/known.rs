@@ -1,7 +1,7 @@
-//! The knowledge about a log, over all lives of its writers, that the log has to agree with.
+//! The knowledge about a log, over all lives of its writers, that the log has to agree with. The names of the anomalies
+//! are Jepsen's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::RangeInclusive;
 use std::path::Path;
 
 use proglog_log::Log;
@@ -12,13 +12,14 @@ use super::writer::Events;
 /// Acknowledged, read and rejected records.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// The records' numbers by offset.
+    /// The records' numbers by offset, and their offsets by number.
     records: BTreeMap<u64, u64>,
+    offsets: HashMap<u64, u64>,
     /// The numbers of rejected records.
     nowhere: BTreeSet<u64>,
-    /// The last acknowledged trim, and the highest requested one.
-    trimmed: u64,
-    trim_asked: u64,
+    /// The last acknowledged trim, and the highest requested one, which may have been done.
+    pub(crate) trimmed: u64,
+    pub(crate) trim_asked: u64,
 }
 
 impl Known {
@@ -28,27 +29,34 @@ impl Known {
         for (id, kept) in &events.acknowledged {
             self.note(kept.offset, *id)?;
         }
-        self.refuse(events);
+        for (id, _) in events.failed.iter().filter(|(_, nowhere)| **nowhere) {
+            self.refuse(*id)?;
+        }
         self.trimmed = self.trimmed.max(events.trimmed);
         self.trim_asked = self.trim_asked.max(events.trim_asked);
         Ok(())
     }
 
-    /// Adds only the rejected records.
-    pub(crate) fn refuse(&mut self, events: &Events) {
-        let failed = events.failed.iter();
-        self.nowhere
-            .extend(failed.filter_map(|(id, nowhere)| nowhere.then_some(*id)));
+    /// Notes that record `id` is nowhere; fails if it was seen.
+    pub(crate) fn refuse(&mut self, id: u64) -> Result<(), String> {
+        self.nowhere.insert(id);
+        let seen = self.offsets.get(&id).map(|offset| (*offset, id));
+        seen.map_or(Ok(()), |(offset, id)| self.note(offset, id))
     }
 
-    /// Notes that record `id` is at `offset`; fails if another one was there.
+    /// Notes that record `id` is at `offset`; fails if another one was there, or if it was elsewhere or rejected.
     pub(crate) fn note(&mut self, offset: u64, id: u64) -> Result<(), String> {
         let known = *self.records.entry(offset).or_insert(id);
-        if known == id {
-            Ok(())
+        let other = *self.offsets.entry(id).or_insert(offset);
+        Err(if known != id {
+            format!("inconsistent-offsets: offset {offset} was given to {known} and to {id}")
+        } else if other != offset {
+            format!("duplicate: record {id} is at {other} and at {offset}")
+        } else if self.nowhere.contains(&id) {
+            format!("aborted-read: record {id} was refused and is at {offset}")
         } else {
-            Err(format!("offset {offset} was given to {known} and to {id}"))
-        }
+            return Ok(());
+        })
     }
 
     /// The end of the known offsets (exclusive).
@@ -56,11 +64,6 @@ impl Known {
         self.records
             .last_key_value()
             .map_or(0, |(offset, _)| offset + 1)
-    }
-
-    /// The possible starts of the log: a failed trim may have been done.
-    fn starts(&self) -> RangeInclusive<u64> {
-        self.trimmed..=self.trim_asked
     }
 
     /// Opens the log and checks all of it; its records are known from then on. Returns their number.
@@ -73,36 +76,30 @@ impl Known {
         Ok(count)
     }
 
-    /// As [`Known::check`], of an open log.
+    /// As [`Known::check`], of an open log that nobody appends to.
     pub(crate) fn check_open(&mut self, log: &Log) -> Result<u64, String> {
-        let mut offsets = HashMap::new();
-        let start = log.start_offset().get();
-        if !self.starts().contains(&start) {
-            return Err(format!(
-                "the log begins at {start}, not in {:?}",
-                self.starts()
-            ));
+        let (start, end) = (log.start_offset().get(), log.end_offset().get());
+        let starts = self.trimmed..=self.trim_asked;
+        if !starts.contains(&start) {
+            return Err(format!("the log begins at {start}, not in {starts:?}"));
         }
-        let mut end = start;
+        let mut next = start;
         for record in log.records(start..) {
-            let record = record.map_err(|error| format!("offset {end}: {error:?}"))?;
-            let id = parse(&record.value)
-                .ok_or_else(|| format!("offset {end} holds a record of no writer: {record:?}"))?;
-            if record.offset != end {
-                return Err(format!("{} stands at {end}", record.offset));
+            let record = record.map_err(|error| format!("offset {next}: {error:?}"))?;
+            if record.offset != next {
+                return Err(format!("poll-skip: {} stands at {next}", record.offset));
             }
-            if let Some(other) = offsets.insert(id, end) {
-                return Err(format!("record {id} is at {other} and at {end}"));
-            }
-            if self.nowhere.contains(&id) {
-                return Err(format!("record {id} was refused and is at {end}"));
-            }
-            self.note(end, id)?;
-            end += 1;
+            self.note(next, parse(&record.value)?)?;
+            next += 1;
+        }
+        if next != end {
+            return Err(format!(
+                "poll-skip: a walk ends at {next}, the log at {end}"
+            ));
         }
         match self.records.range(end..).next() {
             Some((offset, id)) => Err(format!(
-                "record {id} at {offset} is lost: the log ends at {end}"
+                "lost-write: record {id} at {offset} is lost: the log ends at {end}"
             )),
             None => Ok(end - start),
         }

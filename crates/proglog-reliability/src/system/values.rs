@@ -12,10 +12,10 @@ pub(crate) fn value(id: u64, seed: u64) -> Vec<u8> {
     value
 }
 
-/// The number of the record with this value, if it is one, and whole.
-pub(crate) fn parse(bytes: &[u8]) -> Option<u64> {
+/// The number of the record with this value; fails unless it is one, and whole.
+pub(crate) fn parse(bytes: &[u8]) -> Result<u64, String> {
     let mut words = bytes.split(|byte| *byte == b':');
     let mut number = || std::str::from_utf8(words.next()?).ok()?.parse().ok();
-    let (id, seed) = (number()?, number()?);
-    (value(id, seed) == bytes).then_some(id)
+    let id = number().filter(|id| number().is_some_and(|seed| value(*id, seed) == bytes));
+    id.ok_or_else(|| format!("a record of no writer: {}", bytes.escape_ascii()))
 }
