@@ -8,7 +8,6 @@
 //! It prints one line with the numbers of executions, of different schedules and of different ends. If an execution
 //! fails, the next line has the reason, and FOLDER its schedule for `replay`.
 
-mod disk;
 mod runner;
 mod scenarios;
 mod tasks;

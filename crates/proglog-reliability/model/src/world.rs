@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use proglog_log::{Error, ErrorKind, Log, LogOptions, Offset, Outcome, Record, StoredRecord};
 use proglog_store::testing::{SimDisk, Survivors};
+use shuttle::thread::{JoinHandle, spawn};
 
-use crate::disk;
 use crate::tasks::NEVER;
 
 /// The disk of a log that nothing was appended to, made by the first execution: all of them begin with it.
@@ -57,6 +57,23 @@ impl World {
             log,
             options,
             results: Mutex::default(),
+        })
+    }
+
+    /// Does `work` on a thread.
+    pub(crate) fn spawn<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let world = Arc::clone(self);
+        spawn(move || work(&world))
+    }
+
+    /// Reads everything in two ways, on a thread.
+    pub(crate) fn spawn_reader(self: &Arc<Self>) -> JoinHandle<()> {
+        self.spawn(|world| {
+            world.read_all();
+            world.walk_all();
         })
     }
 
@@ -216,7 +233,7 @@ impl World {
 }
 
 fn open(disk: &SimDisk, options: &LogOptions) -> Log {
-    Log::open_in(disk::directory(disk), options).expect("it can be opened")
+    Log::open_in(disk.directory(), options).expect("it can be opened")
 }
 
 pub(crate) fn text(record: &StoredRecord) -> &str {

@@ -1,17 +1,18 @@
 //! A process with limited memory that damages a log, and opens and reads it. It ends if it needs more.
 
-use std::ffi::OsString;
 use std::fs;
-use std::process::{Command, ExitCode, Output};
+use std::ops::Range;
+use std::process::{ExitCode, Output};
 use std::sync::mpsc::channel;
 
 use anyhow::{Context, ensure};
-use clap::Parser;
 use proglog_log::Log;
 use proglog_store::testing::SimDisk;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 
 use crate::job::Found;
+use crate::system::itself;
 use proglog_harness::damage::fixture::{Fixture, both, is_padding, options, trimmed, truncated};
 
 /// The first argument of the process.
@@ -26,26 +27,19 @@ const WIDTHS: [usize; 2] = [4, 8];
 /// The number of values of each width at a place.
 const NUMBERS_LEN: usize = 6;
 
-/// The exit codes of a process that could not begin.
-const COULD_NOT: [i32; 2] = [1, 2];
+/// The exit code of a process that could not begin.
+const COULD_NOT: i32 = 1;
 
 /// The places at which the process damages a log, one after the other.
-#[derive(Debug, Clone, Parser)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Places {
     /// Chooses the log's records.
-    #[arg(long)]
     pub(crate) seed: u64,
     /// The index in [`logs`].
-    #[arg(long)]
     pub(crate) log: usize,
-    #[arg(long)]
     pub(crate) file: String,
-    /// The first byte of the file.
-    #[arg(long)]
-    pub(crate) from: usize,
-    /// The end of the bytes (exclusive).
-    #[arg(long)]
-    pub(crate) to: usize,
+    /// The bytes of the file.
+    pub(crate) bytes: Range<usize>,
 }
 
 /// The logs that can be damaged: one closed, one trimmed, one truncated.
@@ -59,18 +53,7 @@ pub(crate) fn logs(seed: u64) -> [Fixture; 3] {
 
 /// Runs the process; returns the number of values that it wrote.
 pub(crate) fn run(places: &Places) -> anyhow::Result<Found> {
-    let program = std::env::current_exe().context("this program has no path")?;
-    let numbers = [
-        ("--seed", places.seed),
-        ("--log", places.log as u64),
-        ("--from", places.from as u64),
-        ("--to", places.to as u64),
-    ];
-    let mut command = Command::new(program);
-    command.args([NAME, "--file", &places.file]);
-    for (name, number) in numbers {
-        command.args([name, &number.to_string()]);
-    }
+    let mut command = itself(NAME, places)?;
     let output = command
         .env_remove("RUST_BACKTRACE")
         // glibc would map 64 MiB for each thread that asks for memory, to use little of them.
@@ -78,9 +61,7 @@ pub(crate) fn run(places: &Places) -> anyhow::Result<Found> {
         .output()
         .with_context(|| format!("cannot run {command:?}"))?;
     let errors = String::from_utf8_lossy(&output.stderr);
-    let code = output.status.code();
-    let could_begin = !code.is_some_and(|code| COULD_NOT.contains(&code));
-    ensure!(could_begin, "{errors}");
+    ensure!(output.status.code() != Some(COULD_NOT), "{errors}");
     Ok(found(places, &output, &errors))
 }
 
@@ -104,14 +85,14 @@ fn found(places: &Places, output: &Output, errors: &str) -> Found {
 }
 
 /// The main function of the process. It prints each place before it damages it.
-pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
-    let places = Places::parse_from(arguments);
+pub(crate) fn main(places: &str) -> anyhow::Result<ExitCode> {
+    let places: Places = serde_json::from_str(places)?;
     let logs = logs(places.seed);
     let log = logs.get(places.log).context("there is no such log")?;
-    let (file, range) = (&places.file, places.from..places.to);
+    let Places { file, bytes, .. } = &places;
     start_thread()?;
     limit_memory()?;
-    for at in range.filter(|at| is_tried(file, *at)) {
+    for at in bytes.clone().filter(|at| is_tried(file, *at)) {
         println!("{at}");
         try_at(log, file, at);
     }

@@ -75,12 +75,12 @@ impl Recording {
         let recorded = Recorded::new(folder.path(), before.clone())?;
         let disk = Disk::of_image(recorded.image())?;
         let log = disk.path().join("log");
-        let options = writer::LogOptions {
+        let options = writer::Options {
             records: 150,
             seed: rng.u64(..1 << 20),
             segment_bytes: rng.u64(2 << 10..16 << 10),
             leave_open: true,
-            ..writer::LogOptions::new(&log)
+            ..writer::Options::new(&log)
         };
         let events = writer::output(&mut writer::command(&options)?)?;
         ensure!(events.ended, "the writer did not end: {}", events.errors);

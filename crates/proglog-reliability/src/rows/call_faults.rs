@@ -115,15 +115,15 @@ fn all(call: &'static str, first: u64, seed: u64) -> anyhow::Result<Vec<Fault>> 
 }
 
 /// The options of a writer. The first one leaves its log open, as if it were killed.
-fn options(folder: &Path, life: u64, seed: u64) -> writer::LogOptions {
-    writer::LogOptions {
+fn options(folder: &Path, life: u64, seed: u64) -> writer::Options {
+    writer::Options {
         life,
         records: 25,
         segment_bytes: 2 << 10,
         seed,
         trim_every: 8,
         leave_open: life == 0,
-        ..writer::LogOptions::new(&folder.join("log"))
+        ..writer::Options::new(&folder.join("log"))
     }
 }
 

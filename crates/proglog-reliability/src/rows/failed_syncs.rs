@@ -66,10 +66,10 @@ const SOAK: Size = Size {
 
 fn run(job: &Job) -> anyhow::Result<()> {
     let size = job.size(LANDING, SOAK);
-    let options = |folder: &Path| writer::LogOptions {
+    let options = |folder: &Path| writer::Options {
         records: size.records,
         seed: job.seed,
-        ..writer::LogOptions::new(&folder.join("log"))
+        ..writer::Options::new(&folder.join("log"))
     };
     let mut syncs = Vec::new();
     for call in SYNCS {
@@ -98,7 +98,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
 }
 
 /// Makes one sync of a writer fail.
-fn fail(options: &writer::LogOptions, call: &str, at: u64) -> anyhow::Result<Found> {
+fn fail(options: &writer::Options, call: &str, at: u64) -> anyhow::Result<Found> {
     let inject = format!("{call}:error=EIO:when={at}");
     let (events, trace) = trace(options, call, Some(&inject))?;
     let has_error = !events.ended || events.unopened > 0 || !events.failed.is_empty();
@@ -129,11 +129,11 @@ fn out_of_room(rng: &mut Rng) -> anyhow::Result<Result<bool, String>> {
     let used = device.used()?;
     device.resize(used + rng.u64(128 << 10..512 << 10))?;
     let log = disk.path().join("log");
-    let options = writer::LogOptions {
+    let options = writer::Options {
         records: 4_000,
         seed: rng.u64(..1 << 20),
         segment_bytes: rng.u64(16 << 10..512 << 10),
-        ..writer::LogOptions::new(&log)
+        ..writer::Options::new(&log)
     };
     let events = writer::output(&mut writer::command(&options)?)?;
     let has_error = !events.ended || !events.failed.is_empty();

@@ -106,7 +106,7 @@ fn live(history: &History, disk: &SimDisk, rng: &mut Rng) -> Result<SimDisk, Str
 
 fn open(disk: &SimDisk) -> Result<Log, String> {
     let options = LogOptions::new()
-        .segment_bytes_max(2 << 10)
+        .segment_bytes_max(6 << 10)
         .idle_after(std::time::Duration::MAX);
     Log::open_in(disk.directory(), &options).map_err(|error| format!("cannot open: {error:?}"))
 }

@@ -28,12 +28,11 @@ fn run(job: &Job) -> anyhow::Result<()> {
             let ranges = ranges.map(|from| from..len.min(from + PART_LEN));
             let tried = ranges.filter(|range| range.clone().any(|at| is_tried(&file, at)));
             let tried = tried.step_by(job.size(3, 1));
-            parts.extend(tried.map(|range| Places {
+            parts.extend(tried.map(|bytes| Places {
                 seed: job.seed,
                 log,
                 file: file.clone(),
-                from: range.start,
-                to: range.end,
+                bytes,
             }));
         }
     }

@@ -52,12 +52,12 @@ fn run(job: &Job) -> anyhow::Result<()> {
                 unsure: 0,
             };
             for life in 0..CUTS_PER_LOG {
-                let options = writer::LogOptions {
+                let options = writer::Options {
                     life,
                     records: 100_000,
                     seed: job.seed,
                     segment_bytes: 4 << 10,
-                    ..writer::LogOptions::new(&folder)
+                    ..writer::Options::new(&folder)
                 };
                 let after = if rng.bool() {
                     rng.u64(..8)
@@ -93,7 +93,7 @@ struct CutOff<'a> {
 
 impl CutOff<'_> {
     /// Cuts the power after this many lines of the writer, and checks what is left.
-    fn cut(&mut self, options: &writer::LogOptions, after: u64) -> anyhow::Result<Found> {
+    fn cut(&mut self, options: &writer::Options, after: u64) -> anyhow::Result<Found> {
         let mut child = writer::command(options)?
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

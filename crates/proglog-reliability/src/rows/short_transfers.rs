@@ -89,11 +89,11 @@ fn build(folder: &Path) -> anyhow::Result<PathBuf> {
 fn on_files(library: &Path, log: &Path, changed: &Path, seed: u64) -> anyhow::Result<u64> {
     let mut known = Known::default();
     for life in 0..2 {
-        let options = writer::LogOptions {
+        let options = writer::Options {
             life,
             records: 300,
             seed,
-            ..writer::LogOptions::new(log)
+            ..writer::Options::new(log)
         };
         let mut command = writer::command(&options)?;
         command.env("LD_PRELOAD", library);

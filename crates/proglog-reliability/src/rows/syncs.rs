@@ -31,9 +31,9 @@ fn run(job: &Job) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let log = folder.path().join("log");
     std::fs::create_dir(&log)?;
-    let options = writer::LogOptions {
+    let options = writer::Options {
         seed: job.seed,
-        ..writer::LogOptions::new(&log)
+        ..writer::Options::new(&log)
     };
     let (events, trace) = trace(&options, "fsync,fdatasync,write,/^rename", None)?;
     if events.hangs {

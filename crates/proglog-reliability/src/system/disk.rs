@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
+use crate::workspace;
+
 /// The number of attempts to unmount, and the pause between them.
 const UNMOUNT_TRIES_MAX: u32 = 100;
 const UNMOUNT_PAUSE: Duration = Duration::from_millis(50);
@@ -52,49 +54,40 @@ pub(crate) struct Disk {
 impl Disk {
     /// A new file system of this size in bytes.
     pub(crate) fn new(kind: Kind, bytes: u64) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("cannot make a folder")?;
-        Self::in_folder(kind, bytes, folder)
+        Self::in_folder(kind, bytes, tempfile::tempdir()?)
     }
 
     /// As [`Disk::new`], with its image, if it has one, in `folder`.
     pub(crate) fn in_folder(kind: Kind, bytes: u64, folder: TempDir) -> anyhow::Result<Self> {
         let image = folder.path().join("image");
-        let disk = Self { folder, image };
-        fs::create_dir(disk.path())?;
         if kind == Kind::Tmpfs {
+            let disk = Self { folder, image };
+            fs::create_dir(disk.path())?;
             let size = format!("size={bytes}");
-            run(
-                "mount",
-                &["-t", "tmpfs", "-o", &size, "tmpfs"],
-                &[&disk.path()],
-            )?;
+            let arguments = ["-t", "tmpfs", "-o", &size, "tmpfs"];
+            run("mount", &arguments, &[&disk.path()])?;
             return Ok(disk);
         }
-        File::create(&disk.image)?.set_len(bytes)?;
-        let quiet: &[&str] = match kind {
-            Kind::Ext4 => &["-q", "-F"],
-            _ => &["-q", "-f"],
-        };
-        run(&format!("mkfs.{}", kind.name()), quiet, &[&disk.image])?;
-        disk.mount()?;
-        Ok(disk)
+        File::create(&image)?.set_len(bytes)?;
+        let force = if kind == Kind::Ext4 { "-F" } else { "-f" };
+        run(&format!("mkfs.{}", kind.name()), &["-q", force], &[&image])?;
+        Self::mounted(folder, image)
     }
 
     /// The file system in a file, mounted.
     pub(crate) fn of_image(image: &Path) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("cannot make a folder")?;
-        let image = image.to_owned();
-        let disk = Self { folder, image };
-        fs::create_dir(disk.path())?;
-        disk.mount()?;
-        Ok(disk)
+        Self::mounted(tempfile::tempdir()?, image.to_owned())
     }
 
     /// As [`Disk::of_image`], of a file that has these bytes.
     pub(crate) fn of_bytes(bytes: &[u8]) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("cannot make a folder")?;
+        let folder = tempfile::tempdir()?;
         let image = folder.path().join("image");
         fs::write(&image, bytes)?;
+        Self::mounted(folder, image)
+    }
+
+    fn mounted(folder: TempDir, image: PathBuf) -> anyhow::Result<Self> {
         let disk = Self { folder, image };
         fs::create_dir(disk.path())?;
         disk.mount()?;
@@ -182,12 +175,6 @@ fn shutdown(root: &File) -> rustix::io::Result<()> {
 }
 
 fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> anyhow::Result<()> {
-    let output = Command::new(program)
-        .args(arguments)
-        .args(paths)
-        .output()
-        .with_context(|| format!("cannot run {program}"))?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} {arguments:?}: {errors}");
-    Ok(())
+    let mut command = Command::new(program);
+    workspace::run(command.args(arguments).args(paths)).map(drop)
 }

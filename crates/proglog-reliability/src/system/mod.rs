@@ -14,6 +14,8 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use anyhow::Context;
+use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::args::Args;
@@ -28,6 +30,14 @@ pub(crate) fn quick_folder() -> std::io::Result<TempDir> {
     } else {
         TempDir::new()
     }
+}
+
+/// A command that starts this program as the process `name`, with these options.
+pub(crate) fn itself(name: &str, options: &impl Serialize) -> anyhow::Result<Command> {
+    let program = std::env::current_exe().context("this program has no path")?;
+    let mut command = Command::new(program);
+    command.arg(name).arg(serde_json::to_string(options)?);
+    Ok(command)
 }
 
 /// A requirement that a machine may not meet.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use super::writer::{self, Events, LogOptions};
+use super::writer::{self, Events, Options};
 
 /// A system call on a file.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Trace {
 /// Runs a writer, with the calls of these names traced, and some of them failing as `inject` says in
 /// strace's own words.
 pub(crate) fn trace(
-    options: &LogOptions,
+    options: &Options,
     names: &str,
     inject: Option<&str>,
 ) -> anyhow::Result<(Events, Trace)> {

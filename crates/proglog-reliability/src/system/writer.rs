@@ -2,7 +2,6 @@
 //! calls fail.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,8 +9,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use clap::Parser;
-use proglog_log::{ErrorKind, Log, Outcome};
+use proglog_log::{ErrorKind, Log, LogOptions, Outcome};
+use serde::{Deserialize, Serialize};
 
 use super::values::value;
 use super::{clock, limit};
@@ -19,30 +18,24 @@ use super::{clock, limit};
 /// The first argument of the process.
 pub(crate) const NAME: &str = "writer";
 
-/// The arguments of the process.
-#[derive(Debug, Clone, Parser)]
-pub(crate) struct LogOptions {
+/// The options of the process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Options {
     /// The directory of the log.
     pub(crate) directory: PathBuf,
     /// The number of processes that have written to the log before. It is part of the records' numbers.
-    #[arg(long)]
     pub(crate) life: u64,
-    #[arg(long)]
     pub(crate) records: u64,
-    #[arg(long)]
     pub(crate) segment_bytes: u64,
     /// Chooses how long values are.
-    #[arg(long)]
     pub(crate) seed: u64,
     /// The number of records after which all but the last few are dropped; 0 means never.
-    #[arg(long, default_value_t = 0)]
     pub(crate) trim_every: u64,
     /// True if the process ends without closing the log.
-    #[arg(long)]
     pub(crate) leave_open: bool,
 }
 
-impl LogOptions {
+impl Options {
     /// 100 records in segments of 8 KiB.
     pub(crate) fn new(directory: &Path) -> Self {
         Self {
@@ -67,24 +60,8 @@ pub(crate) const TIME_MAX: Duration = Duration::from_mins(1);
 const RECORDS_LEFT: u64 = 5;
 
 /// A command that starts the process.
-pub(crate) fn command(options: &LogOptions) -> anyhow::Result<Command> {
-    let program = std::env::current_exe().context("this program has no path")?;
-    let mut command = Command::new(program);
-    command.arg(NAME).arg(&options.directory);
-    let numbers = [
-        ("--life", options.life),
-        ("--records", options.records),
-        ("--segment-bytes", options.segment_bytes),
-        ("--seed", options.seed),
-        ("--trim-every", options.trim_every),
-    ];
-    for (name, number) in numbers {
-        command.args([name, &number.to_string()]);
-    }
-    if options.leave_open {
-        command.arg("--leave-open");
-    }
-    Ok(command)
+pub(crate) fn command(options: &Options) -> anyhow::Result<Command> {
+    super::itself(NAME, options)
 }
 
 /// The result of an append that succeeded.
@@ -173,8 +150,8 @@ impl Events {
 }
 
 /// The main function of the process.
-pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
-    let options = LogOptions::parse_from(arguments);
+pub(crate) fn main(options: &str) -> anyhow::Result<ExitCode> {
+    let options: Options = serde_json::from_str(options)?;
     let mut log = open(&options)?;
     for number in 0..options.records {
         let id = options.life * RECORDS_PER_LIFE + number;
@@ -222,8 +199,8 @@ fn trim(log: &Log, offset: u64) -> proglog_log::Result<()> {
 }
 
 /// Opens the log, also where a call fails once.
-fn open(options: &LogOptions) -> anyhow::Result<Log> {
-    let log_options = proglog_log::LogOptions::new()
+fn open(options: &Options) -> anyhow::Result<Log> {
+    let log_options = LogOptions::new()
         .segment_bytes_max(options.segment_bytes)
         .preallocate_max(64 << 10);
     let open = || Log::open(&options.directory, &log_options);

@@ -4,11 +4,15 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
 use super::SimDisk;
 use super::fault::{Call, CallKind};
 use super::pending::NameChange;
+use super::state::State;
 use crate::io::storage::check_name;
 use crate::io::{Directory, FileId, OpenMode, Storage};
+use crate::sync::{AtomicBool, Ordering};
 
 /// The one directory of a disk.
 #[derive(Debug)]
@@ -19,6 +23,12 @@ impl SimDisk {
     #[must_use]
     pub fn directory(&self) -> Arc<dyn Directory> {
         Arc::new(SimDirectory(self.clone()))
+    }
+
+    /// The state, for one call of the code under test. The atomic makes the call a step of its own for a model checker.
+    fn call(&self) -> MutexGuard<'_, State> {
+        AtomicBool::default().load(Ordering::SeqCst);
+        self.0.lock()
     }
 }
 
@@ -47,20 +57,20 @@ impl SimFile {
 
 impl Storage for SimFile {
     fn len(&self) -> io::Result<u64> {
-        let mut state = self.disk.0.lock();
+        let mut state = self.disk.call();
         state.check(self.call(CallKind::Len))?;
         Ok(state.inode(self.inode).len())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut state = self.disk.0.lock();
+        let mut state = self.disk.call();
         state.check(self.call(CallKind::Read).at(offset, buffer.len() as u64))?;
         let len = state.transfer_len(buffer.len())?;
         state.read(self.inode, &mut buffer[..len], offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let mut state = self.disk.0.lock();
+        let mut state = self.disk.call();
         let fault = state.begin(self.call(CallKind::Write).at(offset, bytes.len() as u64))?;
         if let Some(fault) = fault {
             if self.is_writable {
@@ -76,14 +86,14 @@ impl Storage for SimFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.disk.0.lock();
+        let mut state = self.disk.call();
         state.check(self.call(CallKind::SetLen).at(0, len))?;
         self.check_writable()?;
         state.set_len(self.inode, len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut state = self.disk.0.lock();
+        let mut state = self.disk.call();
         let fault = state.begin(self.call(CallKind::Sync))?;
         let content = &mut state.inode(self.inode).content;
         match fault {
@@ -105,19 +115,19 @@ impl Storage for SimFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        let mut state = self.disk.0.lock();
+        let mut state = self.disk.call();
         state.check(self.call(CallKind::Lock))?;
         let holder = state.inode(self.inode).locked_by.get_or_insert(self.handle);
         Ok(*holder == self.handle)
     }
 
     fn id(&self) -> io::Result<Option<FileId>> {
-        self.disk.0.lock().check_running()?;
+        self.disk.call().check_running()?;
         Ok(Some(file_id(self.inode)))
     }
 
     fn unlock(&self) -> io::Result<()> {
-        let mut state = self.disk.0.lock();
+        let mut state = self.disk.call();
         state.check(self.call(CallKind::Lock))?;
         state
             .inode(self.inode)
@@ -148,7 +158,7 @@ impl Directory for SimDirectory {
     }
 
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn Storage>> {
-        let mut state = self.0.0.lock();
+        let mut state = self.0.call();
         let name: Arc<str> = Arc::from(name);
         let found = state.named(&name);
         let makes =
@@ -179,7 +189,7 @@ impl Directory for SimDirectory {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut state = self.0.0.lock();
+        let mut state = self.0.call();
         let from: Arc<str> = Arc::from(from);
         state.check(Call::new(CallKind::Rename, &from))?;
         check_name(&from).and(check_name(to))?;
@@ -192,7 +202,7 @@ impl Directory for SimDirectory {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut state = self.0.0.lock();
+        let mut state = self.0.call();
         let name: Arc<str> = Arc::from(name);
         state.check(Call::new(CallKind::Remove, &name))?;
         check_name(&name)?;
@@ -205,7 +215,7 @@ impl Directory for SimDirectory {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut state = self.0.0.lock();
+        let mut state = self.0.call();
         state.check(Call::directory(CallKind::List))?;
         Ok(state
             .names
@@ -216,7 +226,7 @@ impl Directory for SimDirectory {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.0.0.lock();
+        let mut state = self.0.call();
         match state.begin(Call::directory(CallKind::SyncDirectory))? {
             None => {
                 state.sync_names();
@@ -232,13 +242,13 @@ impl Directory for SimDirectory {
     }
 
     fn is_in_place(&self) -> io::Result<bool> {
-        let state = self.0.0.lock();
+        let state = self.0.call();
         state.check_running()?;
         Ok(!state.run.is_moved)
     }
 
     fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
-        let state = self.0.0.lock();
+        let state = self.0.call();
         state.check_running()?;
         check_name(name)?;
         state.named(name).map(|inode| Some(file_id(inode)))

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proglog_log::{Durability, Record, Ticket};
+use proglog_log::{Durability, Ticket};
 use proglog_model_sync::{Condvar, Mutex};
 use shuttle::future::block_on;
-use shuttle::thread::spawn;
 
 use crate::tasks::{choose, join};
 use crate::world::{World, long, options};
@@ -15,20 +14,11 @@ use crate::world::{World, long, options};
 /// a reader: no thread sees a record that is not on the device.
 pub(crate) fn group_commit() -> String {
     let world = World::open(options().segment_bytes_max(64 << 10));
-    let mut threads: Vec<_> = ["a", "b"]
-        .into_iter()
-        .map(|name| {
-            let world = Arc::clone(&world);
-            spawn(move || append(&world, [format!("{name}0."), format!("{name}1.")]))
-        })
-        .collect();
-    let submitting = Arc::clone(&world);
-    threads.push(spawn(move || submit(&submitting)));
-    let reading = Arc::clone(&world);
-    threads.push(spawn(move || {
-        reading.read_all();
-        reading.walk_all();
-    }));
+    let mut threads = vec![world.spawn(submit), world.spawn_reader()];
+    for name in ["a", "b"] {
+        let values = ["0.", "1."].map(|number| format!("{name}{number}"));
+        threads.push(world.spawn(|world| append(world, values)));
+    }
     join(threads);
     world.end()
 }
@@ -41,10 +31,7 @@ fn append(world: &World, values: impl IntoIterator<Item = String>) {
 
 fn submit(world: &World) {
     let values = ["c0.", "c1."];
-    let tickets = values.map(|value| {
-        let record = Record::new(value.to_owned());
-        world.log.submit(record).expect("nothing fails")
-    });
+    let tickets = values.map(|value| world.log.submit(value).expect("nothing fails"));
     for (value, ticket) in values.into_iter().zip(tickets) {
         let offsets = wait(ticket).expect("nothing fails");
         world
@@ -79,19 +66,15 @@ pub(crate) fn wait(ticket: Ticket) -> proglog_log::Result<proglog_log::Offsets> 
 /// Two writers that fill segments, and two readers that go from one to the next.
 pub(crate) fn roll() -> String {
     let world = World::open(options());
-    let mut threads: Vec<_> = ["a", "b"]
-        .into_iter()
-        .map(|name| {
-            let world = Arc::clone(&world);
-            let values = ["0.", "1.", "2."].map(|number| long(&format!("{name}{number}")));
-            spawn(move || append(&world, values))
-        })
-        .collect();
+    let mut threads = Vec::new();
+    for name in ["a", "b"] {
+        let values = ["0.", "1.", "2."].map(|number| long(&format!("{name}{number}")));
+        threads.push(world.spawn(|world| append(world, values)));
+    }
     for read in [World::read_all, World::walk_all] {
-        let world = Arc::clone(&world);
-        threads.push(spawn(move || {
-            read(&world);
-            read(&world);
+        threads.push(world.spawn(move |world| {
+            read(world);
+            read(world);
         }));
     }
     join(threads);
@@ -109,23 +92,18 @@ pub(crate) fn background() -> String {
     let world = World::open(options().durability(durability).idle_after(some_time));
     let mut threads = Vec::new();
     for name in ["a", "b"] {
-        let world = Arc::clone(&world);
-        threads.push(spawn(move || {
+        threads.push(world.spawn(move |world| {
             for number in ["0.", "1."] {
                 let value = long(&format!("{name}{number}"));
-                let offset = world
-                    .log
-                    .append(Record::new(value.clone()))
-                    .expect("nothing fails");
+                let offset = world.log.append(value.clone()).expect("nothing fails");
                 world.saw_in_memory(offset.get(), &value);
             }
         }));
     }
-    let trimming = Arc::clone(&world);
-    threads.push(spawn(move || {
-        let end = trimming.log.end_offset();
-        trimming.trims(end.get());
-        trimming.log.trim(end).expect("nothing fails");
+    threads.push(world.spawn(|world| {
+        let end = world.log.end_offset();
+        world.trims(end.get());
+        world.log.trim(end).expect("nothing fails");
     }));
     join(threads);
     world.log.close().expect("nothing fails");

@@ -1,9 +1,6 @@
 //! Dropping the oldest records, or the newest, of a log that is in use.
 
-use std::sync::Arc;
-
-use proglog_log::{ErrorKind, Log, Record, Visibility};
-use shuttle::thread::spawn;
+use proglog_log::{ErrorKind, Log, Visibility};
 
 use super::following::{end, take};
 use crate::tasks::{choose, join};
@@ -15,17 +12,15 @@ pub(crate) fn trim() -> String {
     for value in ["b0.", "b1."].map(long) {
         world.append(&value).expect("nothing fails");
     }
-    let writing = Arc::clone(&world);
-    let mut threads = vec![spawn(move || {
+    let writing = world.spawn(|world| {
         for number in 0..3 {
-            writing
-                .append(&long(&format!("a{number}.")))
-                .expect("nothing fails");
+            let value = long(&format!("a{number}."));
+            world.append(&value).expect("nothing fails");
         }
-    })];
+    });
+    let mut threads = vec![writing];
     for _ in 0..2 {
-        let world = Arc::clone(&world);
-        threads.push(spawn(move || {
+        threads.push(world.spawn(|world| {
             for _ in 0..2 {
                 let end = world.log.end_offset().get();
                 let start = end - choose(3).min(end);
@@ -35,11 +30,7 @@ pub(crate) fn trim() -> String {
             }
         }));
     }
-    let reading = Arc::clone(&world);
-    threads.push(spawn(move || {
-        reading.walk_all();
-        reading.read_all();
-    }));
+    threads.push(world.spawn_reader());
     join(threads);
     world.end()
 }
@@ -49,33 +40,17 @@ pub(crate) fn trim() -> String {
 pub(crate) fn truncate() -> String {
     let world = World::open(options());
     let log = &world.log;
-    let append = |value: &str| {
-        let offset = log
-            .append(Record::new(value.to_owned()))
-            .expect("nothing fails");
-        (offset.get(), value.to_owned())
+    let append = |log: &Log, value: String| {
+        let offset = log.append(value.clone()).expect("nothing fails");
+        (offset.get(), value)
     };
     let following = take(log.reader(Visibility::Committed).follow(0), 2);
-    let other = {
-        let log = log.clone();
-        spawn(move || {
-            ["b0.", "b1."].map(|name| {
-                let value = long(name);
-                let offset = log
-                    .append(Record::new(value.clone()))
-                    .expect("nothing fails");
-                (offset.get(), value)
-            })
-        })
-    };
-    let reading = {
-        let log = log.clone();
-        spawn(move || glance(&log))
-    };
-    let mut appended = vec![append(&long("a0.")), append(&long("a1."))];
+    let other = world.spawn(move |world| ["b0.", "b1."].map(|name| append(&world.log, long(name))));
+    let reading = world.spawn(|world| glance(&world.log));
+    let mut appended = vec![append(log, long("a0.")), append(log, long("a1."))];
     log.set_high_watermark(1).expect("there is one");
     log.truncate(1).expect("nothing fails");
-    appended.push(append(&long("a2.")));
+    appended.push(append(log, long("a2.")));
     log.set_high_watermark(2).expect("there are two");
     appended.extend(join([other]).concat());
     for glance in join([reading]).concat() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proglog_log::{ErrorKind, Outcome};
 use proglog_store::testing::{CallKind, Fault, When};
-use shuttle::thread::spawn;
+use shuttle::thread::JoinHandle;
 
 use crate::tasks::{choose, join};
 use crate::world::{World, long, options};
@@ -25,7 +25,7 @@ pub(crate) fn sync() -> String {
             error.kind() == ErrorKind::Poisoned || error.outcome() == Outcome::Unknown
         })
     });
-    threads.push(reader(&world));
+    threads.push(world.spawn_reader());
     join(threads);
     world.end()
 }
@@ -45,33 +45,21 @@ pub(crate) fn write() -> String {
         }
         has_failed || appended.is_err()
     });
-    threads.push(reader(&world));
+    threads.push(world.spawn_reader());
     join(threads);
     world.append("last").expect("there is room again");
     world.end()
 }
 
 /// Two that append, and go by whether an append failed.
-fn writers(
-    world: &Arc<World>,
-    append: fn(&World, &str, bool) -> bool,
-) -> Vec<shuttle::thread::JoinHandle<()>> {
+fn writers(world: &Arc<World>, append: fn(&World, &str, bool) -> bool) -> Vec<JoinHandle<()>> {
     let start = |name: &'static str| {
-        let world = Arc::clone(world);
-        spawn(move || {
+        world.spawn(move |world| {
             let mut has_failed = false;
             for number in ["0.", "1."] {
-                has_failed = append(&world, &long(&format!("{name}{number}")), has_failed);
+                has_failed = append(world, &long(&format!("{name}{number}")), has_failed);
             }
         })
     };
     ["a", "b"].map(start).into()
-}
-
-fn reader(world: &Arc<World>) -> shuttle::thread::JoinHandle<()> {
-    let world = Arc::clone(world);
-    spawn(move || {
-        world.read_all();
-        world.walk_all();
-    })
 }

@@ -1,16 +1,14 @@
 //! Followers: none misses a record, none waits for what is there, and all end with the log.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use proglog_log::{ErrorKind, Follow, Log, MemoryLog, Record, RecvTimeoutError};
+use proglog_log::{ErrorKind, Follow, Log, MemoryLog, RecvTimeoutError};
 use shuttle::future::block_on;
 use shuttle::thread::{JoinHandle, spawn};
 
 use super::appending::wait;
-use crate::disk;
 use crate::tasks::{choose, join};
 use crate::world::{World, long, options, text};
 
@@ -75,8 +73,7 @@ pub(crate) fn follow() -> String {
     let taking = [(); 2].map(|()| take(world.log.follow(0), number));
     let streaming = stream(world.log.follow(0), number);
     let writers = ["a", "b"].map(|name| {
-        let world = Arc::clone(&world);
-        spawn(move || {
+        world.spawn(move |world| {
             for record in ["0.", "1."] {
                 let value = long(&format!("{name}{record}"));
                 world.append(&value).expect("nothing fails");
@@ -106,8 +103,8 @@ pub(crate) fn memory() -> String {
         let log = log.clone();
         spawn(move || {
             for number in ["0", "1"] {
-                let record = Record::new(format!("{name}{number}"));
-                log.append(record).expect("nothing fails");
+                log.append(format!("{name}{number}"))
+                    .expect("nothing fails");
             }
         })
     });
@@ -125,45 +122,33 @@ pub(crate) fn memory() -> String {
 /// kept, and the log can be opened again after the close.
 pub(crate) fn close() -> String {
     let world = World::open(options());
-    let appending = {
-        let world = Arc::clone(&world);
-        spawn(move || {
-            for value in ["a0.", "a1."].map(long) {
-                if let Err(error) = world.append(&value) {
-                    assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}");
-                }
+    let appending = world.spawn(|world| {
+        for value in ["a0.", "a1."].map(long) {
+            if let Err(error) = world.append(&value) {
+                assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}");
             }
-        })
-    };
-    let submitting = {
-        let world = Arc::clone(&world);
-        spawn(move || {
-            let value = long("b0.");
-            match world.log.submit(Record::new(value.clone())) {
-                Ok(ticket) => {
-                    let offset = wait(ticket).expect("what was submitted is finished").start;
-                    world.outcome(&value, Ok(offset.get())).expect("so it is");
-                }
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}"),
+        }
+    });
+    let submitting = world.spawn(|world| {
+        let value = long("b0.");
+        match world.log.submit(value.clone()) {
+            Ok(ticket) => {
+                let offset = wait(ticket).expect("what was submitted is finished").start;
+                world.outcome(&value, Ok(offset.get())).expect("so it is");
             }
-        })
-    };
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}"),
+        }
+    });
     let following = stream(world.log.follow(0), 3);
-    let waiting = {
-        let mut follower = world.log.follow(0);
-        spawn(move || {
-            let error = follower
-                .find_map(Result::err)
-                .expect("it waits for the end");
-            assert_eq!(error.kind(), ErrorKind::Closed);
-        })
-    };
-    let closing = {
-        let world = Arc::clone(&world);
-        spawn(move || world.log.close().expect("nothing fails"))
-    };
+    let mut follower = world.log.follow(0);
+    let waiting = spawn(move || {
+        let error = follower.find_map(Result::err);
+        let error = error.expect("it waits for the end");
+        assert_eq!(error.kind(), ErrorKind::Closed);
+    });
+    let closing = world.spawn(|world| world.log.close().expect("nothing fails"));
     world.log.close().expect("nothing fails");
-    let other = Log::open_in(disk::directory(&world.disk), &options());
+    let other = Log::open_in(world.disk.directory(), &options());
     let other = other.expect("it is nobody's");
     for (offset, record) in (0..).zip(other.records(0..)) {
         world.saw(offset, text(&record.expect("nothing fails")));
