@@ -56,6 +56,9 @@ pub enum Visibility {
 
 /// Options to open or create a log with.
 ///
+/// The methods take any value. If a limit on segments, batches or records is out of range, opening a log fails with
+/// [`Reason::Options`], which has the values that are possible.
+///
 /// ```
 /// use proglog_log::{Durability, LogOptions};
 ///
@@ -125,7 +128,8 @@ impl LogOptions {
         self
     }
 
-    /// Sets the largest record, in bytes of its value, key and headers (32 more for each header). Default: 1 MiB. Maximum: the limit on a batch.
+    /// Sets the largest record, in bytes of its value, key and headers (32 more for each header). Default: 1 MiB.
+    /// Maximum: the limit on a batch.
     pub fn record_bytes_max(mut self, bytes: usize) -> Self {
         self.record_bytes_max = bytes;
         self
@@ -148,7 +152,9 @@ impl LogOptions {
     /// Sets the time without appends after which the log is idle. It is then synced, whatever its durability,
     /// a sync mark of 32 bytes is written, and its buffers are released. If the process is killed afterwards,
     /// damage to the newest records is detected as corruption, not mistaken for a torn write.
-    /// While there are appends, the log also checks at this interval that its directory is still at its path, see
+    ///
+    /// The log compares its end at intervals of this time, so it is idle after up to twice as long. While there are
+    /// appends, it also checks at this interval that its directory is still at its path, see
     /// [`Log::open`](crate::Log::open). [`Duration::MAX`] means never. Default: 250 milliseconds.
     pub fn idle_after(mut self, time: Duration) -> Self {
         self.idle_after = time;

@@ -56,8 +56,11 @@ fn opening_rolling_truncating_and_failing_emit_events() {
     let expect = |level: &str, message: &str| {
         let lines = lines.take();
         let mut lines = lines.lines();
-        let is_expected = |line: &str| line.contains(level) && line.contains(message);
-        assert!(lines.any(is_expected), "no `{level} {message}`");
+        let is_expected = |line: &&str| line.contains(level) && line.contains(message);
+        let event = lines.find(is_expected);
+        let event = event.unwrap_or_else(|| panic!("no `{level} {message}`"));
+        let names_log = event.contains("error=log \"simulated\": ");
+        assert_eq!(names_log, level != "DEBUG", "{event}");
     };
     expect("DEBUG", "log opened");
     log.append("first").unwrap();

@@ -125,7 +125,10 @@ impl Ticket {
     ///
     /// # Errors
     ///
-    /// The failure of the append; [`Error::outcome`] says whether its records may be stored all the same.
+    /// For an append to a [`Log`](crate::Log): [`Reason::Store`] if it could not be written or synced, for want of
+    /// room among others, and [`Reason::GivenUp`] if it was not written since one before it could not be. For a
+    /// ticket [with a completion](Ticket::with_completion): the error that the completion was given, or
+    /// [`Reason::Abandoned`]. [`Error::outcome`] says whether the records may be stored all the same.
     pub fn wait(self) -> Result<Offsets> {
         if let Some(Pending {
             group, committer, ..

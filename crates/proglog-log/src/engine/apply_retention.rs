@@ -56,7 +56,7 @@ impl Engine {
         {
             tracing::warn!(
                 log_id = format_args!("{:032x}", self.log_id),
-                error = error as &dyn std::error::Error,
+                error = &self.view.log().error(error.clone()) as &dyn std::error::Error,
                 "retention failed"
             );
         }

@@ -33,7 +33,7 @@ impl Engine {
             #[cfg(feature = "tracing")]
             tracing::warn!(
                 log_id = format_args!("{:032x}", self.log_id),
-                error = &error as &dyn std::error::Error,
+                error = &self.view.log().error(error) as &dyn std::error::Error,
                 "idle log not synced"
             );
             // A full device may have room by then.

@@ -174,7 +174,7 @@ impl Engine {
             #[cfg(feature = "tracing")]
             tracing::error!(
                 log_id = format_args!("{:032x}", self.log_id),
-                error = failure as &dyn std::error::Error,
+                error = &self.view.log().error(failure.clone()) as &dyn std::error::Error,
                 "log poisoned"
             );
         }

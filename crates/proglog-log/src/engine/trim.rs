@@ -129,7 +129,7 @@ impl Engine {
                 #[cfg(feature = "tracing")]
                 tracing::warn!(
                     log_id = format_args!("{:032x}", self.log_id),
-                    error = &error as &dyn std::error::Error,
+                    error = &self.view.log().error(error.clone()) as &dyn std::error::Error,
                     base_offset = segment.base().get(),
                     "trimmed segment not removed"
                 );

@@ -103,9 +103,11 @@ impl Log {
     /// # Errors
     ///
     /// [`Reason::RecordTooLarge`](crate::Reason::RecordTooLarge),
-    /// [`Reason::BatchTooLarge`](crate::Reason::BatchTooLarge); [`Reason::Store`](crate::Reason::Store) if the buffer
-    /// is full and cannot be written, or the next segment cannot be created: nothing was appended then, and what was
-    /// submitted before is not affected; [`Reason::Poisoned`](crate::Reason::Poisoned);
+    /// [`Reason::BatchTooLarge`](crate::Reason::BatchTooLarge);
+    /// [`Reason::OffsetsExhausted`](crate::Reason::OffsetsExhausted) if there are no offsets left;
+    /// [`Reason::Store`](crate::Reason::Store) if the buffer is full and cannot be written, or
+    /// [`Reason::Io`](crate::Reason::Io) too if the next segment cannot be created: nothing was appended then, and
+    /// what was submitted before is not affected; [`Reason::Poisoned`](crate::Reason::Poisoned);
     /// [`Reason::Closed`](crate::Reason::Closed).
     pub fn submit(&self, record: impl Into<Record>) -> Result<Ticket> {
         self.submit_records(None, &[record.into()])

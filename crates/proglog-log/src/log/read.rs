@@ -66,7 +66,8 @@ impl Log {
     /// A range without a start begins at the start of the log, and one without an end goes up to the end of
     /// the log as it is when the iterator gets there. The bounds that are given are exact: where a record
     /// of the range is trimmed or not there yet, the iterator yields the error that [`Log::read`] returns,
-    /// and ends. For the part of a range that is there, see [`Offsets::clamp`].
+    /// and ends. For the part of a range that is there, see [`Offsets::clamp`]. A range whose end is not above its
+    /// start, such as `5..2`, yields nothing, whatever is in the log.
     ///
     /// A record may be a slice of a block of 256 KiB, or of as much as a longer record takes, which it keeps in
     /// memory: [`StoredRecord::detach`] copies it out. Forward, records are read in blocks; backward, each is a read.
@@ -96,6 +97,10 @@ impl Log {
     /// The records from `from` on, and those still to come: at the end the iterator blocks until there
     /// is more, and [`Follow::into_stream`] waits without blocking. Like [`Log::records`] it is
     /// independent of this handle.
+    ///
+    /// An error ends it: [`Reason::OutOfRange`](crate::Reason::OutOfRange) if `from` is past the end of the log,
+    /// [`Reason::Trimmed`](crate::Reason::Trimmed) if the next record was dropped before it was read,
+    /// [`Reason::Closed`](crate::Reason::Closed) once the log is closed, and the others that are listed at [`Follow`].
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
         self.handle.engine.reader.follow(from)
     }

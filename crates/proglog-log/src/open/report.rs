@@ -99,10 +99,22 @@ impl fmt::Display for Recovery {
         if let Some(Damage { file, byte }) = &self.damaged {
             write!(f, "; {file} is damaged at byte {byte}")?;
         }
+        if self.header_restored {
+            f.write_str("; a damaged copy of the newest segment's header was restored")?;
+        }
         match self.indexes_rebuilt {
-            0 => Ok(()),
-            1 => f.write_str("; 1 index was rebuilt"),
-            rebuilt => write!(f, "; {rebuilt} indexes were rebuilt"),
+            0 => {}
+            1 => f.write_str("; 1 index was rebuilt")?,
+            rebuilt => write!(f, "; {rebuilt} indexes were rebuilt")?,
+        }
+        match &*self.left_over {
+            [] => Ok(()),
+            [name] => write!(f, "; the temporary file {name} is left over"),
+            names => write!(
+                f,
+                "; the temporary files {} are left over",
+                names.join(", ")
+            ),
         }
     }
 }
@@ -141,6 +153,22 @@ mod tests {
             recovery.to_string(),
             "recovered after a crash: records 0..1204; 10 bytes after the last whole batch were \
              moved to a.torn-7; a.log is damaged at byte 3; 2 indexes were rebuilt"
+        );
+        recovery.set_aside = None;
+        recovery.damaged = None;
+        recovery.header_restored = true;
+        recovery.indexes_rebuilt = 1;
+        recovery.left_over = vec!["b.log.tmp".into()];
+        let found = "recovered after a crash: records 0..1204; a damaged copy of the newest \
+                     segment's header was restored; 1 index was rebuilt; the temporary file";
+        assert_eq!(
+            recovery.to_string(),
+            format!("{found} b.log.tmp is left over")
+        );
+        recovery.left_over.push("c.log.tmp".into());
+        assert_eq!(
+            recovery.to_string(),
+            format!("{found}s b.log.tmp, c.log.tmp are left over")
         );
     }
 }

@@ -24,8 +24,20 @@ type Next = Box<dyn FnMut() -> Result<Option<StoredRecord>> + Send>;
 /// [`ReadLog::follow`](crate::ReadLog::follow).
 ///
 /// As an iterator it blocks at the end of the log until an append wakes it; it does not poll.
-/// [`into_stream`](Follow::into_stream) turns it into a stream, which waits without blocking. It ends after an
-/// error; closing the log ends it with [`Reason::Closed`].
+/// [`into_stream`](Follow::into_stream) turns it into a stream, which waits without blocking.
+///
+/// It ends after an error, whose reason is one of these:
+///
+/// - [`Reason::Closed`] once the log is closed;
+/// - [`Reason::Corrupt`] if the next record is damaged, and a new follower may start after it;
+/// - [`Reason::Trimmed`] if the next record was dropped before it was read;
+/// - [`Reason::OutOfRange`] if the follower was to start past the end of the log, or the log was truncated below the
+///   next record;
+/// - [`Reason::Io`] or [`Reason::Store`] if the file system fails;
+/// - for a [`ReadOnlyLog`](crate::ReadOnlyLog) also those of [`ReadOnlyLog::refresh`](crate::ReadOnlyLog::refresh), and
+///   [`Reason::NoThread`].
+///
+/// Other implementations of [`ReadLog`](crate::ReadLog) may have more.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -62,9 +74,8 @@ pub enum RecvTimeoutError {
     /// The log was closed. Every further call returns this at once.
     #[error("the log is closed")]
     Closed,
-    /// The next record cannot be read: [`Reason::Corrupt`], [`Reason::Trimmed`] if it was dropped before,
-    /// [`Reason::OutOfRange`], [`Reason::Io`], [`Reason::Store`]. The follower has ended, and every further call
-    /// returns this at once; a new follower may start after the record.
+    /// The next record cannot be read, for any other reason listed at [`Follow`]. The follower has ended, and every
+    /// further call returns this at once; a new follower may start after the record.
     #[error("the next record cannot be read")]
     Failed(#[source] Error),
 }
@@ -135,7 +146,9 @@ impl Follow {
     ///
     /// # Errors
     ///
-    /// See [`RecvTimeoutError`].
+    /// [`RecvTimeoutError::Timeout`] if no record came in time, after which it can be called again;
+    /// [`RecvTimeoutError::Closed`] once the log is closed; [`RecvTimeoutError::Failed`] with any other error that
+    /// the iterator yields, as listed at [`Follow`]. After the last two every call returns the same at once.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<StoredRecord, RecvTimeoutError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone().into());
@@ -148,8 +161,7 @@ impl Follow {
     ///
     /// # Errors
     ///
-    /// Those that the iterator yields: [`Reason::Closed`], [`Reason::Corrupt`], and [`Reason::Trimmed`] if the next
-    /// record was dropped before it was read.
+    /// Those that the iterator yields, as listed at [`Follow`]; each once.
     pub fn try_next(&mut self) -> Result<Option<StoredRecord>> {
         if self.failure.is_some() {
             return Ok(None);

@@ -54,11 +54,15 @@ pub trait ReadLog: Debug + Send + Sync {
     /// the log as it is when the iterator gets there. The bounds that are given are exact: where a record
     /// of the range is trimmed or not there yet, the iterator yields the error that
     /// [`read`](ReadLog::read) returns, and ends. For the part of a range that is there, see
-    /// [`Offsets::clamp`].
+    /// [`Offsets::clamp`]. A range whose end is not above its start yields nothing, whatever is in the log.
     fn records(&self, range: OffsetBounds) -> Records;
 
     /// Iterates over the records from `from` on, and waits for new ones at the end. Otherwise like
     /// [`records`](ReadLog::records).
+    ///
+    /// An error ends it: [`Reason::OutOfRange`] if `from` is past the end of the log, [`Reason::Trimmed`] if the next
+    /// record was dropped before it was read, [`Reason::Closed`] once the log is closed, and the others that are
+    /// listed at [`Follow`].
     fn follow(&self, from: Offset) -> Follow;
 
     /// Returns the lowest readable offset.

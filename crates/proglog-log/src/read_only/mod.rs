@@ -110,8 +110,9 @@ impl ReadOnlyLog {
     ///
     /// # Errors
     ///
-    /// [`Reason::DirectoryMoved`] if the directory was renamed, replaced or removed since it was opened; otherwise as
-    /// [`ReadOnlyLog::open`]. The view is then as before, and so are the files that it is read from.
+    /// [`Reason::DirectoryMoved`](crate::Reason::DirectoryMoved) if the directory was renamed, replaced or removed
+    /// since it was opened; otherwise as [`ReadOnlyLog::open`]. The view is then as before, and so are the files that
+    /// it is read from.
     pub fn refresh(&self) -> Result<Offset> {
         self.shared.refresh()?;
         Ok(self.end_offset())

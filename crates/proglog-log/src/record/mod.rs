@@ -79,8 +79,9 @@ impl Record {
         self
     }
 
-    /// Sets the user's timestamp: when the event happened. It is stored in microseconds, rounded down;
-    /// the log never reads it.
+    /// Sets the user's timestamp: when the event happened. It is stored in microseconds, rounded down; one that is
+    /// more than 292,000 years from 1970 becomes the last or the first that 64 bits can count. The log never
+    /// reads it.
     #[must_use]
     pub fn with_timestamp(mut self, time: SystemTime) -> Self {
         self.timestamp = Some(clock::micros(time));

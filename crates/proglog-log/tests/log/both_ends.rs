@@ -125,6 +125,19 @@ fn a_closed_log_says_so_from_either_end() {
 }
 
 #[test]
+#[expect(clippy::reversed_empty_ranges, reason = "they are what is tested")]
+fn a_range_that_ends_before_it_starts_has_no_records_and_no_error() {
+    for Growing { log, append } in [on_disk(), in_memory()] {
+        append(0..3);
+        for range in [(2..1).into(), (2..2).into(), (9..5).into()] {
+            for take in TAKES {
+                assert!(take(&mut log.records(range)).is_none(), "{range:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn records_end_after_an_error_from_the_back() {
     let disk = SimDisk::new();
     let log = open_with(&disk, &options().segment_bytes_max(64 << 20));

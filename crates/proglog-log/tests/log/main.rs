@@ -11,6 +11,7 @@ mod cursor_races;
 mod debug_output;
 mod directory;
 mod disk_full;
+mod errors;
 mod files;
 mod follow;
 mod memory;
