@@ -6,6 +6,7 @@ mod options;
 mod routes;
 mod serve;
 mod state;
+mod threads;
 
 pub use options::ServerOptions;
 pub use routes::router;

@@ -47,7 +47,7 @@ impl ServerOptions {
     /// request timeout and the limit on records; the limits on connections apply in
     /// [`serve`](ServerOptions::serve) alone.
     ///
-    /// Calls into the log run on blocking threads of the runtime. An append then waits for its
+    /// Calls into the log run on threads of their own. An append then waits for its
     /// durability without a thread. The router needs a tokio runtime with its timer enabled.
     pub fn router(&self, log: Arc<dyn CommitLog>) -> Router {
         calls_on(Api::new(log, self))

@@ -1,15 +1,18 @@
 //! State of the handlers: the log, bounded concurrency of calls into it, and the limits on requests.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use proglog_log::{CommitLog, Offset, ReadLog, Record, StoredRecord};
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::Failure;
 use crate::options::ServerOptions;
+use crate::threads::Threads;
 
-/// The most calls of a kind into the log at a time, each on a blocking thread. Appends wait for their
+/// The most calls of a kind into the log at a time, each on a thread. Appends wait for their
 /// sync without a thread, so calls are brief, except that one which begins a new segment holds up the
 /// other appends. Reads have a bound of their own, so that appends never hold them up.
 const CALLS_MAX: usize = 64;
@@ -22,6 +25,7 @@ pub(crate) struct Api {
     reader: Arc<dyn ReadLog>,
     appends: Arc<Semaphore>,
     reads: Arc<Semaphore>,
+    threads: Arc<Threads>,
     pub(crate) record_bytes_max: usize,
     pub(crate) append_body_bytes_max: usize,
     pub(crate) request_timeout: Duration,
@@ -42,6 +46,7 @@ impl Api {
             reader,
             appends: Arc::new(Semaphore::new(CALLS_MAX)),
             reads: Arc::new(Semaphore::new(CALLS_MAX)),
+            threads: Arc::new(Threads::start(2 * CALLS_MAX)),
             record_bytes_max: options.record_bytes_max,
             append_body_bytes_max: options.append_body_bytes_max(),
             request_timeout: options.request_timeout,
@@ -65,7 +70,7 @@ impl Api {
         self.in_time(self.call(&self.reads, read)).await
     }
 
-    /// Runs `call` on a blocking thread. Once begun, it completes even if its request is gone.
+    /// Runs `call` on a thread that may block. Once begun, it completes even if its request is gone.
     async fn call<T: Send + 'static>(
         &self,
         permits: &Arc<Semaphore>,
@@ -73,15 +78,20 @@ impl Api {
     ) -> Result<T, Failure> {
         let permit = Arc::clone(permits).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
-        let called = tokio::task::spawn_blocking(move || {
+        let (sender, receiver) = oneshot::channel();
+        let runtime = Handle::current();
+        self.threads.run(Box::new(move || {
             // Held by the call itself, which may outlive its request.
             let _permit = permit;
-            call()
-        });
-        let result = called.await.map_err(|error| {
-            tracing::error!(%error, "a call into the log panicked");
-            Failure::Panicked
-        })?;
+            // A log may use the runtime that it is served on.
+            let _entered = runtime.enter();
+            // The request may be gone.
+            _ = sender.send(catch_unwind(AssertUnwindSafe(call)));
+        }));
+        let Ok(Ok(result)) = receiver.await else {
+            tracing::error!("a call into the log panicked");
+            return Err(Failure::Panicked);
+        };
         Ok(result?)
     }
 

@@ -110,7 +110,8 @@ impl Log {
             // It would be the current directory: an unset variable, more likely than not.
             Err(io::ErrorKind::NotFound.into())
         } else {
-            FsDirectory::create(path)
+            let cache = options.cache_or_global();
+            cache.with_descriptors(|| FsDirectory::create(path))
         };
         let directory = created.map_err(|error| Error::of_directory(path, error))?;
         Self::open_validated(Arc::new(directory), options)

@@ -20,6 +20,7 @@ use crate::open::plan::Plan;
 use crate::open::report::{Damage, Recovery, SetAside};
 use crate::options::LogOptions;
 use crate::segment::Segment;
+use crate::segment::reclaiming::Reclaiming;
 
 /// Opens the log in `directory`, or creates one if it is empty. Returns it and what opening found. `options`
 /// were validated.
@@ -28,6 +29,8 @@ pub(crate) fn open(
     options: &LogOptions,
 ) -> Result<(Arc<Engine>, Recovery)> {
     let begun = Instant::now();
+    let directory: Arc<dyn Directory> =
+        Arc::new(Reclaiming::new(directory, options.cache_or_global()));
     let lock = inventory::lock(&*directory)?;
     options.runtime.start()?;
     // Only with the lock nothing else changes.

@@ -190,8 +190,8 @@ impl Follow {
         }
     }
 
-    /// Turns the follower into a stream, for any async runtime. Polling it never blocks: a background thread
-    /// reads the files.
+    /// Turns the follower into a stream, for any async runtime. Polling it never blocks, since a background thread
+    /// reads the files. Only in a process without such a thread, which cannot start one either, polling reads.
     pub fn into_stream(self) -> FollowStream {
         FollowStream {
             ready: VecDeque::new(),
@@ -270,7 +270,7 @@ struct Handover {
 }
 
 impl FollowStream {
-    /// Starts a read on a background thread.
+    /// Starts a read on a background thread; reads at once if there is none and none can be started.
     fn read(&mut self) {
         let State::Idle(mut follow) = std::mem::replace(&mut self.state, State::Ended) else {
             return;
@@ -280,7 +280,7 @@ impl FollowStream {
         let handover = Arc::new(Mutex::new(Handover::default()));
         self.state = State::Reading(Arc::clone(&handover));
         let runtime = follow.runtime.clone();
-        runtime.spawn(move || {
+        let read = move || {
             let records = follow.read_ahead();
             let waker = {
                 let mut handover = handover.lock();
@@ -290,7 +290,12 @@ impl FollowStream {
             if let Some(waker) = waker {
                 waker.wake();
             }
-        });
+        };
+        match runtime.start() {
+            Ok(()) => runtime.spawn(read),
+            // There is no thread to wait for.
+            Err(_) => read(),
+        }
     }
 }
 

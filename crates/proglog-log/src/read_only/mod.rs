@@ -78,8 +78,10 @@ impl ReadOnlyLog {
     /// As [`ReadOnlyLog::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &ReadOnlyOptions) -> Result<Self> {
         let path = path.as_ref();
-        let directory =
-            FsDirectory::open(path).map_err(|error| Error::of_directory(path, error))?;
+        let cache = options.cache_or_global();
+        let directory = cache
+            .with_descriptors(|| FsDirectory::open(path))
+            .map_err(|error| Error::of_directory(path, error))?;
         Self::open_in_with(Arc::new(directory), options)
     }
 

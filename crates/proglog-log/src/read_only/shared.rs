@@ -14,6 +14,7 @@ use crate::read::view::View;
 use crate::read_only::options::ReadOnlyOptions;
 use crate::read_only::snapshot::{Durable, Snapshot};
 use crate::runtime::RuntimeHandle;
+use crate::segment::reclaiming::Reclaiming;
 use crate::sync::Mutex;
 
 /// Time between two refreshes while there are followers.
@@ -48,7 +49,9 @@ impl Shared {
     ) -> Result<Arc<Self>> {
         let log = LogName::of_directory(&*directory);
         let runtime = options.runtime.clone();
-        let mut snapshot = Snapshot::new(options.cache_or_global());
+        let cache = options.cache_or_global();
+        let directory: Arc<dyn Directory> = Arc::new(Reclaiming::new(directory, cache.clone()));
+        let mut snapshot = Snapshot::new(cache);
         let durable = snapshot.refresh(&directory).named(&log)?;
         let Durable {
             segments,

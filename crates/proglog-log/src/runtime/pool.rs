@@ -73,11 +73,10 @@ impl Pool {
         let mut state = self.state.lock();
         change(&mut state);
         let enough = state.idle > 0 && state.ready.len() <= state.idle;
-        if enough || state.threads == THREADS_MAX {
+        if enough || state.threads == THREADS_MAX || self.start(&mut state).is_err() {
+            // One of those that there are gets to it.
             self.changed.notify_one();
-            return;
         }
-        drop(self.start(&mut state));
     }
 
     /// Starts and counts a thread.
@@ -327,10 +326,15 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn where_no_thread_can_be_started_no_log_is_opened_and_the_next_job_tries_again() {
+        use std::pin::pin;
         use std::process::Command;
+        use std::task::{Context, Poll, Waker};
 
         use proglog_store::testing::SimDisk;
 
+        use futures::Stream;
+
+        use crate::MemoryLog;
         use crate::error::kind::ErrorKind;
         use crate::open;
         use crate::options::LogOptions;
@@ -356,6 +360,11 @@ mod tests {
             add_job(&POOL, || {});
             assert_eq!(POOL.state.lock().threads, 0);
         }
+        let log = MemoryLog::new();
+        log.append("read by the thread that polls").unwrap();
+        let stream = pin!(log.follow(0).into_stream());
+        let polled = stream.poll_next(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Some(Ok(_)))), "{polled:?}");
         // Awaited appends would never complete.
         let disk = SimDisk::new();
         let error = open::open(disk.directory(), &LogOptions::new()).unwrap_err();

@@ -1,6 +1,7 @@
 //! Caches of open files and index pages, which logs share.
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, LazyLock};
 
 use crate::segment::files::SegmentFiles;
@@ -12,6 +13,10 @@ use crate::sync;
 /// Logs share the cache that [`LogOptions::cache`](crate::LogOptions::cache) gives them; by default all logs of the
 /// process share [`Cache::global`]. Its bounds hold for all of them together, so that descriptors and memory do not
 /// grow with the number of logs. Clones are the same cache.
+///
+/// If the process or the system runs out of file descriptors, a log closes the files in its cache and in
+/// [`Cache::global`], and tries again: appends, rolls and trims do not fail while sealed segments are open that nobody
+/// is reading.
 ///
 /// A log with a cache of its own neither evicts what other logs read nor loses what it reads to them:
 ///
@@ -44,7 +49,7 @@ impl Cache {
     /// Returns a builder with the default bounds.
     pub fn builder() -> CacheBuilder {
         CacheBuilder {
-            open_segments_max: OPEN_SEGMENTS_MAX,
+            open_segments_max: open_segments_max(),
             index_bytes_max: INDEX_BYTES_MAX,
         }
     }
@@ -53,6 +58,23 @@ impl Cache {
     #[must_use]
     pub fn global() -> Self {
         GLOBAL.clone()
+    }
+
+    /// Calls `call`. If that fails because there are no file descriptors left, closes the files in this cache and in
+    /// the process's, and calls it again.
+    pub(crate) fn with_descriptors<T>(&self, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        let mut result = call();
+        for _ in 0..RETRIES_MAX {
+            match &result {
+                Err(error) if is_out_of_descriptors(error) => {}
+                _ => break,
+            }
+            for cache in [self, &Self::global()] {
+                cache.parts.files.clear();
+            }
+            result = call();
+        }
+        result
     }
 
     pub(crate) fn files(&self) -> &sync::Cache<u64, Arc<SegmentFiles>> {
@@ -72,8 +94,40 @@ impl fmt::Debug for Cache {
     }
 }
 
-/// Default bound on the sealed segments whose files are kept open; each has two.
+/// The most retries of a call for want of descriptors: other threads may take those that were closed for it.
+const RETRIES_MAX: usize = 10;
+
+#[cfg(unix)]
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE)
+    )
+}
+
+#[cfg(not(unix))]
+fn is_out_of_descriptors(_error: &io::Error) -> bool {
+    false
+}
+
+/// Largest default bound on the sealed segments whose files are kept open; each has two.
 const OPEN_SEGMENTS_MAX: usize = 64;
+
+/// Returns the default bound on the sealed segments that are kept open: at two files each, an eighth of the
+/// descriptors that the process may have.
+fn open_segments_max() -> usize {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit};
+        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let segments = usize::try_from(descriptors / 16).unwrap_or(usize::MAX);
+        segments.clamp(1, OPEN_SEGMENTS_MAX)
+    }
+    #[cfg(not(unix))]
+    OPEN_SEGMENTS_MAX
+}
+
 /// Default bound on the bytes of index pages.
 const INDEX_BYTES_MAX: usize = 16 << 20;
 
@@ -87,7 +141,8 @@ pub struct CacheBuilder {
 
 impl CacheBuilder {
     /// Sets how many sealed segments are kept open for reading, each with two files. A segment that is being read
-    /// stays open beyond that. Default: 64.
+    /// stays open beyond that. Default: 64, or less if the process may have fewer than 1024 file descriptors: at most
+    /// an eighth of them are used.
     pub fn open_segments_max(mut self, segments: usize) -> Self {
         self.open_segments_max = segments;
         self

@@ -5,6 +5,7 @@ pub(crate) mod damaged_ranges;
 pub(crate) mod files;
 pub(crate) mod index;
 mod index_rebuild;
+pub(crate) mod reclaiming;
 pub(crate) mod removal;
 
 use std::sync::Arc;

@@ -62,7 +62,7 @@ fn a_segment_that_could_not_be_followed_for_a_while_is_read_to_its_end_all_the_s
     let reader = read(&disk);
     // First it is not known how long the file is, and then the file, that can be read, cannot be followed.
     for (kind, skip) in [(CallKind::Len, 1), (CallKind::Open, 2)] {
-        disk.inject(When::Next(kind, skip), Fault::os_error(24));
+        disk.inject(When::Next(kind, skip), Fault::os_error(12));
         reader.refresh().unwrap_err();
         assert_eq!(reader.reader().read(0).unwrap().value, value(0));
     }
@@ -96,7 +96,7 @@ fn after_a_refresh_that_failed_at_any_call_the_next_shows_everything() {
     for skip in 0..openings {
         let disk = SimDisk::new();
         let reader = overtaken_reader(&disk);
-        disk.inject(When::Next(CallKind::Open, skip), Fault::os_error(24));
+        disk.inject(When::Next(CallKind::Open, skip), Fault::os_error(12));
         drop(reader.refresh());
         assert_eq!(reader.refresh().unwrap(), Offset::new(30), "{skip}");
         for (offset, record) in (100..).zip(reader.records(0..)) {

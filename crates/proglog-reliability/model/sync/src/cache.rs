@@ -50,6 +50,13 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         Some((key, value))
     }
 
+    /// Takes out everything; what is being loaded is not put in any more.
+    pub fn clear(&self) {
+        let old = std::mem::take(&mut *self.slots());
+        // It may take locks to drop it.
+        drop(old);
+    }
+
     /// The value of `key`, or the one that `load` returns.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The program `proglog-server`: flags, signals and logging around the library.
 
 mod args;
+mod descriptors;
 mod signals;
 
 use std::io::{self, Write};
@@ -11,6 +12,7 @@ use anyhow::Context;
 use args::Args;
 use clap::Parser;
 use proglog_log::Log;
+use proglog_server::ServerOptions;
 use tokio::net::TcpListener;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
@@ -31,25 +33,27 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    let connections_max = descriptors::raise_limit();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let listener = runtime.block_on(TcpListener::bind(&args.listen));
     let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
     let log = args.open_log()?;
-    runtime.block_on(serve(listener, log.clone()))?;
-    // Waits for calls into the log that outlived their requests.
+    let options = ServerOptions::new().connections_max(connections_max);
+    runtime.block_on(serve(listener, log.clone(), &options))?;
+    // Ends what is left of connections.
     drop(runtime);
     log.close().context("cannot close the log")?;
     tracing::info!("closed");
     Ok(())
 }
 
-async fn serve(listener: TcpListener, log: Log) -> anyhow::Result<()> {
+async fn serve(listener: TcpListener, log: Log, options: &ServerOptions) -> anyhow::Result<()> {
     let shutdown = signals::shutdown().context("cannot catch signals")?;
     let address = listener
         .local_addr()
         .context("cannot get the listener's address")?;
     // Standard output may be closed; that is no reason not to serve.
     let _ = writeln!(io::stdout(), "listening on http://{address}");
-    proglog_server::serve(listener, Arc::new(log), shutdown).await;
+    options.serve(listener, Arc::new(log), shutdown).await;
     Ok(())
 }

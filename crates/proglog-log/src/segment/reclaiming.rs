@@ -1,0 +1,49 @@
+//! A directory whose operations close sealed segments when file descriptors run out.
+
+use std::io;
+use std::sync::Arc;
+
+use proglog_store::io::{Directory, OpenMode, Storage};
+
+use crate::segment::cache::Cache;
+
+/// The directory of a log, of whose operations none fails for want of descriptors that the log's cache has.
+#[derive(Debug)]
+pub(crate) struct Reclaiming {
+    directory: Arc<dyn Directory>,
+    cache: Cache,
+}
+
+impl Reclaiming {
+    pub(crate) fn new(directory: Arc<dyn Directory>, cache: Cache) -> Self {
+        Self { directory, cache }
+    }
+}
+
+impl Directory for Reclaiming {
+    fn name(&self) -> String {
+        self.directory.name()
+    }
+
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn Storage>> {
+        self.cache
+            .with_descriptors(|| self.directory.open(name, mode))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.directory.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.directory.remove(name)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.cache.with_descriptors(|| self.directory.list())
+    }
+
+    /// Syncs the directory. If it has no descriptor to do so, nothing was synced yet, so trying again is sound.
+    fn sync(&self) -> io::Result<()> {
+        self.cache.with_descriptors(|| self.directory.sync())
+    }
+}
