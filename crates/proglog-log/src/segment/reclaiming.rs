@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use proglog_store::io::{Directory, OpenMode, Storage};
+use proglog_store::io::{Directory, FileId, OpenMode, Storage};
 
 use crate::segment::cache::Cache;
 
@@ -20,6 +20,7 @@ impl Reclaiming {
     }
 }
 
+/// All methods, also those that have a default.
 impl Directory for Reclaiming {
     fn name(&self) -> String {
         self.directory.name()
@@ -45,5 +46,13 @@ impl Directory for Reclaiming {
     /// Syncs the directory. If it has no descriptor to do so, nothing was synced yet, so trying again is sound.
     fn sync(&self) -> io::Result<()> {
         self.cache.with_descriptors(|| self.directory.sync())
+    }
+
+    fn is_in_place(&self) -> io::Result<bool> {
+        self.cache.with_descriptors(|| self.directory.is_in_place())
+    }
+
+    fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
+        self.directory.id_of(name)
     }
 }
