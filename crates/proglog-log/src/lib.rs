@@ -126,6 +126,21 @@
 //! # }
 //! ```
 //!
+//! ## Backing up
+//!
+//! The files of an open log can be copied. Copy `checkpoint` first, then list the directory, and copy the `.log` files
+//! that are there, in any order; indexes are rebuilt where they are missing. The copy is like a log whose process was
+//! killed: it has everything that was synced before the copying began, and opening it recovers its end. Records that
+//! were appended meanwhile may be there, or be reported as damaged after those.
+//!
+//! - If a segment is trimmed before it is copied, opening fails with [`MissingSegment`](Reason::MissingSegment): copy
+//!   again. If `checkpoint` was copied last, it may be ahead of the other files; [`Log::repair`] rebuilds it from them.
+//! - A copy up to an exact offset is one of `checkpoint` and of the `.log` files with base offsets below what
+//!   [`Log::roll`] returns, which change no more. [`Log::repair`] makes a log of them: the checkpoint names the next
+//!   segment, which is not there.
+//! - Hard links are no copy. The checkpoint is overwritten in place and the newest segment grows, so both logs would
+//!   write to the same files. They are refused ([`Locked`](Reason::Locked)) only as long as the log is open.
+//!
 //! ## Errors
 //!
 //! An [`Error`] names the log's directory and has a [`Reason`], which carries the facts. [`Error::kind`] classifies
@@ -135,7 +150,8 @@
 //! | kind | what to do |
 //! |---|---|
 //! | [`DiskFull`](ErrorKind::DiskFull) | free some space (trimming works on a full device), and append again; no restart is needed |
-//! | [`Poisoned`](ErrorKind::Poisoned) | a sync failed, and what is on the device is unknown: close the log and open it again, which recovers it |
+//! | [`Poisoned`](ErrorKind::Poisoned) | a sync failed, and what is on the device is unknown: close the log and open it again, which recovers it; or its directory has moved, as the source says |
+//! | [`DirectoryMoved`](ErrorKind::DirectoryMoved), from a [`ReadOnlyLog`] | the directory was renamed, replaced or removed: open what is at the path now |
 //! | [`Corrupt`](ErrorKind::Corrupt), from a read | the record that the error names is damaged; the records around it can be read |
 //! | [`Corrupt`](ErrorKind::Corrupt), from opening | the file that the error names is missing, exchanged or damaged: restore it, or continue with what is there after [`Log::repair`] |
 //! | [`Locked`](ErrorKind::Locked) | another handle or process has the log open; [`ReadOnlyLog`] can read it meanwhile |

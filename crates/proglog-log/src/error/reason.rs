@@ -102,8 +102,8 @@ pub enum Reason {
     /// Another handle or process has the log open.
     #[error("the log is locked: another handle or process has it open")]
     Locked,
-    /// The directory holds no log. To be opened to append it may be empty, but hold nothing else.
-    /// Nothing was changed.
+    /// The directory holds no log. To be opened to append it may be empty, but hold nothing else, except for what
+    /// systems make in directories by themselves, such as `lost+found`, `.DS_Store` or `Thumbs.db`. Nothing was changed.
     #[error("the directory holds no log: {}", found.as_deref().unwrap_or("it is empty"))]
     NotALog {
         /// One of the things found there; `None` if it is empty.

@@ -28,14 +28,48 @@ pub(crate) fn parse_store(name: &str) -> Option<Offset> {
     parse(name, STORE)
 }
 
+/// Names in lower case that file systems, desktops and indexers make in any directory, or at the top of a volume,
+/// without being asked. None of them is a name that somebody gives to data.
+const SYSTEM_NAMES: [&str; 15] = [
+    // File systems, and snapshots of them.
+    "lost+found",
+    ".snapshot",
+    ".snapshots",
+    ".zfs",
+    // macOS.
+    ".ds_store",
+    ".localized",
+    ".fseventsd",
+    ".spotlight-v100",
+    ".temporaryitems",
+    ".trashes",
+    // Windows.
+    "desktop.ini",
+    "thumbs.db",
+    "system volume information",
+    "$recycle.bin",
+    // KDE.
+    ".directory",
+];
+
+/// Beginnings of such names: files that are removed and still open over NFS, attributes that macOS keeps on foreign
+/// file systems, and the trash of desktops.
+const SYSTEM_PREFIXES: [&str; 3] = [".nfs", "._", ".trash-"];
+
 /// Returns whether a directory without a log may hold a file of this name: those that an interrupted creation
-/// of a log leaves, and `lost+found`.
+/// of a log leaves, and those that systems make by themselves.
 pub(crate) fn may_precede_log(name: &str) -> bool {
     name == LOCK
         || name
             .strip_suffix(TEMPORARY)
             .is_some_and(|name| name == CHECKPOINT)
-        || name == "lost+found"
+        || is_of_the_system(name)
+}
+
+fn is_of_the_system(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let mut prefixes = SYSTEM_PREFIXES.iter();
+    SYSTEM_NAMES.contains(&&*name) || prefixes.any(|prefix| name.starts_with(prefix))
 }
 
 fn parse(name: &str, suffix: &str) -> Option<Offset> {

@@ -3,6 +3,7 @@
 
 mod append;
 mod background;
+mod backups;
 mod both_ends;
 mod caches;
 mod compat;
