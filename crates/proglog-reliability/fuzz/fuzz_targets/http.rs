@@ -1,4 +1,4 @@
 //! The fuzz target `http`, for libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| proglog_fuzz::http::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| proglog_fuzz::http(data));

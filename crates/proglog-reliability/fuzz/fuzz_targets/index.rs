@@ -1,4 +1,4 @@
 //! The fuzz target `index`, for libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| proglog_fuzz::index::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| proglog_fuzz::index(data));

@@ -1,34 +1,32 @@
-//! A log whose checkpoint is damaged, or something else.
+//! A log whose checkpoint is damaged.
 
-use crate::files::{CHECKPOINT_HOT, COPY_LEN, mend_checkpoint};
-use crate::input::Input;
+use arbitrary::Arbitrary;
+
+use crate::damage::Damage;
+use crate::files::{CHECKPOINT_HOT, mend_checkpoint};
 use crate::logs::{CHECKPOINT, Original};
-use crate::memory;
-use crate::plan::Plan;
 
-/// Runs the target.
-pub fn run(data: &[u8]) {
-    memory::bounded(|| damage(data));
+#[derive(Debug, Arbitrary)]
+pub(crate) struct Input<'a> {
+    is_killed: bool,
+    damage: Damage<'a>,
 }
 
-fn damage(data: &[u8]) {
-    let mut input = Input::new(data);
-    let plan = Plan::read(&mut input);
-    let original = Original::of(plan);
+pub(crate) fn check(input: &Input<'_>) {
+    let (original, damage) = (Original::of(input.is_killed), &input.damage);
     let mut bytes = original.disk.read_file(CHECKPOINT);
-    // The first of its two slots is what it begins with.
-    plan.damage(&mut bytes, COPY_LEN, &CHECKPOINT_HOT, &mut input);
-    if plan.mends() {
+    damage.apply(&mut bytes, &CHECKPOINT_HOT);
+    if damage.mends() {
         mend_checkpoint(&mut bytes);
     }
     let disk = original.disk.deep_clone();
     disk.write_file(CHECKPOINT, &bytes);
-    if plan.mends() {
+    if damage.mends() {
         return Original::survive(&disk);
     }
     // It may say that all records are to be dropped, but not what they are.
     if let Some(seen) = original.check(&disk, true) {
         assert!(seen.end() <= original.records.len() as u64);
-        assert!(!plan.is_blind() || seen.is_whole(original), "{seen:?}");
+        assert!(!damage.is_blind() || seen.is_whole(original), "{seen:?}");
     }
 }

@@ -1,18 +1,17 @@
-//! A store whose file is damaged, or something else.
+//! A store whose file is damaged.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use arbitrary::Arbitrary;
 use bytes::Bytes;
 use proglog_store::segment::StoreExt;
 use proglog_store::testing::SimDisk;
 use proglog_store::testing::format::reencoded_header;
 use proglog_store::{Boundary, Frames, Position, Store, StoreOptions};
 
-use crate::files::{self, COPY_LEN, HEADER_LEN, STORE_HOT, mend_store};
-use crate::input::Input;
-use crate::memory;
-use crate::plan::Plan;
+use crate::damage::Damage;
+use crate::files::{self, COPY_LEN, STORE_HOT, mend_store};
 
 const NAME: &str = "store";
 
@@ -43,28 +42,28 @@ static ORIGINALS: LazyLock<[Original; 2]> = LazyLock::new(|| {
     })
 });
 
-/// Runs the target.
-pub fn run(data: &[u8]) {
-    memory::bounded(|| damage(data));
+#[derive(Debug, Arbitrary)]
+pub(crate) struct Input<'a> {
+    is_killed: bool,
+    /// The frames whose checksums are not mended.
+    spared: u8,
+    damage: Damage<'a>,
 }
 
-fn damage(data: &[u8]) {
-    let mut input = Input::new(data);
-    let plan = Plan::read(&mut input);
-    let spared = input.byte();
-    let original = &ORIGINALS[usize::from(plan.is_of_killed())];
+pub(crate) fn check(input: &Input<'_>) {
+    let original = &ORIGINALS[usize::from(input.is_killed)];
     let mut bytes = original.bytes.clone();
-    plan.damage(&mut bytes, HEADER_LEN, &STORE_HOT, &mut input);
-    if plan.mends() {
-        mend_store(&mut bytes, spared);
+    input.damage.apply(&mut bytes, &STORE_HOT);
+    if input.damage.mends() {
+        mend_store(&mut bytes, input.spared);
     }
     check_header(&bytes);
     let disk = SimDisk::new();
     disk.write_file(NAME, &bytes);
-    if plan.mends() {
+    if input.damage.mends() {
         return survive(&disk);
     }
-    let blind = plan.is_blind();
+    let blind = input.damage.is_blind();
     let walks = [sealed(&disk), following(&disk)];
     for walk in walks.into_iter().flatten().map(|store| walk(&store)) {
         assert!(!blind || is_part_of(&walk, original), "{walk:?}");

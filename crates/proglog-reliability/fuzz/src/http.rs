@@ -5,9 +5,10 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use arbitrary::{Arbitrary, Unstructured};
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use axum::http::{Method, Request, Response, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -19,13 +20,15 @@ use prost::Message;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
-use crate::input::Input;
-use crate::memory;
+use crate::damage::Damage;
+use crate::record::record;
 
 /// The most requests of an input.
 const REQUESTS_MAX: usize = 4;
 /// The server's limit on values: small, so that it is met.
 const RECORD_BYTES_MAX: usize = 200;
+/// The highest offset that is asked for; few inputs append more.
+const OFFSET_MAX: u64 = 2;
 /// The statuses of a working server.
 const STATUSES: [u16; 7] = [200, 400, 404, 405, 413, 415, 410];
 
@@ -38,9 +41,12 @@ thread_local! {
     );
 }
 
-/// Runs the target.
-pub fn run(data: &[u8]) {
-    memory::bounded(|| RUNTIME.with_borrow(|runtime| runtime.block_on(serve(data))));
+#[derive(Debug, Arbitrary)]
+pub(crate) struct Input<'a>(&'a [u8]);
+
+pub(crate) fn check(input: &Input<'_>) {
+    let input = Unstructured::new(input.0);
+    RUNTIME.with_borrow(|runtime| runtime.block_on(serve(input)));
 }
 
 /// A server, and the values that were appended to it.
@@ -56,7 +62,7 @@ struct Answer {
     body: Bytes,
 }
 
-async fn serve(data: &[u8]) {
+async fn serve(mut input: Unstructured<'_>) {
     let log = Arc::new(MemoryLog::new());
     let options = proglog_server::ServerOptions::new().record_bytes_max(RECORD_BYTES_MAX);
     let mut server = Server {
@@ -64,12 +70,13 @@ async fn serve(data: &[u8]) {
         log,
         values: Vec::new(),
     };
-    let mut input = Input::new(data);
     for _ in 0..REQUESTS_MAX {
+        if let Ok(Some((request, body))) = request(&mut input) {
+            server.request(request, &body).await;
+        }
         if input.is_empty() {
             break;
         }
-        server.try_request(&mut input).await;
     }
     for offset in 0..server.values.len() {
         server.assert_reads_back(offset).await;
@@ -77,10 +84,7 @@ async fn serve(data: &[u8]) {
 }
 
 impl Server {
-    async fn try_request(&mut self, input: &mut Input<'_>) {
-        let Some((request, body)) = request(input) else {
-            return;
-        };
+    async fn request(&mut self, request: Request<Body>, body: &[u8]) {
         let method = request.method().clone();
         let answer = self.call(request).await;
         assert!(
@@ -93,7 +97,7 @@ impl Server {
                 answer.assert_problem();
             }
         } else if method == Method::POST {
-            self.appended(&answer, &body);
+            self.appended(&answer, body);
         } else if method == Method::GET {
             self.assert_known(&answer);
         } else {
@@ -192,33 +196,63 @@ impl Answer {
     }
 }
 
+/// What requests are made of; most come more often than others. An empty word stands for any.
+const METHODS: [&str; 12] = [
+    "POST", "POST", "POST", "POST", "GET", "GET", "GET", "GET", "HEAD", "OPTIONS", "PUT", "?",
+];
+const URIS: [&str; 8] = [
+    "/",
+    "/",
+    "/",
+    "/",
+    "/?offset=",
+    "/?offset=",
+    "/?a&offset=-",
+    "/else",
+];
+const HEADERS: [&str; 6] = [
+    "content-type",
+    "accept",
+    "content-encoding",
+    "expect",
+    "content-length",
+    "a",
+];
+const HEADER_VALUES: [&str; 5] = [
+    "application/json",
+    "application/protobuf",
+    "identity",
+    "5",
+    "",
+];
+
 /// A request, if the input makes a valid one, and its body.
-fn request(input: &mut Input<'_>) -> Option<(Request<Body>, Bytes)> {
-    let method = match input.byte() % 8 {
-        0 | 1 => Method::POST,
-        2 | 3 => Method::GET,
-        4 => Method::HEAD,
-        5 => Method::OPTIONS,
-        6 => Method::PUT,
-        _ => Method::from_bytes(input.piece()).ok()?,
+fn request(input: &mut Unstructured<'_>) -> arbitrary::Result<Option<(Request<Body>, Bytes)>> {
+    let (method, uri) = (*input.choose(&METHODS)?, *input.choose(&URIS)?);
+    let fitting = match method {
+        "POST" => Content::Produce,
+        "GET" if uri == "/" => Content::Consume,
+        _ => Content::Nothing,
     };
-    let uri = match input.byte() % 4 {
-        0 | 1 => Uri::from_static("/"),
-        2 => format!("/?offset={}", input.byte()).parse().ok()?,
-        _ => Uri::try_from(input.piece()).ok()?,
+    let uri = match uri {
+        "/" => uri.to_owned(),
+        _ if input.ratio(1, 4)? => format!("{uri}{}", input.arbitrary::<&str>()?),
+        _ => format!("{uri}{}", input.int_in_range(0..=OFFSET_MAX)?),
     };
     let mut request = Request::builder().method(method).uri(uri);
-    for _ in 0..input.byte() % 4 {
-        let (name, value) = header(input)?;
-        request = request.header(name, value);
+    for _ in 0..*input.choose(&[0, 0, 1, 1, 3])? {
+        let name = *input.choose(&HEADERS)?;
+        request = match *input.choose(&HEADER_VALUES)? {
+            "" => request.header(name, input.arbitrary::<&[u8]>()?),
+            value => request.header(name, value),
+        };
     }
-    let body = body(input);
-    let sent = match usize::from(input.byte()) {
-        0 => Body::from(body.clone()),
-        len => in_pieces(body.clone(), len),
+    let body = body(input, fitting)?;
+    let sent = match input.arbitrary::<u8>()? {
+        0..128 => Body::from(body.clone()),
+        len => in_pieces(body.clone(), usize::from(len - 127)),
     };
-    let request = request.body(sent).ok()?;
-    Some((request, body))
+    Ok(request.body(sent).ok().map(|request| (request, body)))
 }
 
 /// A body that comes in pieces of this length.
@@ -231,37 +265,43 @@ fn in_pieces(body: Bytes, len: usize) -> Body {
     Body::from_stream(stream::iter(pieces))
 }
 
-fn header(input: &mut Input<'_>) -> Option<(HeaderName, HeaderValue)> {
-    let name = match input.byte() % 6 {
-        0 => header::CONTENT_TYPE,
-        1 => header::ACCEPT,
-        2 => header::CONTENT_ENCODING,
-        3 => header::EXPECT,
-        4 => header::CONTENT_LENGTH,
-        _ => HeaderName::from_bytes(input.piece()).ok()?,
-    };
-    let value = match input.byte() % 4 {
-        0 => HeaderValue::from_static("application/json"),
-        1 => HeaderValue::from_static("application/protobuf"),
-        2 => HeaderValue::from_static("identity"),
-        _ => HeaderValue::from_bytes(input.piece()).ok()?,
-    };
-    Some((name, value))
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Content {
+    Nothing,
+    Produce,
+    ProduceProtobuf,
+    Consume,
+    Spaces,
+    Bytes,
 }
 
-fn body(input: &mut Input<'_>) -> Bytes {
-    match input.byte() % 6 {
-        0 => Bytes::new(),
-        1 => {
-            let value = STANDARD.encode(input.piece());
+/// A body, most often the one of a fitting message.
+fn body(input: &mut Unstructured<'_>, fitting: Content) -> arbitrary::Result<Bytes> {
+    let is_fitting = input.ratio(2, 3)?;
+    let message = if is_fitting {
+        fitting
+    } else {
+        input.arbitrary()?
+    };
+    let mut body = match message {
+        Content::Nothing => Vec::new(),
+        Content::Produce => {
+            let value = STANDARD.encode(input.arbitrary::<&[u8]>()?);
             format!(r#"{{"record": "{value}"}}"#).into()
         }
-        2 => format!(r#"{{"offset": {}}}"#, input.byte()).into(),
-        3 => {
-            let record = v1::Record::decode(input.piece()).ok();
-            v1::ProduceRequest { record }.encode_to_vec().into()
+        Content::ProduceProtobuf => {
+            let record = Some(record(input)?);
+            v1::ProduceRequest { record }.encode_to_vec()
         }
-        4 => Bytes::from(vec![b' '; input.number()]),
-        _ => Bytes::copy_from_slice(input.piece()),
+        Content::Consume => {
+            let offset = input.int_in_range(0..=OFFSET_MAX)?;
+            format!(r#"{{"offset": {offset}}}"#).into()
+        }
+        Content::Spaces => vec![b' '; input.arbitrary::<u16>()?.into()],
+        Content::Bytes => input.arbitrary::<&[u8]>()?.to_vec(),
+    };
+    if input.ratio(1, 6)? {
+        input.arbitrary::<Damage<'_>>()?.apply(&mut body, &[]);
     }
+    Ok(body.into())
 }

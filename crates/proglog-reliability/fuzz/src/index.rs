@@ -1,30 +1,29 @@
-//! A log of which one segment's index is damaged, or something else. It is a cache: no record is wrong or
-//! missing, whatever it says.
+//! A log of which one segment's index is damaged. It is a cache: no record is wrong or missing, whatever it says.
 
+use arbitrary::Arbitrary;
+
+use crate::damage::Damage;
 use crate::files::{INDEX_HOT, PAGE_LEN, mend_index};
-use crate::input::Input;
-use crate::logs::{BASES, Original, index, store};
-use crate::memory;
-use crate::plan::Plan;
+use crate::logs::{Original, base, index, store};
 
-/// Runs the target.
-pub fn run(data: &[u8]) {
-    memory::bounded(|| damage(data));
+#[derive(Debug, Arbitrary)]
+pub(crate) struct Input<'a> {
+    is_killed: bool,
+    #[arbitrary(with = base)]
+    base: u64,
+    damage: Damage<'a>,
 }
 
-fn damage(data: &[u8]) {
-    let mut input = Input::new(data);
-    let plan = Plan::read(&mut input);
-    let original = Original::of(plan);
-    let base = BASES[usize::from(input.byte()) % BASES.len()];
-    let name = index(base);
+pub(crate) fn check(input: &Input<'_>) {
+    let original = Original::of(input.is_killed);
+    let name = index(input.base);
     // A killed log has none of its newest segment.
-    let mut bytes = Original::closed().disk.read_file(&name);
-    plan.damage(&mut bytes, PAGE_LEN, &INDEX_HOT, &mut input);
-    if plan.mends() {
-        // So that a short input makes a page.
+    let mut bytes = Original::of(false).disk.read_file(&name);
+    input.damage.apply(&mut bytes, &INDEX_HOT);
+    if input.damage.mends() {
+        // So that a short file makes a page.
         bytes.resize(bytes.len().next_multiple_of(PAGE_LEN), 0);
-        mend_index(&mut bytes, &original.disk.read_file(&store(base)));
+        mend_index(&mut bytes, &original.disk.read_file(&store(input.base)));
     }
     let disk = original.disk.deep_clone();
     disk.write_file(&name, &bytes);

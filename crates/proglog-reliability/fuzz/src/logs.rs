@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use arbitrary::Unstructured;
 use proglog_log::{
-    CheckpointMismatch, Error, ErrorKind, Log, LogOptions, Offset, ReadOnlyLog, Reason,
+    CheckpointMismatch, Error, ErrorKind, Log, LogOptions, Offset, ReadOnlyLog, Reason, Records,
     StoredRecord,
 };
 use proglog_store::testing::SimDisk;
 
 use crate::files;
-use crate::plan::Plan;
 
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 /// The base offsets of the segments.
@@ -29,6 +29,11 @@ pub(crate) struct Original {
 
 static CLOSED: LazyLock<Original> = LazyLock::new(|| Original::new("closed"));
 static KILLED: LazyLock<Original> = LazyLock::new(|| Original::new("killed"));
+
+/// One of the base offsets.
+pub(crate) fn base(input: &mut Unstructured<'_>) -> arbitrary::Result<u64> {
+    input.choose(&BASES).copied()
+}
 
 pub(crate) fn store(base: u64) -> String {
     format!("{base:020}.log")
@@ -69,17 +74,9 @@ impl Seen {
 }
 
 impl Original {
-    pub(crate) fn closed() -> &'static Self {
-        &CLOSED
-    }
-
-    /// The log that the plan damages.
-    pub(crate) fn of(plan: Plan) -> &'static Self {
-        if plan.is_of_killed() {
-            &KILLED
-        } else {
-            &CLOSED
-        }
+    /// The log that was killed, or the one that was closed.
+    pub(crate) fn of(is_killed: bool) -> &'static Self {
+        if is_killed { &KILLED } else { &CLOSED }
     }
 
     fn new(name: &str) -> Self {
@@ -274,12 +271,12 @@ fn see(log: &Log) -> Seen {
     assert_eq!((recovered.start.get(), recovered.end.get()), (start, end));
     let records = (start..end).map(|offset| kept(offset, log.read(offset)));
     let records = records.collect::<Vec<_>>();
-    assert_eq!(
-        iterate(log, start, end),
-        records,
-        "one by one, and in a row"
-    );
-    assert_eq!(borrow(log, start, end), records, "one by one, and lent");
+    let in_a_row = walk(log, start, end, Iterator::next);
+    assert_eq!(in_a_row, records, "one by one, and in a row");
+    let lent = walk(log, start, end, |records| {
+        Some(records.next_ref()?.map(|record| record.to_record()))
+    });
+    assert_eq!(lent, records, "one by one, and lent");
     let verified = log.verify().expect("the disk works");
     let damaged = verified.damaged.iter();
     let damaged = damaged.flat_map(|range| range.start.get()..range.end.get());
@@ -293,32 +290,22 @@ fn see(log: &Log) -> Seen {
     Seen { start, records }
 }
 
-fn iterate(log: &Log, start: u64, end: u64) -> Vec<Option<StoredRecord>> {
+/// Reads on after each error.
+fn walk(
+    log: &Log,
+    start: u64,
+    end: u64,
+    next: impl Fn(&mut Records) -> Option<Result<StoredRecord, Error>>,
+) -> Vec<Option<StoredRecord>> {
     let mut all = Vec::new();
-    let mut next = start;
-    while next < end {
-        let mut records = log.records(next..);
-        while let Some(record) = records.next() {
-            all.push(kept(next, record));
-            next += 1;
+    let mut offsets = start..end;
+    while !offsets.is_empty() {
+        let mut records = log.records(offsets.start..);
+        while let Some(record) = next(&mut records) {
+            all.push(kept(offsets.start, record));
+            offsets.start += 1;
             if all.last() == Some(&None) {
-                assert!(records.next().is_none(), "it ends after an error");
-                break;
-            }
-        }
-    }
-    all
-}
-
-fn borrow(log: &Log, start: u64, end: u64) -> Vec<Option<StoredRecord>> {
-    let mut all = Vec::new();
-    let mut next = start;
-    while next < end {
-        let mut records = log.records(next..);
-        while let Some(record) = records.next_ref() {
-            all.push(kept(next, record.map(|record| record.to_record())));
-            next += 1;
-            if all.last() == Some(&None) {
+                assert!(next(&mut records).is_none(), "it ends after an error");
                 break;
             }
         }

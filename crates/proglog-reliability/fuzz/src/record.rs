@@ -1,5 +1,6 @@
 //! The encodings of a record: protobuf, by prost and by the log's own code, and JSON.
 
+use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use proglog_api::v1;
 use proglog_log::testing::{decode_offset_and_size, decode_record, encode_record};
@@ -7,8 +8,8 @@ use proglog_log::{Log, LogOptions, Record, StoredRecord};
 use proglog_store::testing::{SimDisk, Survivors};
 use prost::Message;
 
+use crate::damage::Damage;
 use crate::json;
-use crate::memory;
 
 /// The size of a record, as the log counts it.
 fn size(record: &StoredRecord) -> usize {
@@ -17,16 +18,65 @@ fn size(record: &StoredRecord) -> usize {
     record.value.len() + record.key.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
 }
 
-/// Runs the target.
-pub fn run(data: &[u8]) {
-    let Some((plan, bytes)) = data.split_first() else {
-        return;
-    };
-    memory::bounded(|| match plan % 8 {
-        0 => store(bytes),
-        1 => json::check(bytes),
-        _ => protobuf(bytes),
+#[derive(Debug, Arbitrary)]
+pub(crate) struct Input<'a> {
+    encoding: Encoding,
+    #[arbitrary(with = record)]
+    record: v1::Record,
+    damage: Option<Damage<'a>>,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Encoding {
+    Protobuf,
+    /// The encoding is appended to a log.
+    Log,
+    /// One of some messages, instead of the record.
+    Json {
+        #[arbitrary(with = |input: &mut Unstructured<'_>| input.choose(&MESSAGES).copied())]
+        message: &'static str,
+    },
+}
+
+const MESSAGES: [&str; 5] = [
+    r#"{"record": "aGVsbG8="}"#,
+    r#"{"record": {"value": "aGVsbG8=", "offset": 1}}"#,
+    r#"{"record": ""}"#,
+    r#"{"offset": 18446744073709551615}"#,
+    r#"{"offset": -1, "more": [1.5e3, null, true, "\u0000\ud83d\ude00"]}"#,
+];
+
+/// Any record.
+pub(crate) fn record(input: &mut Unstructured<'_>) -> arbitrary::Result<v1::Record> {
+    let headers = input.arbitrary::<Vec<(String, &[u8])>>()?;
+    let headers = headers.into_iter().map(|(name, value)| v1::Header {
+        name,
+        value: Bytes::copy_from_slice(value),
     });
+    let key = input.arbitrary::<Option<&[u8]>>()?;
+    Ok(v1::Record {
+        headers: headers.collect(),
+        offset: input.arbitrary()?,
+        timestamp: input.arbitrary()?,
+        appended_at: input.arbitrary()?,
+        key: key.map(Bytes::copy_from_slice),
+        value: Bytes::copy_from_slice(input.arbitrary()?),
+    })
+}
+
+pub(crate) fn check(input: &Input<'_>) {
+    let mut bytes = match input.encoding {
+        Encoding::Json { message } => message.into(),
+        _ => input.record.encode_to_vec(),
+    };
+    if let Some(damage) = &input.damage {
+        damage.apply(&mut bytes, &[]);
+    }
+    match input.encoding {
+        Encoding::Protobuf => protobuf(&bytes),
+        Encoding::Log => store(&bytes),
+        Encoding::Json { .. } => json::check(&bytes),
+    }
 }
 
 /// Both decoders read the same record, and both encoders write the same bytes.

@@ -1,39 +1,40 @@
-//! A log of which one segment's store is damaged, or something else.
+//! A log of which one segment's store is damaged.
 
-use crate::files::{HEADER_LEN, STORE_HOT, mend_store};
-use crate::input::Input;
-use crate::logs::{BASES, Original, store};
-use crate::memory;
-use crate::plan::Plan;
+use arbitrary::Arbitrary;
 
-/// Runs the target.
-pub fn run(data: &[u8]) {
-    memory::bounded(|| damage(data));
+use crate::damage::Damage;
+use crate::files::{STORE_HOT, mend_store};
+use crate::logs::{BASES, Original, base, store};
+
+#[derive(Debug, Arbitrary)]
+pub(crate) struct Input<'a> {
+    is_killed: bool,
+    #[arbitrary(with = base)]
+    base: u64,
+    /// The frames whose checksums are not mended.
+    spared: u8,
+    damage: Damage<'a>,
 }
 
-fn damage(data: &[u8]) {
-    let mut input = Input::new(data);
-    let plan = Plan::read(&mut input);
-    let original = Original::of(plan);
-    let base = BASES[usize::from(input.byte()) % BASES.len()];
-    let spared = input.byte();
-    let name = store(base);
+pub(crate) fn check(input: &Input<'_>) {
+    let (original, damage) = (Original::of(input.is_killed), &input.damage);
+    let name = store(input.base);
     let mut bytes = original.disk.read_file(&name);
-    plan.damage(&mut bytes, HEADER_LEN, &STORE_HOT, &mut input);
-    if plan.mends() {
-        mend_store(&mut bytes, spared);
+    damage.apply(&mut bytes, &STORE_HOT);
+    if damage.mends() {
+        mend_store(&mut bytes, input.spared);
     }
     let disk = original.disk.deep_clone();
     disk.write_file(&name, &bytes);
-    if plan.mends() {
+    if damage.mends() {
         return Original::survive(&disk);
     }
-    let blind = plan.is_blind();
+    let blind = damage.is_blind();
     let Some(seen) = original.check(&disk, blind) else {
         return;
     };
     let all = original.records.len() as u64;
-    let is_active = base == BASES[2];
+    let is_active = input.base == BASES[2];
     if blind && (original.closed || !is_active) {
         assert_eq!(
             (seen.start, seen.end()),

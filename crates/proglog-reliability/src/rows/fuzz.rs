@@ -1,5 +1,5 @@
 //! The fuzz targets: random files, records and requests. A soak runs them with libFuzzer, which looks for inputs that
-//! reach new code; a landing check runs them on their seeds and on random changes of these.
+//! reach new code; a landing check runs them on random inputs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 use super::row::Row;
 use crate::job::{Found, Job};
@@ -28,7 +28,7 @@ pub(super) const ROW: Row = Row {
 /// The targets. The first ones show what is wrong with a checksum.
 const TARGETS: [&str; 6] = ["segment", "frame", "checkpoint", "index", "record", "http"];
 
-/// The number of random changes that a target is run on without a fuzzer.
+/// The number of random inputs that a target is run on without a fuzzer.
 const INPUTS: u64 = 12_000;
 
 /// The time limit of such a run.
@@ -50,8 +50,8 @@ const OPTIONS: [&str; 6] = [
 ];
 
 fn run(job: &Job) -> anyhow::Result<()> {
-    let program = workspace::build("proglog-fuzz")?;
     if !job.is_soak {
+        let program = workspace::build("proglog-fuzz")?;
         return job.try_each(&TARGETS, |target| run_plain(&program, target, job.seed));
     }
     let built = scratch().join("fuzz");
@@ -59,7 +59,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
         for target in targets {
             build(&built, target)?;
         }
-        job.try_each(targets, |target| fuzz(&program, &built, target, job))?;
+        job.try_each(targets, |target| fuzz(&built, target, job))?;
     }
     Ok(())
 }
@@ -68,7 +68,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
 fn run_plain(program: &Path, target: &str, seed: u64) -> anyhow::Result<Found> {
     let mut command = Command::new(program);
     command
-        .args(["run", target, &seed.to_string(), &INPUTS.to_string()])
+        .args([target, &seed.to_string(), &INPUTS.to_string()])
         .env_remove("RUST_BACKTRACE")
         .stderr(Stdio::piped());
     let (output, hangs) = limit::output(&mut command, PLAIN_MAX)?;
@@ -86,22 +86,21 @@ fn run_plain(program: &Path, target: &str, seed: u64) -> anyhow::Result<Found> {
 }
 
 fn build(built: &Path, target: &str) -> anyhow::Result<()> {
-    let output = Command::new("cargo-fuzz")
+    let mut command = Command::new("cargo-fuzz");
+    command
         .args(["fuzz", "build", target, "--target-dir"])
         .arg(built)
         .args(OPTIONS)
-        .current_dir(root())
-        .output()
-        .context("cannot run cargo-fuzz")?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "it does not compile: {errors}");
-    Ok(())
+        .current_dir(root());
+    workspace::run(&mut command).map(drop)
 }
 
 /// Runs a target with the fuzzer; returns the number of inputs.
-fn fuzz(program: &Path, built: &Path, target: &str, job: &Job) -> anyhow::Result<Found> {
+fn fuzz(built: &Path, target: &str, job: &Job) -> anyhow::Result<Found> {
     let corpus = built.join("corpus").join(target);
-    sow(program, &corpus, target)?;
+    // Inputs that earlier runs found are not used: a run is the same for the same seed, as far as its time allows.
+    _ = fs::remove_dir_all(&corpus);
+    fs::create_dir_all(&corpus)?;
     let artifacts = built.join("artifacts").join(target).join("");
     fs::create_dir_all(&artifacts)?;
     let log = built.join("corpus").join(format!("{target}.txt"));
@@ -153,17 +152,6 @@ fn wait(child: &mut Child, job: &Job) -> anyhow::Result<Option<ExitStatus>> {
         }
         thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// Makes the corpus that a target starts from. Inputs that earlier runs found are not used: a run is the same for the
-/// same seed, as far as its time allows.
-fn sow(program: &Path, corpus: &Path, target: &str) -> anyhow::Result<()> {
-    if corpus.exists() {
-        fs::remove_dir_all(corpus)?;
-    }
-    fs::create_dir_all(corpus)?;
-    let mut sow = Command::new(program);
-    workspace::run(sow.args(["seeds", target]).arg(corpus)).map(drop)
 }
 
 /// The program that cargo-fuzz built, in a folder that is named after the target triple.
