@@ -35,7 +35,9 @@ pub fn byte_of(position: Position) -> u64 {
 /// Methods of a [`Store`] that is a segment of a log.
 pub trait StoreExt: sealed::Sealed {
     /// The random number in the header, which distinguishes this file from any other.
-    fn salt(&self) -> u64;
+    fn salt(&self) -> u64 {
+        self.store().inner.data.verifier.salt
+    }
 
     /// Appends a batch of payloads with the lengths `lens`, if its frames, and a sync mark before them, end
     /// at or below `limit`. Returns `None` otherwise, and then nothing was appended.
@@ -65,12 +67,16 @@ pub trait StoreExt: sealed::Sealed {
     /// # Errors
     ///
     /// As [`Store::append`].
+    #[inline]
     fn append_within(
         &self,
         limit: Position,
         lens: &[usize],
         fill: impl FnMut(usize, &mut [u8]),
-    ) -> Result<Option<Appended>>;
+    ) -> Result<Option<Appended>> {
+        let writer = self.store().inner.appender()?;
+        writer.append_within(limit, Filled(lens, fill))
+    }
 
     /// As [`Store::read`], for a frame of about `frame_len` bytes, 8 more than its payload: one read fetches
     /// that many. If the frame is longer, a second read fetches the rest.
@@ -78,7 +84,10 @@ pub trait StoreExt: sealed::Sealed {
     /// # Errors
     ///
     /// As [`Store::read`].
-    fn read_with_len_hint(&self, position: Position, frame_len: usize) -> Result<Bytes>;
+    fn read_with_len_hint(&self, position: Position, frame_len: usize) -> Result<Bytes> {
+        self.store().inner.data.check_open()?;
+        self.store().inner.read_with_len_hint(position, frame_len)
+    }
 
     /// As [`Store::sync`], but raises the recovery point to `to` at most, so that what lies above can still
     /// be [rewound](StoreExt::rewind). `to` has to be a boundary between two batches, such as
@@ -87,7 +96,11 @@ pub trait StoreExt: sealed::Sealed {
     /// # Errors
     ///
     /// As [`Store::sync`].
-    fn sync_to(&self, to: Boundary) -> Result<Boundary>;
+    fn sync_to(&self, to: Boundary) -> Result<Boundary> {
+        self.store().inner.data.check_open()?;
+        let writer = self.store().inner.writer();
+        writer.map_or_else(|| Ok(self.store().end()), |writer| writer.sync(Some(to)))
+    }
 
     /// Hands a sync mark to the operating system that claims the recovery point, unless the newest mark
     /// claims it or the store is sealed. Later appends bring marks of their own; this is for an idle store.
@@ -100,7 +113,11 @@ pub trait StoreExt: sealed::Sealed {
     /// # Errors
     ///
     /// As [`Store::flush`].
-    fn write_sync_mark(&self) -> Result<()>;
+    fn write_sync_mark(&self) -> Result<()> {
+        self.store().inner.data.check_open()?;
+        let writer = self.store().inner.writer();
+        writer.map_or(Ok(()), Writer::write_sync_mark)
+    }
 
     /// Drops everything at and after `to`, a boundary between two batches that is not below the recovery
     /// point: appends whose write has failed, say. They will never be read again.
@@ -111,7 +128,10 @@ pub trait StoreExt: sealed::Sealed {
     /// [`Error::WriteNotUndone`] if the file cannot be truncated, after which the store is poisoned;
     /// [`Error::Poisoned`], if the file would have to be truncated; [`Error::Sealed`] if the store was
     /// opened to read; [`Error::Closed`].
-    fn rewind(&self, to: Boundary) -> Result<()>;
+    fn rewind(&self, to: Boundary) -> Result<()> {
+        self.store().inner.data.check_open()?;
+        self.store().inner.appender()?.rewind(to)
+    }
 
     /// Ends appending, and releases the lock. What is in the file can still be read, while the owner
     /// [truncates](truncate) or removes it. Appends that were not synced are left as they are.
@@ -119,7 +139,9 @@ pub trait StoreExt: sealed::Sealed {
     /// # Errors
     ///
     /// [`Error::Io`] if the file system cannot unlock.
-    fn detach_writer(&self) -> Result<()>;
+    fn detach_writer(&self) -> Result<()> {
+        self.store().inner.writer().map_or(Ok(()), Writer::detach)
+    }
 
     /// Reads how far another process has synced a store that was opened [to follow](open_following), and
     /// returns the end of what is shown now. Takes a few small reads if nothing is new. The end of any other
@@ -129,62 +151,27 @@ pub trait StoreExt: sealed::Sealed {
     ///
     /// [`Error::Io`]; [`Error::Truncated`] if the file is shorter than what was shown already;
     /// [`Error::Closed`].
-    fn refresh(&self) -> Result<Boundary>;
-}
-
-impl StoreExt for Store {
-    fn salt(&self) -> u64 {
-        self.inner.data.verifier.salt
-    }
-
-    #[inline]
-    fn append_within(
-        &self,
-        limit: Position,
-        lens: &[usize],
-        fill: impl FnMut(usize, &mut [u8]),
-    ) -> Result<Option<Appended>> {
-        let writer = self.inner.appender()?;
-        writer.append_within(limit, Filled(lens, fill))
-    }
-
-    fn read_with_len_hint(&self, position: Position, frame_len: usize) -> Result<Bytes> {
-        self.inner.data.check_open()?;
-        self.inner.read_with_len_hint(position, frame_len)
-    }
-
-    fn sync_to(&self, to: Boundary) -> Result<Boundary> {
-        self.inner.data.check_open()?;
-        let writer = self.inner.writer();
-        writer.map_or_else(|| Ok(self.end()), |writer| writer.sync(Some(to)))
-    }
-
-    fn write_sync_mark(&self) -> Result<()> {
-        self.inner.data.check_open()?;
-        let writer = self.inner.writer();
-        writer.map_or(Ok(()), Writer::write_sync_mark)
-    }
-
-    fn rewind(&self, to: Boundary) -> Result<()> {
-        self.inner.data.check_open()?;
-        self.inner.appender()?.rewind(to)
-    }
-
-    fn detach_writer(&self) -> Result<()> {
-        self.inner.writer().map_or(Ok(()), Writer::detach)
-    }
-
     fn refresh(&self) -> Result<Boundary> {
-        self.inner.data.check_open()?;
-        self.inner.refresh()
+        self.store().inner.data.check_open()?;
+        self.store().inner.refresh()
     }
 }
+
+impl StoreExt for Store {}
 
 mod sealed {
-    /// Keeps [`StoreExt`](super::StoreExt) from being implemented elsewhere, so that it can grow.
-    pub trait Sealed {}
+    use crate::store::Store;
 
-    impl Sealed for crate::store::Store {}
+    /// Keeps [`StoreExt`](super::StoreExt) from being implemented elsewhere, so that it can grow.
+    pub trait Sealed {
+        fn store(&self) -> &Store;
+    }
+
+    impl Sealed for Store {
+        fn store(&self) -> &Store {
+            self
+        }
+    }
 }
 
 /// Opens an existing [sealed](Store::seal) store to read what is in its file, without lock or recovery. It
