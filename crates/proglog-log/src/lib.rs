@@ -232,6 +232,7 @@ pub use read::verify::Verification;
 pub use read_only::ReadOnlyLog;
 pub use read_only::options::ReadOnlyOptions;
 pub use record::batch::Batch;
+pub use record::fields::IntoRecord;
 pub use record::into_bytes::IntoBytes;
 pub use record::{Header, Record, RecordRef, StoredRecord};
 pub use retention::Retention;

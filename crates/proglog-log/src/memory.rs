@@ -16,8 +16,9 @@ use crate::read::follow::Follow;
 use crate::read::notify::Notify;
 use crate::read::read_log::{ReadLog, impl_read_log};
 use crate::read::records::Records;
+use crate::record::StoredRecord;
 use crate::record::batch::Batch;
-use crate::record::{Record, StoredRecord};
+use crate::record::fields::{Fields, IntoRecord};
 use crate::sync::{Mutex, RwLock};
 
 /// A [`CommitLog`] in memory. Its records live as long as one of its handles; clones share them.
@@ -163,7 +164,9 @@ impl MemoryLog {
     }
 
     fn try_submit(&self, expected: Option<Offset>, batch: Batch) -> reason::Result<Ticket> {
-        self.shared.limits.check_sizes(batch.records())?;
+        self.shared
+            .limits
+            .check_sizes(batch.records().iter().map(Fields::from))?;
         let mut kept = self.shared.kept.write();
         kept.check_open()?;
         let start = kept.end;
@@ -199,8 +202,8 @@ impl MemoryLog {
     ///
     /// [`Reason::RecordTooLarge`], [`Reason::BatchTooLarge`], [`Reason::OffsetsExhausted`],
     /// [`Reason::Closed`].
-    pub fn append(&self, record: impl Into<Record>) -> Result<Offset> {
-        CommitLog::append(self, record.into())
+    pub fn append(&self, record: impl IntoRecord) -> Result<Offset> {
+        CommitLog::append(self, record.into_record())
     }
 
     /// Appends one record if it gets the offset `expected`.
@@ -211,9 +214,9 @@ impl MemoryLog {
     pub fn append_at(
         &self,
         expected: impl Into<Offset>,
-        record: impl Into<Record>,
+        record: impl IntoRecord,
     ) -> Result<Offset> {
-        CommitLog::append_at(self, expected.into(), record.into())
+        CommitLog::append_at(self, expected.into(), record.into_record())
     }
 
     /// Appends a batch; returns its offsets.
@@ -223,7 +226,7 @@ impl MemoryLog {
     /// As [`MemoryLog::append`].
     pub fn append_batch(
         &self,
-        records: impl IntoIterator<Item = impl Into<Record>>,
+        records: impl IntoIterator<Item = impl IntoRecord>,
     ) -> Result<Offsets> {
         CommitLog::append_batch(self, records.into_iter().collect())
     }
@@ -236,7 +239,7 @@ impl MemoryLog {
     pub fn append_batch_at(
         &self,
         expected: impl Into<Offset>,
-        records: impl IntoIterator<Item = impl Into<Record>>,
+        records: impl IntoIterator<Item = impl IntoRecord>,
     ) -> Result<Offsets> {
         CommitLog::append_batch_at(self, expected.into(), records.into_iter().collect())
     }
@@ -246,8 +249,8 @@ impl MemoryLog {
     /// # Errors
     ///
     /// As [`MemoryLog::append`].
-    pub fn submit(&self, record: impl Into<Record>) -> Result<Ticket> {
-        CommitLog::submit(self, record.into())
+    pub fn submit(&self, record: impl IntoRecord) -> Result<Ticket> {
+        CommitLog::submit(self, record.into_record())
     }
 
     /// Appends one record if it gets the offset `expected`; the ticket is complete.
@@ -258,9 +261,9 @@ impl MemoryLog {
     pub fn submit_at(
         &self,
         expected: impl Into<Offset>,
-        record: impl Into<Record>,
+        record: impl IntoRecord,
     ) -> Result<Ticket> {
-        CommitLog::submit_at(self, expected.into(), record.into())
+        CommitLog::submit_at(self, expected.into(), record.into_record())
     }
 
     /// Appends a batch; the ticket is complete.
@@ -270,7 +273,7 @@ impl MemoryLog {
     /// As [`MemoryLog::append`].
     pub fn submit_batch(
         &self,
-        records: impl IntoIterator<Item = impl Into<Record>>,
+        records: impl IntoIterator<Item = impl IntoRecord>,
     ) -> Result<Ticket> {
         self.submit_if(None, records.into_iter().collect())
     }
@@ -283,7 +286,7 @@ impl MemoryLog {
     pub fn submit_batch_at(
         &self,
         expected: impl Into<Offset>,
-        records: impl IntoIterator<Item = impl Into<Record>>,
+        records: impl IntoIterator<Item = impl IntoRecord>,
     ) -> Result<Ticket> {
         self.submit_if(Some(expected.into()), records.into_iter().collect())
     }

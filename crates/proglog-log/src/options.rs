@@ -7,7 +7,8 @@ use proglog_store::{Position, StoreOptions};
 
 use crate::error::reason::{OptionsError, Reason, Result};
 use crate::offset::Offset;
-use crate::record::{RECORD_OVERHEAD_MAX, Record};
+use crate::record::RECORD_OVERHEAD_MAX;
+use crate::record::fields::Fields;
 use crate::retention::Retention;
 use crate::runtime::{Runtime, RuntimeHandle};
 use crate::segment::cache::Cache;
@@ -235,7 +236,11 @@ impl LogOptions {
     }
 
     /// Checks the sizes of `records`, which are a batch, against the limits.
-    pub(crate) fn check_sizes(&self, records: &[Record]) -> Result<()> {
+    #[inline]
+    pub(crate) fn check_sizes<'a>(
+        &self,
+        records: impl ExactSizeIterator<Item = Fields<'a>>,
+    ) -> Result<()> {
         let overheads = records.len().saturating_sub(1);
         let mut total = overheads.saturating_mul(RECORD_OVERHEAD_MAX);
         for record in records {

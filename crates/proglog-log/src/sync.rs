@@ -5,7 +5,7 @@ pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 /// Loads a value that several threads ask for only once; the others wait.
 pub(crate) use quick_cache::sync::Cache;
 pub(crate) use std::sync::OnceLock;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 /// For many threads that wait on one condition: this one wakes all with one system call, while the one above
 /// releases them one by one.

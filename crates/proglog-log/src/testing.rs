@@ -10,7 +10,7 @@ use crate::record::{Record, StoredRecord, decode};
 #[must_use]
 pub fn encode_record(record: &Record, offset: Offset, appended_at: i64) -> Vec<u8> {
     let stored = Stored {
-        record,
+        record: record.into(),
         offset,
         appended_at: &Time::new(appended_at),
     };

@@ -78,6 +78,40 @@ pub trait StoreExt: sealed::Sealed {
         writer.append_within(limit, Filled(lens, fill))
     }
 
+    /// Appends one payload, the concatenation of `parts`, if its frame, and a sync mark before it, end at or
+    /// below `limit`. Returns `None` otherwise, and then nothing was appended.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("my.store");
+    /// use proglog_store::segment::StoreExt;
+    /// use proglog_store::{Position, Store, StoreOptions};
+    ///
+    /// let store = Store::open(path, &StoreOptions::new())?;
+    /// let parts: [&[u8]; 2] = [b"key:", b"value"];
+    /// assert_eq!(store.append_parts_within(Position::new(10), &parts)?, None);
+    /// assert!(store.append_parts_within(Position::new(100), &parts)?.is_some());
+    /// assert_eq!(store.read(Position::ZERO)?, "key:value");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`].
+    #[expect(
+        clippy::inline_always,
+        reason = "a result that goes through memory costs a fifth of a small append"
+    )]
+    #[inline(always)]
+    fn append_parts_within(&self, limit: Position, parts: &[&[u8]]) -> Result<Option<Appended>> {
+        self.store()
+            .inner
+            .appender()?
+            .append_parts_within(limit, parts)
+    }
+
     /// As [`Store::read`], for a frame of about `frame_len` bytes, 8 more than its payload: one read fetches
     /// that many. If the frame is longer, a second read fetches the rest.
     ///

@@ -10,6 +10,7 @@ use crate::engine::tasks::Task;
 use crate::engine::{Engine, Tasks};
 use crate::error::kind::ErrorKind;
 use crate::error::reason::{Reason, Result};
+use crate::options::Durability;
 use crate::runtime::RuntimeHandle;
 use proglog_store::segment::StoreExt;
 
@@ -39,7 +40,11 @@ impl Engine {
                 return Ok(());
             }
             let segment = Arc::clone(&writer.active);
-            (segment, self.view.acknowledged(), self.view.generation())
+            let acknowledged = match self.options.durability {
+                Durability::Buffered => segment.end(),
+                Durability::Synced | Durability::Interval(_) => self.view.acknowledged(),
+            };
+            (segment, acknowledged, self.view.generation())
         };
         if acknowledged.segment_base != segment.base() {
             // The segment is new, and nothing in it is acknowledged.

@@ -184,7 +184,7 @@ impl Engine {
         let later = writer.replace_group(start);
         match rolled_back {
             Ok(()) => {
-                segment.index.truncate(start.boundary.frames);
+                writer.index = segment.index.truncate(start.boundary.frames);
                 writer.next = start.offset();
                 #[cfg(feature = "tracing")]
                 tracing::warn!(
@@ -257,7 +257,7 @@ mod tests {
         let never = LogOptions::new().idle_after(Duration::MAX);
         let (log, _) = open::open(disk.directory(), &never).unwrap();
         let leader = log.lead();
-        let ticket = log.submit(&[Record::new("a")], None).unwrap();
+        let ticket = log.submit((&Record::new("a")).into(), None).unwrap();
         let group = Arc::clone(&log.writer.lock().group);
         let (tried, has_tried) = channel();
         let (done, is_done) = channel();

@@ -48,7 +48,6 @@ impl Engine {
     fn quiesce(&self, active: &SegmentFiles, end: LogPosition) -> Result<()> {
         self.commit(Commit::Sync)?;
         if active.recovery_point() == end {
-            active.index.release_memory();
             self.writer.lock().release_memory();
             active.store.write_sync_mark()?;
         }

@@ -119,9 +119,9 @@ impl Engine {
         let log = LogName::of_directory(&*directory);
         let runtime = options.runtime.clone();
         let view = View::new(log, segments, start, active.end(), runtime.clone());
-        let view = Arc::new(view);
-        let is_coarse = options.durability == Durability::Buffered;
-        let clock = Clock::after(last_appended_at, is_coarse);
+        let at_once = options.durability == Durability::Buffered;
+        let view = Arc::new(if at_once { view.at_once() } else { view });
+        let clock = Clock::after(last_appended_at, at_once);
         let writer = Writer::new(active, segment, clock, runtime.clone());
         let visibility = options.visibility;
         Ok(Arc::new_cyclic(|this| Self {
@@ -300,7 +300,7 @@ mod tests {
             .segment_bytes_max(1 << 10);
         let (log, _) = open::open(disk.directory(), &never).unwrap();
         for _ in 0..40 {
-            log.append(&Record::new("a".repeat(100))).unwrap();
+            log.append((&Record::new("a".repeat(100))).into()).unwrap();
         }
         // The state that a background sync has when it is done.
         let (segment, generation) = (log.writer.lock().active.clone(), log.view.generation());
@@ -324,7 +324,7 @@ mod tests {
             checkpoint.current().recovery_point_in(Offset::ZERO).frames
         };
         for appended in 1..=40 {
-            log.append(&record).unwrap();
+            log.append((&record).into()).unwrap();
             // Every 16 MiB, of which each record has a little more than one.
             assert_eq!(recovery_point(), appended / 16 * 16, "after {appended}");
         }

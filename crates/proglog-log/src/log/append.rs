@@ -7,7 +7,12 @@ use crate::log::Log;
 use crate::offset::{Offset, Offsets};
 use crate::record::Record;
 use crate::record::batch::Batch;
+use crate::record::fields::IntoRecord;
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what is appended may be owned or borrowed"
+)]
 impl Log {
     /// Appends one record and waits until it is as durable as
     /// [`LogOptions::durability`](crate::LogOptions::durability) says; returns its offset.
@@ -15,8 +20,8 @@ impl Log {
     /// # Errors
     ///
     /// As [`Log::submit`] and [`Ticket::wait`].
-    pub fn append(&self, record: impl Into<Record>) -> Result<Offset> {
-        self.handle.engine.append(&record.into())
+    pub fn append(&self, record: impl IntoRecord) -> Result<Offset> {
+        self.handle.engine.append(record.fields())
     }
 
     /// As [`Log::append`], but only if the record gets the offset `expected`.
@@ -39,7 +44,7 @@ impl Log {
     pub fn append_at(
         &self,
         expected: impl Into<Offset>,
-        record: impl Into<Record>,
+        record: impl IntoRecord,
     ) -> Result<Offset> {
         Ok(self.submit_at(expected, record)?.wait()?.start)
     }
@@ -64,7 +69,7 @@ impl Log {
     /// As [`Log::submit_batch`] and [`Ticket::wait`].
     pub fn append_batch(
         &self,
-        records: impl IntoIterator<Item = impl Into<Record>>,
+        records: impl IntoIterator<Item = impl IntoRecord>,
     ) -> Result<Offsets> {
         self.submit_batch(records)?.wait()
     }
@@ -77,7 +82,7 @@ impl Log {
     pub fn append_batch_at(
         &self,
         expected: impl Into<Offset>,
-        records: impl IntoIterator<Item = impl Into<Record>>,
+        records: impl IntoIterator<Item = impl IntoRecord>,
     ) -> Result<Offsets> {
         self.submit_batch_at(expected, records)?.wait()
     }
@@ -109,8 +114,8 @@ impl Log {
     /// [`Reason::Io`](crate::Reason::Io) too if the next segment cannot be created: nothing was appended then, and
     /// what was submitted before is not affected; [`Reason::Poisoned`](crate::Reason::Poisoned);
     /// [`Reason::Closed`](crate::Reason::Closed).
-    pub fn submit(&self, record: impl Into<Record>) -> Result<Ticket> {
-        self.submit_records(None, &[record.into()])
+    pub fn submit(&self, record: impl IntoRecord) -> Result<Ticket> {
+        self.named(self.handle.engine.submit(record.fields(), None))
     }
 
     /// As [`Log::submit`], but only if the record gets the offset `expected`: of several writers that
@@ -123,9 +128,10 @@ impl Log {
     pub fn submit_at(
         &self,
         expected: impl Into<Offset>,
-        record: impl Into<Record>,
+        record: impl IntoRecord,
     ) -> Result<Ticket> {
-        self.submit_records(Some(expected.into()), &[record.into()])
+        let expected = Some(expected.into());
+        self.named(self.handle.engine.submit(record.fields(), expected))
     }
 
     /// As [`Log::submit`], of a batch: its records get consecutive offsets, become visible together, and
@@ -136,7 +142,7 @@ impl Log {
     /// As [`Log::submit`].
     pub fn submit_batch(
         &self,
-        records: impl IntoIterator<Item = impl Into<Record>>,
+        records: impl IntoIterator<Item = impl IntoRecord>,
     ) -> Result<Ticket> {
         let batch = records.into_iter().collect::<Batch>();
         self.submit_records(None, batch.records())
@@ -151,14 +157,14 @@ impl Log {
     pub fn submit_batch_at(
         &self,
         expected: impl Into<Offset>,
-        records: impl IntoIterator<Item = impl Into<Record>>,
+        records: impl IntoIterator<Item = impl IntoRecord>,
     ) -> Result<Ticket> {
         let batch = records.into_iter().collect::<Batch>();
         self.submit_records(Some(expected.into()), batch.records())
     }
 
     fn submit_records(&self, expected: Option<Offset>, records: &[Record]) -> Result<Ticket> {
-        self.named(self.handle.engine.submit(records, expected))
+        self.named(self.handle.engine.submit_batch(records, expected))
     }
 }
 

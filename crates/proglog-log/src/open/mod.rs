@@ -110,7 +110,7 @@ mod tests {
         let never = LogOptions::new().idle_after(Duration::MAX);
         let (log, _) = open(disk.directory(), &never).unwrap();
         for _ in 0..3 {
-            log.append(&Record::new("a")).unwrap();
+            log.append((&Record::new("a")).into()).unwrap();
         }
         log.truncate(Offset::new(2)).unwrap();
         let newest = log.reader.read(1).unwrap().appended_at;

@@ -105,7 +105,7 @@ mod tests {
         let options = LogOptions::new().idle_after(Duration::MAX);
         let (log, _) = open::open(disk.directory(), &options).unwrap();
         for _ in 0..9 {
-            log.append(&Record::new("value")).unwrap();
+            log.append((&Record::new("value")).into()).unwrap();
         }
         for end in 0..=9 {
             let (offsets, mut bytes) = (Offsets::new(0, end), 0);

@@ -31,6 +31,8 @@ pub(crate) struct View {
     /// All segments, the oldest first, the active one last. Replaced as a whole.
     segments: RwLock<Arc<[Arc<Segment>]>>,
     start: AtomicU64,
+    /// True if appends are acknowledged at once. Then only the offset of `acknowledged` is kept up to date.
+    at_once: bool,
     acknowledged: Watermark,
     /// End of the submitted records. In a log that acknowledges appends at once it is not kept up to date, and
     /// `acknowledged` is ahead.
@@ -71,12 +73,21 @@ impl View {
             log,
             segments: RwLock::new(segments.into()),
             start: AtomicU64::new(start.get()),
+            at_once: false,
             acknowledged: Watermark::new(end),
             appended: Watermark::new(end),
             high_watermark: AtomicU64::new(start.get()),
             generation: AtomicU64::new(0),
             changed: Notify::new(),
             runtime,
+        }
+    }
+
+    /// The same view of a log whose appends are acknowledged at once, by [`View::acknowledge_at_once`].
+    pub(crate) fn at_once(self) -> Self {
+        Self {
+            at_once: true,
+            ..self
         }
     }
 
@@ -172,6 +183,14 @@ impl View {
     pub(crate) fn acknowledge(&self, end: LogPosition) {
         self.acknowledged.raise(end);
         self.changed.notify_waiters();
+    }
+
+    /// Makes records up to `end` readable, in a log whose appends are acknowledged at once. The caller has the
+    /// writer's lock.
+    #[inline]
+    pub(crate) fn acknowledge_at_once(&self, end: Offset) {
+        self.acknowledged.move_offset(end);
+        self.changed.notify_after_seq_cst();
     }
 
     /// Makes submitted records up to `end` readable at [`Visibility::Appended`].
@@ -284,22 +303,26 @@ impl View {
     }
 
     /// Returns the end of the readable part of the segment with base offset `base`: an offset (exclusive), and a
-    /// position if the segment continues after it. `None` if no record in that segment is readable.
+    /// position if bytes after it may not be read, since they may be replaced. `None` if no record in that segment
+    /// is readable.
     pub(crate) fn bound_in(
         &self,
         base: Offset,
         visibility: Visibility,
     ) -> Option<(Offset, Option<Position>)> {
-        let limit = self.position(visibility);
+        let limit = (!self.at_once).then(|| self.position(visibility));
         let end = self.end(visibility);
-        if limit.segment_base == base {
+        if let Some(limit) = limit.filter(|limit| limit.segment_base == base) {
             return Some((limit.offset().min(end), Some(limit.boundary.position)));
         }
         let segments = self.segments.read();
         let after = segments.partition_point(|segment| segment.base() <= base);
         // After a truncation there may be no next segment yet.
-        let next = segments.get(after).map(|next| next.base());
-        let next = next.or((limit.segment_base > base).then_some(limit.segment_base))?;
+        let next = match (segments.get(after), limit) {
+            (Some(next), _) => next.base(),
+            (None, Some(limit)) => Some(limit.segment_base).filter(|limit| *limit > base)?,
+            (None, None) => end,
+        };
         Some((next.min(end), None))
     }
 

@@ -43,7 +43,14 @@ impl Watermark {
         let mut position = self.position.lock();
         if position.offset() < to.offset() {
             *position = to;
-            self.offset.store(to.offset().get(), Ordering::Release);
+            self.offset.fetch_max(to.offset().get(), Ordering::AcqRel);
         }
+    }
+
+    /// Moves the offset forwards to `to`, and leaves the position where it is. No other thread may move the
+    /// watermark meanwhile. Sequentially consistent.
+    #[inline]
+    pub(super) fn move_offset(&self, to: Offset) {
+        self.offset.swap(to.get(), Ordering::SeqCst);
     }
 }

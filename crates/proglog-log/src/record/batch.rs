@@ -1,6 +1,7 @@
 //! Batches of records.
 
 use crate::record::Record;
+use crate::record::fields::IntoRecord;
 
 /// Records that are appended as one.
 ///
@@ -46,8 +47,8 @@ impl Batch {
     }
 
     /// Adds a record at the end.
-    pub fn push(&mut self, record: impl Into<Record>) {
-        self.records.push(record.into());
+    pub fn push(&mut self, record: impl IntoRecord) {
+        self.records.push(record.into_record());
     }
 
     /// The records in their order.
@@ -75,17 +76,18 @@ impl Batch {
     }
 }
 
-impl<R: Into<Record>> FromIterator<R> for Batch {
+impl<R: IntoRecord> FromIterator<R> for Batch {
     fn from_iter<I: IntoIterator<Item = R>>(records: I) -> Self {
         Self {
-            records: records.into_iter().map(Into::into).collect(),
+            records: records.into_iter().map(IntoRecord::into_record).collect(),
         }
     }
 }
 
-impl<R: Into<Record>> Extend<R> for Batch {
+impl<R: IntoRecord> Extend<R> for Batch {
     fn extend<I: IntoIterator<Item = R>>(&mut self, records: I) {
-        self.records.extend(records.into_iter().map(Into::into));
+        self.records
+            .extend(records.into_iter().map(IntoRecord::into_record));
     }
 }
 
@@ -98,13 +100,13 @@ impl IntoIterator for Batch {
     }
 }
 
-impl<R: Into<Record>> From<Vec<R>> for Batch {
+impl<R: IntoRecord> From<Vec<R>> for Batch {
     fn from(records: Vec<R>) -> Self {
         records.into_iter().collect()
     }
 }
 
-impl<R: Into<Record>, const N: usize> From<[R; N]> for Batch {
+impl<R: IntoRecord, const N: usize> From<[R; N]> for Batch {
     fn from(records: [R; N]) -> Self {
         records.into_iter().collect()
     }

@@ -4,10 +4,12 @@
 //! the append set, encoded directly into the buffer. Keys and headers, which few records have, are encoded
 //! with prost's functions.
 
+use bytes::BufMut;
 use prost::encoding::{self, WireType};
 
 use crate::offset::Offset;
-use crate::record::{Header, Record};
+use crate::record::Header;
+use crate::record::fields::Fields;
 
 /// The tags of the fields (number and wire type), and the numbers of those that prost encodes, as in
 /// `log.proto`.
@@ -23,9 +25,16 @@ const HEADER_VALUE: u32 = 2;
 /// A tag and the longest number.
 const NUMBER_LEN_MAX: usize = 1 + 10;
 
+/// The longest encoding of the tag and the length of a value.
+pub(crate) const HEAD_LEN_MAX: usize = NUMBER_LEN_MAX;
+
+/// The longest encoding of an offset, a timestamp and a time.
+pub(crate) const NUMBERS_LEN_MAX: usize = 3 * NUMBER_LEN_MAX;
+
 /// The time of an append, encoded once for all of its records.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Time {
+    micros: i64,
     field: [u8; NUMBER_LEN_MAX],
     len: usize,
 }
@@ -35,26 +44,25 @@ impl Time {
     #[inline]
     pub(crate) fn new(micros: i64) -> Self {
         let mut field = [0; NUMBER_LEN_MAX];
-        let mut slot = Slot {
-            bytes: &mut field,
-            at: 0,
-        };
+        let mut slot = Slot::new(&mut field);
         if micros != 0 {
             slot.put_number(TIME, micros.cast_unsigned());
         }
         let len = slot.at;
-        Self { field, len }
+        Self { micros, field, len }
     }
 
-    fn field(&self) -> &[u8] {
-        &self.field[..self.len]
+    /// The time, in microseconds since 1970.
+    #[inline]
+    pub(crate) fn micros(&self) -> i64 {
+        self.micros
     }
 }
 
 /// A record with the fields that the log adds: its offset and the time of the append.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stored<'a> {
-    pub(crate) record: &'a Record,
+    pub(crate) record: Fields<'a>,
     pub(crate) offset: Offset,
     pub(crate) appended_at: &'a Time,
 }
@@ -73,56 +81,93 @@ impl Stored<'_> {
         };
         let timestamp = self.record.timestamp;
         let timestamp = timestamp.map_or(0, |time| 1 + varint_len(time.cast_unsigned()));
-        value + offset + timestamp + self.appended_at.len + self.extras_len()
-    }
-
-    /// True if the record has a field that prost encodes.
-    fn has_extras(&self) -> bool {
-        self.record.key.is_some() || !self.record.headers.is_empty()
-    }
-
-    fn extras_len(&self) -> usize {
-        if !self.has_extras() {
-            return 0;
-        }
-        let key = self.record.key.as_ref();
-        let headers = self.record.headers.iter().map(|header| {
-            let len = header_len(header);
-            encoding::key_len(HEADERS) + varint_len(len as u64) + len
-        });
-        key.map_or(0, |key| encoding::bytes::encoded_len(KEY, key)) + headers.sum::<usize>()
+        value + offset + timestamp + self.appended_at.len + self.record.extras_len()
     }
 
     /// Writes the encoding to `bytes`, which have exactly its length.
     #[inline]
     pub(crate) fn encode(&self, bytes: &mut [u8]) {
-        let mut slot = Slot { bytes, at: 0 };
-        let value = &self.record.value;
-        if !value.is_empty() {
-            slot.put_number(VALUE, value.len() as u64);
-            slot.put(value);
+        let mut slot = Slot::new(bytes);
+        self.put_head(&mut slot);
+        slot.put(self.record.value);
+        self.put_numbers(&mut slot);
+        if self.record.has_extras() {
+            self.record.put_extras(&mut &mut slot.bytes[slot.at..]);
         }
+    }
+
+    /// Writes what comes before the value to `head`, and returns its length.
+    #[inline]
+    pub(crate) fn encode_head(&self, head: &mut [u8; HEAD_LEN_MAX]) -> usize {
+        let mut slot = Slot::new(head);
+        self.put_head(&mut slot);
+        slot.at
+    }
+
+    /// Writes what comes between the value and the extras to `numbers`, and returns its length.
+    #[inline]
+    pub(crate) fn encode_numbers(&self, numbers: &mut [u8; NUMBERS_LEN_MAX]) -> usize {
+        let mut slot = Slot::new(numbers);
+        self.put_numbers(&mut slot);
+        slot.at
+    }
+
+    #[inline]
+    fn put_head(&self, slot: &mut Slot<'_>) {
+        if !self.record.value.is_empty() {
+            slot.put_number(VALUE, self.record.value.len() as u64);
+        }
+    }
+
+    #[inline]
+    fn put_numbers(&self, slot: &mut Slot<'_>) {
         if self.offset != Offset::ZERO {
             slot.put_number(OFFSET, self.offset.get());
         }
         if let Some(timestamp) = self.record.timestamp {
             slot.put_number(TIMESTAMP, timestamp.cast_unsigned());
         }
-        slot.put(self.appended_at.field());
-        if self.has_extras() {
-            let mut rest = &mut slot.bytes[slot.at..];
-            if let Some(key) = &self.record.key {
-                encoding::bytes::encode(KEY, key, &mut rest);
+        slot.put(&self.appended_at.field[..self.appended_at.len]);
+    }
+}
+
+/// The fields that prost encodes: the key and the headers.
+impl Fields<'_> {
+    /// True if the record has one of them.
+    #[inline]
+    pub(crate) fn has_extras(&self) -> bool {
+        self.key.is_some() || !self.headers.is_empty()
+    }
+
+    fn extras_len(&self) -> usize {
+        if !self.has_extras() {
+            return 0;
+        }
+        let headers = self.headers.iter().map(|header| {
+            let len = header_len(header);
+            encoding::key_len(HEADERS) + varint_len(len as u64) + len
+        });
+        let key = self.key.map_or(0, |key| {
+            encoding::key_len(KEY) + varint_len(key.len() as u64) + key.len()
+        });
+        key + headers.sum::<usize>()
+    }
+
+    /// Writes them to `buffer`.
+    pub(crate) fn put_extras(&self, buffer: &mut impl BufMut) {
+        if let Some(key) = self.key {
+            encoding::encode_key(KEY, WireType::LengthDelimited, buffer);
+            encoding::encode_varint(key.len() as u64, buffer);
+            buffer.put_slice(key);
+        }
+        for header in self.headers {
+            encoding::encode_key(HEADERS, WireType::LengthDelimited, buffer);
+            encoding::encode_varint(header_len(header) as u64, buffer);
+            if !header.name.is_empty() {
+                encoding::string::encode(HEADER_NAME, &header.name, buffer);
             }
-            for header in &self.record.headers {
-                encoding::encode_key(HEADERS, WireType::LengthDelimited, &mut rest);
-                encoding::encode_varint(header_len(header) as u64, &mut rest);
-                if !header.name.is_empty() {
-                    encoding::string::encode(HEADER_NAME, &header.name, &mut rest);
-                }
-                if !header.value.is_empty() {
-                    encoding::bytes::encode(HEADER_VALUE, &header.value, &mut rest);
-                }
+            if !header.value.is_empty() {
+                encoding::bytes::encode(HEADER_VALUE, &header.value, buffer);
             }
         }
     }
@@ -147,7 +192,12 @@ struct Slot<'a> {
     at: usize,
 }
 
-impl Slot<'_> {
+impl<'a> Slot<'a> {
+    #[inline]
+    fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
         let end = self.at + bytes.len();
@@ -183,8 +233,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::record::RECORD_OVERHEAD_MAX;
-    use crate::record::StoredRecord;
+    use crate::record::{RECORD_OVERHEAD_MAX, Record, StoredRecord};
 
     /// Records with and without each field, short and long.
     fn records() -> Vec<Record> {
@@ -214,7 +263,7 @@ mod tests {
         for record in records() {
             for (offset, appended_at) in [(0, 0), (1, 1), (300, -300), (u64::MAX, i64::MAX)] {
                 let stored = Stored {
-                    record: &record,
+                    record: Fields::from(&record),
                     offset: Offset::new(offset),
                     appended_at: &Time::new(appended_at),
                 };
@@ -231,12 +280,15 @@ mod tests {
         for record in records() {
             let offset = Offset::MAX;
             let len = Stored {
-                record: &record,
+                record: Fields::from(&record),
                 offset,
                 appended_at: &Time::new(-1),
             }
             .len();
-            assert!(len <= record.size() + RECORD_OVERHEAD_MAX, "{len}");
+            assert!(
+                len <= Fields::from(&record).size() + RECORD_OVERHEAD_MAX,
+                "{len}"
+            );
         }
     }
 }

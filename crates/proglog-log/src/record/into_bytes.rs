@@ -26,6 +26,9 @@ use bytes::Bytes;
 pub trait IntoBytes {
     /// The bytes.
     fn into_bytes(self) -> Bytes;
+
+    /// The same bytes, borrowed.
+    fn as_bytes(&self) -> &[u8];
 }
 
 macro_rules! moved {
@@ -34,6 +37,11 @@ macro_rules! moved {
             #[inline]
             fn into_bytes(self) -> Bytes {
                 self.into()
+            }
+
+            #[inline]
+            fn as_bytes(&self) -> &[u8] {
+                self.as_ref()
             }
         }
     )*};
@@ -49,6 +57,11 @@ macro_rules! copied {
                 let bytes: &[u8] = self.as_ref();
                 Bytes::copy_from_slice(bytes)
             }
+
+            #[inline]
+            fn as_bytes(&self) -> &[u8] {
+                self.as_ref()
+            }
         }
     )*};
 }
@@ -60,12 +73,22 @@ impl IntoBytes for Cow<'_, str> {
     fn into_bytes(self) -> Bytes {
         self.into_owned().into()
     }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        str::as_bytes(self)
+    }
 }
 
 impl IntoBytes for Cow<'_, [u8]> {
     #[inline]
     fn into_bytes(self) -> Bytes {
         self.into_owned().into()
+    }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        self
     }
 }
 
@@ -75,6 +98,11 @@ impl IntoBytes for &Bytes {
     fn into_bytes(self) -> Bytes {
         self.clone()
     }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        self
+    }
 }
 
 impl<const N: usize> IntoBytes for [u8; N] {
@@ -82,11 +110,21 @@ impl<const N: usize> IntoBytes for [u8; N] {
     fn into_bytes(self) -> Bytes {
         Bytes::copy_from_slice(&self)
     }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        self
+    }
 }
 
 impl<const N: usize> IntoBytes for &[u8; N] {
     #[inline]
     fn into_bytes(self) -> Bytes {
         Bytes::copy_from_slice(self)
+    }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        *self
     }
 }

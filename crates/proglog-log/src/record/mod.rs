@@ -3,6 +3,7 @@
 pub(crate) mod batch;
 pub(crate) mod decode;
 pub(crate) mod encode;
+pub(crate) mod fields;
 pub(crate) mod into_bytes;
 
 use std::time::SystemTime;
@@ -14,7 +15,7 @@ use crate::clock;
 use crate::offset::Offset;
 use crate::record::into_bytes::IntoBytes;
 
-/// The most bytes that the log's own fields and the encoding add to a record's size; see [`Record::size`].
+/// The most bytes that the log's own fields and the encoding add to a record's size; see [`size`].
 pub(crate) const RECORD_OVERHEAD_MAX: usize = 64;
 
 /// A record to append: a value, and optionally a key, headers and a timestamp.
@@ -92,13 +93,6 @@ impl Record {
     #[must_use]
     pub fn timestamp(&self) -> Option<SystemTime> {
         self.timestamp.map(clock::time)
-    }
-
-    /// The size that the limits on records count: the bytes of the value, the key and the headers, and
-    /// 32 for each header. The encoding is at most [`RECORD_OVERHEAD_MAX`] bytes longer.
-    #[inline]
-    pub(crate) fn size(&self) -> usize {
-        size(&self.value, self.key.as_deref(), &self.headers)
     }
 }
 
@@ -254,7 +248,7 @@ impl StoredRecord {
         }
     }
 
-    /// As [`Record::size`].
+    /// As [`size`].
     #[inline]
     pub(crate) fn size(&self) -> usize {
         size(&self.value, self.key.as_deref(), &self.headers)
@@ -337,7 +331,7 @@ impl RecordRef<'_> {
         }
     }
 
-    /// As [`Record::size`].
+    /// As [`size`].
     #[inline]
     pub(crate) fn size(&self) -> usize {
         size(self.value, self.key, self.headers)
@@ -358,6 +352,8 @@ impl<'a> From<&'a StoredRecord> for RecordRef<'a> {
     }
 }
 
+/// The size that the limits on records count: the bytes of the value, the key and the headers, and 32 for each
+/// header. The encoding is at most [`RECORD_OVERHEAD_MAX`] bytes longer.
 #[inline]
 fn size(value: &[u8], key: Option<&[u8]>, headers: &[Header]) -> usize {
     let headers = headers

@@ -10,7 +10,7 @@ use crate::error::reason::{Reason, Result};
 use crate::record::decode;
 use crate::segment::damaged_ranges::DamagedRanges;
 use crate::segment::files::SegmentFiles;
-use crate::segment::index::{self, Entry, PAGE_ENTRIES};
+use crate::segment::index::{self, Appender, Entry, PAGE_ENTRIES};
 
 impl SegmentFiles {
     /// Finds record `number` by a scan of the store, and restores its page of the index in memory.
@@ -135,11 +135,15 @@ impl SegmentFiles {
     /// to be rebuilt.
     pub(super) fn recover_index(&mut self, count: u64) -> Result<bool> {
         let (full_pages, in_last) = index::page_of(count);
+        let mut appender = self.index.appender();
         if self.store.recovery().clean
             && let Some(page) = self.index.page(full_pages)
             && page.len() == in_last
         {
-            self.index.push_page(&page);
+            for entry in &*page {
+                self.index
+                    .push(&mut appender, Position::new((*entry).into()));
+            }
             return Ok(false);
         }
         let first = full_pages * PAGE_ENTRIES as u64;
@@ -149,10 +153,10 @@ impl SegmentFiles {
         };
         self.scan(from, start..count, |number, position| {
             if number >= first {
-                self.index.push(position);
+                self.index.push(&mut appender, position);
             }
         })?;
-        self.pad_index(count);
+        self.pad_index(&mut appender, count);
         Ok(false)
     }
 
@@ -173,18 +177,20 @@ impl SegmentFiles {
         self.index.clear()?;
         self.damaged = DamagedRanges::new();
         let index = &self.index;
+        let mut appender = index.appender();
         self.scan(Position::ZERO, 0..count, |_, position| {
-            index.push(position);
-            index.write_full_pages(count);
+            if index.push(&mut appender, position) {
+                index.write_full_pages(count);
+            }
         })?;
-        self.pad_index(count);
+        self.pad_index(&mut appender, count);
         Ok(())
     }
 
     /// Adds entries for records that are missing at the end of the store, up to `count`.
-    fn pad_index(&self, count: u64) {
+    fn pad_index(&self, appender: &mut Appender, count: u64) {
         while self.index.len() < count {
-            self.index.push(self.store.end().position);
+            self.index.push(appender, self.store.end().position);
         }
     }
 }

@@ -32,6 +32,29 @@ impl Payloads for One<'_> {
     }
 }
 
+/// One payload, the concatenation of several parts.
+pub(crate) struct Parts<'a>(pub(crate) &'a [&'a [u8]]);
+
+impl Payloads for Parts<'_> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn len(&self, _index: usize) -> usize {
+        self.0.iter().map(|part| part.len()).sum()
+    }
+
+    fn push(&mut self, index: usize, kind: Kind, batch: &mut Batch<'_>) {
+        batch.push_with(kind, self.len(index), |mut slot| {
+            for part in self.0 {
+                let (target, rest) = slot.split_at_mut(part.len());
+                target.copy_from_slice(part);
+                slot = rest;
+            }
+        });
+    }
+}
+
 /// Payloads in memory.
 pub(crate) struct Slices<'a>(pub(crate) &'a [&'a [u8]]);
 

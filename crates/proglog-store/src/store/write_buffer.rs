@@ -3,7 +3,7 @@
 //! Memory only; under its lock nothing happens but copies of bytes. Frames are added whole, and a buffer is
 //! flushed whole, so the file always ends with a whole frame, and a whole batch.
 
-use crate::format::{self, Kind, MARK_FRAME_LEN};
+use crate::format::{self, Kind, MARK_FRAME_LEN, Word};
 use crate::position::{Boundary, Position};
 use crate::store::batch_writer::Batch;
 
@@ -116,6 +116,34 @@ impl WriteBuffer {
             payload,
             crc,
         );
+        self.frames += 1;
+        Some(position)
+    }
+
+    /// Appends a frame whose payload is the concatenation of `parts`, as a batch of its own, and returns its
+    /// position; `None` if more has to be done than to copy it, or it would end beyond `limit`.
+    #[inline]
+    pub(crate) fn try_push_parts(
+        &mut self,
+        limit: Position,
+        parts: &[&[u8]],
+        payload_len: usize,
+    ) -> Option<Position> {
+        let end = self.bytes.len() + format::FRAME_HEADER_LEN + payload_len;
+        let limit = limit.get().saturating_sub(self.start.get());
+        if end > self.fast_len_max || (end + MARK_FRAME_LEN) as u64 > limit {
+            return None;
+        }
+        let position = self.start.plus(self.bytes.len() as u64);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; format::FRAME_HEADER_LEN]);
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        let (header, payload) = self.bytes[start..].split_at_mut(format::FRAME_HEADER_LEN);
+        let word = Word::new(Kind::BatchEnd, payload_len);
+        let crc = format::crc32c(payload);
+        header.copy_from_slice(&format::encode_frame_header(self.salt, position, word, crc));
         self.frames += 1;
         Some(position)
     }

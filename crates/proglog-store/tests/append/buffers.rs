@@ -357,6 +357,41 @@ fn follow(store: &Store, done: &AtomicU64) {
 }
 
 #[test]
+fn a_payload_of_parts_is_appended_whole_unless_it_would_end_past_a_limit() {
+    const MARK_LEN: u64 = 32;
+    // In the buffer, and past it.
+    for value_len in [0, 90, 5000] {
+        let disk = SimDisk::new();
+        let store = open(&disk, 1000);
+        let value = vec![7; value_len];
+        let parts: [&[u8]; 4] = [b"head", &value, b"", b"end"];
+        let payload = parts.concat();
+        let frame_len = 8 + payload.len() as u64;
+        for _ in 0..30 {
+            let before = store.end();
+            let fits = before.position.plus(MARK_LEN + frame_len);
+            let append = |limit| {
+                store
+                    .append_parts_within(Position::new(limit), &parts)
+                    .unwrap()
+            };
+            assert_eq!(append(fits.get() - 1), None);
+            assert_eq!(store.end(), before);
+            let appended = append(fits.get()).unwrap();
+            assert_eq!(appended.position, before.position);
+            assert_eq!(appended.bytes_written, frame_len);
+        }
+        store.sync().unwrap();
+        assert!(
+            store
+                .frames(..)
+                .all(|frame| frame.unwrap().payload == payload)
+        );
+        assert_eq!(store.end().frames, 30);
+    }
+}
+
+#[test]
 fn a_batch_that_would_end_past_a_limit_is_not_appended() {
     const MARK_LEN: u64 = 32;
     for (buffer_len, lens) in [(1000, [5, 0, 90]), (1000, [500, 700, 0])] {

@@ -16,6 +16,8 @@
 //!
 //! Entries are kept in memory until their page is full and their records can no longer be rolled back.
 
+mod unwritten;
+
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,10 +27,11 @@ use proglog_store::io::{Directory, OpenMode, Storage};
 use proglog_store::{Operation, Position};
 
 use crate::error::reason::{Reason, Result};
+use crate::segment::index::unwritten::Unwritten;
 use crate::sync::{Cache, Mutex, OnceLock};
 
-/// Entries of a page.
-pub(crate) const PAGE_ENTRIES: usize = 1022;
+pub(crate) use crate::segment::index::unwritten::{Appender, PAGE_ENTRIES};
+
 pub(crate) const PAGE_LEN: usize = 4096;
 const ENTRIES_AT: usize = 4;
 const CHECK_AT: usize = ENTRIES_AT + PAGE_ENTRIES * 4;
@@ -47,7 +50,7 @@ pub(crate) struct Index {
     id: u64,
     cache: Arc<PageCache>,
     salt: u64,
-    unwritten: Mutex<Unwritten>,
+    unwritten: Unwritten,
     /// True if all pages are in the file: none is written, and reads take no lock.
     is_read_only: bool,
     /// Held while pages are written.
@@ -61,14 +64,6 @@ pub(crate) enum Pages {
     All,
     /// The first pages, by their number, each of which is full.
     Full(u64),
-}
-
-/// Entries that are not in the file.
-#[derive(Debug, Default)]
-struct Unwritten {
-    /// Number of the page that begins with the first of them.
-    first_page: u64,
-    entries: Vec<u32>,
 }
 
 /// Returns the number of the page that holds entry `number`, and the entry's place in it.
@@ -141,6 +136,26 @@ impl Entry {
     }
 }
 
+/// Does the work of [`Index::limit`], with the entries that `entry` returns.
+fn limit(
+    numbers: Range<u64>,
+    bytes_max: u64,
+    entry: impl Fn(u64) -> Option<u32>,
+) -> Option<(u64, Position)> {
+    let start = numbers.start;
+    let first = u64::from(entry(start)?);
+    let fits = |entry: &u32| u64::from(*entry).saturating_sub(first) <= bytes_max;
+    let count = (1..)
+        .map_while(|count| entry(start + count))
+        .take_while(fits);
+    let count = count.count() as u64;
+    // Without an entry after them, the end of the last of them is not known.
+    entry(start + count + 1)?;
+    let count = count.max(1);
+    let end = Position::new(entry(start + count)?.into());
+    Some((count.min(numbers.end - start), end))
+}
+
 impl Index {
     /// Returns an index of which `pages` are taken to be in the file `name`. Its pages are cached under the id.
     pub(crate) fn new(
@@ -157,12 +172,9 @@ impl Index {
             id,
             cache,
             salt,
-            unwritten: Mutex::new(Unwritten {
-                first_page: match pages {
-                    Pages::All => u64::MAX,
-                    Pages::Full(count) => count,
-                },
-                entries: Vec::new(),
+            unwritten: Unwritten::new(match pages {
+                Pages::All => 0,
+                Pages::Full(count) => count,
             }),
             is_read_only: pages == Pages::All,
             writing: Mutex::new(()),
@@ -188,10 +200,13 @@ impl Index {
     pub(crate) fn entry(&self, number: u64) -> Option<Entry> {
         let (page, at) = page_of(number);
         if !self.is_read_only {
-            let unwritten = self.unwritten.lock();
-            if page >= unwritten.first_page {
-                let skip = usize::try_from(page - unwritten.first_page).ok()?;
-                return Entry::of(&unwritten.entries, skip * PAGE_ENTRIES + at);
+            let entries = self.unwritten.read();
+            if page >= entries.first_page() {
+                let position = |number| Some(Position::new(entries.get(number)?.into()));
+                return Some(Entry {
+                    position: position(number)?,
+                    next: position(number + 1),
+                });
             }
         }
         Entry::of(&self.page(page)?, at)
@@ -202,27 +217,18 @@ impl Index {
     /// page; `None` if the answer is not in it.
     pub(crate) fn limit(&self, numbers: Range<u64>, bytes_max: u64) -> Option<(u64, Position)> {
         let (page, at) = page_of(numbers.start);
-        let unwritten = self.unwritten.lock();
-        let in_file;
-        let entries = if page >= unwritten.first_page {
-            let skip = usize::try_from(page - unwritten.first_page).ok()?;
-            unwritten.entries.get(skip * PAGE_ENTRIES + at..)?
-        } else {
-            drop(unwritten);
-            in_file = self.page(page)?;
-            in_file.get(at..)?
-        };
-        let first = u64::from(*entries.first()?);
-        let fits = |entry: &&u32| u64::from(**entry).saturating_sub(first) <= bytes_max;
-        let count = entries[1..].iter().take_while(fits).count();
-        if count + 1 == entries.len() {
-            // The end of the last of them is not known.
-            return None;
+        if !self.is_read_only {
+            let entries = self.unwritten.read();
+            if page >= entries.first_page() {
+                return limit(numbers, bytes_max, |number| entries.get(number));
+            }
         }
-        let count = count.max(1);
-        let end = Position::new((*entries.get(count)?).into());
-        let count = (count as u64).min(numbers.end - numbers.start);
-        Some((count, end))
+        let page = self.page(page)?;
+        let first = numbers.start;
+        limit(numbers, bytes_max, |number| {
+            let skip = usize::try_from(number - first).ok()?;
+            page.get(at + skip).copied()
+        })
     }
 
     /// Puts a page that was rebuilt from the store in the cache. It is not written, since reading changes no
@@ -249,50 +255,49 @@ impl Index {
         Some(entries)
     }
 
-    /// Adds the entry of the next record.
-    pub(crate) fn push(&self, position: Position) {
-        self.unwritten.lock().entries.push(entry(position.get()));
+    /// Returns the appender of this index; another that was returned before is invalid.
+    pub(crate) fn appender(&self) -> Appender {
+        self.unwritten.appender()
     }
 
-    /// Adds the first entries of a page, which was read from the file.
-    pub(crate) fn push_page(&self, entries: &[u32]) {
-        self.unwritten.lock().entries.extend_from_slice(entries);
+    /// Adds the entry of the next record. Returns whether a page is full now, and can be written.
+    #[inline]
+    pub(crate) fn push(&self, appender: &mut Appender, position: Position) -> bool {
+        appender.push(&self.unwritten, entry(position.get()))
     }
 
     /// Adds the entries of consecutive records from `first` on: each takes the number of bytes in `lens`, and
-    /// `overhead` more. Returns whether there is a full page to write.
+    /// `overhead` more. Returns whether a page is full now, and can be written.
     #[inline]
-    pub(crate) fn push_batch(&self, first: Position, lens: &[usize], overhead: u64) -> bool {
-        let mut position = first.get();
-        let entries = lens.iter().map(|len| {
-            let start = position;
-            position += *len as u64 + overhead;
-            entry(start)
-        });
-        let mut unwritten = self.unwritten.lock();
-        unwritten.entries.extend(entries);
-        unwritten.entries.len() >= PAGE_ENTRIES
+    pub(crate) fn push_batch(
+        &self,
+        appender: &mut Appender,
+        first: Position,
+        lens: &[usize],
+        overhead: u64,
+    ) -> bool {
+        let mut position = first;
+        let mut page_is_full = false;
+        for len in lens {
+            page_is_full |= self.push(appender, position);
+            position = position.plus(*len as u64 + overhead);
+        }
+        page_is_full
     }
 
-    /// Frees memory that is kept for later entries.
-    pub(crate) fn release_memory(&self) {
-        self.unwritten.lock().entries.shrink_to_fit();
+    /// Frees memory that is kept for later entries, and returns the appender.
+    pub(crate) fn release_memory(&self) -> Appender {
+        self.unwritten.release_memory()
     }
 
     /// Returns the number of entries.
     pub(crate) fn len(&self) -> u64 {
-        let unwritten = self.unwritten.lock();
-        unwritten.first_page * PAGE_ENTRIES as u64 + unwritten.entries.len() as u64
+        self.unwritten.len()
     }
 
-    /// Drops the entries of record `count` and those after it, which are not in the file.
-    pub(crate) fn truncate(&self, count: u64) {
-        let mut unwritten = self.unwritten.lock();
-        let kept = count.checked_sub(unwritten.first_page * PAGE_ENTRIES as u64);
-        let kept = kept.expect("entries are written once their records stay");
-        unwritten
-            .entries
-            .truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+    /// Drops the entries of record `count` and those after it, which are not in the file, and returns the appender.
+    pub(crate) fn truncate(&self, count: u64) -> Appender {
+        self.unwritten.truncate(count)
     }
 
     /// Writes the full pages of the first `stable` entries, those of records that can no longer be rolled back,
@@ -301,22 +306,17 @@ impl Index {
         let _writing = self.writing.lock();
         loop {
             let (page, entries) = {
-                let unwritten = self.unwritten.lock();
-                let end = (unwritten.first_page + 1) * PAGE_ENTRIES as u64;
-                if end > stable || unwritten.entries.len() < PAGE_ENTRIES {
+                let unwritten = self.unwritten.read();
+                let page = unwritten.first_page();
+                if (page + 1) * PAGE_ENTRIES as u64 > stable.min(self.len()) {
                     return;
                 }
-                (
-                    unwritten.first_page,
-                    unwritten.entries[..PAGE_ENTRIES].to_vec(),
-                )
+                (page, unwritten.first_page_entries())
             };
             if !self.write_page(page, &entries) {
                 return;
             }
-            let mut unwritten = self.unwritten.lock();
-            unwritten.entries.drain(..PAGE_ENTRIES);
-            unwritten.first_page += 1;
+            self.unwritten.drop_first_page();
         }
     }
 
@@ -325,9 +325,10 @@ impl Index {
     pub(crate) fn write_all(&self, sync: bool) -> bool {
         self.write_full_pages(u64::MAX);
         let _writing = self.writing.lock();
-        let unwritten = self.unwritten.lock();
-        let (page, entries) = (unwritten.first_page, unwritten.entries.clone());
-        drop(unwritten);
+        let (page, entries) = {
+            let unwritten = self.unwritten.read();
+            (unwritten.first_page(), unwritten.first_page_entries())
+        };
         if entries.len() >= PAGE_ENTRIES {
             return false;
         }

@@ -19,7 +19,10 @@ fn index(disk: &SimDisk, pages: Pages) -> Index {
 }
 
 fn push(index: &Index, numbers: Range<u64>) {
-    numbers.for_each(|number| index.push(Position::new(number * 10)));
+    let mut appender = index.appender();
+    for number in numbers {
+        index.push(&mut appender, Position::new(number * 10));
+    }
 }
 
 fn holds(index: &Index, count: u64) {
@@ -34,8 +37,7 @@ fn holds(index: &Index, count: u64) {
 }
 
 fn pages_in_memory(index: &Index) -> Range<u64> {
-    let unwritten = index.unwritten.lock();
-    unwritten.first_page..unwritten.first_page + (unwritten.entries.len() as u64).div_ceil(PAGE)
+    index.unwritten.read().first_page()..index.len().div_ceil(PAGE)
 }
 
 #[test]
@@ -114,9 +116,13 @@ fn a_batch_of_entries_tells_when_a_page_is_full() {
     let disk = SimDisk::new();
     let writer = index(&disk, Pages::Full(0));
     let lens = vec![7; PAGE_ENTRIES - 1];
-    assert!(!writer.push_batch(Position::ZERO, &lens, 3));
-    assert!(writer.push_batch(Position::new((PAGE - 1) * 10), &[7], 3));
-    holds(&writer, PAGE);
+    let mut appender = writer.appender();
+    let mut push =
+        |number, lens| writer.push_batch(&mut appender, Position::new(number * 10), lens, 3);
+    assert!(!push(0, &lens));
+    assert!(push(PAGE - 1, &[7]));
+    assert!(!push(PAGE, &[7]));
+    holds(&writer, PAGE + 1);
 }
 
 #[test]
@@ -131,9 +137,11 @@ fn entries_that_were_dropped_make_room_for_others_and_their_memory_is_given_back
     }
     push(&writer, PAGE + 3..PAGE + 5);
     holds(&writer, PAGE + 5);
-    writer.release_memory();
-    assert!(writer.unwritten.lock().entries.capacity() < PAGE_ENTRIES);
+    let mut appender = writer.release_memory();
+    assert_eq!(writer.unwritten.room(), 5);
     holds(&writer, PAGE + 5);
+    writer.push(&mut appender, Position::new((PAGE + 5) * 10));
+    holds(&writer, PAGE + 6);
 }
 
 #[test]

@@ -34,6 +34,7 @@ macro_rules! step {
 }
 
 step!(AtomicBool, bool);
+step!(AtomicU32, u32);
 step!(AtomicU64, u64);
 step!(AtomicUsize, usize);
 

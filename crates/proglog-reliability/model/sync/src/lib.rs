@@ -9,7 +9,7 @@ mod event;
 
 pub use std::sync::atomic::{Ordering, fence};
 
-pub use atomic::{AtomicBool, AtomicU64, AtomicUsize, OnceLock, Step};
+pub use atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, OnceLock, Step};
 pub use cache::Cache;
 pub use event::{Condvar, Event, EventListener, Listener};
 pub use shuttle_parking_lot::{Mutex, MutexGuard, RwLock};
