@@ -38,7 +38,7 @@ pub(crate) fn id_of(file: &dyn Storage) -> Option<FileId> {
 /// another log may be there, or be locked by another process. What cannot be found out is taken to be so.
 pub(crate) fn is_in_place(directory: &dyn Directory, lock: Option<FileId>) -> bool {
     let has_lock = match directory.id_of(LOCK) {
-        Ok(found) => found == lock || lock.is_none(),
+        Ok(found) => found == lock || found.is_none() || lock.is_none(),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     };
     has_lock && directory.is_in_place().unwrap_or(true)

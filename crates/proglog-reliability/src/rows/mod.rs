@@ -5,6 +5,7 @@ mod block_writes;
 mod call_faults;
 mod crash_points;
 mod double_crashes;
+mod exchanged_directories;
 mod failed_syncs;
 mod full_disk;
 mod fuzz;
@@ -41,4 +42,5 @@ pub(crate) const ROWS: &[Row] = &[
     history::ROW,
     mutants::ROW,
     syncs::ROW,
+    exchanged_directories::ROW,
 ];

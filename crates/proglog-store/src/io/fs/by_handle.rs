@@ -90,9 +90,14 @@ impl OpenDirectory {
 
     pub(super) fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
         let found = rustix::fs::statat(&self.0, name, AtFlags::empty())?;
+        #[allow(
+            clippy::cast_sign_loss,
+            clippy::unnecessary_cast,
+            reason = "the type differs between systems; the standard library casts too"
+        )]
         Ok(Some(FileId {
-            device: found.st_dev,
-            inode: found.st_ino,
+            device: found.st_dev as u64,
+            inode: found.st_ino as u64,
         }))
     }
 
