@@ -1,10 +1,11 @@
 //! A log whose checkpoint is damaged.
 
 use arbitrary::Arbitrary;
+use proglog_harness::damage::fixture::CHECKPOINT;
 
 use crate::damage::Damage;
 use crate::files::{CHECKPOINT_HOT, mend_checkpoint};
-use crate::logs::{CHECKPOINT, Original};
+use crate::logs::Original;
 
 #[derive(Debug, Arbitrary)]
 pub(crate) struct Input<'a> {

@@ -1,10 +1,11 @@
 //! A log of which one segment's index is damaged. It is a cache: no record is wrong or missing, whatever it says.
 
 use arbitrary::Arbitrary;
+use proglog_harness::damage::fixture::{index, store};
 
 use crate::damage::Damage;
 use crate::files::{INDEX_HOT, PAGE_LEN, mend_index};
-use crate::logs::{Original, base, index, store};
+use crate::logs::{Original, base};
 
 #[derive(Debug, Arbitrary)]
 pub(crate) struct Input<'a> {

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use arbitrary::Unstructured;
+use proglog_harness::damage::fixture::{CHECKPOINT, index, options, store};
 use proglog_log::{
-    CheckpointMismatch, Error, ErrorKind, Log, LogOptions, Offset, ReadOnlyLog, Reason, Records,
-    StoredRecord,
+    CheckpointMismatch, Error, ErrorKind, Log, Offset, ReadOnlyLog, Reason, Records, StoredRecord,
 };
 use proglog_store::testing::SimDisk;
 
 use crate::files;
 
-pub(crate) const CHECKPOINT: &str = "checkpoint";
 /// The base offsets of the segments.
 pub(crate) const BASES: [u64; 3] = [0, 8, 17];
 /// More records than any damaged log can have.
@@ -33,22 +31,6 @@ static KILLED: LazyLock<Original> = LazyLock::new(|| Original::new("killed"));
 /// One of the base offsets.
 pub(crate) fn base(input: &mut Unstructured<'_>) -> arbitrary::Result<u64> {
     input.choose(&BASES).copied()
-}
-
-pub(crate) fn store(base: u64) -> String {
-    format!("{base:020}.log")
-}
-
-pub(crate) fn index(base: u64) -> String {
-    format!("{base:020}.index")
-}
-
-fn options() -> LogOptions {
-    // Nothing is written but what is asked for.
-    LogOptions::new()
-        .segment_bytes_max(1 << 10)
-        .idle_after(Duration::MAX)
-        .preallocate_max(0)
 }
 
 fn open(disk: &SimDisk) -> Result<Log, Error> {

@@ -1,10 +1,11 @@
 //! A log of which one segment's store is damaged.
 
 use arbitrary::Arbitrary;
+use proglog_harness::damage::fixture::store;
 
 use crate::damage::Damage;
 use crate::files::{STORE_HOT, mend_store};
-use crate::logs::{BASES, Original, base, store};
+use crate::logs::{BASES, Original, base};
 
 #[derive(Debug, Arbitrary)]
 pub(crate) struct Input<'a> {

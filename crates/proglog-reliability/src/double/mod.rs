@@ -5,6 +5,7 @@ pub(crate) mod opener;
 use anyhow::anyhow;
 use fastrand::Rng;
 use proglog_log::Durability;
+use proglog_store::testing::Survivors;
 
 use crate::job::Job;
 use proglog_harness::crash::explore::{Tried, calls_of, stop_at};
@@ -68,5 +69,15 @@ fn random_step(rng: &mut Rng) -> Step {
         27..29 => Step::Truncate(rng.u64(1..6)),
         29 => Step::Reset(rng.u64(..3)),
         _ => Step::Reopen,
+    }
+}
+
+/// What survives a crash: of all subsets some are more likely.
+pub(crate) fn survivors(rng: &mut Rng) -> Survivors {
+    match rng.u8(..8) {
+        0 => Survivors::KeepAll,
+        1 => Survivors::LoseAll,
+        2..5 => Survivors::Parts(rng.u64(..)),
+        _ => Survivors::Seeded(rng.u64(..)),
     }
 }

@@ -3,9 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -103,8 +102,8 @@ fn fuzz(built: &Path, target: &str, job: &Job) -> anyhow::Result<Found> {
     fs::create_dir_all(&corpus)?;
     let artifacts = built.join("artifacts").join(target).join("");
     fs::create_dir_all(&artifacts)?;
-    let log = built.join("corpus").join(format!("{target}.txt"));
-    let mut child = Command::new(binary(built, target)?)
+    let mut command = Command::new(binary(built, target)?);
+    command
         .arg(&corpus)
         .arg(format!("-artifact_prefix={}", artifacts.display()))
         // 0 would be a different one each time.
@@ -112,19 +111,12 @@ fn fuzz(built: &Path, target: &str, job: &Job) -> anyhow::Result<Found> {
         .arg(format!("-max_total_time={}", TIME.as_secs()))
         .args(["-timeout=10", "-rss_limit_mb=512", "-max_len=16384"])
         .args(["-verbosity=0", "-print_final_stats=1"])
-        .stdin(Stdio::null())
-        .stderr(fs::File::create(&log)?)
-        .spawn()
-        .with_context(|| format!("cannot run {target}"))?;
-    let ended = wait(&mut child, job)?;
-    let output = String::from_utf8_lossy(&fs::read(log)?).into_owned();
-    let Some(status) = ended else {
-        return Ok(if job.is_over() {
-            Ok(0)
-        } else {
-            Err(format!("{target} does not end: {output}"))
-        });
-    };
+        .stderr(Stdio::piped());
+    let (ended, hangs) = limit::output(&mut command, 3 * TIME)?;
+    let (status, output) = (ended.status, String::from_utf8_lossy(&ended.stderr));
+    if hangs {
+        return Ok(Err(format!("{target} does not end: {output}")));
+    }
     if status.success() {
         let runs = number(&output).with_context(|| format!("{target} printed {output:?}"))?;
         return Ok(Ok(runs));
@@ -136,22 +128,6 @@ fn fuzz(built: &Path, target: &str, job: &Job) -> anyhow::Result<Found> {
     Ok(Err(format!(
         "{target}: {why}; reproduced by `cargo fuzz run {options} {target} {artifact}`"
     )))
-}
-
-/// Waits for the end, which is none if the row is over first or it takes too long.
-fn wait(child: &mut Child, job: &Job) -> anyhow::Result<Option<ExitStatus>> {
-    let begun = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if job.is_over() || begun.elapsed() > 3 * TIME {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// The program that cargo-fuzz built, in a folder that is named after the target triple.

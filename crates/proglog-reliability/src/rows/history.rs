@@ -7,9 +7,10 @@ use std::thread::{self, ScopedJoinHandle};
 
 use fastrand::Rng;
 use proglog_log::{Batch, ErrorKind, Log, LogOptions, Outcome};
-use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
+use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use super::row::Row;
+use crate::double;
 use crate::job::Job;
 use crate::panics::{caught, lock};
 use crate::system::known::Known;
@@ -93,13 +94,7 @@ fn live(history: &History, disk: &SimDisk, rng: &mut Rng) -> Result<SimDisk, Str
             .map(|joined| joined.map_err(|_| "a panic".to_owned()).flatten().flatten());
         ended.collect::<Result<(), _>>()
     })?;
-    let survivors = match rng.u8(..4) {
-        0 => Survivors::KeepAll,
-        1 => Survivors::LoseAll,
-        2 => Survivors::Parts(rng.u64(..)),
-        _ => Survivors::Seeded(rng.u64(..)),
-    };
-    let left = disk.crash(survivors);
+    let left = disk.crash(double::survivors(rng));
     drop(log);
     Ok(left)
 }

@@ -7,6 +7,7 @@ use proglog_log::{Batch, ErrorKind, Log, LogOptions};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use super::row::Row;
+use crate::double;
 use crate::job::{Job, failed};
 use proglog_harness::damage::fixture::{Place, bases, places, store};
 
@@ -113,12 +114,7 @@ impl Killed {
     /// Damages a disk that the crash may leave, and opens it. Returns whether the result was ambiguous, if anything was
     /// torn or damaged.
     fn cut(&self, rng: &mut Rng) -> Result<Option<bool>, String> {
-        let survivors = match rng.u8(..8) {
-            0 => Survivors::KeepAll,
-            1 => Survivors::LoseAll,
-            2..5 => Survivors::Parts(rng.u64(..)),
-            _ => Survivors::Seeded(rng.u64(..)),
-        };
+        let survivors = double::survivors(rng);
         let left = self.disk.crash(survivors);
         if rng.bool() {
             self.scramble(rng, &left);

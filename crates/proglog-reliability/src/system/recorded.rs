@@ -74,11 +74,10 @@ impl Recorded {
 
 impl Shared {
     fn attributes(&self, inode: INodeNo) -> FileAttr {
-        let is_file = inode == FILE;
-        let size = if is_file {
-            lock(&self.bytes).len() as u64
+        let (kind, size) = if inode == FILE {
+            (FileType::RegularFile, lock(&self.bytes).len() as u64)
         } else {
-            0
+            (FileType::Directory, 0)
         };
         FileAttr {
             ino: inode,
@@ -88,11 +87,7 @@ impl Shared {
             mtime: UNIX_EPOCH,
             ctime: UNIX_EPOCH,
             crtime: UNIX_EPOCH,
-            kind: if is_file {
-                FileType::RegularFile
-            } else {
-                FileType::Directory
-            },
+            kind,
             perm: 0o700,
             nlink: 1,
             uid: 0,
@@ -102,12 +97,6 @@ impl Shared {
             blksize: 4096,
         }
     }
-}
-
-/// The part of the file where bytes lie, if they all do.
-fn part(bytes: &mut [u8], offset: u64, len: usize) -> Option<&mut [u8]> {
-    let offset = usize::try_from(offset).ok()?;
-    bytes.get_mut(offset..offset.checked_add(len)?)
 }
 
 impl Filesystem for Shared {
@@ -134,15 +123,10 @@ impl Filesystem for Shared {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let mut bytes = lock(&self.bytes);
-        let left = bytes
-            .len()
-            .saturating_sub(usize::try_from(offset).unwrap_or(usize::MAX));
-        let len = left.min(size as usize);
-        match part(&mut bytes, offset, len) {
-            Some(bytes) => reply.data(bytes),
-            None => reply.data(&[]),
-        }
+        let bytes = lock(&self.bytes);
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let left = bytes.get(from..).unwrap_or_default();
+        reply.data(&left[..left.len().min(size as usize)]);
     }
 
     fn write(
@@ -157,11 +141,9 @@ impl Filesystem for Shared {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
         let mut bytes = lock(&self.bytes);
-        let (Some(place), Ok(at)) = (
-            part(&mut bytes, offset, data.len()),
-            usize::try_from(offset),
-        ) else {
+        let Some(place) = bytes.get_mut(at..at.saturating_add(data.len())) else {
             return reply.error(Errno::ENOSPC);
         };
         place.copy_from_slice(data);
