@@ -119,7 +119,7 @@ impl Model {
     }
 }
 
-/// The bytes of a file of the copy, whose crates depend on the scheduler's locks and name them as their own.
+/// The bytes of a file in the copy: its crates depend on the scheduler's locks, and `sync.rs` names these.
 fn with_own_locks(name: &str, bytes: Vec<u8>) -> Vec<u8> {
     match name {
         // The settings of a copy that has a sabotage are for brief runs.

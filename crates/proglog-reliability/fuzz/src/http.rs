@@ -196,10 +196,11 @@ impl Answer {
     }
 }
 
-/// What requests are made of; most come more often than others. An empty word stands for any.
+/// Methods of requests. What is listed more often comes more often.
 const METHODS: [&str; 12] = [
     "POST", "POST", "POST", "POST", "GET", "GET", "GET", "GET", "HEAD", "OPTIONS", "PUT", "?",
 ];
+/// Starts of URIs, of which all but `/` are continued.
 const URIS: [&str; 8] = [
     "/",
     "/",
@@ -218,6 +219,7 @@ const HEADERS: [&str; 6] = [
     "content-length",
     "a",
 ];
+/// Values of headers; the empty one stands for any bytes.
 const HEADER_VALUES: [&str; 5] = [
     "application/json",
     "application/protobuf",
@@ -275,7 +277,7 @@ enum Content {
     Bytes,
 }
 
-/// A body, most often the one of a fitting message.
+/// A body, most often of a fitting message.
 fn body(input: &mut Unstructured<'_>, fitting: Content) -> arbitrary::Result<Bytes> {
     let is_fitting = input.ratio(2, 3)?;
     let message = if is_fitting {

@@ -72,7 +72,7 @@ fn random_step(rng: &mut Rng) -> Step {
     }
 }
 
-/// What survives a crash: of all subsets some are more likely.
+/// A random choice of what survives a crash.
 pub(crate) fn survivors(rng: &mut Rng) -> Survivors {
     match rng.u8(..8) {
         0 => Survivors::KeepAll,

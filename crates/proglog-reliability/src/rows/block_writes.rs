@@ -132,12 +132,7 @@ impl Recording {
             }
         }
         let mounted = Disk::of_bytes(&disk)?;
-        let log = mounted.path().join("log");
-        if log.join("checkpoint").exists() || known.end() > 0 {
-            return Ok(known.check(&log).map(|_| 1));
-        }
-        // The log was just being made.
-        Ok(Ok(0))
+        Ok(known.check_made(&mounted.path().join("log")))
     }
 }
 

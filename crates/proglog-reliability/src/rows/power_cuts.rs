@@ -136,11 +136,7 @@ impl CutOff<'_> {
                     self.unsure += 1;
                 }
             }
-            if options.directory.join("checkpoint").exists() || self.known.end() > 0 {
-                self.known.check(&options.directory)?;
-                return Ok(1);
-            }
-            Ok(0)
+            self.known.check_made(&options.directory)
         })();
         Ok(checked)
     }

@@ -76,6 +76,15 @@ impl Known {
         Ok(count)
     }
 
+    /// As [`Known::check`], of a log whose making may have been cut short. Returns the number of logs that were checked.
+    pub(crate) fn check_made(&mut self, directory: &Path) -> Result<u64, String> {
+        let is_made = directory.join("checkpoint").exists() || self.end() > 0;
+        if is_made {
+            self.check(directory)?;
+        }
+        Ok(is_made.into())
+    }
+
     /// As [`Known::check`], of an open log that nobody appends to.
     pub(crate) fn check_open(&mut self, log: &Log) -> Result<u64, String> {
         let (start, end) = (log.start_offset().get(), log.end_offset().get());
