@@ -49,6 +49,7 @@ impl Engine {
         self.commit(Commit::Sync)?;
         if active.recovery_point() == end {
             self.writer.lock().release_memory();
+            active.index.close_file();
             active.store.write_sync_mark()?;
         }
         Ok(())

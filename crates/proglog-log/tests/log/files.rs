@@ -1,11 +1,12 @@
 //! Files that a log reads, keeps open and leaves, and the number of reads.
 
 use std::io::ErrorKind as Io;
+use std::time::{Duration, Instant};
 
-use proglog_log::ErrorKind;
+use proglog_log::{ErrorKind, Log, LogOptions};
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
-use crate::support::{append, holds, open, open_with, options, segments};
+use crate::support::{append, holds, open, open_with, options, segments, value};
 
 /// Number of reads of files that `work` takes.
 fn reads_of(disk: &SimDisk, work: impl FnOnce()) -> usize {
@@ -50,16 +51,55 @@ fn segments_that_nobody_reads_are_not_kept_open() {
     let directory = tempfile::tempdir().unwrap();
     let options = options().durability(proglog_log::Durability::Buffered);
     let log = proglog_log::Log::open(directory.path(), &options).unwrap();
-    let kept_open = || {
-        let open = std::fs::read_dir("/proc/self/fd").unwrap();
-        open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
-            .filter(|target| target.starts_with(directory.path()))
-            .count()
-    };
     append(&log, 0..200);
-    assert!(kept_open() <= 3, "the segment, its index and the lock");
+    let kept = kept_open(directory.path());
+    assert!(kept.len() <= 3, "{kept:?}");
     drop(log);
-    assert_eq!(kept_open(), 0);
+    assert_eq!(kept_open(directory.path()), [""; 0]);
+}
+
+/// The files of `directory`, and itself as `.`, that this process has open.
+#[cfg(target_os = "linux")]
+fn kept_open(directory: &std::path::Path) -> Vec<String> {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    let in_directory = targets.filter_map(|target| {
+        let name = target.strip_prefix(directory).ok()?;
+        Some(std::path::Path::new(".").join(name))
+    });
+    let names = in_directory.map(|name| name.to_string_lossy().into_owned());
+    let mut names = names.collect::<Vec<_>>();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_idle_log_keeps_its_lock_its_directory_and_one_segment_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = LogOptions::new().idle_after(Duration::from_millis(20));
+    let log = Log::open(directory.path(), &options).unwrap();
+    // So many that the index has a full page.
+    let append_many = |first: u64| {
+        let values = (first..first + 3000).map(value);
+        log.append_batch(values).unwrap();
+    };
+    for round in 0..2 {
+        append_many(3000 * round);
+        let begun = Instant::now();
+        let expected = ["./", "./00000000000000000000.log", "./LOCK"];
+        while kept_open(directory.path()) != expected {
+            let kept = kept_open(directory.path());
+            assert!(begun.elapsed() < Duration::from_mins(1), "{kept:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    holds(&log, 0..6000);
+    log.roll().unwrap();
+    log.close().unwrap();
+    let log = Log::open(directory.path(), &options).unwrap();
+    assert_eq!(log.recovery().indexes_rebuilt, 0);
+    holds(&log, 0..6000);
 }
 
 #[test]

@@ -28,7 +28,7 @@ use proglog_store::{Operation, Position};
 
 use crate::error::reason::{Reason, Result};
 use crate::segment::index::unwritten::Unwritten;
-use crate::sync::{Cache, Mutex, OnceLock};
+use crate::sync::{Cache, Mutex};
 
 pub(crate) use crate::segment::index::unwritten::{Appender, PAGE_ENTRIES};
 
@@ -45,7 +45,8 @@ pub(crate) type PageCache = Cache<(u64, u64), Arc<[u32]>>;
 pub(crate) struct Index {
     directory: Arc<dyn Directory>,
     name: String,
-    file: OnceLock<Arc<dyn Storage>>,
+    /// Closed while the log is idle.
+    file: Mutex<Option<Arc<dyn Storage>>>,
     /// Key of the segment in `cache`.
     id: u64,
     cache: Arc<PageCache>,
@@ -168,7 +169,7 @@ impl Index {
         Self {
             directory,
             name,
-            file: OnceLock::new(),
+            file: Mutex::new(None),
             id,
             cache,
             salt,
@@ -336,7 +337,9 @@ impl Index {
             return false;
         }
         // An index without pages has no file.
-        !sync || self.file.get().is_none_or(|file| file.sync_data().is_ok())
+        let has_pages = page > 0 || !entries.is_empty();
+        let sync_file = |file: Arc<dyn Storage>| file.sync_data().is_ok();
+        !sync || !has_pages || self.file(OpenMode::Write).is_some_and(sync_file)
     }
 
     fn write_page(&self, page: u64, entries: &[u32]) -> bool {
@@ -347,13 +350,19 @@ impl Index {
             .is_some_and(|file| file.write_all_at(&bytes, page * PAGE_LEN as u64).is_ok())
     }
 
-    fn file(&self, mode: OpenMode) -> Option<&Arc<dyn Storage>> {
-        if self.file.get().is_none() {
-            let file = self.directory.open(&self.name, mode).ok()?;
-            // Another thread may have been first; either handle will do.
-            drop(self.file.set(file));
+    /// Returns the file, and opens it if it is not open.
+    fn file(&self, mode: OpenMode) -> Option<Arc<dyn Storage>> {
+        if let Some(file) = &*self.file.lock() {
+            return Some(Arc::clone(file));
         }
-        self.file.get()
+        let opened = self.directory.open(&self.name, mode).ok()?;
+        // Another thread may have been first; either handle will do.
+        Some(Arc::clone(self.file.lock().get_or_insert(opened)))
+    }
+
+    /// Closes the file; the next page that is read or written opens it again.
+    pub(crate) fn close_file(&self) {
+        drop(self.file.lock().take());
     }
 }
 
