@@ -11,6 +11,7 @@ use crate::offset::Offset;
 use crate::options::Visibility;
 use crate::read::view::{Readable, View};
 use crate::record::decode::{self, Plain};
+use crate::record::sequence::Sequence;
 use crate::record::{RecordRef, StoredRecord};
 use crate::segment::files::SegmentFiles;
 
@@ -25,6 +26,8 @@ pub(crate) struct Cursor {
     /// Where the cursor ends (exclusive); `None` is the end of the log.
     end: Option<Offset>,
     run: Option<Run>,
+    /// Recognizes the next record, if it is like the one before.
+    sequence: Sequence,
     /// Limit on the bytes of a run.
     run_bytes_max: Option<usize>,
     /// True after an error, or at the end.
@@ -51,6 +54,7 @@ impl Cursor {
             next: from,
             end: None,
             run: None,
+            sequence: Sequence::new(),
             run_bytes_max: None,
             ended: false,
             held: None,
@@ -121,13 +125,26 @@ impl Cursor {
         {
             return Some(Err(error));
         }
-        let plain = match self.run.as_mut()?.frames.next_ref() {
-            Some(Ok(frame)) => Plain::of(frame.payload),
-            _ => None,
+        let Some(Ok(frame)) = self.run.as_mut()?.frames.next_ref() else {
+            return self.hold_next();
         };
-        match plain {
+        match self.sequence.recognize(frame.payload) {
+            Some(record) if self.next == record.offset => {
+                self.next = self.next.saturating_add(1);
+                let payload = self.run.as_ref()?.frames.lent()?;
+                Some(Ok(record.record_ref(payload)))
+            }
+            _ => self.next_plain(),
+        }
+    }
+
+    /// Returns the next record, which is lent, if it is not like the one before.
+    fn next_plain(&mut self) -> Option<Result<RecordRef<'_>, Error>> {
+        let payload = self.run.as_ref()?.frames.lent()?;
+        match Plain::of(payload) {
             Some(plain) if self.next == plain.offset => {
                 self.next = self.next.saturating_add(1);
+                self.sequence = plain.sequence();
                 let payload = self.run.as_ref()?.frames.lent()?;
                 Some(Ok(plain.record_ref(payload)))
             }

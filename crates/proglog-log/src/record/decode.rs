@@ -16,7 +16,7 @@ use crate::offset::Offset;
 use crate::record::{RecordRef, StoredRecord};
 
 /// The tags of the fields: the field's number and its wire type.
-const VALUE: u8 = 1 << 3 | 2;
+pub(crate) const VALUE: u8 = 1 << 3 | 2;
 const OFFSET: u8 = 2 << 3;
 const TIMESTAMP: u8 = 5 << 3;
 const TIME: u8 = 6 << 3;
@@ -202,6 +202,12 @@ impl Fields<'_> {
         }
         None
     }
+}
+
+/// The number that these bytes encode, of which all but the last have the top bit set.
+#[inline]
+pub(crate) fn eight_bytes(bytes: [u8; 8]) -> u64 {
+    without_top_bits(LittleEndian::read_u64(&bytes))
 }
 
 const EACH_BYTE: u64 = 0x0101_0101_0101_0101;

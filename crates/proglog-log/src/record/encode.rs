@@ -52,6 +52,11 @@ impl Time {
         Self { micros, field, len }
     }
 
+    /// The length of its field.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The time, in microseconds since 1970.
     #[inline]
     pub(crate) fn micros(&self) -> i64 {

@@ -5,6 +5,7 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod fields;
 pub(crate) mod into_bytes;
+pub(crate) mod sequence;
 
 use std::time::SystemTime;
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::format::{FRAME_HEADER_LEN, Kind};
+use crate::format::{self, FRAME_HEADER_LEN, Kind, Word};
 use crate::position::Position;
 use crate::scan::source::{BLOCK_LEN, Source};
 use crate::scan::verify::{Fault, FrameHeader, Verified, Verifier};
@@ -137,6 +137,29 @@ impl Scanner {
         self.frame_len = len;
     }
 
+    /// Passes the next frame, if it is a data frame, was read ahead and verifies. That is so for nearly all frames,
+    /// and needs no result that goes through memory.
+    #[inline]
+    pub(crate) fn pass_ahead(&mut self) -> Option<Kind> {
+        let ahead = self.ahead();
+        let (first, got) = format::decode_frame_header(*ahead.first_chunk()?);
+        let word = Word::decode(first)?;
+        let (kind, len) = (word.kind, word.frame_len());
+        let payload = ahead.get(FRAME_HEADER_LEN..len)?;
+        let Verifier {
+            salt,
+            payload_len_max,
+        } = self.verifier;
+        if kind == Kind::Control || word.len > payload_len_max || self.next >= self.stop {
+            return None;
+        }
+        if format::check(salt, self.next, first, format::crc32c(payload)) != got {
+            return None;
+        }
+        self.pass(len);
+        Some(kind)
+    }
+
     /// Passes control frames and verifies the data frame after them, for [`Scanner::take`]; `None` at
     /// the end.
     #[inline]
@@ -171,6 +194,12 @@ impl Scanner {
     pub(crate) fn passed(&self) -> Option<&[u8]> {
         let start = self.at.checked_sub(self.frame_len)?;
         self.block.get(start + FRAME_HEADER_LEN..self.at)
+    }
+
+    /// The start of the newest frame passed.
+    #[inline]
+    pub(crate) fn passed_position(&self) -> Position {
+        Position::new(self.next.get() - self.frame_len as u64)
     }
 
     /// Verifies the next frame without passing it.

@@ -147,6 +147,21 @@ impl Frames {
         if self.store.data.is_closed() {
             return Some(Err(self.closed()));
         }
+        let Some(kind) = self.scanner.pass_ahead() else {
+            return self.next_ref_slow();
+        };
+        Some(Ok(FrameRef {
+            position: self.scanner.passed_position(),
+            end: self.scanner.position(),
+            ends_batch: kind == Kind::BatchEnd,
+            payload: self.scanner.passed()?,
+        }))
+    }
+
+    /// As [`Frames::next_ref`], if the next frame has to be read, or is no data frame.
+    #[cold]
+    #[inline(never)]
+    fn next_ref_slow(&mut self) -> Option<Result<FrameRef<'_>>> {
         let (kind, len) = match self.scanner.find_data(&*self.store)? {
             Ok(found) => found,
             Err(fault) => return Some(Err(self.fail(fault))),
