@@ -141,6 +141,22 @@
 //! - Hard links are no copy. The checkpoint is overwritten in place and the newest segment grows, so both logs would
 //!   write to the same files. They are refused ([`Locked`](Reason::Locked)) only as long as the log is open.
 //!
+//! ## Forking
+//!
+//! A log belongs to the process that opened it. A process that is forked from that one shares its files and its lock,
+//! and has none of its threads, so it must not use the handles that it has inherited. It may drop them, which closes
+//! copies of the files and nothing else; [`Log::close`] fails with [`Reason::Forked`], and what would sync, trim or
+//! truncate stops the copy of the log and changes nothing. As long as the forked process has such handles, and its
+//! parent has not closed the log, no process can open the log.
+//!
+//! It may open logs of its own, with background threads and a [`Cache::global`] of its own. A runtime that was
+//! installed, or set in options that were made before, has to work after a fork itself, and so has a [`Cache`] that
+//! was made before.
+//!
+//! In a process with several threads the usual rule holds: the child has copies of locks that other threads held at
+//! that moment, and they stay locked. So fork while no other thread is in a call of a log, or let the child only start
+//! another program. The files are closed then.
+//!
 //! ## Errors
 //!
 //! An [`Error`] names the log's directory and has a [`Reason`], which carries the facts. [`Error::kind`] classifies
@@ -202,6 +218,7 @@ mod memory;
 mod offset;
 mod open;
 mod options;
+mod process;
 mod read;
 mod read_only;
 mod record;

@@ -30,6 +30,14 @@ pub enum Error {
         /// The file's name.
         file: Arc<str>,
     },
+    /// Another process has opened the store, and this one was forked from it. Nothing was changed.
+    #[error("process {opened_by} has {file} open, and a process forked from it cannot close it")]
+    Forked {
+        /// The file's name.
+        file: Arc<str>,
+        /// The id of the process that has opened it.
+        opened_by: u32,
+    },
     /// Neither copy of the header is valid: another kind of file, an empty one, or both copies are damaged.
     #[error("{file} ({len} bytes) does not start with a store's header")]
     NotAStore {
@@ -226,7 +234,7 @@ impl Error {
                 io::ErrorKind::NotFound => ErrorKind::NotFound,
                 _ => ErrorKind::Io,
             },
-            Self::Locked { .. } => ErrorKind::Locked,
+            Self::Locked { .. } | Self::Forked { .. } => ErrorKind::Locked,
             Self::NotAStore { .. }
             | Self::HeadersDiffer { .. }
             | Self::InvalidFrame { .. }

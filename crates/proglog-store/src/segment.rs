@@ -132,7 +132,7 @@ pub trait StoreExt: sealed::Sealed {
     /// As [`Store::sync`].
     fn sync_to(&self, to: Boundary) -> Result<Boundary> {
         self.store().inner.data.check_open()?;
-        let writer = self.store().inner.writer();
+        let writer = self.store().inner.own_writer()?;
         writer.map_or_else(|| Ok(self.store().end()), |writer| writer.sync(Some(to)))
     }
 
@@ -149,7 +149,7 @@ pub trait StoreExt: sealed::Sealed {
     /// As [`Store::flush`].
     fn write_sync_mark(&self) -> Result<()> {
         self.store().inner.data.check_open()?;
-        let writer = self.store().inner.writer();
+        let writer = self.store().inner.own_writer()?;
         writer.map_or(Ok(()), Writer::write_sync_mark)
     }
 
@@ -164,6 +164,7 @@ pub trait StoreExt: sealed::Sealed {
     /// opened to read; [`Error::Closed`].
     fn rewind(&self, to: Boundary) -> Result<()> {
         self.store().inner.data.check_open()?;
+        self.store().inner.own_writer()?;
         self.store().inner.appender()?.rewind(to)
     }
 
@@ -174,7 +175,8 @@ pub trait StoreExt: sealed::Sealed {
     ///
     /// [`Error::Io`] if the file system cannot unlock.
     fn detach_writer(&self) -> Result<()> {
-        self.store().inner.writer().map_or(Ok(()), Writer::detach)
+        let writer = self.store().inner.own_writer()?;
+        writer.map_or(Ok(()), Writer::detach)
     }
 
     /// Reads how far another process has synced a store that was opened [to follow](open_following), and

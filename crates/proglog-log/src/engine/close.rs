@@ -6,7 +6,11 @@ use crate::error::reason::Result;
 
 impl Engine {
     /// Commits all that was submitted, closes the files and releases the lock. Has no effect on a closed log.
+    ///
+    /// Fails in a process that was forked from the one that opened the log: that one still has it open, and shares its
+    /// lock and files. No lock is taken then, since a thread that is gone may hold it.
     pub(crate) fn close(&self) -> Result<()> {
+        self.owner.check()?;
         // Held to the end: a second call returns once the log is closed.
         let mut lock = self.lock.lock();
         // A trim in progress is done with its files before another process may open the log.

@@ -33,6 +33,7 @@ use crate::layout::inventory;
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::options::{Durability, LogOptions};
+use crate::process::Owner;
 use crate::read::reader::Reader;
 use crate::read::view::View;
 use crate::runtime::RuntimeHandle;
@@ -52,6 +53,8 @@ pub(crate) struct Engine {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) options: LogOptions,
     pub(crate) log_id: u128,
+    /// The process that has opened the log.
+    pub(crate) owner: Owner,
     /// The lock on the directory, until the log is closed.
     lock: Mutex<Option<Arc<dyn Storage>>>,
     /// Identity of the file that is locked.
@@ -128,6 +131,7 @@ impl Engine {
             directory,
             options,
             log_id,
+            owner: Owner::current(),
             lock_id: inventory::id_of(&*lock),
             lock: Mutex::new(Some(lock)),
             trimming: Mutex::default(),
@@ -153,6 +157,18 @@ impl Engine {
         }
     }
 
+    /// Checks that this process has opened the log. The copy of one that was forked is poisoned: it must change no
+    /// file.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        match self.owner.check() {
+            Ok(()) => Ok(()),
+            Err(forked) => {
+                self.poison(&forked);
+                self.check_appendable()
+            }
+        }
+    }
+
     /// Checks that the directory is still at its path, and in it the file that was locked. Otherwise another log may
     /// be there, and this one is poisoned.
     ///
@@ -161,6 +177,7 @@ impl Engine {
     #[cold]
     pub(crate) fn check_directory(&self) -> Result<()> {
         self.view.check_open()?;
+        self.check_process()?;
         if inventory::is_in_place(&*self.directory, self.lock_id) {
             return Ok(());
         }

@@ -102,6 +102,13 @@ pub enum Reason {
     /// Another handle or process has the log open.
     #[error("the log is locked: another handle or process has it open")]
     Locked,
+    /// Another process has opened the log, and this one was forked from it. Nothing was changed; open the log here
+    /// once it is closed there.
+    #[error("process {opened_by} has the log open, and a process forked from it cannot use it")]
+    Forked {
+        /// The id of the process that has opened it.
+        opened_by: u32,
+    },
     /// The directory holds no log. To be opened to append it may be empty, but hold nothing else, except for what
     /// systems make in directories by themselves, such as `lost+found`, `.DS_Store` or `Thumbs.db`. Nothing was changed.
     #[error("the directory holds no log: {}", found.as_deref().unwrap_or("it is empty"))]
@@ -273,7 +280,7 @@ impl Reason {
             | Self::BatchTooLarge { .. }
             | Self::ApplicationDataTooLarge { .. } => ErrorKind::TooLarge,
             Self::EndMoved { .. } => ErrorKind::EndMoved,
-            Self::Locked => ErrorKind::Locked,
+            Self::Locked | Self::Forked { .. } => ErrorKind::Locked,
             Self::NotALog { .. } => ErrorKind::NotALog,
             Self::DirectoryMoved => ErrorKind::DirectoryMoved,
             Self::Options(_) | Self::ResetBelowEnd { .. } => ErrorKind::InvalidInput,

@@ -323,7 +323,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// As [`Log::sync`]. The log is closed all the same.
+    /// As [`Log::sync`]. The log is closed all the same. [`Reason::Forked`] in a process that was forked from the one
+    /// that opened the log: it stays open there, and nothing is done.
     pub fn close(&self) -> Result<()> {
         self.named(self.handle.engine.close())
     }

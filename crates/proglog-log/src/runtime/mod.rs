@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::reason::{Reason, Result};
+use crate::process::PerProcess;
 pub use crate::runtime::job::Job;
 pub(crate) use crate::runtime::job::run;
 use crate::runtime::pool::Pool;
@@ -83,7 +84,10 @@ pub fn install_runtime(runtime: impl Runtime + 'static) -> Result<(), RuntimeInU
 /// The installed runtime; `None` once the pool is in use.
 static INSTALLED: OnceLock<Option<Box<dyn Runtime>>> = OnceLock::new();
 
-static POOL: Pool = Pool::new();
+fn pool() -> &'static Pool {
+    static POOLS: PerProcess<Pool> = PerProcess::new();
+    POOLS.get(Pool::new)
+}
 
 fn installed() -> Option<&'static dyn Runtime> {
     INSTALLED.get_or_init(|| None).as_deref()
@@ -113,7 +117,7 @@ impl RuntimeHandle {
     pub(crate) fn start(&self) -> Result<()> {
         match self.provided() {
             Some(_) => Ok(()),
-            None => POOL.start_first().map_err(|source| Reason::NoThread {
+            None => pool().start_first().map_err(|source| Reason::NoThread {
                 source: Arc::new(source),
             }),
         }
@@ -124,7 +128,7 @@ impl RuntimeHandle {
         let job = Box::new(job);
         match self.provided() {
             Some(runtime) => runtime.spawn(job),
-            None => POOL.spawn(job),
+            None => pool().spawn(job),
         }
     }
 
@@ -137,7 +141,7 @@ impl RuntimeHandle {
         let job = Box::new(job);
         match self.provided() {
             Some(runtime) => runtime.spawn_after(delay, job),
-            None => POOL.spawn_at(due, job),
+            None => pool().spawn_at(due, job),
         }
     }
 }

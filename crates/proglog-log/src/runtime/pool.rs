@@ -6,12 +6,15 @@ use std::thread;
 use std::time::Instant;
 
 use crate::runtime::job::{Job, run};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::std_sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Upper limit on the threads of the pool. Jobs mostly wait for a device.
 const THREADS_MAX: usize = 4;
 
 /// A pool of threads. Once it has one, that thread never ends.
+///
+/// Its idle threads wait on a lock of the standard library: a table of waiting threads, as other locks have it, would
+/// be of no use in a process that is forked meanwhile.
 pub(super) struct Pool {
     state: Mutex<State>,
     changed: Condvar,
@@ -48,9 +51,14 @@ impl Pool {
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No user's code runs with the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Starts a thread, if there is none.
     pub(super) fn start_first(&'static self) -> io::Result<()> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.threads == 0 {
             self.start(&mut state)?;
         }
@@ -70,7 +78,7 @@ impl Pool {
     /// Adds a job with `change`, and wakes or starts a thread for it. If no thread can be started and there is
     /// none, the next call tries again.
     fn add(&'static self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         change(&mut state);
         let enough = state.idle > 0 && state.ready.len() <= state.idle;
         if enough || state.threads == THREADS_MAX || self.start(&mut state).is_err() {
@@ -89,7 +97,7 @@ impl Pool {
     }
 
     fn work(&'static self) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         loop {
             let now = Instant::now();
             while let Some(timer) = state.timers.first_entry()
@@ -110,15 +118,18 @@ impl Pool {
                 }
                 drop(state);
                 run(job);
-                state = self.state.lock();
+                state = self.lock();
                 continue;
             }
             let next = state.timers.first_key_value().map(|((due, _), _)| *due);
             state.idle += 1;
-            match next {
-                Some(due) => drop(self.changed.wait_until(&mut state, due)),
-                None => self.changed.wait(&mut state),
-            }
+            state = if let Some(due) = next {
+                let woken = self.changed.wait_timeout(state, due - now);
+                woken.unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                let woken = self.changed.wait(state);
+                woken.unwrap_or_else(PoisonError::into_inner)
+            };
             state.idle -= 1;
         }
     }
@@ -143,7 +154,7 @@ mod tests {
     /// Waits until `threads` threads are idle.
     fn wait_for_idle(pool: &Pool, threads: usize) {
         let begun = Instant::now();
-        while pool.state.lock().idle != threads {
+        while pool.lock().idle != threads {
             assert!(begun.elapsed() < LONG, "they do not become idle");
             thread::yield_now();
         }
@@ -154,7 +165,7 @@ mod tests {
         static POOL: Pool = Pool::new();
         for _ in 0..3 {
             POOL.start_first().unwrap();
-            assert_eq!(POOL.state.lock().threads, 1);
+            assert_eq!(POOL.lock().threads, 1);
         }
     }
 
@@ -201,7 +212,7 @@ mod tests {
     fn delayed_jobs_run_in_the_order_of_their_times_and_none_early() {
         // On one thread, whatever else this process has to do.
         static POOL: Pool = Pool::new();
-        POOL.state.lock().threads = THREADS_MAX;
+        POOL.lock().threads = THREADS_MAX;
         let (sender, receiver) = channel();
         let begun = Instant::now();
         for millis in [40, 20, 60, 20] {
@@ -238,11 +249,11 @@ mod tests {
             begun.send("the first").unwrap();
             assert!(blocked.recv().is_err());
         });
-        assert_eq!(POOL.state.lock().threads, 1);
+        assert_eq!(POOL.lock().threads, 1);
         assert_eq!(receiver.recv_timeout(LONG).unwrap(), "the first");
         add_job(&POOL, move || sender.send("the second").unwrap());
         assert_eq!(receiver.recv_timeout(LONG).unwrap(), "the second");
-        assert_eq!(POOL.state.lock().threads, 2);
+        assert_eq!(POOL.lock().threads, 2);
         drop(release);
     }
 
@@ -268,9 +279,9 @@ mod tests {
         for _ in 0..THREADS_MAX {
             receiver.recv_timeout(LONG).unwrap();
         }
-        assert_eq!(POOL.state.lock().threads, THREADS_MAX);
+        assert_eq!(POOL.lock().threads, THREADS_MAX);
         add_job(&POOL, job());
-        assert_eq!(POOL.state.lock().threads, THREADS_MAX);
+        assert_eq!(POOL.lock().threads, THREADS_MAX);
         assert!(receiver.try_recv().is_err(), "the others have to wait");
         drop(closed);
         for _ in 0..=THREADS_MAX {
@@ -316,7 +327,7 @@ mod tests {
             let due = Instant::now() + Duration::from_hours(24);
             POOL.spawn_at(due, Box::new(|| {}));
         }
-        let state = POOL.state.lock();
+        let state = POOL.lock();
         let numbers = state.timers.keys().map(|(_, number)| *number);
         let mut numbers = numbers.collect::<Vec<_>>();
         numbers.sort_unstable();
@@ -358,7 +369,7 @@ mod tests {
         }
         for _ in 0..2 * THREADS_MAX {
             add_job(&POOL, || {});
-            assert_eq!(POOL.state.lock().threads, 0);
+            assert_eq!(POOL.lock().threads, 0);
         }
         let log = MemoryLog::new();
         log.append("read by the thread that polls").unwrap();

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
+use crate::process::{Owner, PerProcess};
 use crate::segment::files::SegmentFiles;
 use crate::segment::index::{PAGE_LEN, PageCache};
 use crate::sync;
@@ -38,12 +39,11 @@ pub struct Cache {
 }
 
 struct Parts {
+    owner: Owner,
     bounds: CacheBuilder,
     files: sync::Cache<u64, Arc<SegmentFiles>>,
     pages: Arc<PageCache>,
 }
-
-static GLOBAL: LazyLock<Cache> = LazyLock::new(|| Cache::builder().build());
 
 impl Cache {
     /// Returns a builder with the default bounds.
@@ -57,7 +57,8 @@ impl Cache {
     /// Returns the cache of all logs in this process that have no other. It has the default bounds.
     #[must_use]
     pub fn global() -> Self {
-        GLOBAL.clone()
+        static GLOBAL: PerProcess<Cache> = PerProcess::new();
+        GLOBAL.get(|| Self::builder().build()).clone()
     }
 
     /// Calls `call`. If that fails because there are no file descriptors left, closes the files in this cache and in
@@ -79,6 +80,14 @@ impl Cache {
 
     pub(crate) fn files(&self) -> &sync::Cache<u64, Arc<SegmentFiles>> {
         &self.parts.files
+    }
+
+    /// Drops what is cached of the segment with this id, unless another process has made the cache: its locks may be
+    /// held by threads that this one does not have.
+    pub(crate) fn remove_dropped(&self, id: u64) {
+        if self.parts.owner.check().is_ok() {
+            self.parts.files.remove(&id);
+        }
     }
 
     pub(crate) fn pages(&self) -> &Arc<PageCache> {
@@ -160,6 +169,7 @@ impl CacheBuilder {
     pub fn build(self) -> Cache {
         Cache {
             parts: Arc::new(Parts {
+                owner: Owner::current(),
                 files: sync::Cache::new(self.open_segments_max),
                 pages: Arc::new(PageCache::new(self.index_bytes_max / PAGE_LEN)),
                 bounds: self,

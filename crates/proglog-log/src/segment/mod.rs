@@ -195,7 +195,7 @@ impl Segment {
 impl Drop for Segment {
     /// Removes the segment from the cache: nothing reads it any more.
     fn drop(&mut self) {
-        self.cache.files().remove(&self.id);
+        self.cache.remove_dropped(self.id);
     }
 }
 

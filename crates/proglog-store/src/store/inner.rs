@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::Header;
 use crate::io::named_file::NamedFile;
 use crate::options::StoreOptions;
@@ -23,6 +23,8 @@ pub(crate) struct Inner {
     pub(crate) label: Vec<u8>,
     pub(crate) recovery: Recovery,
     pub(crate) mode: Mode,
+    /// The id of the process that opened the store.
+    opened_by: u32,
     /// The bytes that a read fetches which does not know the length of the frame.
     pub(crate) read_len_hint: AtomicUsize,
 }
@@ -83,6 +85,7 @@ impl Inner {
             label: header.label,
             recovery,
             mode: Mode::Write(writer),
+            opened_by: std::process::id(),
             read_len_hint: AtomicUsize::new(READ_LEN_HINT),
         }
     }
@@ -107,6 +110,7 @@ impl Inner {
             label: header.label,
             recovery: Recovery::of_sealed(end),
             mode,
+            opened_by: std::process::id(),
             read_len_hint: AtomicUsize::new(READ_LEN_HINT),
         }
     }
@@ -118,6 +122,20 @@ impl Inner {
             Mode::Write(writer) => Some(writer),
             Mode::Read(_) | Mode::Follow(_) => None,
         }
+    }
+
+    /// As [`Inner::writer`], for an operation that changes the file, or releases its lock. Fails in a process that was
+    /// forked from the one that opened the store: they share the lock, and threads that only the other has may hold
+    /// the locks of the writer.
+    pub(crate) fn own_writer(&self) -> Result<Option<&Writer>> {
+        let writer = self.writer();
+        if writer.is_none() || self.opened_by == std::process::id() {
+            return Ok(writer);
+        }
+        Err(Error::Forked {
+            file: Arc::clone(self.data.file.name()),
+            opened_by: self.opened_by,
+        })
     }
 
     /// The writer half, for an operation that a store opened to read refuses.
@@ -159,7 +177,7 @@ impl Inner {
     }
 
     pub(crate) fn close(&self) -> Result<()> {
-        if let Some(writer) = self.writer() {
+        if let Some(writer) = self.own_writer()? {
             return writer.close();
         }
         self.data.closed.store(true, Ordering::Release);

@@ -236,7 +236,7 @@ impl Store {
     /// As [`Store::flush`]; [`Error::SyncFailed`], after which the store is poisoned.
     pub fn sync(&self) -> Result<Boundary> {
         self.inner.data.check_open()?;
-        let writer = self.inner.writer();
+        let writer = self.inner.own_writer()?;
         writer.map_or_else(|| Ok(self.end()), |writer| writer.sync(None))
     }
 
@@ -248,7 +248,7 @@ impl Store {
     /// As [`Store::sync`]. Unless the store is poisoned it still takes appends, and sealing can be retried.
     pub fn seal(&self) -> Result<()> {
         self.inner.data.check_open()?;
-        self.inner.writer().map_or(Ok(()), Writer::seal)
+        self.inner.own_writer()?.map_or(Ok(()), Writer::seal)
     }
 
     /// Seals the store and releases its lock, so that it can be opened again. Afterwards every operation on
@@ -256,7 +256,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::sync`]. The store is closed all the same.
+    /// As [`Store::sync`]. The store is closed all the same. [`Error::Forked`] in a process that was forked from the
+    /// one that opened the store, where neither this nor dropping the store has an effect on it.
     pub fn close(&self) -> Result<()> {
         self.inner.close()
     }

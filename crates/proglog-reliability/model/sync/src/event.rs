@@ -96,9 +96,4 @@ impl Condvar {
         let listener = self.0.listen();
         MutexGuard::unlocked(guard, || listener.wait());
     }
-
-    /// As [`Condvar::wait`]; the time never comes.
-    pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _due: Instant) {
-        self.wait(guard);
-    }
 }
