@@ -9,9 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::copy::mirror;
-use crate::sabotage::CONFIG_FILE;
 use crate::system::limit;
-use crate::workspace::{self, cargo, scratch};
+use crate::workspace::{self, CONFIG_FILE, cargo, scratch};
 
 const PROGRAM: &str = "proglog-model";
 

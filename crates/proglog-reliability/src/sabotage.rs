@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use crate::copy::mirror;
 use crate::report::Line;
 use crate::system::limit;
-use crate::workspace::{self, SHARED, cargo, git, root, scratch};
+use crate::workspace::{self, CONFIG_FILE, SHARED, cargo, git, root, scratch};
 
 /// No row and no test takes this long; one that does because of a sabotage has not caught it.
 const RUN_MAX: Duration = Duration::from_mins(10);
@@ -19,9 +19,6 @@ const PROGRAM: &str = "proglog-reliability";
 
 /// The folder of the patches.
 const PATCHES: &str = "crates/proglog-reliability/sabotage";
-
-/// The file of Cargo's settings.
-pub(crate) const CONFIG_FILE: &str = ".cargo/config.toml";
 
 /// The profile of a copy, whose packages are built again for each patch and run briefly. The dependencies are built
 /// as in the workspace, which has built them.

@@ -5,6 +5,9 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+/// The file of Cargo's settings.
+pub(crate) const CONFIG_FILE: &str = ".cargo/config.toml";
+
 /// The top of the workspace.
 pub(crate) fn root() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
