@@ -40,6 +40,7 @@ impl Engine {
         let closed = active.store.close();
         if closed.is_ok() && !writer.sealed {
             active.index.write_all(false);
+            active.index.close_file();
         }
         for segment in self.view.segments().iter() {
             segment.release();

@@ -97,6 +97,8 @@ fn an_idle_log_keeps_its_lock_its_directory_and_one_segment_open() {
     holds(&log, 0..6000);
     log.roll().unwrap();
     log.close().unwrap();
+    let expected = ["./", "./00000000000000006000.log"];
+    assert_eq!(kept_open(directory.path()), expected);
     let log = Log::open(directory.path(), &options).unwrap();
     assert_eq!(log.recovery().indexes_rebuilt, 0);
     holds(&log, 0..6000);

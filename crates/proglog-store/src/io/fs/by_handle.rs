@@ -12,7 +12,10 @@ use crate::io::storage::{FileId, OpenMode, not_a_regular_file};
 
 /// An open directory. Names must be single path components.
 #[derive(Debug)]
-pub(super) struct OpenDirectory(File);
+pub(super) struct OpenDirectory {
+    file: File,
+    id: FileId,
+}
 
 /// Returns the identity of the file or directory that this is about.
 pub(super) fn id_of(file: &Metadata) -> FileId {
@@ -26,7 +29,9 @@ impl OpenDirectory {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = retry_on_intr(|| rustix::fs::openat(CWD, path, flags, Mode::empty()))?;
-        Ok(Self(opened.into()))
+        let file = File::from(opened);
+        let id = id_of(&file.metadata()?);
+        Ok(Self { file, id })
     }
 
     pub(super) fn open_file(&self, name: &str, mode: OpenMode) -> io::Result<File> {
@@ -43,27 +48,27 @@ impl OpenDirectory {
             };
         // As the standard library has it: the process's umask takes what is not wanted.
         let permissions = Mode::from_raw_mode(0o666);
-        let opened = retry_on_intr(|| rustix::fs::openat(&self.0, name, flags, permissions))?;
+        let opened = retry_on_intr(|| rustix::fs::openat(&self.file, name, flags, permissions))?;
         Ok(opened.into())
     }
 
     /// Returns whether `name` is known to be something else than a regular file.
     fn is_irregular(&self, name: &str) -> bool {
-        rustix::fs::statat(&self.0, name, AtFlags::empty())
+        rustix::fs::statat(&self.file, name, AtFlags::empty())
             .is_ok_and(|entry| FileType::from_raw_mode(entry.st_mode) != FileType::RegularFile)
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
+        Ok(rustix::fs::renameat(&self.file, from, &self.file, to)?)
     }
 
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
+        Ok(rustix::fs::unlinkat(&self.file, name, AtFlags::empty())?)
     }
 
     pub(super) fn list(&self) -> io::Result<Vec<String>> {
         // A handle of its own, since each has one place in the listing.
-        let names = Dir::read_from(&self.0)?
+        let names = Dir::read_from(&self.file)?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .filter(|name| !matches!(name.as_deref(), Ok("." | "..")))
             .collect::<io::Result<Vec<_>>>()?;
@@ -75,21 +80,21 @@ impl OpenDirectory {
 
     pub(super) fn sync(&self) -> io::Result<()> {
         self.check_exists()?;
-        self.0.sync_all()
+        self.file.sync_all()
     }
 
     /// Returns whether `path` leads to this directory.
     pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
         use io::ErrorKind::{NotADirectory, NotFound};
         match path.metadata() {
-            Ok(there) => Ok(id_of(&there) == id_of(&self.0.metadata()?)),
+            Ok(there) => Ok(id_of(&there) == self.id),
             Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
     pub(super) fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
-        let found = rustix::fs::statat(&self.0, name, AtFlags::empty())?;
+        let found = rustix::fs::statat(&self.file, name, AtFlags::empty())?;
         #[allow(
             clippy::cast_sign_loss,
             clippy::unnecessary_cast,
@@ -104,7 +109,7 @@ impl OpenDirectory {
     /// Fails with [`io::ErrorKind::NotFound`] once the directory is removed: the system then lists and syncs
     /// nothing, without an error.
     fn check_exists(&self) -> io::Result<()> {
-        match self.0.metadata()?.nlink() {
+        match self.file.metadata()?.nlink() {
             0 => Err(io::ErrorKind::NotFound.into()),
             _ => Ok(()),
         }
