@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use proglog_api::{json, v1};
@@ -154,10 +154,11 @@ fn span_of(request: &Request) -> Span {
     tracing::info_span!("request", method = %request.method(), uri = %request.uri())
 }
 
-/// Logs a response: successes at level `debug`, since there is one for each record.
+/// Logs a response. Successes are at level `debug`, since there is one for each record, and so is 404: the answer to
+/// a client that asks again and again for the next record.
 fn answered(response: &Response, latency: Duration, _: &Span) {
     let status = response.status().as_u16();
-    if response.status().is_success() {
+    if response.status().is_success() || response.status() == StatusCode::NOT_FOUND {
         tracing::debug!(status, ?latency, "answered");
     } else {
         tracing::info!(status, ?latency, "answered");

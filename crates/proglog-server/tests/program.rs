@@ -8,10 +8,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
-use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
-use support::Program;
+use proglog_log::{Log, LogOptions};
+use rustix::process::{Pid, Signal, kill_process};
+use support::{NEVER, Program, eventually};
 use tempfile::TempDir;
 
 const RECORD: &str = r#"{"record":"aGVsbG8="}"#;
@@ -65,17 +66,62 @@ fn a_second_signal_ends_it_at_once() {
         client.send("POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 30\r\n\r\n");
         assert_eq!(client.answer().unwrap().status, 100);
         program.signal(signal);
-        while TcpStream::connect(program.address).is_ok() {}
+        eventually(|| TcpStream::connect(program.address).err());
         // The first few may count as the same signal.
-        let ended = loop {
+        let ended = eventually(|| {
             program.signal(signal);
-            thread::sleep(Duration::from_millis(100));
-            if let Some(ended) = program.child.try_wait().unwrap() {
-                break ended;
-            }
-        };
+            program.child.try_wait().unwrap()
+        });
         assert_eq!(ended.code(), Some(status));
     }
+}
+
+#[test]
+fn signals_that_do_not_ask_it_to_end_are_ignored() {
+    let data = TempDir::new().unwrap();
+    let mut program = start(data.path(), &[]);
+    for signal in ["HUP", "USR1", "USR2", "PIPE", "XFSZ"] {
+        program.signal(signal);
+        assert_eq!(program.client().call("POST /", RECORD).status, 200);
+    }
+    program.end();
+}
+
+#[test]
+fn a_signal_that_comes_while_the_log_is_opened_ends_it_well() {
+    for _ in 0..20 {
+        let data = TempDir::new().unwrap();
+        let path = data.path().join("default");
+        let mut child = Program::command(data.path(), &[]).spawn().unwrap();
+        let begun = Instant::now();
+        while !path.join("LOCK").exists() {
+            assert!(begun.elapsed() < NEVER, "it does not open its log");
+        }
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let ended = eventually(|| child.try_wait().unwrap());
+        assert_eq!(ended.code(), Some(0), "{ended}");
+        let log = Log::open(&path, &LogOptions::new()).unwrap();
+        assert!(log.recovery().clean, "{}", log.recovery());
+    }
+}
+
+#[test]
+fn a_poll_at_the_end_of_the_log_writes_no_line() {
+    let data = TempDir::new().unwrap();
+    let mut command = Program::command(data.path(), &[]);
+    command.env_remove("RUST_LOG").stderr(Stdio::piped());
+    let mut program = Program::start(command);
+    let mut client = program.client();
+    for _ in 0..10 {
+        assert_eq!(client.call("GET /?offset=0", "").status, 404);
+    }
+    assert_eq!(client.call("GET /?offset=x", "").status, 400);
+    program.end();
+    let mut lines = String::new();
+    let mut errors = program.child.stderr.take().unwrap();
+    errors.read_to_string(&mut lines).unwrap();
+    assert!(!lines.contains("404"), "{lines}");
+    assert!(lines.contains("400"), "{lines}");
 }
 
 #[test]

@@ -230,7 +230,9 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::DiskFull,
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => ErrorKind::DiskFull,
                 io::ErrorKind::NotFound => ErrorKind::NotFound,
                 _ => ErrorKind::Io,
             },
@@ -287,7 +289,7 @@ impl Error {
 pub enum ErrorKind {
     /// The file system refused an operation.
     Io,
-    /// The disk is full; appends work again once there is space.
+    /// The disk or a quota is full, or the file is at a limit on its size; appends work again once there is space.
     DiskFull,
     /// There is no such file.
     NotFound,

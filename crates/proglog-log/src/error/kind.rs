@@ -24,7 +24,7 @@ pub enum ErrorKind {
     NotALog,
     /// The directory of the log is no longer at its path.
     DirectoryMoved,
-    /// There is no room on the device; appends work again once there is.
+    /// There is no room on the device, in a quota, or under a limit on file size; appends work again once there is.
     DiskFull,
     /// There can be no more of something: offsets, files beside the data, or threads.
     LimitReached,

@@ -285,7 +285,9 @@ impl Reason {
             Self::DirectoryMoved => ErrorKind::DirectoryMoved,
             Self::Options(_) | Self::ResetBelowEnd { .. } => ErrorKind::InvalidInput,
             Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::DiskFull,
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => ErrorKind::DiskFull,
                 _ => ErrorKind::Io,
             },
             Self::Store(error) => kind::of_store(error.kind()),
@@ -373,6 +375,7 @@ mod tests {
         let io = |kind: io::ErrorKind| Reason::io(Operation::Write, "a.store", kind.into());
         let errors = [
             (io(io::ErrorKind::StorageFull), ErrorKind::DiskFull),
+            (io(io::ErrorKind::FileTooLarge), ErrorKind::DiskFull),
             (io(io::ErrorKind::PermissionDenied), ErrorKind::Io),
             // Which segments there are the log knows: one that is gone is not what was asked for.
             (io(io::ErrorKind::NotFound), ErrorKind::Io),

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proglog_log::{
     Batch, CommitLog, Follow, MemoryLog, Offset, OffsetBounds, ReadLog, Records, Result,
@@ -24,6 +24,18 @@ use tokio::sync::oneshot;
 pub(crate) const NEVER: Duration = Duration::from_mins(1);
 /// A timeout that a test waits for.
 pub(crate) const SOON: Duration = Duration::from_millis(300);
+
+/// Tries until there is a value, for a limited time.
+pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(value) = attempt() {
+            return value;
+        }
+        assert!(begun.elapsed() < NEVER, "it never happened");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// An in-memory log that calls a hook before each append and read.
 pub(crate) struct HookedLog {
@@ -190,6 +202,14 @@ impl Program {
             .status()
             .unwrap();
         assert!(sent.success());
+    }
+
+    /// Shuts it down and checks that it ends well.
+    #[cfg(unix)]
+    pub(crate) fn end(&mut self) {
+        self.signal("TERM");
+        let ended = eventually(|| self.child.try_wait().unwrap());
+        assert_eq!(ended.code(), Some(0), "{ended}");
     }
 
     /// Kills the process, as `kill -9` does, and waits for its end.

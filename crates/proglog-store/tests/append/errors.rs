@@ -38,6 +38,7 @@ fn of_the_store() -> Vec<(Error, ErrorKind)> {
         (io_error(io::ErrorKind::Other), ErrorKind::Io),
         (io_error(io::ErrorKind::StorageFull), ErrorKind::DiskFull),
         (io_error(io::ErrorKind::QuotaExceeded), ErrorKind::DiskFull),
+        (io_error(io::ErrorKind::FileTooLarge), ErrorKind::DiskFull),
         (io_error(io::ErrorKind::NotFound), ErrorKind::NotFound),
         (locked, ErrorKind::Locked),
         (full, ErrorKind::LimitReached),

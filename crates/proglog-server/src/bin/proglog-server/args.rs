@@ -9,7 +9,7 @@ use proglog_log::{Log, LogOptions};
 ///
 /// Writes its address to standard output once it accepts connections, and its log to standard error;
 /// `RUST_LOG` sets the level. SIGINT and SIGTERM shut it down after the requests in flight are
-/// answered; a second signal, more than a second later, ends it at once.
+/// answered; a second one, more than a second later, ends it at once. SIGHUP, SIGUSR1 and SIGUSR2 are ignored.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Args {
@@ -28,6 +28,10 @@ pub(crate) struct Args {
     /// Size of a segment of the log, in bytes, at which the next one begins
     #[arg(long, env = "PROGLOG_SEGMENT_BYTES", default_value_t = 64 << 20)]
     segment_bytes: u64,
+
+    /// Largest number of connections; fewer if there are not enough file descriptors
+    #[arg(long, env = "PROGLOG_CONNECTIONS_MAX", default_value_t = 512)]
+    pub(crate) connections_max: usize,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -1,16 +1,13 @@
 //! The limit on file descriptors, which connections and the files of the log share.
 
-/// Connections that are served if there are descriptors for all.
-const CONNECTIONS_MAX: usize = 512;
-
 /// Descriptors that connections leave to the log, if half of all are more: for the files of each call at a time, and
 /// those that it keeps open.
 #[cfg(unix)]
 const RESERVE: u64 = 256;
 
-/// Raises the limit of this process as far as it may. Returns how many connections it leaves room for.
+/// Raises the limit of this process as far as it may. Returns how many of `connections` it leaves room for.
 #[cfg(unix)]
-pub(crate) fn raise_limit() -> usize {
+pub(crate) fn raise_limit(connections: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let found = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -22,11 +19,11 @@ pub(crate) fn raise_limit() -> usize {
     }
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let left = limit - RESERVE.min(limit / 2);
-    usize::try_from(left).map_or(CONNECTIONS_MAX, |left| left.min(CONNECTIONS_MAX))
+    usize::try_from(left).map_or(connections, |left| left.min(connections))
 }
 
-/// Returns how many connections are served.
+/// Returns `connections`.
 #[cfg(not(unix))]
-pub(crate) fn raise_limit() -> usize {
-    CONNECTIONS_MAX
+pub(crate) fn raise_limit(connections: usize) -> usize {
+    connections
 }

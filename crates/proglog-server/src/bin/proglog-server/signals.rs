@@ -1,4 +1,4 @@
-//! Signals that shut the program down.
+//! Signals: those that shut the program down, and those that are ignored.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -11,13 +11,15 @@ use tokio::sync::oneshot;
 /// forward it twice.
 const SAME_FOR: Duration = Duration::from_secs(1);
 
-/// Returns a future that completes at the first signal. A second signal, more than [`SAME_FOR`] later,
-/// ends the process at once, whatever it is doing.
+/// Handles signals from here on, and returns a future that completes at the first SIGINT or SIGTERM, even if that comes
+/// before it is polled. A second one, more than [`SAME_FOR`] later, ends the process at once, whatever it is doing.
 pub(crate) fn shutdown() -> io::Result<impl Future<Output = ()>> {
     // On a separate runtime: the server's is gone while the log is being closed.
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let mut signals = {
         let _inside = runtime.enter();
+        #[cfg(unix)]
+        ignore_others()?;
         Signals::new()?
     };
     let (first, received) = oneshot::channel();
@@ -36,6 +38,25 @@ pub(crate) fn shutdown() -> io::Result<impl Future<Output = ()>> {
     let watching = thread::Builder::new().name("signals".into());
     watching.spawn(move || runtime.block_on(watch))?;
     Ok(async { received.await.unwrap_or_default() })
+}
+
+/// Ignores signals that would end the process and are not requests to do so. Terminals that close send SIGHUP, and so do
+/// scripts for servers that read their settings again. A write beyond a limit on file size sends SIGXFSZ, and then fails.
+/// SIGPIPE is ignored by Rust's runtime.
+#[cfg(unix)]
+fn ignore_others() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let beyond_file_size = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    for ignored in [
+        SignalKind::hangup(),
+        SignalKind::user_defined1(),
+        SignalKind::user_defined2(),
+        beyond_file_size,
+    ] {
+        // The handler, which does nothing else, stays when its stream is dropped.
+        drop(signal(ignored)?);
+    }
+    Ok(())
 }
 
 /// SIGINT and SIGTERM.
