@@ -34,6 +34,8 @@ pub(crate) enum Error {
     UnknownPath,
     /// The path exists, the method does not. The router adds the `Allow` header.
     UnknownMethod,
+    /// The connection is one too many. The limit on connections logs this.
+    TooManyConnections,
     /// A handler panicked, outside the log.
     Panicked,
     /// An append failed.
@@ -83,6 +85,7 @@ impl Error {
             Self::UnsupportedEncoding => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding")
             }
+            Self::TooManyConnections => (StatusCode::SERVICE_UNAVAILABLE, "too_many_connections"),
             Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
             Self::Append(failure) | Self::Read { failure, .. } => failure.status_and_code(),
         }
@@ -131,6 +134,9 @@ impl Error {
                 Failure::Timeout => "the log did not answer in time".into(),
                 Failure::Panicked => FAILED.into(),
             },
+            Self::TooManyConnections => {
+                "the server has as many connections as it may; the request had no effect".into()
+            }
             Self::Panicked => FAILED.into(),
         }
     }
@@ -185,7 +191,8 @@ impl Error {
     /// The `Retry-After` header, in seconds, of errors that may pass with time alone.
     fn retry_after(&self) -> Option<HeaderValue> {
         let passing = match self {
-            Self::Append(Failure::Timeout)
+            Self::TooManyConnections
+            | Self::Append(Failure::Timeout)
             | Self::Read {
                 failure: Failure::Timeout,
                 ..
@@ -199,7 +206,7 @@ impl Error {
 
     /// Logs the cause of a server error for the operator.
     fn report(&self, status: StatusCode, code: &str) {
-        if !status.is_server_error() {
+        if !status.is_server_error() || matches!(self, Self::TooManyConnections) {
             return;
         }
         if let Some(error) = self.of_log() {
@@ -297,6 +304,9 @@ impl IntoResponse for Error {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, seconds);
+        }
+        if matches!(self, Self::TooManyConnections) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

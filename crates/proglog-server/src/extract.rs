@@ -41,7 +41,7 @@ impl FromRequest<Api> for Produce {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Error> {
         let max = api.record_bytes_max;
         if let Err(error) = Query::parse(request.uri().query(), false) {
-            return Err(refuse(request, error, api).await);
+            return Err(refuse(request, error, api.request_timeout).await);
         }
         let (head, body) = read_body(request, api.append_body_bytes_max, api).await?;
         let format = Format::of_body(&head.headers);
@@ -72,7 +72,7 @@ impl FromRequest<Api> for Consume {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Error> {
         let query = match Query::parse(request.uri().query(), true) {
             Ok(query) => query.offset,
-            Err(error) => return Err(refuse(request, error, api).await),
+            Err(error) => return Err(refuse(request, error, api.request_timeout).await),
         };
         let (head, body) = read_body(request, READ_BODY_BYTES_MAX, api).await?;
         let format = Format::of_body(&head.headers);
@@ -242,7 +242,7 @@ fn check_headers(body: &[u8], max: usize) -> Result<(), Error> {
 async fn read_body(request: Request, max: usize, api: &Api) -> Result<(Parts, Vec<u8>), Error> {
     let encoding = request.headers().get(header::CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| encoding != "identity") {
-        return Err(refuse(request, Error::UnsupportedEncoding, api).await);
+        return Err(refuse(request, Error::UnsupportedEncoding, api.request_timeout).await);
     }
     let (head, mut body) = request.into_parts();
     // Refuse a client that waits for `100 Continue` before it sends.
@@ -278,10 +278,10 @@ async fn collect(body: &mut Body, max: usize) -> Result<Vec<u8>, Error> {
     Ok(whole)
 }
 
-/// Returns `error` after discarding the body, or at once if the client waits for `100 Continue`.
-pub(crate) async fn refuse(request: Request, error: Error, api: &Api) -> Error {
+/// Returns `error` after discarding the body, for at most `timeout`, or at once if the client waits for `100 Continue`.
+pub(crate) async fn refuse(request: Request, error: Error, timeout: Duration) -> Error {
     if !request.headers().contains_key(header::EXPECT) {
-        discard(request.into_body(), api.request_timeout).await;
+        discard(request.into_body(), timeout).await;
     }
     error
 }

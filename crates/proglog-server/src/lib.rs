@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod connections;
 mod error;
 mod extract;
 mod options;
 mod routes;
 mod serve;
 mod state;
+mod stream;
 mod threads;
 
 pub use options::ServerOptions;

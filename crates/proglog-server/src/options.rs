@@ -73,9 +73,10 @@ impl ServerOptions {
         self
     }
 
-    /// Sets the largest number of connections served at a time. Further ones wait in the operating
-    /// system's queue until one ends. This bounds memory too: each connection holds at most one body or
-    /// record. Default: 512. Minimum: 1.
+    /// Sets the largest number of connections served at a time. At the limit, a new connection closes the one that has
+    /// been idle longest, that is, without a request. If none is idle, the request of the new one is answered with 503,
+    /// and the new one is closed. This bounds memory too: each connection holds at most one body or record.
+    /// Default: 512. Minimum: 1.
     pub fn connections_max(mut self, connections: usize) -> Self {
         self.connections_max = connections;
         self

@@ -119,11 +119,11 @@ async fn consume(State(api): State<Api>, request: Consume) -> Result<Response, E
 }
 
 async fn unknown_path(State(api): State<Api>, request: Request) -> Error {
-    refuse(request, Error::UnknownPath, &api).await
+    refuse(request, Error::UnknownPath, api.request_timeout).await
 }
 
 async fn unknown_method(State(api): State<Api>, request: Request) -> Error {
-    refuse(request, Error::UnknownMethod, &api).await
+    refuse(request, Error::UnknownMethod, api.request_timeout).await
 }
 
 fn json_answer(message: &impl Serialize) -> Response {

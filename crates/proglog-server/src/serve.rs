@@ -1,23 +1,33 @@
-//! Connections: accepting, limiting, and shutting them down.
+//! Serving: accepting connections, and shutting them down.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use axum::response::IntoResponse;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use proglog_log::CommitLog;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
-use tokio_io_timeout::TimeoutStream;
 use tracing::Instrument;
 
+use crate::connections::{Connections, Place};
+use crate::error::Error;
+use crate::extract::refuse;
 use crate::options::ServerOptions;
+use crate::stream::Stream;
 
 /// The pause after a failure to accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
@@ -58,7 +68,7 @@ impl ServerOptions {
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         loop {
-            let (stream, permit) = tokio::select! {
+            let (stream, place) = tokio::select! {
                 () = &mut shutdown => break,
                 Some(ended) = connections.join_next() => {
                     report(ended);
@@ -66,7 +76,7 @@ impl ServerOptions {
                 }
                 accepted = server.accept(&listener) => accepted,
             };
-            connections.spawn(server.connection(stream, permit, &graceful));
+            connections.spawn(server.connection(stream, place, &graceful));
         }
         drop(listener);
         tracing::info!(connections = connections.len(), "shutting down");
@@ -92,33 +102,33 @@ impl ServerOptions {
 
 /// State that all connections share.
 struct Server {
-    service: TowerToHyperService<axum::Router>,
+    router: Router,
     http: http1::Builder,
-    permits: Arc<Semaphore>,
-    write_timeout: Option<Duration>,
+    connections: Arc<Connections>,
+    request_timeout: Duration,
 }
 
 impl Server {
     fn new(options: &ServerOptions, log: Arc<dyn CommitLog>) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(limited(options.header_timeout));
-        let permits = options.connections_max.clamp(1, Semaphore::MAX_PERMITS);
+            .header_read_timeout(limited(options.header_timeout))
+            // A client may shut down its side once it has sent its request.
+            .half_close(true);
         Self {
-            service: TowerToHyperService::new(options.router(log)),
+            router: options.router(log),
             http,
-            permits: Arc::new(Semaphore::new(permits)),
-            write_timeout: limited(options.request_timeout),
+            connections: Arc::new(Connections::new(options.connections_max)),
+            request_timeout: options.request_timeout,
         }
     }
 
-    /// Accepts the next connection once the limit allows one more. Cancel-safe: no connection is lost.
-    async fn accept(&self, listener: &TcpListener) -> (TcpStream, OwnedSemaphorePermit) {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.expect("the semaphore is never closed");
+    /// Accepts the next connection. Cancel-safe: no connection is lost.
+    async fn accept(&self, listener: &TcpListener) -> (TcpStream, Place) {
+        let ready = self.connections.ready().await;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return (stream, permit),
+                Ok((stream, _)) => return (stream, self.connections.admit(ready)),
                 Err(error) if ended_early(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "cannot accept a connection");
@@ -128,11 +138,11 @@ impl Server {
         }
     }
 
-    /// Serves one connection to its end, however it ends, and then releases the permit.
+    /// Serves one connection to its end, however it ends.
     fn connection(
         &self,
         stream: TcpStream,
-        permit: OwnedSemaphorePermit,
+        place: Place,
         graceful: &GracefulShutdown,
     ) -> impl Future<Output = ()> + Send + 'static {
         let peer = stream.peer_addr().ok();
@@ -141,14 +151,23 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(self.write_timeout);
-        let io = TokioIo::new(Box::pin(stream));
-        let connection = self.http.serve_connection(io, self.service.clone());
+        let place = Arc::new(place);
+        let (router, timeout) = (self.router.clone(), self.request_timeout);
+        let service = {
+            let place = Arc::clone(&place);
+            service_fn(move |request| answer(request, router.clone(), Arc::clone(&place), timeout))
+        };
+        let stream = Stream::new(stream, limited(timeout), Arc::clone(&place));
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         let served = async move {
-            let _permit = permit;
-            if let Err(error) = connection.await {
+            let ended = tokio::select! {
+                // A request that has arrived is refused before the connection is closed.
+                biased;
+                ended = connection => ended,
+                () = place.lost() => return tracing::debug!("closed a connection over the limit"),
+            };
+            if let Err(error) = ended {
                 // The client vanished, was too slow, or does not speak HTTP.
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
@@ -158,6 +177,28 @@ impl Server {
         };
         served.instrument(span)
     }
+}
+
+/// Answers a request; refuses it if its connection has no place.
+async fn answer(
+    request: Request<Incoming>,
+    router: Router,
+    place: Arc<Place>,
+    timeout: Duration,
+) -> Result<Response<Body>, Infallible> {
+    let request = request.map(Body::new);
+    let Some(turn) = place.begin() else {
+        let error = refuse(request, Error::TooManyConnections, timeout).await;
+        return Ok(error.into_response());
+    };
+    let response = TowerToHyperService::new(router).call(request).await?;
+    Ok(response.map(|body| {
+        // The turn ends with the body.
+        Body::new(body.map_err(move |error| {
+            let _held = &turn;
+            error
+        }))
+    }))
 }
 
 /// The timeout to apply, if any.

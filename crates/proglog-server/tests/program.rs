@@ -125,6 +125,30 @@ fn a_poll_at_the_end_of_the_log_writes_no_line() {
 }
 
 #[test]
+fn its_log_says_when_the_limit_on_connections_is_reached_but_not_each_time() {
+    let data = TempDir::new().unwrap();
+    let mut command = Program::command(data.path(), &["--connections-max", "2"]);
+    command.stderr(Stdio::piped());
+    let mut program = Program::start(command);
+    let clients = (0..20).map(|_| {
+        let mut client = program.client();
+        assert_eq!(client.call("POST /", RECORD).status, 200);
+        client
+    });
+    assert_eq!(clients.collect::<Vec<_>>().len(), 20);
+    program.end();
+    let mut lines = String::new();
+    let mut errors = program.child.stderr.take().unwrap();
+    errors.read_to_string(&mut lines).unwrap();
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+    assert!(lines.contains("limit on connections"), "{lines}");
+    assert!(
+        lines.contains("connections=2 closed=1 refused=0"),
+        "{lines}"
+    );
+}
+
+#[test]
 fn settings_come_from_flags_and_from_the_environment() {
     let data = TempDir::new().unwrap();
     let mut command = Program::command(data.path(), &[]);

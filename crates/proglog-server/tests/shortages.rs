@@ -75,10 +75,10 @@ fn where_descriptors_are_few_connections_leave_enough_to_the_log() {
     let variables = program.get_envs();
     command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
     let program = Program::start(command);
-    let mut client = program.client();
-    append_and_read(&mut client, 1);
+    append_and_read(&mut program.client(), 1);
     let idle = (0..100).map(|_| TcpStream::connect(program.address).unwrap());
     let _idle = idle.collect::<Vec<_>>();
+    let mut client = program.client();
     // Over many segments.
     append_and_read(&mut client, 300);
     for offset in (0..300).step_by(7) {

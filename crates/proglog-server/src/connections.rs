@@ -1,0 +1,222 @@
+//! The connections that are served, up to a limit, and what happens at the limit.
+//!
+//! Each connection has a place, which is idle or has a request. At the limit, a new connection gets the place that has
+//! been idle longest. If none is idle, the new connection is refused: its request is answered with 503.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// The most connections without a place at a time: those that are being closed, and those that are being refused. Further
+/// ones wait in the operating system's queue.
+const WITHOUT_PLACE_MAX: usize = 8;
+
+/// The time that a connection that is refused has for its request and for the response.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+
+/// The shortest time between two lines about the limit.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// All connections of a server.
+pub(crate) struct Connections {
+    max: usize,
+    state: Mutex<State>,
+    /// A permit for each connection, with a place or without.
+    permits: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct State {
+    next_id: u64,
+    taken: HashMap<u64, Taken>,
+    report: Report,
+}
+
+/// A place that is taken.
+struct Taken {
+    phase: Phase,
+    given_away: Arc<Notify>,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    /// Waiting for a request.
+    Idle { since: Instant },
+    /// A request has begun.
+    Busy,
+    /// The response is made, and may still have to be sent.
+    Answered,
+}
+
+impl Connections {
+    /// At most `max` of them.
+    pub(crate) fn new(max: usize) -> Self {
+        let max = max.clamp(1, Semaphore::MAX_PERMITS - WITHOUT_PLACE_MAX);
+        Self {
+            max,
+            state: Mutex::default(),
+            permits: Arc::new(Semaphore::new(max + WITHOUT_PLACE_MAX)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until one more connection may be accepted, to be served or to be refused.
+    pub(crate) async fn ready(&self) -> OwnedSemaphorePermit {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        permit.expect("the semaphore is never closed")
+    }
+
+    /// Finds a place for a new connection.
+    pub(crate) fn admit(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
+        let given_away = Arc::new(Notify::new());
+        let mut state = self.lock();
+        let is_full = state.taken.len() >= self.max;
+        let is_refused = is_full && !state.close_longest_idle();
+        let id = state.next_id;
+        state.next_id += 1;
+        if !is_refused {
+            let taken = Taken {
+                phase: Phase::Idle {
+                    since: Instant::now(),
+                },
+                given_away: Arc::clone(&given_away),
+            };
+            state.taken.insert(id, taken);
+        }
+        let report = is_full.then(|| state.report.count(is_refused)).flatten();
+        drop(state);
+        if let Some((closed, refused)) = report {
+            let connections = self.max;
+            tracing::warn!(
+                connections,
+                closed,
+                refused,
+                "the limit on connections is reached"
+            );
+        }
+        Place {
+            connections: Arc::clone(self),
+            id,
+            given_away,
+            is_refused,
+            _permit: permit,
+        }
+    }
+}
+
+impl State {
+    /// Gives away the place that has been idle longest. Returns whether there was one.
+    fn close_longest_idle(&mut self) -> bool {
+        let idle = self
+            .taken
+            .iter()
+            .filter_map(|(id, taken)| match taken.phase {
+                Phase::Idle { since } => Some((since, *id)),
+                Phase::Busy | Phase::Answered => None,
+            });
+        let Some((_, id)) = idle.min() else {
+            return false;
+        };
+        if let Some(taken) = self.taken.remove(&id) {
+            taken.given_away.notify_one();
+        }
+        true
+    }
+}
+
+/// What has happened at the limit since the last line about it.
+#[derive(Default)]
+struct Report {
+    last: Option<Instant>,
+    closed: u64,
+    refused: u64,
+}
+
+impl Report {
+    /// Counts a connection that was refused, or one that was closed for another. Returns both counts if a line is due.
+    fn count(&mut self, is_refused: bool) -> Option<(u64, u64)> {
+        if is_refused {
+            self.refused += 1;
+        } else {
+            self.closed += 1;
+        }
+        if self
+            .last
+            .is_some_and(|last| last.elapsed() < REPORT_INTERVAL)
+        {
+            return None;
+        }
+        let counts = (self.closed, self.refused);
+        *self = Self {
+            last: Some(Instant::now()),
+            ..Self::default()
+        };
+        Some(counts)
+    }
+}
+
+/// The place of a connection, or the lack of one. Dropping it makes room for another connection.
+pub(crate) struct Place {
+    connections: Arc<Connections>,
+    id: u64,
+    given_away: Arc<Notify>,
+    /// True if there never was a place for the connection.
+    is_refused: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Completes when the connection has to end: when its place is given away, or when its time is over if it is refused.
+    pub(crate) async fn lost(&self) {
+        if self.is_refused {
+            tokio::time::sleep(REFUSAL_TIME).await;
+        } else {
+            self.given_away.notified().await;
+        }
+    }
+
+    /// Begins a request. Returns `None` if the connection has no place, and so its request is not to be served.
+    pub(crate) fn begin(self: &Arc<Self>) -> Option<Turn> {
+        self.change(|_| Phase::Busy).then(|| Turn(Arc::clone(self)))
+    }
+
+    /// Notes that everything is sent that was to be sent.
+    pub(crate) fn flushed(&self) {
+        self.change(|phase| match phase {
+            Phase::Answered => Phase::Idle {
+                since: Instant::now(),
+            },
+            phase @ (Phase::Idle { .. } | Phase::Busy) => phase,
+        });
+    }
+
+    /// Changes the phase of the place. Returns whether the connection has one.
+    fn change(&self, change: impl FnOnce(Phase) -> Phase) -> bool {
+        let mut state = self.connections.lock();
+        let taken = state.taken.get_mut(&self.id);
+        taken.is_some_and(|taken| {
+            taken.phase = change(taken.phase);
+            true
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.lock().taken.remove(&self.id);
+    }
+}
+
+/// A request that is being served; dropped when its response is made.
+pub(crate) struct Turn(Arc<Place>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.change(|_| Phase::Answered);
+    }
+}
