@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use crate::process::{Owner, PerProcess};
 use crate::segment::files::SegmentFiles;
@@ -65,7 +67,7 @@ impl Cache {
     /// the process's, and calls it again.
     pub(crate) fn with_descriptors<T>(&self, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
         let mut result = call();
-        for _ in 0..RETRIES_MAX {
+        for attempt in 0..RETRIES_MAX {
             match &result {
                 Err(error) if is_out_of_descriptors(error) => {}
                 _ => break,
@@ -73,6 +75,8 @@ impl Cache {
             for cache in [self, &Self::global()] {
                 cache.parts.files.clear();
             }
+            // Calls on other threads may have the descriptors, but not for long.
+            thread::sleep(Duration::from_millis(attempt));
             result = call();
         }
         result
@@ -104,7 +108,7 @@ impl fmt::Debug for Cache {
 }
 
 /// The most retries of a call for want of descriptors: other threads may take those that were closed for it.
-const RETRIES_MAX: usize = 10;
+const RETRIES_MAX: u64 = 10;
 
 #[cfg(unix)]
 fn is_out_of_descriptors(error: &io::Error) -> bool {

@@ -7,6 +7,7 @@ mod crash_points;
 mod double_crashes;
 mod exchanged_directories;
 mod failed_syncs;
+mod forks;
 mod full_disk;
 mod fuzz;
 mod history;
@@ -17,6 +18,7 @@ mod mutants;
 mod power_cuts;
 mod row;
 mod short_transfers;
+mod shortages;
 mod splices;
 mod syncs;
 mod torn_ends;
@@ -43,4 +45,6 @@ pub(crate) const ROWS: &[Row] = &[
     mutants::ROW,
     syncs::ROW,
     exchanged_directories::ROW,
+    shortages::ROW,
+    forks::ROW,
 ];

@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod disk;
+pub(crate) mod fork;
 pub(crate) mod known;
 pub(crate) mod limit;
 pub(crate) mod recorded;

@@ -1,5 +1,6 @@
 //! The server, as a process of its own, and connections to it.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Seek};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -8,9 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use proglog_api::json;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 /// Longer than any answer takes.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// The address space of a thread's stack in the server, of which it uses little.
+const STACK_BYTES: u64 = 64 << 20;
 
 /// A server that is running. Dropping it kills it.
 #[derive(Debug)]
@@ -29,6 +34,7 @@ impl Server {
             .args(["--segment-bytes", "16384", "--data-dir"])
             .arg(data)
             .env("RUST_LOG", "warn")
+            .env("RUST_MIN_STACK", STACK_BYTES.to_string())
             .stdout(Stdio::piped())
             .stderr(errors.try_clone()?)
             .spawn()
@@ -55,6 +61,31 @@ impl Server {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Keeps the server from starting threads from here on: it gets no address space for another stack.
+    pub(crate) fn deny_threads(&self) -> anyhow::Result<()> {
+        let id = self.child.id();
+        let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+        let kibibytes = size.and_then(|size| size.trim().strip_suffix(" kB"));
+        let kibibytes: u64 = kibibytes.context("there is no size")?.parse()?;
+        self.limit(Resource::As, (kibibytes << 10) + STACK_BYTES / 2)
+    }
+
+    /// Lets the server open one more file from here on.
+    pub(crate) fn deny_descriptors(&self) -> anyhow::Result<()> {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id()))?;
+        self.limit(Resource::Nofile, open.count() as u64 + 1)
+    }
+
+    fn limit(&self, resource: Resource, limit: u64) -> anyhow::Result<()> {
+        let limits = Rlimit {
+            current: Some(limit),
+            maximum: Some(limit),
+        };
+        prlimit(Some(Pid::from_child(&self.child)), resource, limits)?;
+        Ok(())
     }
 
     pub(crate) fn connect(&self) -> Connection {
