@@ -133,8 +133,8 @@ impl MemoryLog {
         };
         let shared = Shared {
             log: LogName::new(NAME),
+            clock: Mutex::new(Clock::after(0, options.time_source.clone(), false)),
             limits: options,
-            clock: Mutex::default(),
             kept: RwLock::new(kept),
             changed: Notify::new(),
         };

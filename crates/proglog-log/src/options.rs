@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use proglog_store::{Position, StoreOptions};
 
+#[cfg(any(test, feature = "testing"))]
+use crate::clock::TestClock;
+use crate::clock::TimeSource;
 use crate::error::reason::{OptionsError, Reason, Result};
 use crate::offset::Offset;
 use crate::record::RECORD_OVERHEAD_MAX;
@@ -79,6 +82,7 @@ pub struct LogOptions {
     pub(crate) visibility: Visibility,
     pub(crate) first_offset: Offset,
     pub(crate) runtime: RuntimeHandle,
+    pub(crate) time_source: TimeSource,
     /// `None` is that of the process.
     cache: Option<Cache>,
 }
@@ -97,6 +101,7 @@ impl Default for LogOptions {
             visibility: Visibility::Acknowledged,
             first_offset: Offset::ZERO,
             runtime: RuntimeHandle::default(),
+            time_source: TimeSource::default(),
             cache: None,
         }
     }
@@ -197,6 +202,13 @@ impl LogOptions {
     /// ```
     pub fn first_offset(mut self, offset: impl Into<Offset>) -> Self {
         self.first_offset = offset.into();
+        self
+    }
+
+    /// Sets the clock of the log, for a test.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn clock(mut self, clock: &Arc<TestClock>) -> Self {
+        self.time_source = TimeSource::Test(Arc::clone(clock));
         self
     }
 

@@ -41,8 +41,8 @@ pub(crate) struct SegmentUsage {
     pub(crate) records: u64,
     /// Bytes of frames on the device.
     pub(crate) bytes: u64,
-    /// Time of the newest append, in microseconds since 1970, if it is known.
-    pub(crate) newest: Option<i64>,
+    /// Age of the newest record, if it is known.
+    pub(crate) age: Option<Duration>,
     /// True for the active segment, which only age lets go, together with all others.
     pub(crate) is_active: bool,
 }
@@ -54,6 +54,12 @@ impl Retention {
     }
 
     /// Keeps records younger than `age`. Default: no limit.
+    ///
+    /// The age of a record that this process has appended is measured by a clock that cannot be set. That of a record
+    /// that was there when the log was opened counts from [`appended_at`](crate::StoredRecord::appended_at), as the
+    /// system's clock dates the opening; but from the opening itself if that date lies ahead of it, or before 2025,
+    /// since the clock was wrong when the record was appended. A clock that is set back is followed at once, which
+    /// makes records younger, and one that is set forward once it has stayed there for five minutes.
     pub fn age(mut self, age: Duration) -> Self {
         self.age = Some(age);
         self
@@ -78,7 +84,7 @@ impl Retention {
 
     /// Returns the first of `segments`, which are consecutive, that stays at the time `now`; `None` if none
     /// does.
-    pub(crate) fn first_kept(self, segments: &[SegmentUsage], now: i64) -> Option<&SegmentUsage> {
+    pub(crate) fn first_kept(self, segments: &[SegmentUsage]) -> Option<&SegmentUsage> {
         let mut left = SegmentUsage::total(segments);
         segments.iter().find(|segment| {
             left.0 -= segment.records;
@@ -86,26 +92,21 @@ impl Retention {
             let enough = self.records.is_some_and(|records| left.0 >= records)
                 || self.bytes.is_some_and(|bytes| left.1 >= bytes);
             let goes = (enough && !segment.is_active)
-                || self.until(segment, now).is_some_and(|time| time.is_zero());
+                || self.until(segment).is_some_and(|time| time.is_zero());
             !goes
         })
     }
 
-    /// Returns how long after `now` the segment becomes too old; zero if it is.
-    fn until(self, segment: &SegmentUsage, now: i64) -> Option<Duration> {
-        let age = Duration::from_micros(now.saturating_sub(segment.newest?).max(0).unsigned_abs());
-        Some(self.age?.saturating_sub(age))
+    /// Returns after how long the segment becomes too old; zero if it is.
+    fn until(self, segment: &SegmentUsage) -> Option<Duration> {
+        Some(self.age?.saturating_sub(segment.age?))
     }
 
-    /// Returns how long after `now` the policy must be applied again, if `first` is the first segment that
+    /// Returns after how long the policy must be applied again, if `first` is the first segment that
     /// stays; `None` if only an append can change anything.
-    pub(crate) fn next_pass(self, first: Option<&SegmentUsage>, now: i64) -> Option<Duration> {
+    pub(crate) fn next_pass(self, first: Option<&SegmentUsage>) -> Option<Duration> {
         let age = self.age?;
-        Some(
-            first
-                .and_then(|segment| self.until(segment, now))
-                .unwrap_or(age),
-        )
+        Some(first.and_then(|segment| self.until(segment)).unwrap_or(age))
     }
 }
 
@@ -126,46 +127,51 @@ mod tests {
     use super::*;
 
     /// Four segments of 10 records and 100 bytes, appended in the seconds 1 to 4.
-    fn segments() -> Vec<SegmentUsage> {
-        let segment = |number: u64| SegmentUsage {
-            offsets: Offset::new(number * 10)..Offset::new(number * 10 + 10),
+    /// Segments whose newest records were appended 1, 2, 3 and 4 seconds after a beginning, as they are `passed`
+    /// seconds after it.
+    fn segments_after(passed: f64) -> Vec<SegmentUsage> {
+        let segment = |number: u32| SegmentUsage {
+            offsets: Offset::from(u64::from(number) * 10)
+                ..Offset::from(u64::from(number) * 10 + 10),
             records: 10,
             bytes: 100,
-            newest: Some(i64::try_from(number + 1).unwrap() * 1_000_000),
+            age: Some(Duration::from_secs_f64(
+                (passed - f64::from(number + 1)).max(0.0),
+            )),
             is_active: number == 3,
         };
         (0..4).map(segment).collect()
     }
 
-    fn kept_from(policy: Retention, now: i64) -> Option<u64> {
-        let segments = segments();
-        let first = policy.first_kept(&segments, now);
+    fn first_kept(policy: Retention, segments: &[SegmentUsage]) -> Option<u64> {
+        let first = policy.first_kept(segments);
         first.map(|segment| segment.offsets.start.get())
+    }
+
+    fn kept_from(policy: Retention) -> Option<u64> {
+        first_kept(policy, &segments_after(0.0))
     }
 
     #[test]
     fn without_a_limit_everything_stays() {
-        assert_eq!(kept_from(Retention::new(), i64::MAX), Some(0));
+        assert_eq!(first_kept(Retention::new(), &segments_after(1e9)), Some(0));
     }
 
     #[test]
     fn a_segment_goes_once_later_ones_hold_enough() {
         for (records, first) in [(41, 0), (31, 0), (30, 10), (11, 20), (10, 30), (0, 30)] {
-            assert_eq!(kept_from(Retention::new().records(records), 0), Some(first));
+            assert_eq!(kept_from(Retention::new().records(records)), Some(first));
             let bytes = Retention::new().bytes(records * 10);
-            assert_eq!(kept_from(bytes, 0), Some(first));
+            assert_eq!(kept_from(bytes), Some(first));
         }
     }
 
     #[test]
     fn records_that_are_not_on_the_device_do_not_count() {
-        let mut segments = segments();
+        let mut segments = segments_after(0.0);
         (segments[3].records, segments[3].bytes) = (4, 40);
         for (records, first) in [(25, 0), (24, 10), (15, 10), (14, 20), (5, 20), (4, 30)] {
-            let kept_from = |policy: Retention| {
-                let first = policy.first_kept(&segments, 0);
-                first.map(|segment| segment.offsets.start.get())
-            };
+            let kept_from = |policy: Retention| first_kept(policy, &segments);
             let policy = Retention::new();
             assert_eq!(kept_from(policy.records(records)), Some(first));
             assert_eq!(kept_from(policy.bytes(records * 10)), Some(first));
@@ -175,31 +181,26 @@ mod tests {
     #[test]
     fn a_segment_goes_once_its_newest_record_is_too_old() {
         let policy = Retention::new().age(Duration::from_secs(5));
-        let at = |micros: i64| kept_from(policy, micros);
-        assert_eq!(at(5_999_999), Some(0));
-        assert_eq!(at(6_000_000), Some(10));
-        assert_eq!(at(8_500_000), Some(30));
-        assert_eq!(at(9_000_000), None, "the active one goes by age alone");
-        assert_eq!(at(-9), Some(0), "a clock that is behind drops nothing");
+        let after = |passed: f64| first_kept(policy, &segments_after(passed));
+        assert_eq!(after(5.999), Some(0));
+        assert_eq!(after(6.0), Some(10));
+        assert_eq!(after(8.5), Some(30));
+        assert_eq!(after(9.0), None, "the active one goes by age alone");
+        let unknown = segments_after(9.0).into_iter().map(|segment| SegmentUsage {
+            age: None,
+            ..segment
+        });
+        assert_eq!(first_kept(policy, &unknown.collect::<Vec<_>>()), Some(0));
     }
 
     #[test]
     fn the_policy_is_applied_again_when_the_oldest_segment_is_too_old() {
         let policy = Retention::new().age(Duration::from_secs(5));
-        let segments = segments();
-        let look = |first, now| policy.next_pass(first, now);
-        assert_eq!(
-            look(segments.first(), 1_000_000),
-            Some(Duration::from_secs(5))
-        );
-        assert_eq!(
-            look(segments.first(), 5_500_000),
-            Some(Duration::from_millis(500))
-        );
-        assert_eq!(look(None, 0), Some(Duration::from_secs(5)));
-        assert_eq!(
-            Retention::new().bytes(1).next_pass(segments.first(), 0),
-            None
-        );
+        let next_pass = |passed| policy.next_pass(segments_after(passed).first());
+        assert_eq!(next_pass(1.0), Some(Duration::from_secs(5)));
+        assert_eq!(next_pass(5.5), Some(Duration::from_millis(500)));
+        assert_eq!(policy.next_pass(None), Some(Duration::from_secs(5)));
+        let by_bytes = Retention::new().bytes(1);
+        assert_eq!(by_bytes.next_pass(segments_after(1.0).first()), None);
     }
 }

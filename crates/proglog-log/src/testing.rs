@@ -1,7 +1,9 @@
-//! The encoding of stored records, for fuzz targets. The feature `testing` turns it on; it may change in any release.
+//! The encoding of stored records, for fuzz targets, and a clock that a test sets. The feature `testing` turns them on;
+//! they may change in any release.
 
 use bytes::Bytes;
 
+pub use crate::clock::TestClock;
 use crate::offset::Offset;
 use crate::record::encode::{Stored, Time};
 use crate::record::{Record, StoredRecord, decode};

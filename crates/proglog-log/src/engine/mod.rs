@@ -21,7 +21,7 @@ use std::sync::{Arc, Weak};
 
 use proglog_store::io::{Directory, FileId, Storage};
 
-use crate::clock::{Clock, SteadyClock};
+use crate::clock::{AgeClock, Clock};
 use crate::engine::tasks::Task;
 use crate::engine::writer::Writer;
 use crate::error::LogName;
@@ -70,8 +70,8 @@ pub(crate) struct Engine {
     pub(crate) reader: Reader,
     /// The failure that poisoned the log.
     failure: OnceLock<Reason>,
-    /// Judges the age of records.
-    steady_clock: SteadyClock,
+    /// Measures the age of records. Nothing is locked under it.
+    pub(crate) age_clock: Mutex<AgeClock>,
     tasks: Tasks,
 }
 
@@ -124,7 +124,9 @@ impl Engine {
         let view = View::new(log, segments, start, active.end(), runtime.clone());
         let at_once = options.durability == Durability::Buffered;
         let view = Arc::new(if at_once { view.at_once() } else { view });
-        let clock = Clock::after(last_appended_at, at_once);
+        let time_source = &options.time_source;
+        let clock = Clock::after(last_appended_at, time_source.clone(), at_once);
+        let age_clock = AgeClock::new(time_source.clone());
         let writer = Writer::new(active, segment, clock, runtime.clone());
         let visibility = options.visibility;
         Ok(Arc::new_cyclic(|this| Self {
@@ -141,7 +143,7 @@ impl Engine {
             reader: Reader::new(Arc::clone(&view), visibility),
             view,
             failure: OnceLock::new(),
-            steady_clock: SteadyClock::new(),
+            age_clock: Mutex::new(age_clock),
             tasks: tasks(this, &runtime),
         }))
     }

@@ -48,6 +48,7 @@ impl Engine {
             writer.replace_group(synced).complete(Ok(()));
         }
         sealed.map_err(|error| self.append_error(error))?;
+        writer.segment.set_newest_append(writer.newest_append());
         writer.sealed = true;
         Ok(())
     }

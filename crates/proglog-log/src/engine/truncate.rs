@@ -122,6 +122,7 @@ impl Engine {
             // A roll that failed may have created this one all the same.
             bases.push(writer.next);
         }
+        writer.segment.set_newest_append(writer.newest_append());
         (writer.next, writer.sealed) = (truncation.to.offset(), true);
         // Before any file changes, so that no reader starts on records that are about to go. A reader in the
         // middle of them continues in the files it has open, and notices at its next record or failed read.
@@ -167,11 +168,13 @@ impl Engine {
             .last_mut()
             .filter(|last| last.base() == truncation.to.segment_base);
         let truncated = last.map(|last| {
-            *last = Arc::new(Segment::sealed(
+            let segment = Segment::sealed(
                 Arc::clone(&self.directory),
                 self.options.cache_or_global(),
                 last.base(),
-            ));
+            );
+            segment.set_newest_append(last.newest_append());
+            *last = Arc::new(segment);
             Arc::clone(last)
         });
         self.view.replace(kept, truncation.start, truncation.to);

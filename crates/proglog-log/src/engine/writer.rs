@@ -6,7 +6,7 @@ use proglog_store::segment::FRAME_OVERHEAD;
 use proglog_store::segment::StoreExt;
 use proglog_store::{Boundary, Position};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Passed};
 use crate::commit::shared_outcome::SharedOutcome;
 use crate::error::reason::Result;
 use crate::layout::log_position::LogPosition;
@@ -40,6 +40,8 @@ pub(crate) struct Writer {
     /// may even be closed and its files removed.
     pub(crate) sealed: bool,
     pub(crate) clock: Clock,
+    /// First offset that this writer appends to the active segment.
+    first_offset: Offset,
     /// Position in the active segment up to which a buffered log has requested a sync.
     pub(crate) sync_requested: u64,
     /// The time of the newest append, encoded.
@@ -79,6 +81,7 @@ impl Writer {
             group_start: end,
             sealed: false,
             clock,
+            first_offset: end.offset(),
             sync_requested: end.boundary.position.get(),
             time: Time::default(),
             lens: Vec::new(),
@@ -96,6 +99,12 @@ impl Writer {
         self.time
     }
 
+    /// Returns the time of the newest append to the active segment, if this writer has made one.
+    pub(crate) fn newest_append(&self) -> Option<Passed> {
+        let has_appended = self.next > self.first_offset;
+        self.clock.newest_append().filter(|_| has_appended)
+    }
+
     /// Returns when the newest record was appended, as far as this process knows.
     pub(crate) fn last_appended_at(&self) -> Option<i64> {
         Some(self.clock.last()).filter(|last| *last > 0)
@@ -110,6 +119,7 @@ impl Writer {
     /// Continues in `segment`, which is empty and whose files are `active`.
     pub(crate) fn continue_in(&mut self, segment: Arc<Segment>, active: Arc<SegmentFiles>) {
         self.group_start = LogPosition::start_of(active.base());
+        self.first_offset = active.base();
         (self.sync_requested, self.sealed) = (0, false);
         self.index = active.index.appender();
         (self.active, self.segment) = (active, segment);

@@ -6,11 +6,12 @@ pub(crate) mod repair;
 pub(crate) mod report;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proglog_store::io::Directory;
 use proglog_store::segment::byte_of;
 
+use crate::clock::TimeSource;
 use crate::engine::{Engine, Parts, background};
 use crate::error::reason::Result;
 use crate::layout::inventory::{self, Inventory};
@@ -40,6 +41,9 @@ pub(crate) fn open(
     let active = applied.active.open()?;
     let (found, base) = (active.store.recovery(), active.base());
     let end = base.saturating_add(found.end.frames);
+    let mut segments = applied.sealed;
+    segments.push(applied.active);
+    let last_appended_at = last_appended_at(&segments, end)?;
     let recovery = Recovery {
         clean: found.clean,
         records: Offsets::new(applied.checkpoint.current().start, end),
@@ -56,12 +60,10 @@ pub(crate) fn open(
         }),
         header_restored: found.header_restored,
         indexes_rebuilt: applied.indexes_rebuilt,
+        dated_ahead: dated_ahead(last_appended_at, &options.time_source),
         left_over: inventory.left_over(),
         elapsed: begun.elapsed(),
     };
-    let mut segments = applied.sealed;
-    segments.push(applied.active);
-    let last_appended_at = last_appended_at(&segments, end)?;
     let engine = Engine::new(Parts {
         directory,
         options: options.clone(),
@@ -95,10 +97,14 @@ fn last_appended_at(segments: &[Arc<Segment>], end: Offset) -> Result<i64> {
     Ok(segment.open()?.newest_appended_at(end)?.unwrap_or(0))
 }
 
+/// Returns how far `date` lies ahead of the system's clock, if by a second or more.
+fn dated_ahead(date: i64, time_source: &TimeSource) -> Option<Duration> {
+    let ahead = date.saturating_sub(time_source.system(false)).max(0);
+    Some(Duration::from_micros(ahead.unsigned_abs())).filter(|ahead| ahead.as_secs() > 0)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proglog_store::testing::SimDisk;
 
     use super::*;

@@ -47,6 +47,10 @@ pub struct Recovery {
     pub header_restored: bool,
     /// Number of segments whose index was missing or unusable, and was rebuilt.
     pub indexes_rebuilt: usize,
+    /// How far the date of the newest record lies ahead of the system's clock, if by a second or more: one of the
+    /// two is wrong. Records that are appended get the same date until the clock has passed it. Ages count from
+    /// the opening at the latest; see [`Retention::age`](crate::Retention::age).
+    pub dated_ahead: Option<Duration>,
     /// Left-over temporary files. They hold no records.
     pub left_over: Vec<String>,
     /// Time that opening took.
@@ -107,6 +111,13 @@ impl fmt::Display for Recovery {
             1 => f.write_str("; 1 index was rebuilt")?,
             rebuilt => write!(f, "; {rebuilt} indexes were rebuilt")?,
         }
+        if let Some(ahead) = self.dated_ahead {
+            let seconds = ahead.as_secs();
+            write!(
+                f,
+                "; the newest record is dated {seconds} s ahead of the clock"
+            )?;
+        }
         match &*self.left_over {
             [] => Ok(()),
             [name] => write!(f, "; the temporary file {name} is left over"),
@@ -134,6 +145,7 @@ mod tests {
             damaged: None,
             header_restored: false,
             indexes_rebuilt: 0,
+            dated_ahead: None,
             left_over: Vec::new(),
             elapsed: Duration::ZERO,
         };
@@ -158,9 +170,11 @@ mod tests {
         recovery.damaged = None;
         recovery.header_restored = true;
         recovery.indexes_rebuilt = 1;
+        recovery.dated_ahead = Some(Duration::from_millis(3500));
         recovery.left_over = vec!["b.log.tmp".into()];
         let found = "recovered after a crash: records 0..1204; a damaged copy of the newest \
-                     segment's header was restored; 1 index was rebuilt; the temporary file";
+                     segment's header was restored; 1 index was rebuilt; the newest record is \
+                     dated 3 s ahead of the clock; the temporary file";
         assert_eq!(
             recovery.to_string(),
             format!("{found} b.log.tmp is left over")

@@ -14,6 +14,7 @@ use proglog_store::io::{Directory, OpenMode};
 use proglog_store::segment::StoreExt;
 use proglog_store::{Store, StoreOptions};
 
+use crate::clock::Passed;
 use crate::error::reason::Result;
 use crate::layout::names;
 use crate::layout::segment_label::Label;
@@ -35,6 +36,8 @@ pub(crate) struct Segment {
     active: Mutex<Option<Arc<SegmentFiles>>>,
     /// False if `active` is empty, so that reads of a sealed segment take no lock.
     may_be_active: AtomicBool,
+    /// Time of the newest append, if this process has appended to the segment. Set when it is sealed.
+    newest_append: OnceLock<Passed>,
     /// Set once the segment is sealed and retention has asked.
     summary: OnceLock<Summary>,
 }
@@ -44,7 +47,7 @@ pub(crate) struct Segment {
 pub(crate) struct Summary {
     /// Length of the frames.
     pub(crate) bytes: u64,
-    /// Time of the newest record's append; `None` if none of the newest records can be read.
+    /// Date of the newest record's append; `None` if none of the newest records can be read.
     pub(crate) newest: Option<i64>,
 }
 
@@ -59,6 +62,7 @@ impl Segment {
             id,
             active: Mutex::new(None),
             may_be_active: AtomicBool::new(false),
+            newest_append: OnceLock::new(),
             summary: OnceLock::new(),
         }
     }
@@ -157,6 +161,17 @@ impl Segment {
     pub(crate) fn remove(&self) -> Result<()> {
         self.release();
         removal::remove_files(&*self.directory, self.base)
+    }
+
+    /// Notes the time of the newest append to this segment, which takes no more, if this process has made it.
+    pub(crate) fn set_newest_append(&self, time: Option<Passed>) {
+        if let Some(time) = time {
+            self.newest_append.get_or_init(|| time);
+        }
+    }
+
+    pub(crate) fn newest_append(&self) -> Option<Passed> {
+        self.newest_append.get().copied()
     }
 
     /// Returns the summary of this segment, which is sealed and ends at `end`.

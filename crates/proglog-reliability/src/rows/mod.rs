@@ -3,6 +3,7 @@
 mod bit_flips;
 mod block_writes;
 mod call_faults;
+mod clock_steps;
 mod crash_points;
 mod double_crashes;
 mod exchanged_directories;
@@ -47,4 +48,5 @@ pub(crate) const ROWS: &[Row] = &[
     exchanged_directories::ROW,
     shortages::ROW,
     forks::ROW,
+    clock_steps::ROW,
 ];
