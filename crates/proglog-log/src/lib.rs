@@ -218,7 +218,6 @@ mod memory;
 mod offset;
 mod open;
 mod options;
-mod process;
 mod read;
 mod read_only;
 mod record;

@@ -6,16 +6,17 @@
 
 mod job;
 mod pool;
+pub(crate) mod process;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::reason::{Reason, Result};
-use crate::process::PerProcess;
 pub use crate::runtime::job::Job;
 pub(crate) use crate::runtime::job::run;
 use crate::runtime::pool::Pool;
+use crate::runtime::process::PerProcess;
 use crate::sync::OnceLock;
 
 /// Runs the background work of logs: syncs for awaited tickets and callbacks, syncs at an interval, sync marks of

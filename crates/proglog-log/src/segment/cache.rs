@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::process::{Owner, PerProcess};
+use crate::runtime::process::{Owner, PerProcess};
 use crate::segment::files::SegmentFiles;
 use crate::segment::index::{PAGE_LEN, PageCache};
 use crate::sync;
