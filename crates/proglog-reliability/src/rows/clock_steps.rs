@@ -12,7 +12,7 @@ use super::row::Row;
 use crate::job::{Found, Job, failed};
 
 pub(super) const ROW: Row = Row {
-    number: 22,
+    number: 20,
     name: "clock-steps",
     figure: "histories of a log with a limit on age, whose clock is set to any time for a moment or for good: a record \
              dropped that is younger than the limit by what has passed in its process, one that stays though all \
