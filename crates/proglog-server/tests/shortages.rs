@@ -8,6 +8,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use support::{Client, Program};
@@ -29,16 +30,32 @@ const RECORD: &str = r#"{"record":"aGVsbG8="}"#;
 /// Keeps a process from starting threads from here on: the memory for one more stack is more than it may have.
 fn deny_threads(program: &Program) {
     let id = program.child.id();
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
-    let kib = size.unwrap().trim().strip_suffix(" kB").unwrap();
-    let current = Some((kib.parse::<u64>().unwrap() << 10) + STACK_BYTES / 2);
+    let current = Some(settled_size(id) + STACK_BYTES / 2);
     let limit = Rlimit {
         current,
         maximum: None,
     };
     let pid = Pid::from_raw(id.try_into().unwrap());
     prlimit(pid, Resource::As, limit).unwrap();
+}
+
+/// Waits until the threads that a process has begun to start have all their memory, and returns how much it has mapped.
+fn settled_size(id: u32) -> u64 {
+    let size = || {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+        let kib = size.unwrap().trim().strip_suffix(" kB").unwrap();
+        kib.parse::<u64>().unwrap() << 10
+    };
+    let mut before = size();
+    loop {
+        thread::sleep(Duration::from_millis(200));
+        let now = size();
+        if now == before {
+            return now;
+        }
+        before = now;
+    }
 }
 
 const STACK_BYTES: u64 = 128 << 20;
@@ -49,6 +66,7 @@ fn where_no_thread_can_be_started_each_call_is_answered_and_stored_once() {
     let mut command = Program::command(data.path(), &[]);
     command.env("RUST_MIN_STACK", STACK_BYTES.to_string());
     let program = Program::start(command);
+    append_and_read(&mut program.client(), 1);
     deny_threads(&program);
     let clients = 8;
     let appending = (0..clients).map(|_| {
@@ -59,7 +77,7 @@ fn where_no_thread_can_be_started_each_call_is_answered_and_stored_once() {
         client.join().unwrap();
     }
     let mut client = program.client();
-    let end = client.call(&format!("GET /?offset={}", 10 * clients), "");
+    let end = client.call(&format!("GET /?offset={}", 10 * clients + 1), "");
     assert_eq!(end.status, 404, "more is stored than was answered");
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Seek};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -65,12 +66,25 @@ impl Server {
 
     /// Keeps the server from starting threads from here on: it gets no address space for another stack.
     pub(crate) fn deny_threads(&self) -> anyhow::Result<()> {
-        let id = self.child.id();
-        let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+        let mut before = self.size()?;
+        // Threads that it has begun to start get their memory.
+        loop {
+            thread::sleep(Duration::from_millis(200));
+            let now = self.size()?;
+            if now == before {
+                return self.limit(Resource::As, now + STACK_BYTES / 2);
+            }
+            before = now;
+        }
+    }
+
+    /// The bytes that the server has mapped.
+    fn size(&self) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
         let kibibytes = size.and_then(|size| size.trim().strip_suffix(" kB"));
         let kibibytes: u64 = kibibytes.context("there is no size")?.parse()?;
-        self.limit(Resource::As, (kibibytes << 10) + STACK_BYTES / 2)
+        Ok(kibibytes << 10)
     }
 
     /// Lets the server open one more file from here on.
