@@ -123,9 +123,9 @@ pub trait ReadLog: Debug + Send + Sync {
         }
     }
 
-    /// Reads consecutive records from `from` on: up to `bytes_max` bytes of values, keys and headers (32 more for
-    /// each header), but at least one record, unless `from` is the end. It may return fewer records than fit, for
-    /// example at the end of a segment.
+    /// Reads consecutive records from `from` on: up to `bytes_max` bytes of values, keys and headers, with 32 more for
+    /// each header, but at least one record, unless `from` is the end. It may return fewer records than fit, for
+    /// example at the end of a segment, or since the log counts more bytes for each.
     ///
     /// # Errors
     ///

@@ -63,9 +63,11 @@ impl Reader {
     }
 
     /// Reads consecutive records of one segment, starting at `from`: up to `bytes_max` bytes of values, keys and
-    /// headers, but at least one record, unless `from` is the end. It may return fewer records than fit, since
-    /// it also counts the overhead in the file. The batch takes one read of the file, or a few, instead of one a
-    /// record.
+    /// headers, with 32 more for each header, but at least one record, unless `from` is the end.
+    ///
+    /// The bytes in the file count too, which are 20 to 40 more for each record: so `bytes_max` also bounds how many
+    /// records there are, and fewer are returned than fit by their values alone. The batch takes one read of the
+    /// file, or a few, instead of one a record.
     ///
     /// # Errors
     ///
