@@ -230,6 +230,7 @@ pub mod testing;
 
 pub use commit::ticket::{Completion, Ticket};
 pub use commit_log::CommitLog;
+pub use engine::failures::BackgroundFailures;
 pub use error::kind::ErrorKind;
 pub use error::reason::{CheckpointMismatch, OptionsError, Reason, SegmentIdentity};
 pub use error::{Error, Result};

@@ -148,8 +148,9 @@ impl LogOptions {
         self
     }
 
-    /// Sets the number of files with torn bytes that each segment may have; opening fails instead of adding
-    /// another. Default: 100.
+    /// Sets the number of files with torn bytes that are kept for each segment, at least one. An opening that adds
+    /// one more removes the oldest, and [reports](crate::SetAside::removed) their names. They go with their segment
+    /// when it is dropped. Default: 100.
     pub fn set_aside_files_max(mut self, files: usize) -> Self {
         self.set_aside_files_max = files;
         self

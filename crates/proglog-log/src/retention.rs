@@ -66,7 +66,8 @@ impl Retention {
     }
 
     /// Keeps the newest records, up to `bytes` bytes in the segments' files. The log takes up to one segment
-    /// more, and the active one. Default: no limit.
+    /// more, and the active one. Torn bytes that openings [set aside](crate::SetAside) are no records, so they do not
+    /// count, and are removed with the segment that they come from. Default: no limit.
     pub fn bytes(mut self, bytes: u64) -> Self {
         self.bytes = Some(bytes);
         self
@@ -76,6 +77,10 @@ impl Retention {
     pub fn records(mut self, records: u64) -> Self {
         self.records = Some(records);
         self
+    }
+
+    pub(crate) fn has_age(self) -> bool {
+        self.age.is_some()
     }
 
     pub(crate) fn is_unlimited(self) -> bool {

@@ -24,6 +24,17 @@ pub enum Error {
         /// The error of the file system.
         source: Arc<io::Error>,
     },
+    /// The device cannot read the bytes at `byte`: a bad sector, say. They count as damaged; what lies elsewhere
+    /// in the file can be read.
+    #[error("byte {byte} of {file} cannot be read")]
+    Unreadable {
+        /// The file's name.
+        file: Arc<str>,
+        /// The first byte that could not be read, from the start of the file.
+        byte: u64,
+        /// The error of the file system.
+        source: Arc<io::Error>,
+    },
     /// Another handle or process has the store open; try again when it is closed.
     #[error("{file} is locked: another handle or process has it open")]
     Locked {
@@ -175,16 +186,6 @@ pub enum Error {
         /// The position up to which data is known to have been there.
         expected: Position,
     },
-    /// Setting a torn end aside would exceed the limit on such files; move old ones elsewhere.
-    #[error("{file} has {got} set-aside files already, the limit is {max}")]
-    SetAsideFull {
-        /// The store's file name.
-        file: Arc<str>,
-        /// The number of such files.
-        got: usize,
-        /// The limit.
-        max: usize,
-    },
     /// A sync failed: appends since the last one may or may not be durable. The store takes no more
     /// appends; reopen it to recover.
     #[error("syncing {file} failed")]
@@ -237,7 +238,8 @@ impl Error {
                 _ => ErrorKind::Io,
             },
             Self::Locked { .. } | Self::Forked { .. } => ErrorKind::Locked,
-            Self::NotAStore { .. }
+            Self::Unreadable { .. }
+            | Self::NotAStore { .. }
             | Self::HeadersDiffer { .. }
             | Self::InvalidFrame { .. }
             | Self::ChecksumMismatch { .. }
@@ -250,7 +252,6 @@ impl Error {
             | Self::PayloadTooLarge { .. }
             | Self::ControlFrame { .. } => ErrorKind::InvalidInput,
             Self::OutOfRange { .. } | Self::BelowRecoveryPoint { .. } => ErrorKind::OutOfRange,
-            Self::SetAsideFull { .. } => ErrorKind::LimitReached,
             Self::SyncFailed { .. } | Self::WriteNotUndone { .. } | Self::Poisoned { .. } => {
                 ErrorKind::Poisoned
             }
@@ -295,7 +296,7 @@ pub enum ErrorKind {
     NotFound,
     /// Another handle or process has the store open.
     Locked,
-    /// Stored data is damaged.
+    /// Stored data is damaged, or the device cannot read it.
     Corrupt,
     /// The file is of another version.
     Unsupported,
@@ -303,8 +304,6 @@ pub enum ErrorKind {
     InvalidInput,
     /// The position is past the end, or below the recovery point.
     OutOfRange,
-    /// The limit on set-aside files is reached.
-    LimitReached,
     /// A failure stopped the store; reopen it to recover.
     Poisoned,
     /// The store is sealed or closed.

@@ -81,8 +81,9 @@ impl StoreOptions {
         self
     }
 
-    /// Sets the number of files of set-aside bytes that there may be beside the store; opening refuses to
-    /// add more. Default: 100.
+    /// Sets the number of files of set-aside bytes that are kept beside the store, at least one. An opening
+    /// that adds one more removes the oldest, and [reports](crate::SetAside::removed) their names; copy such
+    /// files elsewhere to keep them. Default: 100.
     pub fn set_aside_files_max(mut self, files: usize) -> Self {
         self.set_aside_files_max = files;
         self

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::error::reason::Result;
 use crate::offset::Offset;
 use crate::retention::SegmentUsage;
+use crate::segment::Segment;
 
 /// Bounds on the delay until the next pass of retention by age.
 const DELAY_MIN: Duration = Duration::from_millis(10);
@@ -53,19 +54,12 @@ impl Engine {
 
     /// Applies retention on a background thread. Returns whether it failed and may be tried again.
     pub(super) fn retain_in_background(&self) -> bool {
-        let retained = self.apply_retention();
-        let failed = retained.is_err() && self.check_appendable().is_ok();
-        #[cfg(feature = "tracing")]
-        if let Err(error) = &retained
-            && failed
-        {
-            tracing::warn!(
-                log_id = format_args!("{:032x}", self.log_id),
-                error = &self.view.log().error(error.clone()) as &dyn std::error::Error,
-                "retention failed"
-            );
+        let failure = self.apply_retention().err();
+        let failure = failure.filter(|_| self.check_appendable().is_ok());
+        if let Some(error) = &failure {
+            self.count_failure("retention failed", error);
         }
-        failed
+        failure.is_some()
     }
 
     /// Applies retention, and schedules another pass if this one fails.
@@ -88,39 +82,68 @@ impl Engine {
         let start = self.reader.start_offset();
         let segments = self.view.segments();
         let sealed_end = active.as_ref().map_or(end, |active| active.base());
-        let nexts = segments.iter().skip(1).map(|next| next.base());
-        let sealed = segments.iter().zip(nexts.chain([sealed_end]));
-        let mut usage = Vec::new();
         // The log may have rolled since.
-        for (segment, next) in sealed.take_while(|(segment, _)| segment.base() < sealed_end) {
-            let summary = segment.summary(next)?;
+        let sealed = segments.partition_point(|segment| segment.base() < sealed_end);
+        let sealed = &segments[..sealed];
+        let nexts = sealed.iter().skip(1).map(|next| next.base());
+        let mut usage = Vec::new();
+        for (segment, next) in sealed.iter().zip(nexts.chain([sealed_end])) {
             let offsets = segment.base().max(start)..next.max(start);
             usage.push(SegmentUsage {
                 records: offsets.end.saturating_since(offsets.start),
                 offsets,
-                bytes: summary.bytes,
-                age: match segment.newest_append() {
-                    Some(time) => Some(ages.since(time)),
-                    None => summary.newest.map(|date| ages.of_found(date)),
-                },
+                bytes: segment.bytes()?,
+                age: None,
                 is_active: false,
             });
         }
-        let Some(active) = active else {
-            return Ok(usage);
-        };
-        let first = active.base().max(start);
-        let (durable, bytes) = self.durable_in(&active);
-        usage.push(SegmentUsage {
-            offsets: first..end.max(first),
-            records: durable.max(first).saturating_since(first),
-            bytes,
-            // An empty segment is never too old.
-            age: age.filter(|_| first < end),
-            is_active: true,
-        });
+        if let Some(active) = active {
+            let first = active.base().max(start);
+            let (durable, bytes) = self.durable_in(&active);
+            usage.push(SegmentUsage {
+                offsets: first..end.max(first),
+                records: durable.max(first).saturating_since(first),
+                bytes,
+                // An empty segment is never too old.
+                age: age.filter(|_| first < end),
+                is_active: true,
+            });
+        }
+        if self.options.retention.has_age() {
+            fill_ages(&mut usage[..sealed.len()], &segments, ages, (end, age))?;
+        }
         Ok(usage)
     }
+}
+
+/// Fills in the ages of `sealed`, the usage of the first of `segments`. Where no record shows that of a segment, its
+/// records are at least as old as the first readable record after them. `last` is the end of the log, and the age of its
+/// newest record.
+fn fill_ages(
+    sealed: &mut [SegmentUsage],
+    segments: &[Arc<Segment>],
+    ages: Ages,
+    last: (Offset, Option<Duration>),
+) -> Result<()> {
+    let of_found = |date| ages.of_found(date);
+    // The end of the next segment, and the age of its newest record.
+    let mut after = last;
+    for (index, usage) in sealed.iter_mut().enumerate().rev() {
+        let (segment, end) = (&segments[index], usage.offsets.end);
+        usage.age = match segment.newest_append() {
+            Some(time) => Some(ages.since(time)),
+            None => segment.newest_appended_at(end)?.map(of_found),
+        };
+        if usage.age.is_none() {
+            let oldest = match segments.get(index + 1) {
+                Some(next) if next.newest_append().is_none() => next.oldest_appended_at(after.0)?,
+                _ => None,
+            };
+            usage.age = oldest.map(of_found).or(after.1);
+        }
+        after = (end, usage.age);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

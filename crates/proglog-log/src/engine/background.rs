@@ -14,13 +14,15 @@ use crate::options::Durability;
 use crate::runtime::RuntimeHandle;
 use proglog_store::segment::StoreExt;
 
-/// Returns the tasks of `engine`, which run on `runtime`. Errors are dropped: a failure that matters poisons the log
-/// or is reported through a commit group, and the rest is tried again later.
+/// Returns the tasks of `engine`, which run on `runtime`. A failure is counted, and reported through a commit group if
+/// there is one.
 pub(crate) fn tasks(engine: &Weak<Engine>, runtime: &RuntimeHandle) -> Tasks {
     Tasks {
         commit: Task::new(engine, runtime, |engine, ()| engine.commit_when_free()),
         sync: Task::new(engine, runtime, |engine, ()| {
-            drop(engine.sync_acknowledged());
+            if let Err(error) = engine.sync_acknowledged() {
+                engine.count_failure("records not synced in the background", &error);
+            }
         }),
         quiesce: Task::new(engine, runtime, Engine::quiesce_if_idle),
         retention: Task::new(engine, runtime, |engine, ()| {

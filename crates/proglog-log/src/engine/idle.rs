@@ -30,12 +30,7 @@ impl Engine {
         if let Err(error) = self.quiesce(&active, now)
             && !matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Closed)
         {
-            #[cfg(feature = "tracing")]
-            tracing::warn!(
-                log_id = format_args!("{:032x}", self.log_id),
-                error = &self.view.log().error(error) as &dyn std::error::Error,
-                "idle log not synced"
-            );
+            self.count_failure("idle log not synced", &error);
             // A full device may have room by then.
             let delay = idle_after.max(QUIESCE_RETRY_MIN);
             self.tasks.quiesce.arm_after_with(delay, active.end());

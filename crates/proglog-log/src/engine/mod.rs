@@ -1,6 +1,6 @@
 //! The engine: the state that all handles of a log share, and the operations that change it.
 //!
-//! Each file calls only those above it: `writer` and `tasks`, this one, `group_commit`, `roll`, `append`,
+//! Each file calls only those above it: `writer`, `tasks` and `failures`, this one, `group_commit`, `roll`, `append`,
 //! `truncate`, `trim`, `apply_retention`, `idle`, `background`, `close`. Work for later is armed as a task, whose
 //! function `background` sets when the log is opened.
 
@@ -8,6 +8,7 @@ pub(crate) mod append;
 pub(crate) mod apply_retention;
 pub(crate) mod background;
 pub(crate) mod close;
+pub(crate) mod failures;
 pub(crate) mod group_commit;
 pub(crate) mod idle;
 pub(crate) mod roll;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Weak};
 use proglog_store::io::{Directory, FileId, Storage};
 
 use crate::clock::{AgeClock, Clock};
+use crate::engine::failures::BackgroundFailures;
 use crate::engine::tasks::Task;
 use crate::engine::writer::Writer;
 use crate::error::LogName;
@@ -70,6 +72,8 @@ pub(crate) struct Engine {
     pub(crate) reader: Reader,
     /// The failure that poisoned the log.
     failure: OnceLock<Reason>,
+    /// Nothing is locked under it.
+    background_failures: Mutex<BackgroundFailures>,
     /// Measures the age of records. Nothing is locked under it.
     pub(crate) age_clock: Mutex<AgeClock>,
     tasks: Tasks,
@@ -143,6 +147,7 @@ impl Engine {
             reader: Reader::new(Arc::clone(&view), visibility),
             view,
             failure: OnceLock::new(),
+            background_failures: Mutex::default(),
             age_clock: Mutex::new(age_clock),
             tasks: tasks(this, &runtime),
         }))
@@ -199,6 +204,29 @@ impl Engine {
         }
     }
 
+    /// Counts a failure of background work, and emits the event `event`. That the log was closed meanwhile is none.
+    #[cold]
+    pub(crate) fn count_failure(&self, event: &'static str, error: &Reason) {
+        if error.kind() == ErrorKind::Closed {
+            return;
+        }
+        let error = self.view.log().error(error.clone());
+        #[cfg(feature = "tracing")]
+        tracing::warn!(
+            log_id = format_args!("{:032x}", self.log_id),
+            error = &error as &dyn std::error::Error,
+            "{event}"
+        );
+        #[cfg(not(feature = "tracing"))]
+        let _ = event;
+        self.background_failures.lock().add(error);
+    }
+
+    /// Returns the failures of background work so far.
+    pub(crate) fn background_failures(&self) -> BackgroundFailures {
+        self.background_failures.lock().clone()
+    }
+
     /// Returns the error of an append that `error` prevented. Poisons the log if the store is poisoned: earlier
     /// appends may be affected then, but nothing of this one was stored.
     #[cold]
@@ -243,7 +271,9 @@ impl Engine {
         });
         if is_due && self.check_directory().is_ok() {
             // The checkpoint may lag: recovery reads the segments.
-            drop(self.write_checkpoint(recovery_point, generation));
+            if let Err(error) = self.write_checkpoint(recovery_point, generation) {
+                self.count_failure("checkpoint not written", &error);
+            }
         }
     }
 

@@ -89,7 +89,9 @@ impl Engine {
         writer.continue_in(segment, active);
         // The checkpoint may lag: recovery reads the segments.
         let start = LogPosition::start_of(writer.next);
-        drop(self.write_checkpoint(start, self.view.generation()));
+        if let Err(error) = self.write_checkpoint(start, self.view.generation()) {
+            self.count_failure("checkpoint not written", &error);
+        }
         #[cfg(feature = "tracing")]
         tracing::debug!(
             log_id = format_args!("{:032x}", self.log_id),

@@ -174,7 +174,7 @@ impl Engine {
                 last.base(),
             );
             segment.set_newest_append(last.newest_append());
-            *last = Arc::new(segment);
+            *last = Arc::new(segment.with_set_aside(last.set_aside().to_vec()));
             Arc::clone(last)
         });
         self.view.replace(kept, truncation.start, truncation.to);

@@ -8,7 +8,7 @@ pub enum ErrorKind {
     OutOfRange,
     /// There is no such record any more.
     Trimmed,
-    /// What is stored is damaged or missing.
+    /// What is stored is damaged or missing, or the device cannot read it.
     Corrupt,
     /// What is stored is of another version.
     Unsupported,
@@ -26,7 +26,7 @@ pub enum ErrorKind {
     DirectoryMoved,
     /// There is no room on the device, in a quota, or under a limit on file size; appends work again once there is.
     DiskFull,
-    /// There can be no more of something: offsets, files beside the data, or threads.
+    /// There can be no more of something: offsets, or threads.
     LimitReached,
     /// The file system failed.
     Io,
@@ -47,7 +47,6 @@ pub(super) fn of_store(kind: proglog_store::ErrorKind) -> ErrorKind {
         Store::Corrupt | Store::OutOfRange => ErrorKind::Corrupt,
         Store::Unsupported => ErrorKind::Unsupported,
         Store::InvalidInput => ErrorKind::InvalidInput,
-        Store::LimitReached => ErrorKind::LimitReached,
         Store::Poisoned => ErrorKind::Poisoned,
         Store::Closed => ErrorKind::Closed,
         _ => ErrorKind::Io,

@@ -36,8 +36,8 @@ pub enum Reason {
         /// The log's end (exclusive).
         end: Offset,
     },
-    /// The record was stored, and what is in its place was damaged since. Its neighbours are not
-    /// affected.
+    /// The record was stored, and what is in its place was damaged since, or the device cannot read it. Its
+    /// neighbours are not affected.
     #[error("the record at offset {offset} is damaged, at byte {byte} of {file}")]
     Corrupt {
         /// The record's offset.
@@ -46,7 +46,8 @@ pub enum Reason {
         file: Arc<str>,
         /// Its place, in bytes from the start of the file.
         byte: u64,
-        /// What is wrong there, if there is anything at all.
+        /// What is wrong there, if there is anything at all; [`Unreadable`](proglog_store::Error::Unreadable) has
+        /// the error of the device.
         source: Option<Arc<proglog_store::Error>>,
     },
     /// The record is over the log's limit. Nothing was appended.
@@ -406,13 +407,13 @@ mod tests {
                 ErrorKind::Corrupt,
             ),
             (
-                Store::SetAsideFull {
+                Store::Unreadable {
                     file: file(),
-                    got: 4,
-                    max: 4,
+                    byte: 4096,
+                    source: Arc::new(io::Error::from_raw_os_error(5)),
                 }
                 .into(),
-                ErrorKind::LimitReached,
+                ErrorKind::Corrupt,
             ),
             (
                 Store::SyncFailed {

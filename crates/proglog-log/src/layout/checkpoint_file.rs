@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use proglog_store::Operation;
-use proglog_store::io::{Directory, OpenMode};
+use proglog_store::io::{Directory, OpenMode, is_damage};
 use proglog_store::segment::replace_file;
 
 use crate::error::reason::{Reason, Result};
@@ -70,10 +70,18 @@ impl CheckpointFile {
         let mut slots = [Err(SlotFault::Damaged), Err(SlotFault::Damaged)];
         for (number, slot) in slots.iter_mut().enumerate() {
             let mut bytes = [0; USED];
-            let read = file
-                .read_full_at(&mut bytes, (number * SLOT_LEN) as u64)
-                .map_err(fail(Operation::Read))?;
-            *slot = Checkpoint::decode(&bytes[..read]);
+            let mut read = || file.read_full_at(&mut bytes, (number * SLOT_LEN) as u64);
+            // Damaged only if reading it fails twice.
+            let first = read();
+            let read = match first {
+                Err(error) if is_damage(&error) => read(),
+                first => first,
+            };
+            *slot = match read {
+                Ok(read) => Checkpoint::decode(&bytes[..read]),
+                Err(error) if is_damage(&error) => Err(SlotFault::Damaged),
+                Err(error) => return Err(fail(Operation::Read)(error)),
+            };
         }
         let standby = match &slots {
             [Ok((_, first)), Ok((_, second))] if first == second => Standby::Duplicate,

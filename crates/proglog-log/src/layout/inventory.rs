@@ -80,6 +80,13 @@ impl Inventory {
         self.names.iter().any(|name| name == CHECKPOINT)
     }
 
+    /// Returns the files with bytes that were set aside from the segment with base offset `base`.
+    pub(crate) fn set_aside(&self, base: Offset) -> Vec<String> {
+        let names = self.names.iter();
+        let of_segment = names.filter(|name| names::parse_set_aside(name) == Some(base));
+        of_segment.cloned().collect()
+    }
+
     /// Returns the temporary files, which an interrupted creation left.
     pub(crate) fn left_over(self) -> Vec<String> {
         let mut names = self.names;

@@ -28,6 +28,13 @@ pub(crate) fn parse_store(name: &str) -> Option<Offset> {
     parse(name, STORE)
 }
 
+/// Returns the base offset of the segment from whose store a file of this name was set aside; `None` for any other
+/// name.
+pub(crate) fn parse_set_aside(name: &str) -> Option<Offset> {
+    let (store, _) = name.split_once(".torn-")?;
+    parse_store(store)
+}
+
 /// Names in lower case that file systems, desktops and indexers make in any directory, or at the top of a volume,
 /// without being asked. None of them is a name that somebody gives to data.
 const SYSTEM_NAMES: [&str; 15] = [
@@ -90,6 +97,8 @@ mod tests {
             let offset = Offset::new(number);
             assert_eq!(parse_store(&store(offset)), Some(offset));
             assert_eq!(parse(&index(offset), INDEX), Some(offset));
+            let torn = format!("{}.torn-{number}.1", store(offset));
+            assert_eq!(parse_set_aside(&torn), Some(offset));
         }
         assert_eq!(store(Offset::new(42)), "00000000000000000042.log");
         assert_eq!(index(Offset::new(42)), "00000000000000000042.index");
@@ -111,6 +120,8 @@ mod tests {
         ];
         for name in names {
             assert_eq!(parse_store(name), None, "{name}");
+            let set_aside = parse_set_aside(name);
+            assert_eq!(set_aside.is_some(), name.ends_with("torn-7"), "{name}");
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use proglog_store::io::{Directory, FsDirectory};
 
 use crate::engine::Engine;
+use crate::engine::failures::BackgroundFailures;
 use crate::error::reason::Reason;
 use crate::error::{Error, LogName, Named, Result};
 use crate::offset::Offset;
@@ -232,6 +233,27 @@ impl Log {
     /// As [`Log::trim`].
     pub fn apply_retention(&self) -> Result<Offset> {
         self.named(self.handle.engine.apply_retention())
+    }
+
+    /// Returns the failures of background work so far, such as retention that the file system kept from removing
+    /// files. With the feature `tracing` each is also an event.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use proglog_log::{Log, LogOptions};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
+    /// let failures = log.background_failures();
+    /// if let Some(error) = failures.last {
+    ///     eprintln!("{} failures, the newest: {error}", failures.count);
+    /// }
+    /// # assert_eq!(failures.count, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn background_failures(&self) -> BackgroundFailures {
+        self.handle.engine.background_failures()
     }
 
     /// Drops the records at and after `end`, durably: the next record gets the offset `end`. Does

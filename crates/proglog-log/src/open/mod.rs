@@ -36,7 +36,8 @@ pub(crate) fn open(
     options.runtime.start()?;
     // Only with the lock nothing else changes.
     let inventory = Inventory::read(&*directory)?;
-    let applied = Plan::find(&directory, &inventory, options)?.apply(&directory, options)?;
+    let applied =
+        Plan::find(&directory, &inventory, options)?.apply(&directory, &inventory, options)?;
 
     let active = applied.active.open()?;
     let (found, base) = (active.store.recovery(), active.base());
@@ -52,6 +53,7 @@ pub(crate) fn open(
             file: torn.file.clone(),
             byte: byte_of(torn.position),
             bytes: torn.bytes,
+            removed: torn.removed.clone(),
         }),
         zeros_removed: found.zeros_removed,
         damaged: found.damaged.map(|position| Damage {

@@ -103,6 +103,7 @@ impl Plan {
     pub(super) fn apply(
         self,
         directory: &Arc<dyn Directory>,
+        inventory: &Inventory,
         options: &LogOptions,
     ) -> Result<Applied> {
         let mut checkpoint = self.checkpoint.apply(directory)?;
@@ -116,7 +117,8 @@ impl Plan {
         let mut indexes_rebuilt = 0;
         for (label, next) in self.sealed.iter().zip(nexts) {
             let (base, next) = (label.identity.base_offset, next.identity.base_offset);
-            let segment = Segment::sealed(Arc::clone(directory), cache.clone(), base);
+            let segment = Segment::sealed(Arc::clone(directory), cache.clone(), base)
+                .with_set_aside(inventory.set_aside(base));
             indexes_rebuilt += usize::from(segment.check_index(next.saturating_since(base))?);
             sealed.push(Arc::new(segment));
         }
@@ -137,10 +139,15 @@ impl Plan {
         };
         write_recovered(&mut checkpoint, recovered)?;
         remove_trimmed(&**directory, checkpoint.current().log_id, &self.trimmed)?;
+        let mut set_aside = inventory.set_aside(opened.segment.base());
+        if let Some(torn) = &opened.segment.open()?.store.recovery().set_aside {
+            set_aside.retain(|name| *name != torn.file && !torn.removed.contains(name));
+            set_aside.push(torn.file.clone());
+        }
         Ok(Applied {
             checkpoint,
             sealed,
-            active: Arc::new(opened.segment),
+            active: Arc::new(opened.segment.with_set_aside(set_aside)),
             indexes_rebuilt,
         })
     }
@@ -229,12 +236,15 @@ fn write_recovered(checkpoint: &mut CheckpointFile, recovered: LogPosition) -> R
 
 /// Removes the segments `trimmed`, which an interrupted trim left.
 fn remove_trimmed(directory: &dyn Directory, log_id: u128, trimmed: &[Offset]) -> Result<()> {
+    let mut own = Vec::new();
     for base in trimmed {
         // Another log's segment is not this log's to remove.
         let label = SegmentHeader::read(directory, *base)?.label;
         if label.identity.log_id == log_id {
-            removal::remove_files(directory, *base)?;
+            own.push(*base);
         }
     }
-    Ok(())
+    removal::remove_set_aside(directory, &own)?;
+    own.iter()
+        .try_for_each(|base| removal::remove_files(directory, *base))
 }

@@ -66,8 +66,12 @@ pub struct SetAside {
     pub file: String,
     /// Where they were, in bytes from the start of the segment's file.
     pub byte: u64,
-    /// Their number; zeros at the end are not kept.
+    /// Their number; zeros at the end are not kept. Sectors that could not be read are zeros in the file.
     pub bytes: u64,
+    /// The names of the segment's oldest set-aside files, which were removed to keep no more than
+    /// [`LogOptions::set_aside_files_max`](crate::LogOptions::set_aside_files_max). Copy such files elsewhere to keep
+    /// them.
+    pub removed: Vec<String>,
 }
 
 /// Damage that opening met.
@@ -79,6 +83,25 @@ pub struct Damage {
     pub file: String,
     /// Where it is, in bytes from the start of the file.
     pub byte: u64,
+}
+
+impl SetAside {
+    fn fmt_sentence(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, bytes, .. } = self;
+        write!(
+            f,
+            "; {bytes} bytes after the last whole batch were moved to {file}"
+        )?;
+        match &*self.removed {
+            [] => Ok(()),
+            [name] => write!(f, ", and the oldest such file, {name}, was removed"),
+            names => write!(
+                f,
+                ", and the oldest such files, {}, were removed",
+                names.join(", ")
+            ),
+        }
+    }
 }
 
 impl fmt::Display for Recovery {
@@ -94,11 +117,7 @@ impl fmt::Display for Recovery {
             write!(f, "records {}", self.records)?;
         }
         if let Some(torn) = &self.set_aside {
-            let SetAside { file, bytes, .. } = torn;
-            write!(
-                f,
-                "; {bytes} bytes after the last whole batch were moved to {file}"
-            )?;
+            torn.fmt_sentence(f)?;
         }
         if let Some(Damage { file, byte }) = &self.damaged {
             write!(f, "; {file} is damaged at byte {byte}")?;
@@ -155,6 +174,7 @@ mod tests {
             file: "a.torn-7".into(),
             byte: 7,
             bytes: 10,
+            removed: Vec::new(),
         });
         recovery.damaged = Some(Damage {
             file: "a.log".into(),
@@ -165,6 +185,29 @@ mod tests {
             recovery.to_string(),
             "recovered after a crash: records 0..1204; 10 bytes after the last whole batch were \
              moved to a.torn-7; a.log is damaged at byte 3; 2 indexes were rebuilt"
+        );
+        let removed = |names: &[&str]| {
+            let removed = names.iter().map(|name| (*name).to_owned()).collect();
+            let torn = recovery.set_aside.clone().unwrap();
+            let torn = SetAside { removed, ..torn };
+            let set_aside = Some(torn);
+            Recovery {
+                set_aside,
+                damaged: None,
+                indexes_rebuilt: 0,
+                ..recovery.clone()
+            }
+            .to_string()
+        };
+        let moved = "recovered after a crash: records 0..1204; 10 bytes after the last whole batch \
+                     were moved to a.torn-7, and the oldest such file";
+        assert_eq!(
+            removed(&["a.torn-1"]),
+            format!("{moved}, a.torn-1, was removed")
+        );
+        assert_eq!(
+            removed(&["a.torn-1", "a.torn-2"]),
+            format!("{moved}s, a.torn-1, a.torn-2, were removed")
         );
         recovery.set_aside = None;
         recovery.damaged = None;

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use proglog_store::segment::{FRAME_OVERHEAD, StoreExt, byte_of};
 use proglog_store::{Boundary, Frames, Outcome, Position, Store};
 
-use crate::error::kind::ErrorKind;
 use crate::error::reason::{Reason, Result};
 use crate::layout::log_position::LogPosition;
 use crate::layout::names;
@@ -21,8 +20,8 @@ use crate::record::decode;
 use crate::segment::damaged_ranges::DamagedRanges;
 use crate::segment::index::{Entry, Index};
 
-/// Most records that are read to find the newest readable one.
-const NEWEST_RECORDS_MAX: u64 = 1000;
+/// Most records that are read to find the newest or oldest readable one.
+const EDGE_RECORDS_MAX: u64 = 1000;
 
 /// Bytes that a read fetches when the index does not know where the record ends.
 const READ_LEN_DEFAULT: u64 = 4 << 10;
@@ -77,14 +76,27 @@ impl SegmentFiles {
         let number = offset.saturating_since(self.base);
         if let Some(entry) = self.index.entry(number) {
             match self.read_entry(entry, offset) {
-                Err(error)
-                    if error.kind() == ErrorKind::Corrupt
-                        && self.damaged.containing(number).is_none() => {}
+                Err(error) if self.may_be_elsewhere(&error, number) => {}
                 read => return read,
             }
         }
         // Either the record is damaged or the index is wrong: a scan shows which.
         self.read_entry(self.locate(number)?, offset)
+    }
+
+    /// Returns whether `error`, of reading record `number` where the index has it, may be due to a wrong index. What
+    /// the device cannot read is searched for no further.
+    fn may_be_elsewhere(&self, error: &Reason, number: u64) -> bool {
+        match error {
+            Reason::Corrupt { source, .. } => {
+                let is_unreadable = matches!(
+                    source.as_deref(),
+                    Some(proglog_store::Error::Unreadable { .. })
+                );
+                !is_unreadable && self.damaged.containing(number).is_none()
+            }
+            _ => false,
+        }
     }
 
     /// As [`SegmentFiles::read`], but trusts the index: one read, however much is damaged.
@@ -100,9 +112,21 @@ impl SegmentFiles {
     pub(crate) fn newest_appended_at(&self, end: Offset) -> Result<Option<i64>> {
         let first = end
             .get()
-            .saturating_sub(NEWEST_RECORDS_MAX)
+            .saturating_sub(EDGE_RECORDS_MAX)
             .max(self.base.get());
-        for offset in (first..end.get()).rev() {
+        self.first_appended_at((first..end.get()).rev())
+    }
+
+    /// Returns when the oldest record of this segment, which ends at `end`, was appended. Damaged records are
+    /// skipped; `None` if none of the oldest can be read.
+    pub(crate) fn oldest_appended_at(&self, end: Offset) -> Result<Option<i64>> {
+        let last = self.base.saturating_add(EDGE_RECORDS_MAX).min(end);
+        self.first_appended_at(self.base.get()..last.get())
+    }
+
+    /// Returns when the first readable one of the records at `offsets` was appended.
+    fn first_appended_at(&self, offsets: impl Iterator<Item = u64>) -> Result<Option<i64>> {
+        for offset in offsets {
             match self.read_as_indexed(Offset::new(offset)) {
                 Ok(record) => return Ok(Some(record.appended_at)),
                 Err(Reason::Corrupt { .. }) => {}

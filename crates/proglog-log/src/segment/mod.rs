@@ -8,14 +8,16 @@ mod index_rebuild;
 pub(crate) mod reclaiming;
 pub(crate) mod removal;
 
+use std::io;
 use std::sync::Arc;
 
-use proglog_store::io::{Directory, OpenMode};
-use proglog_store::segment::StoreExt;
-use proglog_store::{Store, StoreOptions};
+use proglog_store::io::{Directory, OpenMode, is_damage};
+use proglog_store::segment::{StoreExt, byte_of};
+use proglog_store::{Operation, Position, Store, StoreOptions};
 
 use crate::clock::Passed;
-use crate::error::reason::Result;
+use crate::error::kind::ErrorKind;
+use crate::error::reason::{Reason, Result};
 use crate::layout::names;
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
@@ -38,17 +40,12 @@ pub(crate) struct Segment {
     may_be_active: AtomicBool,
     /// Time of the newest append, if this process has appended to the segment. Set when it is sealed.
     newest_append: OnceLock<Passed>,
-    /// Set once the segment is sealed and retention has asked.
-    summary: OnceLock<Summary>,
-}
-
-/// Facts about a sealed segment that retention needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Summary {
-    /// Length of the frames.
-    pub(crate) bytes: u64,
-    /// Date of the newest record's append; `None` if none of the newest records can be read.
-    pub(crate) newest: Option<i64>,
+    /// Names of the files with bytes that were set aside from the store.
+    set_aside: Vec<String>,
+    /// Length of the frames. Set once the segment is sealed and retention has asked.
+    bytes: OnceLock<u64>,
+    /// Date of the newest record's append; `None` if none of the newest records can be read. Set as `bytes` is.
+    newest: OnceLock<Option<i64>>,
 }
 
 impl Segment {
@@ -63,8 +60,21 @@ impl Segment {
             active: Mutex::new(None),
             may_be_active: AtomicBool::new(false),
             newest_append: OnceLock::new(),
-            summary: OnceLock::new(),
+            set_aside: Vec::new(),
+            bytes: OnceLock::new(),
+            newest: OnceLock::new(),
         }
+    }
+
+    /// Takes charge of the files `names`, with bytes that were set aside from the store.
+    pub(crate) fn with_set_aside(mut self, names: Vec<String>) -> Self {
+        self.set_aside = names;
+        self
+    }
+
+    /// Returns the names of the files with bytes that were set aside from the store.
+    pub(crate) fn set_aside(&self) -> &[String] {
+        &self.set_aside
     }
 
     /// Creates a segment to append to, durable with its name.
@@ -160,6 +170,9 @@ impl Segment {
     /// Removes the files. Only readers that have them open can still read them.
     pub(crate) fn remove(&self) -> Result<()> {
         self.release();
+        for name in &self.set_aside {
+            removal::remove_if_exists(&*self.directory, name)?;
+        }
         removal::remove_files(&*self.directory, self.base)
     }
 
@@ -174,17 +187,47 @@ impl Segment {
         self.newest_append.get().copied()
     }
 
-    /// Returns the summary of this segment, which is sealed and ends at `end`.
-    pub(crate) fn summary(&self, end: Offset) -> Result<Summary> {
-        if let Some(summary) = self.summary.get() {
-            return Ok(*summary);
+    /// Returns the length of the frames of this segment, which is sealed; 0 if there is no file, or the device
+    /// does not find out.
+    pub(crate) fn bytes(&self) -> Result<u64> {
+        if let Some(bytes) = self.bytes.get() {
+            return Ok(*bytes);
         }
-        let files = self.open()?;
-        let summary = Summary {
-            bytes: files.store.len(),
-            newest: files.newest_appended_at(end)?,
+        let name = names::store(self.base);
+        let opened = self.directory.open(&name, OpenMode::Read);
+        let len = match opened.and_then(|file| file.len()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_damage(&error) => 0,
+            len => len.map_err(|error| Reason::io(Operation::Length, &name, error))?,
         };
-        Ok(*self.summary.get_or_init(|| summary))
+        let bytes = len.saturating_sub(byte_of(Position::ZERO));
+        Ok(*self.bytes.get_or_init(|| bytes))
+    }
+
+    /// Returns when the newest readable record of this segment, which is sealed and ends at `end`, was appended;
+    /// `None` if none of the newest can be read.
+    pub(crate) fn newest_appended_at(&self, end: Offset) -> Result<Option<i64>> {
+        if let Some(newest) = self.newest.get() {
+            return Ok(*newest);
+        }
+        let newest = self.edge_time(|files| files.newest_appended_at(end))?;
+        Ok(*self.newest.get_or_init(|| newest))
+    }
+
+    /// Returns when the oldest readable record of this segment, which ends at `end`, was appended; `None` if none of
+    /// the oldest can be read.
+    pub(crate) fn oldest_appended_at(&self, end: Offset) -> Result<Option<i64>> {
+        self.edge_time(|files| files.oldest_appended_at(end))
+    }
+
+    /// Returns what `read` does, or `None` if the segment is missing or damaged.
+    fn edge_time(
+        &self,
+        read: impl FnOnce(&SegmentFiles) -> Result<Option<i64>>,
+    ) -> Result<Option<i64>> {
+        match self.open().and_then(|files| read(&files)) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+            time => time,
+        }
     }
 
     /// Rebuilds the index of this segment, which is sealed and has `count` records, if its file is missing or

@@ -27,6 +27,24 @@ pub(crate) fn remove_files(directory: &dyn Directory, base: Offset) -> Result<()
     remove_if_exists(directory, &names::store(base))
 }
 
+/// Removes the files with bytes that were set aside from the segments with base offsets `bases`.
+///
+/// They go before the segments: after a crash, what is left of a segment shows that they have to.
+pub(crate) fn remove_set_aside(directory: &dyn Directory, bases: &[Offset]) -> Result<()> {
+    if bases.is_empty() {
+        return Ok(());
+    }
+    let names = directory
+        .list()
+        .map_err(|error| Reason::io(Operation::List, CHECKPOINT, error))?;
+    let of_segments =
+        |name: &&String| names::parse_set_aside(name).is_some_and(|base| bases.contains(&base));
+    for name in names.iter().filter(of_segments) {
+        remove_if_exists(directory, name)?;
+    }
+    Ok(())
+}
+
 /// Removes the file `name`, if it exists.
 pub(super) fn remove_if_exists(directory: &dyn Directory, name: &str) -> Result<()> {
     match directory.remove(name) {
@@ -47,6 +65,7 @@ pub(crate) fn truncate(
     let (dropped, left) = bases
         .iter()
         .partition::<Vec<Offset>, _>(|base| truncation.drops(**base));
+    remove_set_aside(directory, &dropped)?;
     for base in &dropped {
         remove_files(directory, *base)?;
     }

@@ -403,7 +403,8 @@ fn repair_fails_with_a_read_that_fails_and_changes_nothing() {
         let last = reads.iter().rposition(|read| read.offset >= HEADER_LEN);
         let disk = damaged.deep_clone();
         let failing = When::Next(CallKind::Read, last.unwrap() as u64);
-        disk.inject(failing, Fault::os_error(5));
+        // Not permitted, which is no fault of the device.
+        disk.inject(failing, Fault::os_error(1));
         let error = Log::repair_in(disk.directory()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "{error:?}");
         assert_unchanged(&damaged, &disk, "a read has failed");
@@ -430,7 +431,7 @@ fn repair_that_cannot_read_leaves_a_truncation_pending() {
     let mut told = 0;
     for read in 0..reads.count() {
         let disk = left.deep_clone();
-        disk.inject(When::Next(CallKind::Read, read as u64), Fault::os_error(5));
+        disk.inject(When::Next(CallKind::Read, read as u64), Fault::os_error(1));
         if let Err(error) = Log::repair_in(disk.directory()) {
             assert_eq!(error.kind(), ErrorKind::Io, "{error:?}");
             assert_unchanged(&left, &disk, "a read has failed");

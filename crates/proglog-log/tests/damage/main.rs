@@ -17,5 +17,6 @@ mod pages;
 mod recovered;
 mod tails;
 mod trimmed;
+mod unreadable;
 mod unsynced;
 mod zeros;

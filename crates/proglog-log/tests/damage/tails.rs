@@ -1,8 +1,8 @@
 //! Extra bytes after the end of a file, and frames with a wrong length.
 
-use proglog_harness::damage::fixture::{HEADER_LEN, assert_unchanged, both, options, store};
+use proglog_harness::damage::fixture::{HEADER_LEN, both, options, store};
 use proglog_harness::damage::tails::{copy_over, lengthen, slice, takes_one, words};
-use proglog_log::{ErrorKind, Log};
+use proglog_log::Log;
 
 #[test]
 fn bytes_after_the_end_of_any_file_take_nothing_from_a_log() {
@@ -54,23 +54,37 @@ fn a_frame_that_was_copied_over_another_takes_that_record_alone() {
 }
 
 #[test]
-fn as_many_tails_are_set_aside_as_the_options_say() {
+fn a_log_whose_end_was_torn_ever_so_often_opens_and_keeps_the_newest_tails() {
     let [_, killed] = both("writer");
     let options = options().set_aside_files_max(2);
     let disk = killed.disk.deep_clone();
-    let tear = || {
-        let file = store(killed.active());
+    let file = store(killed.active());
+    let mut kept: Vec<String> = Vec::new();
+    for round in 0..5_u8 {
         let bytes = disk.read_file(&file);
-        disk.write_file(&file, &[&bytes[..], &[1; 60]].concat());
-    };
-    for _ in 0..2 {
-        tear();
+        disk.write_file(&file, &[&bytes[..], &[1, round, 1]].concat());
         let log = Log::open_in(disk.directory(), &options).unwrap();
-        assert!(log.recovery().set_aside.is_some());
+        let recovery = log.recovery();
+        let set_aside = recovery.set_aside.clone().unwrap();
+        let removed = set_aside.removed.clone();
+        assert_eq!(removed.len(), usize::from(round >= 2), "{recovery}");
+        for name in &removed {
+            assert!(
+                recovery
+                    .to_string()
+                    .contains(&format!("{name}, was removed"))
+            );
+            assert_eq!(kept.remove(0), *name, "the oldest goes");
+        }
+        kept.push(set_aside.file);
+        let mut there = disk.file_names();
+        there.retain(|name| name.contains(".torn-"));
+        there.sort();
+        let mut expected = kept.clone();
+        expected.sort();
+        assert_eq!(there, expected);
+        assert_eq!(disk.read_file(kept.last().unwrap()), [1, round, 1]);
+        log.append("more").unwrap();
+        log.close().unwrap();
     }
-    tear();
-    let before = disk.deep_clone();
-    let error = Log::open_in(disk.directory(), &options).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::LimitReached, "{error:?}");
-    assert_unchanged(&before, &disk, "one more");
 }

@@ -26,6 +26,7 @@ mod retention;
 mod roll;
 mod scenarios;
 mod seek;
+mod set_aside;
 mod support;
 mod surface;
 mod tickets;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use proglog_log::{ErrorKind, ReadOnlyLog};
-use proglog_store::testing::SimDisk;
+use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use crate::support::{append, damage, open};
 
@@ -78,9 +78,7 @@ fn a_search_for_a_time_reports_the_failure_of_a_read() {
         ErrorKind::Closed
     );
     let log = open(&disk);
-    for name in disk.file_names() {
-        disk.fail_reads(&name, 0..1 << 20);
-    }
+    disk.inject(When::Next(CallKind::Read, 0), Fault::os_error(13));
     assert_eq!(
         log.offset_for_time(LONG_AGO).unwrap_err().kind(),
         ErrorKind::Io

@@ -13,9 +13,11 @@
 //! - After a failed sync the state of the writes before it is unknown, whatever a later sync returns.
 
 pub(crate) mod atomic_file;
+mod damage;
 mod fs;
 pub(crate) mod named_file;
 pub(crate) mod storage;
 
+pub use crate::io::damage::is_damage;
 pub use crate::io::fs::FsDirectory;
 pub use crate::io::storage::{Directory, FileId, OpenMode, Storage};

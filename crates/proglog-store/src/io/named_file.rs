@@ -1,10 +1,12 @@
 //! A file with its name: every call that fails says what was tried, and on which file.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::format::{HEADER_LEN, offset_of};
+use crate::io::damage::is_damage;
 use crate::io::storage::{Directory, OpenMode, Storage};
 use crate::position::Position;
 
@@ -65,7 +67,45 @@ impl NamedFile {
     /// Fills `buffer` from `offset` on, and returns how many bytes there were: fewer than asked for
     /// only at the end of the file.
     pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        self.named(Operation::Read, self.file.read_full_at(buffer, offset))
+        let (filled, result) = self.read_readable(buffer, offset);
+        result.map(|()| filled)
+    }
+
+    /// As [`NamedFile::read_at`], but ends where a byte cannot be read, unless that is the first one.
+    pub(crate) fn read_readable_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        match self.read_readable(buffer, offset) {
+            (filled @ 1.., Err(Error::Unreadable { .. })) => Ok(filled),
+            (filled, result) => result.map(|()| filled),
+        }
+    }
+
+    /// Fills `buffer` from `offset` on up to the end of the file, or up to an error. Bytes count as damaged only if
+    /// reading them fails twice.
+    fn read_readable(&self, buffer: &mut [u8], offset: u64) -> (usize, Result<()>) {
+        let (mut filled, mut has_failed) = (0, false);
+        while filled < buffer.len() {
+            let byte = offset + filled as u64;
+            match self.file.read_at(&mut buffer[filled..], byte) {
+                Ok(0) => break,
+                Ok(read) => (filled, has_failed) = (filled + read, false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_damage(&error) && !has_failed => has_failed = true,
+                Err(error) => return (filled, Err(self.read_error(error, byte))),
+            }
+        }
+        (filled, Ok(()))
+    }
+
+    #[cold]
+    fn read_error(&self, error: io::Error, byte: u64) -> Error {
+        if !is_damage(&error) {
+            return Error::io(Operation::Read, &self.name, error);
+        }
+        Error::Unreadable {
+            file: Arc::clone(&self.name),
+            byte,
+            source: Arc::new(error),
+        }
     }
 
     /// Writes all of `bytes` at `offset`.
@@ -136,19 +176,22 @@ impl NamedFile {
         self.for_each_block(range, |at, block| target.write_at(block, offset + at))
     }
 
-    /// Returns whether `other` has the bytes of `range` at `offset`.
+    /// Returns whether `other` has the bytes of `range` at `offset`, and they can be read there.
     pub(crate) fn equals(&self, range: Range<u64>, other: &Self, offset: u64) -> Result<bool> {
         let (mut equal, mut found) = (true, Vec::new());
         self.for_each_block(range, |at, block| {
             found.resize(block.len(), 0);
-            equal =
-                equal && other.read_at(&mut found, offset + at)? == block.len() && found == block;
+            let read = match other.read_at(&mut found, offset + at) {
+                Err(Error::Unreadable { .. }) => 0,
+                read => read?,
+            };
+            equal = equal && read == block.len() && found == block;
             Ok(())
         })?;
         Ok(equal)
     }
 
-    fn named<T>(&self, operation: Operation, result: std::io::Result<T>) -> Result<T> {
+    fn named<T>(&self, operation: Operation, result: io::Result<T>) -> Result<T> {
         result.map_err(|error| Error::io(operation, &self.name, error))
     }
 }

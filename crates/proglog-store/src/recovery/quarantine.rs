@@ -1,13 +1,14 @@
 //! Quarantine of the bytes that recovery drops: `<store>.torn-<position>`, a file beside the store. If
-//! other bytes have that name, a number is appended to it.
+//! other bytes have that name, a number is appended to it. Of more files than the limit, the oldest are removed.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Operation, Result};
-use crate::io::named_file::{NamedFile, offsets_of};
+use crate::io::named_file::NamedFile;
 use crate::io::{Directory, OpenMode, atomic_file};
 use crate::position::Position;
+use crate::scan::source::{Around, BLOCK_LEN, Source};
 
 /// The bytes that recovery dropped, kept in a file beside the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,44 +18,78 @@ pub struct SetAside {
     pub file: String,
     /// Their position in the store.
     pub position: Position,
-    /// Their number; zeros at the end are not kept.
+    /// Their number; zeros at the end are not kept. Sectors that could not be read are zeros in the file.
     pub bytes: u64,
+    /// The names of the store's oldest set-aside files, which were removed to keep no more than
+    /// [`StoreOptions::set_aside_files_max`](crate::StoreOptions::set_aside_files_max).
+    pub removed: Vec<String>,
 }
 
 /// Copies `range` to a file of its own, durable on return with its name. A copy that an interrupted
-/// recovery made is replaced under its name: that name may not be durable.
+/// recovery made is replaced under its name: that name may not be durable. Then removes the oldest files
+/// that are more than `files_max`, but never this one.
 pub(crate) fn copy(
     directory: &dyn Directory,
     store: &NamedFile,
     range: &Range<Position>,
     files_max: usize,
 ) -> Result<SetAside> {
-    let prefix = format!("{}.torn-", store.name());
-    let mut existing = directory
+    let mut others = set_aside_files(directory, store.name())?;
+    let file = Arc::<str>::from(free_name(directory, store, range, &others)?);
+    atomic_file::replace(directory, &file, |file| {
+        for_each_block(store, range, |at, block| file.write_at(block, at))
+    })?;
+    others.retain(|other| **other != *file);
+    let surplus = (others.len() + 1).saturating_sub(files_max.max(1));
+    others.truncate(surplus);
+    // Those that cannot be removed, and names that reappear after a crash, are left to the next recovery.
+    others.retain(|name| directory.remove(name).is_ok());
+    Ok(SetAside {
+        file: file.to_string(),
+        position: range.start,
+        bytes: range.end.get() - range.start.get(),
+        removed: others,
+    })
+}
+
+/// The names of the files beside `store` that hold bytes set aside from it, the oldest first. A store is torn
+/// at ever higher positions, and a name that is taken gets the next number.
+fn set_aside_files(directory: &dyn Directory, store: &Arc<str>) -> Result<Vec<String>> {
+    let prefix = prefix(store);
+    let names = directory
         .list()
-        .map_err(|error| Error::io(Operation::List, store.name(), error))?;
-    existing.retain(|name| name.starts_with(&prefix));
-    let base = format!("{prefix}{}", range.start);
-    let names = (1..).map(|number| format!("{base}.{number}"));
-    for name in std::iter::once(base.clone()).chain(names) {
-        let is_new = !existing.contains(&name);
-        if is_new && existing.len() >= files_max {
-            return Err(Error::SetAsideFull {
-                file: Arc::clone(store.name()),
-                got: existing.len(),
-                max: files_max,
-            });
-        }
-        let file = Arc::from(&*name);
-        if is_new || is_copy(directory, store, range, &file)? {
-            atomic_file::replace(directory, &file, |file| {
-                store.copy_to(offsets_of(range), file, 0)
-            })?;
-            return Ok(SetAside {
-                file: name,
-                position: range.start,
-                bytes: range.end.get() - range.start.get(),
-            });
+        .map_err(|error| Error::io(Operation::List, store, error))?;
+    let age = |name: &str| {
+        let (position, number) = place(name.strip_prefix(&prefix)?)?;
+        Some((position, number, name.to_owned()))
+    };
+    let mut files: Vec<_> = names.iter().filter_map(|name| age(name)).collect();
+    files.sort_unstable();
+    Ok(files.into_iter().map(|(.., name)| name).collect())
+}
+
+fn prefix(store: &str) -> String {
+    format!("{store}.torn-")
+}
+
+/// The position and the number in `suffix`, the part of a name after its prefix; `None` if it is no such name.
+fn place(suffix: &str) -> Option<(u64, u64)> {
+    let (position, number) = suffix.split_once('.').unwrap_or((suffix, "0"));
+    Some((position.parse().ok()?, number.parse().ok()?))
+}
+
+/// The first name for the bytes of `range` that no other bytes have.
+fn free_name(
+    directory: &dyn Directory,
+    store: &NamedFile,
+    range: &Range<Position>,
+    taken: &[String],
+) -> Result<String> {
+    let base = format!("{}{}", prefix(store.name()), range.start);
+    let numbers = (1..).map(|number| format!("{base}.{number}"));
+    for name in std::iter::once(base.clone()).chain(numbers) {
+        if !taken.contains(&name) || is_copy(directory, store, range, &name.as_str().into())? {
+            return Ok(name);
         }
     }
     unreachable!("a finite number of names is taken")
@@ -68,6 +103,35 @@ fn is_copy(
     name: &Arc<str>,
 ) -> Result<bool> {
     let file = NamedFile::open(directory, name, OpenMode::Read)?;
-    let len = range.end.get() - range.start.get();
-    Ok(file.len()? == len && store.equals(offsets_of(range), &file, 0)?)
+    let mut equal = file.len()? == range.end.get() - range.start.get();
+    let mut found = Vec::new();
+    for_each_block(store, range, |at, block| {
+        found.resize(block.len(), 0);
+        equal = equal
+            && matches!(file.read_at(&mut found, at), Ok(read) if read == block.len())
+            && found == block;
+        Ok(())
+    })?;
+    Ok(equal)
+}
+
+/// Visits the bytes of `range` in blocks; each with the number of bytes of the range before it. Sectors that
+/// cannot be read are zeros.
+fn for_each_block(
+    store: &NamedFile,
+    range: &Range<Position>,
+    mut visit: impl FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let source = Around::new(store, 0);
+    let mut position = range.start;
+    while position < range.end {
+        let left = usize::try_from(range.end.get() - position.get()).unwrap_or(usize::MAX);
+        let block = source.block(position, left.min(BLOCK_LEN))?;
+        if block.is_empty() {
+            break;
+        }
+        visit(position.get() - range.start.get(), &block)?;
+        position = position.plus(block.len() as u64);
+    }
+    Ok(())
 }

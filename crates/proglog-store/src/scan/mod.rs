@@ -290,7 +290,7 @@ impl Scanner {
         let read = match want.checked_sub(kept_len) {
             Some(1..) => {
                 let from = self.next.plus(kept_len as u64);
-                source.read(from, &mut block[kept_len..want])
+                source.read_at_least(need - kept_len, from, &mut block[kept_len..want])
             }
             _ => Ok(0),
         };

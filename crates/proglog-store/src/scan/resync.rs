@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::format::{self, FRAME_HEADER_LEN};
 use crate::position::Position;
-use crate::scan::source::Source;
+use crate::scan::source::{Around, Source};
 use crate::scan::verify::{Fault, FrameHeader};
 use crate::scan::{BlockUse, Scanner};
 
@@ -17,8 +17,18 @@ const RESYNC_FOLLOWING: usize = 4;
 
 impl Scanner {
     /// Searches for the first position after the present one at which a frame verifies, and continues
-    /// there. `None` if there is none before the scan ends, or none that bounded work can find.
+    /// there. What cannot be read is passed over as what does not verify. `None` if there is none before the scan ends, or none that bounded work can find.
     pub(crate) fn resync(&mut self, source: &impl Source) -> Result<Option<Position>> {
+        let source = Around::new(source, 0);
+        let found = self.find_frame(&source);
+        if source.has_filled() {
+            // What is in memory is not all from the source.
+            self.filled = self.at;
+        }
+        found
+    }
+
+    fn find_frame(&mut self, source: &impl Source) -> Result<Option<Position>> {
         let from = self.next;
         let (mut work, mut extra_work) = (0, 0);
         self.seek(from.plus(1));

@@ -16,13 +16,18 @@ pub(crate) enum Fault {
     Invalid { word: u32, left: u64 },
     /// See [`Error::ChecksumMismatch`].
     Checksum { expected: u32, got: u32 },
-    /// The bytes could not be read.
+    /// See [`Error::Unreadable`].
+    Unreadable(Box<Error>),
+    /// The file system failed: nothing is known about the bytes.
     Read(Box<Error>),
 }
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        Self::Read(Box::new(error))
+        match error {
+            Error::Unreadable { .. } => Self::Unreadable(Box::new(error)),
+            _ => Self::Read(Box::new(error)),
+        }
     }
 }
 
@@ -44,7 +49,7 @@ impl Fault {
                 expected,
                 got,
             },
-            Self::Read(error) => *error,
+            Self::Unreadable(error) | Self::Read(error) => *error,
         }
     }
 }
@@ -151,14 +156,17 @@ impl Verifier {
         let want = usize::try_from(left)
             .unwrap_or(usize::MAX)
             .min(hint.max(FRAME_HEADER_LEN));
-        let mut block = source.block(position, want)?;
+        let mut block = vec![0; want];
+        let read = source.read_at_least(FRAME_HEADER_LEN, position, &mut block)?;
+        block.truncate(read);
         let header = self.header(&block, left)?;
         let len = header.len();
         if block.len() < len {
             // Fresh memory is zero without being written to, and what was read is short.
             let (start, mut whole) = (block.len(), vec![0; len]);
             whole[..start].copy_from_slice(&block);
-            let read = source.read(position.plus(start as u64), &mut whole[start..])?;
+            let rest = position.plus(start as u64);
+            let read = source.read_at_least(len - start, rest, &mut whole[start..])?;
             whole.truncate(start + read);
             block = whole;
         }

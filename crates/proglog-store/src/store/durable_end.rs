@@ -20,7 +20,7 @@ use crate::io::named_file::NamedFile;
 use crate::position::{Boundary, Position};
 use crate::scan::Scanner;
 use crate::scan::marks::{newest_mark, verify_mark};
-use crate::scan::source::{BLOCK_LEN, Source};
+use crate::scan::source::{Around, BLOCK_LEN, Source};
 use crate::scan::verify::{Fault, Verifier};
 use crate::store::preallocation::STEP_MAX;
 
@@ -80,7 +80,7 @@ impl DurableEnd {
         let Some(position) = file_end.get().checked_sub(mark_len).map(Position::new) else {
             return Ok(());
         };
-        let bytes = file.block(position, MARK_FRAME_LEN)?;
+        let bytes = around(file).block(position, MARK_FRAME_LEN)?;
         if let Some(claim) = verify_mark(self.verifier, &bytes, position) {
             self.show(claim);
         }
@@ -102,10 +102,8 @@ impl DurableEnd {
 
     fn last_is_there(&self, file: &NamedFile) -> Result<bool> {
         match self.last {
-            Some((position, header)) => {
-                Ok(self.scanned <= self.file_end
-                    && file.block(position, FRAME_HEADER_LEN)? == header)
-            }
+            Some((position, header)) => Ok(self.scanned <= self.file_end
+                && around(file).block(position, FRAME_HEADER_LEN)? == header),
             None => Ok(true),
         }
     }
@@ -113,7 +111,7 @@ impl DurableEnd {
     /// Scans as long as frames verify. Returns whether a mark was found after what does not, at whose claim
     /// the scan can continue.
     fn scan(&mut self, file: &NamedFile) -> Result<bool> {
-        let header = file.block(self.scanned, FRAME_HEADER_LEN)?;
+        let header = around(file).block(self.scanned, FRAME_HEADER_LEN)?;
         if header.iter().all(|byte| *byte == 0) {
             return self.search_after_zeros(file);
         }
@@ -163,7 +161,7 @@ impl DurableEnd {
         let mut position = self.scanned;
         let mut block = vec![0; BLOCK_LEN];
         while position < self.file_end {
-            let read = file.read(position, &mut block)?;
+            let read = around(file).read(position, &mut block)?;
             if block[..read].iter().fold(0, |all, byte| all | byte) == 0 {
                 break;
             }
@@ -171,4 +169,9 @@ impl DurableEnd {
         }
         Ok(position.min(self.file_end))
     }
+}
+
+/// The file, in which what cannot be read is taken for neither a frame nor zeros.
+fn around(file: &NamedFile) -> Around<'_, NamedFile> {
+    Around::new(file, u8::MAX)
 }

@@ -123,10 +123,16 @@ pub(crate) fn read_header(file: &NamedFile) -> Result<ReadHeader> {
             len,
         });
     }
-    let copy = |number: u64| {
+    let mut unreadable = None;
+    let mut copy = |number: u64| {
         let mut bytes = [0; HEADER_COPY_USED];
-        file.read_at(&mut bytes, number * HEADER_COPY_LEN as u64)?;
-        Ok(Header::decode_copy(&bytes))
+        match file.read_at(&mut bytes, number * HEADER_COPY_LEN as u64) {
+            Err(error @ Error::Unreadable { .. }) => {
+                unreadable.get_or_insert(error);
+                Ok(Err(HeaderFault::Damaged))
+            }
+            read => read.map(|_| Header::decode_copy(&bytes)),
+        }
     };
     let (header, damaged_copy) = match (copy(0)?, copy(1)?) {
         (Ok(first), Ok(second)) if first == second => (first, None),
@@ -138,7 +144,10 @@ pub(crate) fn read_header(file: &NamedFile) -> Result<ReadHeader> {
         (Ok(header), Err(HeaderFault::Damaged)) => (header, Some(1)),
         (Err(HeaderFault::Damaged), Ok(header)) => (header, Some(0)),
         (Err(fault), Err(HeaderFault::Damaged) | Ok(_)) | (_, Err(fault)) => {
-            return Err(header_error(fault, file.name(), len));
+            return Err(match (fault, unreadable) {
+                (HeaderFault::Damaged, Some(unreadable)) => unreadable,
+                (fault, _) => header_error(fault, file.name(), len),
+            });
         }
     };
     Ok(ReadHeader {

@@ -78,8 +78,10 @@ impl Store {
     /// [`Error::LabelTooLong`] or [`Error::PayloadLimitTooLarge`] for invalid options; [`Error::Locked`], at
     /// once, if the store is open; [`Error::NotAStore`], [`Error::HeadersDiffer`] or an `Unsupported…` error
     /// if the file is something else; [`Error::Truncated`] if it ends before
-    /// [`StoreOptions::recovery_point`]; [`Error::SetAsideFull`]; [`Error::SyncFailed`]; [`Error::Io`]. After
-    /// any of them no data was changed or lost.
+    /// [`StoreOptions::recovery_point`]; [`Error::Unreadable`] if neither copy of the header can be read;
+    /// [`Error::SyncFailed`]; [`Error::Io`]. After any of them no data was changed or lost.
+    ///
+    /// What the device cannot read elsewhere is no error: it counts as damaged, as if its bits were flipped.
     ///
     /// A torn end needs disk space for its copy. On a full disk opening fails with the kind
     /// [`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull), since nothing in the file shows whether the torn

@@ -26,10 +26,10 @@ fn of_the_store() -> Vec<(Error, ErrorKind)> {
     let locked = Error::Locked { file: file() };
     let sealed = Error::Sealed { file: file() };
     let closed = Error::Closed { file: file() };
-    let full = Error::SetAsideFull {
+    let unreadable = Error::Unreadable {
         file: file(),
-        got: 4,
-        max: 4,
+        byte: 8192,
+        source: source(),
     };
     let poisoned = Error::Poisoned {
         source: Arc::new(closed.clone()),
@@ -41,7 +41,7 @@ fn of_the_store() -> Vec<(Error, ErrorKind)> {
         (io_error(io::ErrorKind::FileTooLarge), ErrorKind::DiskFull),
         (io_error(io::ErrorKind::NotFound), ErrorKind::NotFound),
         (locked, ErrorKind::Locked),
-        (full, ErrorKind::LimitReached),
+        (unreadable, ErrorKind::Corrupt),
         (poisoned, ErrorKind::Poisoned),
         (sealed, ErrorKind::Closed),
         (closed, ErrorKind::Closed),

@@ -14,3 +14,4 @@ mod preallocated;
 mod resume;
 mod set_aside;
 mod torn;
+mod unreadable;

@@ -1,6 +1,6 @@
 //! Resuming after damage, in bounded time whatever the bytes are.
 
-use proglog_store::testing::SimDisk;
+use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 use proglog_store::{Error, Store, StoreOptions};
 
 use crate::fixture::{NAME, THREE, at, closed, frames, open, open_with, overwrite};
@@ -94,14 +94,13 @@ fn store_with(payload: &[u8]) -> SimDisk {
 fn a_search_that_cannot_read_says_so() {
     let disk = store_with(&vec![0; 300 << 10]);
     overwrite(&disk, 8192, &[0; 4]);
-    // It lies beyond what is read first.
-    disk.fail_reads(NAME, 8192 + (256 << 10)..8192 + (280 << 10));
     let store = open(&disk).unwrap();
     let mut frames = store.frames(..);
     assert!(frames.next().unwrap().is_err());
+    // Beyond what is read first, and not a fault of the device.
+    disk.inject(When::Next(CallKind::Read, 0), Fault::os_error(13));
     let error = frames.resume().unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error:?}");
-    disk.mend_reads(NAME);
     let place = frames.resume().unwrap().unwrap();
     assert_eq!(place.get(), 8 + (300 << 10));
     assert_eq!(frames.next().unwrap().unwrap().payload, "after");

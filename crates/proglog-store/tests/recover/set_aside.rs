@@ -1,7 +1,7 @@
 //! Set-aside files: dropped bytes are kept beside the store, once, and up to a limit.
 
-use proglog_store::testing::SimDisk;
-use proglog_store::{Error, ErrorKind, StoreOptions};
+use proglog_store::testing::{CallKind, Fault, SimDisk, When};
+use proglog_store::{ErrorKind, StoreOptions};
 
 use crate::fixture::{NAME, THREE, extend, killed, open, open_with, payloads};
 
@@ -61,34 +61,56 @@ fn a_copy_that_was_never_finished_is_made_again() {
         b"half of something else, and longer",
     );
     open(&disk).unwrap();
-    // The names of unfinished copies count as taken, but they are not kept under their own.
     assert_eq!(disk.read_file(&name), TORN);
     assert_eq!(disk.file_names(), [NAME, &name]);
 }
 
 #[test]
-fn beyond_the_limit_the_store_does_not_open_and_nothing_is_changed() {
+fn a_torn_store_opens_however_many_files_are_set_aside_and_the_oldest_go() {
+    let (disk, name) = torn();
+    let others = ["torn-9", "torn-11.2", "torn-11", "torn-11.10"].map(|it| format!("{NAME}.{it}"));
+    let by_age = [0, 2, 1, 3].map(|number: usize| others[number].clone());
+    for name in &others {
+        disk.write_file(name, name.as_bytes());
+    }
+    // No name of a set-aside file, or one of another store.
+    let kept = [format!("{NAME}.torn-9.tmp"), "b.store.torn-9".into()];
+    for name in &kept {
+        disk.write_file(name, b"kept");
+    }
+    for (max, left) in [(0, 0), (1, 0), (2, 1), (4, 3), (5, 4), (9, 4)] {
+        let disk = disk.deep_clone();
+        let options = StoreOptions::new().set_aside_files_max(max);
+        let store = open_with(&disk, &options).unwrap();
+        let set_aside = store.recovery().set_aside.clone().unwrap();
+        let removed = by_age.len() - left;
+        assert_eq!(
+            (&set_aside.file, &set_aside.removed[..]),
+            (&name, &by_age[..removed])
+        );
+        assert_eq!(disk.read_file(&name), TORN, "the newest never goes");
+        let names = disk.file_names();
+        assert!(
+            by_age
+                .iter()
+                .all(|other| names.contains(other) != set_aside.removed.contains(other))
+        );
+        assert!(kept.iter().all(|other| names.contains(other)));
+        assert_eq!(payloads(&store).len(), 3);
+    }
+}
+
+#[test]
+fn a_set_aside_file_that_cannot_be_removed_keeps_no_store_from_opening() {
     let (disk, name) = torn();
     disk.write_file(&format!("{NAME}.torn-1"), b"a");
-    disk.write_file(&format!("{NAME}.torn-2"), b"b");
-    let before = disk.read_file(NAME);
-    for max in [0, 1, 2] {
-        let error = open_with(&disk, &StoreOptions::new().set_aside_files_max(max)).unwrap_err();
-        match error {
-            Error::SetAsideFull {
-                file,
-                got: 2,
-                max: reported,
-            } => {
-                assert_eq!((&*file, reported), (NAME, max));
-            }
-            error => panic!("{error:?}"),
-        }
-        assert!(disk.read_file(NAME) == before);
-        assert_eq!(disk.file_names().len(), 3);
-    }
-    let store = open_with(&disk, &StoreOptions::new().set_aside_files_max(3)).unwrap();
-    assert_eq!(store.recovery().set_aside.as_ref().unwrap().file, name);
+    disk.inject(When::Next(CallKind::Remove, 0), Fault::os_error(13));
+    let store = open_with(&disk, &StoreOptions::new().set_aside_files_max(1)).unwrap();
+    let set_aside = store.recovery().set_aside.clone().unwrap();
+    assert_eq!(
+        (set_aside.file, set_aside.removed),
+        (name, Vec::<String>::new())
+    );
 }
 
 #[test]
