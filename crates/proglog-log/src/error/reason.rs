@@ -158,11 +158,12 @@ pub enum Reason {
         /// The file's name.
         file: Arc<str>,
     },
-    /// A segment is missing that the checkpoint or a neighbour names. Nothing was changed. If it is gone
-    /// for good and was the oldest or the newest, `Log::repair` makes a log of the others.
+    /// A segment is missing that the checkpoint or a neighbour names: its file was removed or moved, and not by a trim.
+    /// Nothing was changed. The records of the others can be read with [`ReadOnlyLog`](crate::ReadOnlyLog). If it is
+    /// gone for good and was the oldest or the newest, `Log::repair` makes a log of the others.
     #[error("the segment with base offset {base_offset} is missing")]
     MissingSegment {
-        /// The base offset of the missing segment.
+        /// The base offset of the missing segment, or where records of unknown segments begin to be missing.
         base_offset: Offset,
     },
     /// No thread could be started for what logs do in the background, without which an append that is

@@ -141,27 +141,64 @@ impl SegmentHeader {
     }
 }
 
+/// A place in the chain of segments where some are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// Base offset of the segment before the gap; `None` if the oldest are missing.
+    pub(crate) after: Option<Offset>,
+    /// Base offset of the last one that is missing, as the segment after the gap or the checkpoint names it.
+    pub(crate) missing: Offset,
+    /// Base offset of the segment after the gap; `None` if the newest is missing.
+    pub(crate) before: Option<Offset>,
+}
+
+/// Returns where segments are missing, from the one with the log's start to the newest that the checkpoint knows.
+/// `labels` are in the order of the segments.
+pub(crate) fn gaps(labels: &[Label], checkpoint: &Checkpoint) -> Vec<Gap> {
+    let base = |label: &Label| label.identity.base_offset;
+    let mut gaps = Vec::new();
+    let mut after = None;
+    for label in labels {
+        let is_next = match after {
+            Some(_) => label.previous_base == after,
+            None => base(label) <= checkpoint.start,
+        };
+        if !is_next {
+            gaps.push(Gap {
+                after,
+                missing: label.previous_base.unwrap_or(checkpoint.start),
+                before: Some(base(label)),
+            });
+        }
+        after = Some(base(label));
+    }
+    if let LogState::Open(LogPosition { segment_base, .. }) = checkpoint.state
+        && after < Some(segment_base)
+    {
+        gaps.push(Gap {
+            after,
+            missing: segment_base,
+            before: None,
+        });
+    }
+    gaps
+}
+
 /// Checks that no segment is missing, from the one with the log's start to the newest that the checkpoint
 /// knows. `labels` are in the order of the segments.
 pub(crate) fn check_chain(labels: &[Label], checkpoint: &Checkpoint) -> Result<()> {
     let missing = |base_offset| Err(Reason::MissingSegment { base_offset });
-    let base = |label: &Label| label.identity.base_offset;
     if let LogState::Open(LogPosition { segment_base, .. }) = checkpoint.state
-        && !labels.iter().any(|label| base(label) == segment_base)
+        && !labels
+            .iter()
+            .any(|label| label.identity.base_offset == segment_base)
     {
         return missing(segment_base);
     }
-    if let Some(first) = labels.first()
-        && base(first) > checkpoint.start
-    {
-        return missing(first.previous_base.unwrap_or(checkpoint.start));
+    match gaps(labels, checkpoint).first() {
+        Some(gap) => missing(gap.missing),
+        None => Ok(()),
     }
-    for (before, label) in labels.iter().zip(labels.iter().skip(1)) {
-        if label.previous_base != Some(base(before)) {
-            return missing(label.previous_base.unwrap_or(checkpoint.start));
-        }
-    }
-    Ok(())
 }
 
 /// Checks that `newest`, the newest segment, goes as far as the checkpoint's recovery point, and that the

@@ -127,6 +127,12 @@ impl Reader {
         self.view.follow(move || cursor.next_now())
     }
 
+    /// Returns the end of the readable records of the segment with base offset `base`.
+    pub(crate) fn end_of_segment(&self, base: Offset) -> Offset {
+        let bound = self.view.bound_in(base, self.visibility);
+        bound.map_or(base, |(end, _)| end)
+    }
+
     /// Returns the name of the log in its errors: the absolute path of its directory.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -16,13 +16,14 @@ pub struct Verification {
     ///
     /// [`LogOptions::record_bytes_max`]: crate::LogOptions::record_bytes_max
     pub bytes: u64,
-    /// Offsets of damaged records, in order; consecutive ones share a range.
+    /// Offsets of records that are damaged, cannot be read, or are in missing segments, in order; consecutive ones
+    /// share a range.
     pub damaged: Vec<Offsets>,
 }
 
 impl Reader {
-    /// Reads every record up to the present end, and verifies its checksum, position and offset. Damaged
-    /// records are reported in the result, not as an error.
+    /// Reads every record up to the present end, and verifies its checksum, position and offset. Records that are
+    /// damaged or missing, or that the device cannot read, are reported in the result, not as an error.
     ///
     /// # Errors
     ///
@@ -45,8 +46,13 @@ impl Reader {
                 Ok(()) => (next, found.records.end) = (offset, offset),
                 Err(error) => match error.reason {
                     Reason::Corrupt { .. } => {
-                        found.add_damaged(offset);
                         next = offset.saturating_add(1);
+                        found.add_damaged(Offsets::new(offset, next));
+                    }
+                    Reason::MissingSegment { base_offset } => {
+                        let end = self.end_of_segment(base_offset);
+                        next = end.clamp(offset.saturating_add(1), found.records.end);
+                        found.add_damaged(Offsets::new(offset, next));
                     }
                     // Trimmed in the meantime.
                     Reason::Trimmed { start, .. } => {
@@ -78,13 +84,20 @@ impl Reader {
 }
 
 impl Verification {
-    fn add_damaged(&mut self, offset: Offset) {
+    fn add_damaged(&mut self, offsets: Offsets) {
         match self.damaged.last_mut() {
-            Some(last) if last.end == offset => last.end = offset.saturating_add(1),
-            _ => self
-                .damaged
-                .push(Offsets::new(offset, offset.saturating_add(1))),
+            Some(last) if last.end == offsets.start => last.end = offsets.end,
+            _ => self.damaged.push(offsets),
         }
+    }
+
+    /// Drops what lies below `start`, since it was trimmed.
+    pub(crate) fn trim(&mut self, start: Offset) {
+        self.records.start = start.clamp(self.records.start, self.records.end);
+        for range in &mut self.damaged {
+            range.start = range.start.max(start);
+        }
+        self.damaged.retain(|range| range.start < range.end);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! No file is locked or written. The newest segment is visible up to its newest sync mark, those before it as
 //! a whole, and the log start offset is in the checkpoint. Segments are created, trimmed and truncated in the
-//! meantime; a segment that has vanished was trimmed.
+//! meantime. A segment that has vanished was trimmed if the checkpoint, read again, says so; otherwise it is missing.
 
 pub(crate) mod options;
 mod retrying;
@@ -23,6 +23,7 @@ use crate::read::follow::Follow;
 use crate::read::read_log::{ReadLog, impl_read_log};
 use crate::read::reader::Reader;
 use crate::read::records::Records;
+use crate::read::verify::Verification;
 use crate::read_only::options::ReadOnlyOptions;
 use crate::read_only::retrying::{Following, Retrying};
 use crate::read_only::shared::Shared;
@@ -36,6 +37,9 @@ use crate::record::StoredRecord;
 /// [`refresh`](ReadOnlyLog::refresh), by a read past the end, and every 20 milliseconds while there are followers.
 /// Clones share it. Reading a record that the writer has trimmed fails with
 /// [`Reason::Trimmed`](crate::Reason::Trimmed), as it does for the writer.
+///
+/// A log of which segments are missing opens, although [`Log::open`](crate::Log::open) refuses it: reading a record of
+/// theirs fails with [`Reason::MissingSegment`](crate::Reason::MissingSegment), and all others can be read.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -239,7 +243,24 @@ impl ReadOnlyLog {
         ReadLog::offset_for_time(self, time)
     }
 
-    /// Returns a reader of the view, which does not update it: for verifying, say.
+    /// Reads every record up to the end of the view, and verifies it, as [`Reader::verify`]. Updates the view before
+    /// that, and again if anything is damaged or missing: what was trimmed meanwhile is not reported.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::verify`] and [`ReadOnlyLog::refresh`].
+    pub fn verify(&self) -> Result<Verification> {
+        self.shared.refresh()?;
+        let mut found = self.reader.verify()?;
+        if !found.damaged.is_empty() {
+            self.shared.refresh()?;
+            found.trim(self.start_offset());
+        }
+        Ok(found)
+    }
+
+    /// Returns a reader of the view, which does not update it. It takes segments that vanish for missing, also if
+    /// they are trimmed.
     #[must_use]
     pub fn reader(&self) -> Reader {
         self.reader.clone()

@@ -45,7 +45,11 @@ impl Retrying {
     fn next_now(&mut self) -> Result<Option<StoredRecord>> {
         let record = match self.cursor.next_now() {
             Err(Error {
-                reason: Reason::Io { .. } | Reason::Store(_) | Reason::Corrupt { .. },
+                reason:
+                    Reason::Io { .. }
+                    | Reason::Store(_)
+                    | Reason::Corrupt { .. }
+                    | Reason::MissingSegment { .. },
                 ..
             }) => {
                 self.shared.refresh()?;

@@ -116,7 +116,8 @@ impl Shared {
                     Reason::OutOfRange { .. }
                     | Reason::Io { .. }
                     | Reason::Store(_)
-                    | Reason::Corrupt { .. },
+                    | Reason::Corrupt { .. }
+                    | Reason::MissingSegment { .. },
                 ..
             }) => {
                 self.refresh()?;

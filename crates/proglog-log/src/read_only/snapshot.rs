@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use proglog_store::Store;
-use proglog_store::io::Directory;
+use proglog_store::io::{Directory, OpenMode};
 use proglog_store::segment::StoreExt;
+use proglog_store::{Boundary, Store};
 
 use crate::error::reason::{Reason, Result};
 use crate::layout::checkpoint::Checkpoint;
 use crate::layout::checkpoint_file::CheckpointFile;
-use crate::layout::inventory::{Inventory, SegmentHeader};
+use crate::layout::inventory::{self, Gap, Inventory, SegmentHeader};
 use crate::layout::log_position::LogPosition;
 use crate::layout::names;
 use crate::offset::Offset;
+use crate::record::decode;
 use crate::segment::Segment;
 use crate::segment::cache::Cache;
 
@@ -25,6 +26,8 @@ const ATTEMPTS_MAX: usize = 10;
 pub(crate) struct Snapshot {
     cache: Cache,
     segments: BTreeMap<Offset, KnownSegment>,
+    /// The places of missing segments.
+    missing: BTreeMap<Offset, Arc<Segment>>,
     /// The newest segment, which is followed.
     newest: Option<(Offset, Store)>,
     /// Id of the log and number of its checkpoint. While they stay the same, only the newest segment can have
@@ -51,6 +54,7 @@ impl Snapshot {
         Self {
             cache,
             segments: BTreeMap::new(),
+            missing: BTreeMap::new(),
             newest: None,
             checkpoint: None,
         }
@@ -61,7 +65,7 @@ impl Snapshot {
         let mut attempts = 0;
         loop {
             match self.try_refresh(directory) {
-                // A segment is being trimmed or truncated.
+                // A segment is being created, trimmed or truncated.
                 Err(error) if is_missing(&error) && attempts < ATTEMPTS_MAX => attempts += 1,
                 refreshed => return refreshed,
             }
@@ -91,15 +95,85 @@ impl Snapshot {
         let started = bases.partition_point(|base| *base <= checkpoint.start);
         bases.drain(..started.saturating_sub(1));
         self.set_segments(directory, &bases, checkpoint.log_id)?;
-        let first = self.first_of_chain();
-        self.segments.retain(|base, _| *base >= first);
-        let end = self.follow_newest(directory, checkpoint)?;
-        let segments = self.segments.values();
+        let gaps = self.find_gaps(directory, &file)?;
+        self.set_missing(directory, checkpoint.start, &gaps)?;
+        let end = match checkpoint.state.position() {
+            Some(end) if gaps.last().is_some_and(|gap| gap.before.is_none()) => {
+                self.unfollow_all();
+                end
+            }
+            _ => self.follow_newest(directory, checkpoint)?,
+        };
+        let known = self.segments.iter();
+        let known = known.map(|(base, known)| (*base, Arc::clone(&known.segment)));
+        let missing = self.missing.clone();
+        let all = missing.into_iter().chain(known).collect::<BTreeMap<_, _>>();
         Ok(Durable {
-            segments: segments.map(|known| Arc::clone(&known.segment)).collect(),
-            start: checkpoint.start.max(first).min(end.offset()),
+            segments: all.into_values().collect(),
+            start: checkpoint.start.min(end.offset()),
             end,
         })
+    }
+
+    /// Returns where segments are missing. Fails with [`Reason::MissingSegment`] if it is not certain that they are:
+    /// one was created since the directory was listed, or the checkpoint, read again, has changed.
+    fn find_gaps(&self, directory: &Arc<dyn Directory>, file: &CheckpointFile) -> Result<Vec<Gap>> {
+        let labels = self.segments.values().map(|known| known.header.label);
+        let gaps = inventory::gaps(&labels.collect::<Vec<_>>(), file.current());
+        for gap in &gaps {
+            let name = names::store(gap.missing);
+            let is_there = directory.open(&name, OpenMode::Read).is_ok();
+            if is_there && !self.segments.contains_key(&gap.missing) {
+                return Err(Reason::MissingSegment {
+                    base_offset: gap.missing,
+                });
+            }
+        }
+        if let Some(gap) = gaps.first()
+            && CheckpointFile::open(Arc::clone(directory))?.number() != file.number()
+        {
+            return Err(Reason::MissingSegment {
+                base_offset: gap.missing,
+            });
+        }
+        Ok(gaps)
+    }
+
+    /// Makes places for the segments that are missing in `gaps`: one from the end of the segment before, or the start
+    /// of the log, and the last one, whose name is known.
+    fn set_missing(
+        &mut self,
+        directory: &Arc<dyn Directory>,
+        start: Offset,
+        gaps: &[Gap],
+    ) -> Result<()> {
+        let mut missing = BTreeMap::new();
+        for gap in gaps {
+            let first = match gap.after {
+                Some(before) => end_of_sealed(directory, before)?,
+                None => start.min(gap.missing),
+            };
+            let bases = [first, gap.missing.max(first)];
+            for base in bases
+                .into_iter()
+                .filter(|base| gap.before.is_none_or(|end| *base < end))
+            {
+                let segment = self.missing.get(&base).cloned().unwrap_or_else(|| {
+                    let (directory, cache) = (Arc::clone(directory), self.cache.clone());
+                    Arc::new(Segment::missing(directory, cache, base))
+                });
+                missing.insert(base, segment);
+            }
+        }
+        self.missing = missing;
+        Ok(())
+    }
+
+    /// Ends following: the newest segment is missing, and the others are sealed.
+    fn unfollow_all(&mut self) {
+        self.newest = None;
+        let segments = self.segments.values();
+        segments.for_each(|known| known.segment.unfollow());
     }
 
     /// Forgets segments that a truncation has replaced by others of their names, or that are another log's.
@@ -151,19 +225,6 @@ impl Snapshot {
         }
     }
 
-    /// Returns the base offset of the oldest segment after which none is missing: those before it were trimmed
-    /// while the directory was listed.
-    fn first_of_chain(&self) -> Offset {
-        let mut first = None;
-        for (base, known) in self.segments.iter().rev() {
-            if first.is_some_and(|(_, previous)| previous != Some(*base)) {
-                break;
-            }
-            first = Some((*base, known.header.label.previous_base));
-        }
-        first.map_or(Offset::ZERO, |(base, _)| base)
-    }
-
     /// Returns the durable end of the log. The newest segment is followed from here on.
     fn follow_newest(
         &mut self,
@@ -206,7 +267,23 @@ impl Snapshot {
     }
 }
 
-/// Returns whether a file was missing, or truncated below what was expected of it.
+/// Returns the end of the records of the segment with base offset `base`, which is sealed: what its newest mark claims,
+/// and what follows.
+fn end_of_sealed(directory: &Arc<dyn Directory>, base: Offset) -> Result<Offset> {
+    let name = names::store(base);
+    let marked =
+        proglog_store::segment::open_following(&**directory, &name, Boundary::START)?.end();
+    let store = proglog_store::segment::open_sealed(&**directory, &name)?;
+    let after = store.frames(marked.position..).map_while(Result::ok);
+    let offsets = after.filter_map(|frame| decode::offset_and_size(&frame.payload).ok());
+    let last = offsets
+        .map(|(offset, _)| Offset::new(offset).saturating_add(1))
+        .max();
+    let end = base.saturating_add(marked.frames);
+    Ok(last.map_or(end, |last| last.max(end)))
+}
+
+/// Returns whether a file was missing, or truncated below what was expected of it, which may be due to a change under way.
 fn is_missing(error: &Reason) -> bool {
     match error {
         Reason::Io { source, .. } | Reason::Store(proglog_store::Error::Io { source, .. }) => {
@@ -214,7 +291,8 @@ fn is_missing(error: &Reason) -> bool {
         }
         Reason::Store(
             proglog_store::Error::Truncated { .. } | proglog_store::Error::NotAStore { .. },
-        ) => true,
+        )
+        | Reason::MissingSegment { .. } => true,
         _ => false,
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Segment {
     may_be_active: AtomicBool,
     /// Time of the newest append, if this process has appended to the segment. Set when it is sealed.
     newest_append: OnceLock<Passed>,
+    /// True if the files are known to be missing, although the log has these records.
+    is_missing: bool,
     /// Names of the files with bytes that were set aside from the store.
     set_aside: Vec<String>,
     /// Length of the frames. Set once the segment is sealed and retention has asked.
@@ -60,10 +62,18 @@ impl Segment {
             active: Mutex::new(None),
             may_be_active: AtomicBool::new(false),
             newest_append: OnceLock::new(),
+            is_missing: false,
             set_aside: Vec::new(),
             bytes: OnceLock::new(),
             newest: OnceLock::new(),
         }
+    }
+
+    /// Returns the place of a segment whose files are missing. It cannot be opened.
+    pub(crate) fn missing(directory: Arc<dyn Directory>, cache: Cache, base: Offset) -> Self {
+        let mut segment = Self::sealed(directory, cache, base);
+        segment.is_missing = true;
+        segment
     }
 
     /// Takes charge of the files `names`, with bytes that were set aside from the store.
@@ -112,18 +122,32 @@ impl Segment {
         self.base
     }
 
-    /// Returns the segment's files, and opens them if they are not open.
+    /// Returns the segment's files, and opens them if they are not open. Fails with [`Reason::MissingSegment`] if there
+    /// are none.
     pub(crate) fn open(&self) -> Result<Arc<SegmentFiles>> {
         if self.may_be_active.load(Ordering::Acquire)
             && let Some(active) = &*self.active.lock()
         {
             return Ok(Arc::clone(active));
         }
+        if self.is_missing {
+            return Err(self.missing_error());
+        }
         self.cache.files().get_or_insert_with(&self.id, || {
-            let store =
-                proglog_store::segment::open_sealed(&*self.directory, &names::store(self.base))?;
-            Ok(Arc::new(self.files(store, Pages::All)))
+            let name = names::store(self.base);
+            match proglog_store::segment::open_sealed(&*self.directory, &name) {
+                Ok(store) => Ok(Arc::new(self.files(store, Pages::All))),
+                Err(error) if error.kind() == proglog_store::ErrorKind::NotFound => {
+                    Err(self.missing_error())
+                }
+                Err(error) => Err(error.into()),
+            }
         })
+    }
+
+    fn missing_error(&self) -> Reason {
+        let base_offset = self.base;
+        Reason::MissingSegment { base_offset }
     }
 
     fn files(&self, store: Store, pages: Pages) -> SegmentFiles {

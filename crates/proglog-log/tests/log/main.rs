@@ -16,6 +16,7 @@ mod errors;
 mod files;
 mod follow;
 mod memory;
+mod missing;
 mod open;
 mod read;
 mod read_costs;

@@ -46,17 +46,6 @@ fn a_pending_truncation_is_seen_as_done() {
 }
 
 #[test]
-fn records_before_a_segment_that_is_gone_are_not_shown() {
-    let disk = SimDisk::new();
-    let log = open(&disk);
-    append(&log, 0..40);
-    log.close().unwrap();
-    let bases = segments(&disk);
-    disk.remove_file(&store_name(bases[1]));
-    holds(&read(&disk), bases[2]..40);
-}
-
-#[test]
 fn a_log_whose_checkpoint_is_missing_is_not_shown() {
     let disk = SimDisk::new();
     let log = open(&disk);
