@@ -210,5 +210,10 @@ macro_rules! impl_read_log {
             $log::read_batch(self, from, bytes_max)
         }
     };
+    (@offset_for_time $log:ident) => {
+        fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
+            $log::offset_for_time(self, time)
+        }
+    };
 }
 pub(crate) use impl_read_log;

@@ -233,14 +233,16 @@ impl ReadOnlyLog {
         ReadLog::last(self)
     }
 
-    /// Returns the offset of the first record in the view that was appended at `time` or later; its end if there
-    /// is none.
+    /// Returns the offset of the first record that was appended at `time` or later; the end of the view if there is
+    /// none. Updates the view first. Records that are damaged or missing are passed over.
     ///
     /// # Errors
     ///
-    /// As [`ReadOnlyLog::read`].
+    /// As [`Reader::offset_for_time`].
     pub fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
-        ReadLog::offset_for_time(self, time)
+        // After an error the view is as before.
+        drop(self.shared.refresh());
+        self.reader.offset_for_time(time)
     }
 
     /// Reads every record up to the end of the view, and verifies it, as [`Reader::verify`]. Updates the view before
@@ -267,7 +269,7 @@ impl ReadOnlyLog {
     }
 }
 
-impl_read_log!(ReadOnlyLog, read_batch);
+impl_read_log!(ReadOnlyLog, read_batch, offset_for_time);
 
 impl fmt::Debug for ReadOnlyLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use proglog_log::{ErrorKind, Log, Offset, ReadLog, ReadOnlyLog, Reason, Visibility};
 use proglog_store::io::{Directory, OpenMode, Storage};
-use proglog_store::testing::SimDisk;
+use proglog_store::testing::{CallKind, SimDisk};
 
 use crate::read_only::read;
 use crate::support::{append, open, options, segments, value};
@@ -134,6 +134,25 @@ fn a_log_of_which_all_segments_are_missing_has_none_of_its_records() {
     let all = 0..60;
     has_all_but(&reader, all.clone(), std::slice::from_ref(&all));
     assert_eq!(verified(&reader), [all]);
+}
+
+#[test]
+fn a_search_for_a_time_passes_over_a_gap_and_reads_the_directory_once() {
+    let (disk, bases) = closed();
+    let last = bases.len() - 1;
+    for base in &bases[1..last] {
+        disk.remove_file(&store_name(*base));
+    }
+    let reader = read(&disk);
+    let first = reader.read(0).unwrap().appended_at();
+    let newest = reader.read(bases[last]).unwrap().appended_at();
+    disk.start_trace();
+    assert_eq!(reader.offset_for_time(first).unwrap(), 0);
+    let found = reader.offset_for_time(newest).unwrap();
+    assert!(found <= bases[last]);
+    let lists = disk.trace().into_iter();
+    let lists = lists.filter(|call| call.kind == CallKind::List);
+    assert_eq!(lists.count(), 2, "one each");
 }
 
 #[test]
