@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::args::Args;
 use crate::report::{Line, Report};
-use crate::sabotage::{Copy, Patch, patches};
+use crate::sabotage::{Copy, Patch, Test, patches};
 
 /// The number of sabotages tried, and of those not caught by everything that has to catch them.
 #[derive(Debug, Default)]
@@ -82,7 +82,7 @@ fn run_row(copy: &Copy, report: &Report, patch: &str, seed: u64) -> anyhow::Resu
 }
 
 /// Prints a line; fails unless the test fails.
-fn run_test(copy: &Copy, test: &str, patch: &str) -> anyhow::Result<()> {
+fn run_test(copy: &Copy, test: &Test, patch: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     copy.run_test(test)?;
     let seconds = begun.elapsed().as_secs_f64();

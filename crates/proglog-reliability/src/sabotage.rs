@@ -1,11 +1,12 @@
 //! A copy of the workspace that is damaged on purpose, by one patch at a time.
 
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 use crate::copy::mirror;
 use crate::report::Line;
@@ -37,8 +38,23 @@ proglog-store.opt-level = 0
 #[derive(Debug)]
 pub(crate) struct Patch {
     pub(crate) name: String,
-    /// The test that its line `Caught by: <package> <test>` names.
-    pub(crate) test: Option<String>,
+    /// The test that its line `Caught by: <package> <target> <test>` names.
+    pub(crate) test: Option<Test>,
+}
+
+/// A test of the workspace.
+#[derive(Debug)]
+pub(crate) struct Test {
+    /// The test target, of any package.
+    target: String,
+    /// The name, with its modules.
+    name: String,
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 /// All patches, by name.
@@ -52,8 +68,14 @@ pub(crate) fn patches() -> anyhow::Result<Vec<Patch>> {
         let line = content
             .lines()
             .find_map(|line| line.strip_prefix("Caught by: "));
-        let test = line.and_then(|line| line.split(' ').nth(1));
-        let test = test.map(str::to_owned);
+        let test = line.map(|line| match *line.split(' ').collect::<Vec<_>>() {
+            [_, target, name] => Ok(Test {
+                target: target.to_owned(),
+                name: name.to_owned(),
+            }),
+            _ => bail!("{name}: a package, a target and a test are not named by {line:?}"),
+        });
+        let test = test.transpose()?;
         patches.push(Patch { name, test });
     }
     patches.sort_by(|one, other| one.name.cmp(&other.name));
@@ -126,11 +148,11 @@ impl Copy {
     }
 
     /// Fails unless this test fails.
-    pub(crate) fn run_test(&self, test: &str) -> anyhow::Result<()> {
+    pub(crate) fn run_test(&self, test: &Test) -> anyhow::Result<()> {
+        let Test { target, name: test } = test;
         let mut command = self.cargo();
         command
-            .arg("test")
-            .args(SHARED)
+            .args(["test", "--quiet", "--workspace", "--test", target])
             .args(["--", "--exact", test])
             .env_remove("RUST_BACKTRACE")
             .stderr(Stdio::null());
