@@ -35,7 +35,7 @@ impl Engine {
         if let Some(start) = start.map(|start| start.min(range.end))
             && start > range.start
         {
-            self.trim_locked(start, &mut trimmed)?;
+            self.trim_locked(start, None, &mut trimmed)?;
             #[cfg(feature = "tracing")]
             tracing::debug!(
                 log_id = format_args!("{:032x}", self.log_id),

@@ -29,7 +29,7 @@ use crate::engine::writer::Writer;
 use crate::error::LogName;
 use crate::error::kind::ErrorKind;
 use crate::error::reason::{Reason, Result};
-use crate::layout::checkpoint::{self, Checkpoint};
+use crate::layout::checkpoint;
 use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::inventory;
 use crate::layout::log_position::LogPosition;
@@ -282,18 +282,12 @@ impl Engine {
     }
 
     pub(crate) fn set_application_data(&self, data: &[u8]) -> Result<()> {
-        let (len, max) = (data.len(), checkpoint::DATA_LEN_MAX);
-        if len > max {
-            return Err(Reason::ApplicationDataTooLarge { len, max });
-        }
+        checkpoint::check_data(Some(data))?;
         self.check_directory()?;
         let mut file = self.checkpoint.lock();
         // Under the lock: closing takes it before another process may open the log.
         self.view.check_open()?;
-        let next = Checkpoint {
-            data: data.to_vec(),
-            ..file.current().clone()
-        };
+        let next = file.current().clone().with_data(Some(data));
         file.write_twice(&next)
     }
 
@@ -353,7 +347,7 @@ mod tests {
         }
         // The state that a background sync has when it is done.
         let (segment, generation) = (log.writer.lock().active.clone(), log.view.generation());
-        log.truncate(Offset::new(10)).unwrap();
+        log.truncate(Offset::new(10), None).unwrap();
         let before = log.checkpoint.lock().current().clone();
         log.write_checkpoint_if_due(&segment, generation);
         assert_eq!(*log.checkpoint.lock().current(), before);

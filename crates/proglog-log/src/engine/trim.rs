@@ -10,26 +10,35 @@ use crate::engine::group_commit::Commit;
 use crate::engine::{Engine, Trimmed};
 use crate::error::kind::ErrorKind;
 use crate::error::reason::{Reason, Result};
+use crate::layout::checkpoint;
 use crate::offset::Offset;
 use crate::options::Visibility;
 use crate::segment::files::SegmentFiles;
 
 impl Engine {
-    /// Drops the records below `start`.
-    pub(crate) fn trim(&self, start: Offset) -> Result<()> {
-        self.trim_locked(start, &mut self.trimming.lock())
+    /// Drops the records below `start`, and stores the application's data with that.
+    pub(crate) fn trim(&self, start: Offset, data: Option<&[u8]>) -> Result<()> {
+        self.trim_locked(start, data, &mut self.trimming.lock())
     }
 
-    /// Drops the records below `start`. The caller holds the lock that guards `trimmed`.
-    pub(super) fn trim_locked(&self, start: Offset, trimmed: &mut Trimmed) -> Result<()> {
+    /// As [`Engine::trim`]. The caller holds the lock that guards `trimmed`.
+    pub(super) fn trim_locked(
+        &self,
+        start: Offset,
+        data: Option<&[u8]>,
+        trimmed: &mut Trimmed,
+    ) -> Result<()> {
+        checkpoint::check_data(data)?;
         self.check_appendable()?;
         self.check_directory()?;
         self.check_trimmable(start, self.reader.visibility())?;
         if start > self.reader.start_offset() {
-            self.make_durable(start, trimmed)?;
-            if !self.trim_all(start)? {
-                self.raise_start(start)?;
+            self.make_durable(start, data, trimmed)?;
+            if !self.trim_all(start, data)? {
+                self.raise_start(start, data)?;
             }
+        } else if let Some(data) = data {
+            self.set_application_data(data)?;
         }
         self.remove_trimmed(start, trimmed)
     }
@@ -43,17 +52,24 @@ impl Engine {
     }
 
     /// Syncs everything below `start`: otherwise the log might end below its start after a crash.
-    fn make_durable(&self, start: Offset, trimmed: &mut Trimmed) -> Result<()> {
+    fn make_durable(
+        &self,
+        start: Offset,
+        data: Option<&[u8]>,
+        trimmed: &mut Trimmed,
+    ) -> Result<()> {
         let durable = self.durable_end();
         if start <= durable {
             return Ok(());
         }
         match self.commit(Commit::Sync) {
             Err(error)
-                if error.kind() == ErrorKind::DiskFull && durable > self.reader.start_offset() =>
+                if error.kind() == ErrorKind::DiskFull
+                    && durable > self.reader.start_offset()
+                    && data.is_none() =>
             {
-                // Trimming durable records makes room for those that have to be written.
-                self.raise_start(durable)?;
+                // Trimming durable records makes room for those that have to be written. No data goes with that.
+                self.raise_start(durable, None)?;
                 self.remove_trimmed(durable, trimmed)?;
                 self.commit(Commit::Sync)?;
             }
@@ -80,7 +96,7 @@ impl Engine {
 
     /// Drops all records and gives back the space of the active segment too, if `start` is the end of the log.
     /// Returns whether it did.
-    fn trim_all(&self, start: Offset) -> Result<bool> {
+    fn trim_all(&self, start: Offset, data: Option<&[u8]>) -> Result<bool> {
         let _leader = self.lead();
         let writer = &mut *self.writer.lock();
         // The log may have been closed since, and be open in another process.
@@ -89,12 +105,12 @@ impl Engine {
         if start != writer.next || self.seal_unless_durable(writer).is_err() {
             return Ok(false);
         }
-        self.empty(writer, start)?;
+        self.empty(writer, start, data)?;
         Ok(true)
     }
 
-    /// Writes the new start to the checkpoint, and shows it to readers.
-    fn raise_start(&self, start: Offset) -> Result<()> {
+    /// Writes the new start to the checkpoint, with the application's data, and shows it to readers.
+    fn raise_start(&self, start: Offset, data: Option<&[u8]>) -> Result<()> {
         let active = {
             let writer = self.writer.lock();
             // After a truncation the next segment may get the name of this one.
@@ -110,7 +126,7 @@ impl Engine {
                 next = next.with_recovery_point(active.recovery_point());
             }
             next.start = start;
-            checkpoint.write_twice(&next)?;
+            checkpoint.write_twice(&next.with_data(data))?;
         }
         self.view.trim(start);
         Ok(())

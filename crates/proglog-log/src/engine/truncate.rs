@@ -23,14 +23,15 @@ use crate::engine::Engine;
 use crate::engine::writer::Writer;
 use crate::error::kind::ErrorKind;
 use crate::error::reason::{Reason, Result};
-use crate::layout::checkpoint::Truncation;
+use crate::layout::checkpoint::{self, Truncation};
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::segment::{Segment, removal};
 
 impl Engine {
-    /// Drops the records at and after `offset`.
-    pub(crate) fn truncate(&self, offset: Offset) -> Result<()> {
+    /// Drops the records at and after `offset`, and stores the application's data with that.
+    pub(crate) fn truncate(&self, offset: Offset, data: Option<&[u8]>) -> Result<()> {
+        checkpoint::check_data(data)?;
         let _trimming = self.trimming.lock();
         let _leader = self.lead();
         let writer = &mut *self.writer.lock();
@@ -44,7 +45,7 @@ impl Engine {
             return Err(Reason::OutOfRange { offset, start, end });
         }
         if offset == end {
-            return Ok(());
+            return data.map_or(Ok(()), |data| self.set_application_data(data));
         }
         self.seal_unless_durable(writer)?;
         let segment = self.view.segment_of(offset);
@@ -58,11 +59,12 @@ impl Engine {
             segment_base: segment.base(),
             boundary,
         };
-        self.apply_truncation(writer, Truncation { to, start })
+        self.apply_truncation(writer, Truncation { to, start }, data)
     }
 
-    /// Drops all records; the next one gets the offset `next`.
-    pub(crate) fn reset(&self, next: Offset) -> Result<()> {
+    /// Drops all records, and stores the application's data with that; the next record gets the offset `next`.
+    pub(crate) fn reset(&self, next: Offset, data: Option<&[u8]>) -> Result<()> {
+        checkpoint::check_data(data)?;
         let _trimming = self.trimming.lock();
         let _leader = self.lead();
         let writer = &mut *self.writer.lock();
@@ -73,22 +75,32 @@ impl Engine {
             return Err(Reason::ResetBelowEnd { next, end });
         }
         self.seal_unless_durable(writer)?;
-        self.empty(writer, next)
+        self.empty(writer, next, data)
     }
 
     /// Drops all records and their files; the next record gets the offset `next`. The active segment is
     /// durable, or sealed.
-    pub(crate) fn empty(&self, writer: &mut Writer, next: Offset) -> Result<()> {
+    pub(crate) fn empty(
+        &self,
+        writer: &mut Writer,
+        next: Offset,
+        data: Option<&[u8]>,
+    ) -> Result<()> {
         let to = LogPosition::start_of(next);
-        self.apply_truncation(writer, Truncation { to, start: next })
+        self.apply_truncation(writer, Truncation { to, start: next }, data)
     }
 
     /// Truncates the log as `truncation` says. The active segment is durable, or sealed. A failure poisons the
     /// log, since opening it again completes the truncation; but if only the new segment cannot be created,
     /// for want of room, say, the next append tries again.
-    fn apply_truncation(&self, writer: &mut Writer, truncation: Truncation) -> Result<()> {
+    fn apply_truncation(
+        &self,
+        writer: &mut Writer,
+        truncation: Truncation,
+        data: Option<&[u8]>,
+    ) -> Result<()> {
         let dropped = self
-            .drop_truncated(writer, truncation)
+            .drop_truncated(writer, truncation, data)
             .inspect_err(|error| self.poison(error))?;
         match self.next_segment(writer) {
             Err(error) if error.kind() == ErrorKind::DiskFull && !dropped.is_empty() => {
@@ -107,11 +119,12 @@ impl Engine {
         &self,
         writer: &mut Writer,
         truncation: Truncation,
+        data: Option<&[u8]>,
     ) -> Result<Vec<Arc<dyn Storage>>> {
         {
             let mut checkpoint = self.checkpoint.lock();
             let next = checkpoint.current().with_truncation(truncation);
-            checkpoint.write_twice(&next)?;
+            checkpoint.write_twice(&next.with_data(data))?;
         }
         let segments = self.view.segments();
         let mut bases = segments

@@ -114,6 +114,15 @@ pub(crate) enum SlotFault {
     Version(u16),
 }
 
+/// Checks that the application's data fits in a checkpoint.
+pub(crate) fn check_data(data: Option<&[u8]>) -> Result<()> {
+    let (len, max) = (data.map_or(0, <[u8]>::len), DATA_LEN_MAX);
+    if len > max {
+        return Err(Reason::ApplicationDataTooLarge { len, max });
+    }
+    Ok(())
+}
+
 impl Checkpoint {
     pub(crate) fn encode(&self, number: u64) -> Vec<u8> {
         let mut slot = vec![0; SLOT_LEN];
@@ -151,6 +160,14 @@ impl Checkpoint {
         Self {
             state,
             ..self.clone()
+        }
+    }
+
+    /// Returns this checkpoint with `data`, or with its own if that is `None`.
+    pub(crate) fn with_data(self, data: Option<&[u8]>) -> Self {
+        Self {
+            data: data.map_or(self.data, <[u8]>::to_vec),
+            ..self
         }
     }
 

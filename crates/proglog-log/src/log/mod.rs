@@ -223,7 +223,33 @@ impl Log {
     /// and the next trim or opening releases its space; if all were dropped and the next segment could not be
     /// created, the next append tries that again. [`Reason::Poisoned`], [`Reason::Closed`].
     pub fn trim(&self, start: impl Into<Offset>) -> Result<()> {
-        self.named(self.handle.engine.trim(start.into()))
+        self.named(self.handle.engine.trim(start.into(), None))
+    }
+
+    /// As [`Log::trim`], and replaces the [application data](Log::set_application_data) in the same write of the
+    /// checkpoint: after any crash both have happened, or neither.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use proglog_log::{Log, LogOptions};
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
+    /// log.append_batch(["a", "b", "c"])?;
+    /// log.trim_with(2, b"the state after a and b is in snapshot 7")?;
+    /// # assert_eq!(log.start_offset(), 2);
+    /// # assert!(log.application_data().ends_with(b"7"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// If no record is dropped, the data is stored alone. On a full device it fails with
+    /// [`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull) if records below `start` are not synced yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::ApplicationDataTooLarge`]; otherwise as [`Log::trim`].
+    pub fn trim_with(&self, start: impl Into<Offset>, data: &[u8]) -> Result<()> {
+        self.named(self.handle.engine.trim(start.into(), Some(data)))
     }
 
     /// Applies [`LogOptions::retention`] now, as the log does in the background, and returns the log's start.
@@ -270,7 +296,17 @@ impl Log {
     /// opening it again completes the truncation. If only the next segment could not be created, for example on
     /// a full device, the truncation is complete, and the next append tries that again. [`Reason::Closed`].
     pub fn truncate(&self, end: impl Into<Offset>) -> Result<()> {
-        self.named(self.handle.engine.truncate(end.into()))
+        self.named(self.handle.engine.truncate(end.into(), None))
+    }
+
+    /// As [`Log::truncate`], and replaces the [application data](Log::set_application_data) in the same write of the
+    /// checkpoint: after any crash both have happened, or neither. If no record is dropped, the data is stored alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::ApplicationDataTooLarge`]; otherwise as [`Log::truncate`].
+    pub fn truncate_with(&self, end: impl Into<Offset>, data: &[u8]) -> Result<()> {
+        self.named(self.handle.engine.truncate(end.into(), Some(data)))
     }
 
     /// Drops all records, durably, and goes on from the offset `next`: for a replica that is given the
@@ -280,7 +316,17 @@ impl Log {
     ///
     /// [`Reason::ResetBelowEnd`]; otherwise as [`Log::truncate`].
     pub fn reset(&self, next: impl Into<Offset>) -> Result<()> {
-        self.named(self.handle.engine.reset(next.into()))
+        self.named(self.handle.engine.reset(next.into(), None))
+    }
+
+    /// As [`Log::reset`], and replaces the [application data](Log::set_application_data) in the same write of the
+    /// checkpoint: after any crash both have happened, or neither.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::ApplicationDataTooLarge`]; otherwise as [`Log::reset`].
+    pub fn reset_with(&self, next: impl Into<Offset>, data: &[u8]) -> Result<()> {
+        self.named(self.handle.engine.reset(next.into(), Some(data)))
     }
 
     /// Ends the active segment and starts the next one, durably, and returns the offset at which it starts:

@@ -120,7 +120,7 @@ mod tests {
         for _ in 0..3 {
             log.append((&Record::new("a")).into()).unwrap();
         }
-        log.truncate(Offset::new(2)).unwrap();
+        log.truncate(Offset::new(2), None).unwrap();
         let newest = log.reader.read(1).unwrap().appended_at;
         log.close().unwrap();
         let (log, _) = open(disk.directory(), &never).unwrap();

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod append;
+mod application_data;
 mod background;
 mod backups;
 mod both_ends;
