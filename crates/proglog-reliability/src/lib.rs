@@ -35,6 +35,7 @@ pub fn main() -> ExitCode {
     let (name, options) = (arguments.next(), arguments.next().unwrap_or_default());
     let done = match name.as_deref() {
         Some(system::writer::NAME) => system::writer::main(&options),
+        Some(system::forking::NAME) => system::forking::main(&options),
         Some(double::opener::NAME) => double::opener::main(&options),
         _ => run::run(&clap::Parser::parse()),
     };

@@ -2,7 +2,8 @@
 
 pub(crate) mod clock;
 pub(crate) mod disk;
-pub(crate) mod fork;
+mod fork;
+pub(crate) mod forking;
 pub(crate) mod known;
 pub(crate) mod limit;
 pub(crate) mod recorded;
