@@ -115,7 +115,7 @@ fn log(scale: Scale, value: &Bytes, threads: u32) -> Result<f64> {
     let scratch = Scratch::new()?;
     let log = Log::open(scratch.path(), &options(scale))?;
     let each = batches(scale, value.len() as u64, 1).div_ceil(u64::from(threads));
-    let figure = rate_of_threads(threads, each, || log.append(value.clone()).map(drop))?;
+    let figure = rate_of_threads(threads, each, || log.append(value).map(drop))?;
     assert_eq!(log.end_offset().get(), each * u64::from(threads));
     log.close()?;
     scratch.discard()?;

@@ -264,7 +264,7 @@ impl Index {
     /// Adds the entry of the next record. Returns whether a page is full now, and can be written.
     #[inline]
     pub(crate) fn push(&self, appender: &mut Appender, position: Position) -> bool {
-        appender.push(&self.unwritten, entry(position.get()))
+        appender.push_all(&self.unwritten, std::iter::once(entry(position.get())))
     }
 
     /// Adds the entries of consecutive records from `first` on: each takes the number of bytes in `lens`, and
@@ -277,13 +277,13 @@ impl Index {
         lens: &[usize],
         overhead: u64,
     ) -> bool {
-        let mut position = first;
-        let mut page_is_full = false;
-        for len in lens {
-            page_is_full |= self.push(appender, position);
-            position = position.plus(*len as u64 + overhead);
-        }
-        page_is_full
+        let mut position = first.get();
+        let entries = lens.iter().map(|len| {
+            let start = position;
+            position += *len as u64 + overhead;
+            entry(start)
+        });
+        appender.push_all(&self.unwritten, entries)
     }
 
     /// Frees memory that is kept for later entries, and returns the appender.

@@ -146,26 +146,38 @@ impl Entries<'_> {
 
     /// Returns the entries of the first page.
     pub(super) fn first_page_entries(&self) -> Vec<u32> {
-        let start = start_of(self.pages.first);
-        let end = self.len.min(start + PAGE_ENTRIES as u64);
-        (start..end).map_while(|number| self.get(number)).collect()
+        let count = self.len - start_of(self.pages.first);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let page = self.pages.pages.front().into_iter();
+        let entries = page.flat_map(|page| page.iter()).take(count);
+        entries.map(|entry| entry.load(Ordering::Relaxed)).collect()
     }
 }
 
 impl Appender {
-    /// Appends an entry to `unwritten`, which made this appender. Returns whether it was the last of a page.
+    /// Appends entries to `unwritten`, which made this appender, and publishes them together. Returns whether one of
+    /// them was the last of a page.
     #[inline]
-    pub(super) fn push(&mut self, unwritten: &Unwritten, entry: u32) -> bool {
-        let len = unwritten.len.load(Ordering::Relaxed);
-        let mut at = len - self.start;
-        if at >= self.page.len() as u64 {
-            self.make_room(unwritten);
-            at = len - self.start;
+    pub(super) fn push_all(
+        &mut self,
+        unwritten: &Unwritten,
+        entries: impl Iterator<Item = u32>,
+    ) -> bool {
+        let mut len = unwritten.len.load(Ordering::Relaxed);
+        let mut page_is_full = false;
+        for entry in entries {
+            let mut at = len - self.start;
+            if at >= self.page.len() as u64 {
+                self.make_room(unwritten);
+                at = len - self.start;
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "less than a page has")]
+            self.page[at as usize].store(entry, Ordering::Relaxed);
+            page_is_full |= at + 1 == PAGE_ENTRIES as u64;
+            len += 1;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "less than a page has")]
-        self.page[at as usize].store(entry, Ordering::Relaxed);
-        unwritten.len.store(len + 1, Ordering::Release);
-        at + 1 == PAGE_ENTRIES as u64
+        unwritten.len.store(len, Ordering::Release);
+        page_is_full
     }
 
     /// Starts a page, or enlarges the last one.
