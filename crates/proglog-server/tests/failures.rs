@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use proglog_log::{Error, Offset, Outcome, ReadLog, Reason};
 use proglog_server::{ServerOptions, router};
 use proglog_store::Operation;
-use support::router::{get, post, problem};
+use support::router::{Answer, get, post, problem};
 use support::{HookedLog, NEVER, SOON};
 
 fn storage_error(kind: io::ErrorKind) -> Reason {
@@ -19,6 +19,14 @@ fn storage_error(kind: io::ErrorKind) -> Reason {
         file: "secret.log".into(),
         source: Arc::new(io::Error::new(kind, "secret message")),
     })
+}
+
+/// The answers of a server, whose log fails with `error`, to a read and to an append.
+async fn answers(error: Error) -> [Answer; 2] {
+    let router = router(HookedLog::new(move || Err(error.clone())));
+    let read = get(&router, "/?offset=7", "").await;
+    assert_eq!(read.json()["offset"], 7);
+    [read, post(&router, r#"{"record":""}"#).await]
 }
 
 #[tokio::test]
@@ -71,10 +79,7 @@ async fn every_failure_of_the_log_has_its_status_and_leaks_no_secrets() {
             Outcome::NotAppended => "not_appended",
             Outcome::Unknown => "unknown",
         };
-        let router = router(HookedLog::new(move || Err(error.clone())));
-        let read = get(&router, "/?offset=7", "").await;
-        assert_eq!(read.json()["offset"], 7);
-        let append = post(&router, r#"{"record":""}"#).await;
+        let [read, append] = answers(error).await;
         assert_eq!(append.json()["outcome"], outcome);
         for answer in [read, append] {
             assert_eq!(answer.problem(), problem(status, code), "{shown}");

@@ -153,10 +153,9 @@ impl fmt::Display for Recovery {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_report_is_one_sentence() {
-        let mut recovery = Recovery {
-            clean: true,
+    fn recovery(clean: bool) -> Recovery {
+        Recovery {
+            clean,
             records: Offsets::new(0, 1204),
             recovery_point: Offset::new(1204),
             set_aside: None,
@@ -167,65 +166,79 @@ mod tests {
             dated_ahead: None,
             left_over: Vec::new(),
             elapsed: Duration::ZERO,
-        };
-        assert_eq!(recovery.to_string(), "opened cleanly with records 0..1204");
-        recovery.clean = false;
-        recovery.set_aside = Some(SetAside {
+        }
+    }
+
+    fn set_aside(removed: &[&str]) -> SetAside {
+        SetAside {
             file: "a.torn-7".into(),
             byte: 7,
             bytes: 10,
-            removed: Vec::new(),
-        });
-        recovery.damaged = Some(Damage {
-            file: "a.log".into(),
-            byte: 3,
-        });
-        recovery.indexes_rebuilt = 2;
-        assert_eq!(
-            recovery.to_string(),
-            "recovered after a crash: records 0..1204; 10 bytes after the last whole batch were \
-             moved to a.torn-7; a.log is damaged at byte 3; 2 indexes were rebuilt"
-        );
+            removed: removed.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
+    const RECOVERED: &str = "recovered after a crash: records 0..1204";
+
+    #[test]
+    fn a_report_is_one_sentence() {
+        let clean = recovery(true).to_string();
+        assert_eq!(clean, "opened cleanly with records 0..1204");
+        let damaged = Recovery {
+            set_aside: Some(set_aside(&[])),
+            damaged: Some(Damage {
+                file: "a.log".into(),
+                byte: 3,
+            }),
+            indexes_rebuilt: 2,
+            ..recovery(false)
+        };
+        let found = "; 10 bytes after the last whole batch were moved to a.torn-7; \
+                     a.log is damaged at byte 3; 2 indexes were rebuilt";
+        assert_eq!(damaged.to_string(), format!("{RECOVERED}{found}"));
+    }
+
+    #[test]
+    fn a_report_names_the_files_that_were_removed() {
         let removed = |names: &[&str]| {
-            let removed = names.iter().map(|name| (*name).to_owned()).collect();
-            let torn = recovery.set_aside.clone().unwrap();
-            let torn = SetAside { removed, ..torn };
-            let set_aside = Some(torn);
+            let set_aside = Some(set_aside(names));
+            let recovery = recovery(false);
             Recovery {
                 set_aside,
-                damaged: None,
-                indexes_rebuilt: 0,
-                ..recovery.clone()
+                ..recovery
             }
             .to_string()
         };
-        let moved = "recovered after a crash: records 0..1204; 10 bytes after the last whole batch \
-                     were moved to a.torn-7, and the oldest such file";
+        let moved = "; 10 bytes after the last whole batch were moved to a.torn-7, and the oldest such file";
         assert_eq!(
             removed(&["a.torn-1"]),
-            format!("{moved}, a.torn-1, was removed")
+            format!("{RECOVERED}{moved}, a.torn-1, was removed")
         );
         assert_eq!(
             removed(&["a.torn-1", "a.torn-2"]),
-            format!("{moved}s, a.torn-1, a.torn-2, were removed")
+            format!("{RECOVERED}{moved}s, a.torn-1, a.torn-2, were removed")
         );
-        recovery.set_aside = None;
-        recovery.damaged = None;
-        recovery.header_restored = true;
-        recovery.indexes_rebuilt = 1;
-        recovery.dated_ahead = Some(Duration::from_millis(3500));
-        recovery.left_over = vec!["b.log.tmp".into()];
-        let found = "recovered after a crash: records 0..1204; a damaged copy of the newest \
-                     segment's header was restored; 1 index was rebuilt; the newest record is \
-                     dated 3 s ahead of the clock; the temporary file";
+    }
+
+    #[test]
+    fn a_report_names_what_is_odd_and_does_no_harm() {
+        let mut recovery = Recovery {
+            header_restored: true,
+            indexes_rebuilt: 1,
+            dated_ahead: Some(Duration::from_millis(3500)),
+            left_over: vec!["b.log.tmp".into()],
+            ..recovery(false)
+        };
+        let found = "; a damaged copy of the newest segment's header was restored; 1 index was rebuilt; \
+                     the newest record is dated 3 s ahead of the clock; the temporary file";
         assert_eq!(
             recovery.to_string(),
-            format!("{found} b.log.tmp is left over")
+            format!("{RECOVERED}{found} b.log.tmp is left over")
         );
         recovery.left_over.push("c.log.tmp".into());
         assert_eq!(
             recovery.to_string(),
-            format!("{found}s b.log.tmp, c.log.tmp are left over")
+            format!("{RECOVERED}{found}s b.log.tmp, c.log.tmp are left over")
         );
     }
 }
