@@ -161,20 +161,23 @@ impl Appender {
     pub(super) fn push_all(
         &mut self,
         unwritten: &Unwritten,
-        entries: impl Iterator<Item = u32>,
+        mut entries: impl ExactSizeIterator<Item = u32>,
     ) -> bool {
         let mut len = unwritten.len.load(Ordering::Relaxed);
         let mut page_is_full = false;
-        for entry in entries {
-            let mut at = len - self.start;
-            if at >= self.page.len() as u64 {
+        while entries.len() > 0 {
+            if len - self.start >= self.page.len() as u64 {
                 self.make_room(unwritten);
-                at = len - self.start;
             }
             #[expect(clippy::cast_possible_truncation, reason = "less than a page has")]
-            self.page[at as usize].store(entry, Ordering::Relaxed);
-            page_is_full |= at + 1 == PAGE_ENTRIES as u64;
-            len += 1;
+            let at = (len - self.start) as usize;
+            let left = entries.len();
+            for (slot, entry) in self.page[at..].iter().zip(&mut entries) {
+                slot.store(entry, Ordering::Relaxed);
+            }
+            let pushed = left - entries.len();
+            page_is_full |= at + pushed == PAGE_ENTRIES;
+            len += pushed as u64;
         }
         unwritten.len.store(len, Ordering::Release);
         page_is_full
