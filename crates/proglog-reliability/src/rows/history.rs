@@ -103,7 +103,8 @@ fn open(disk: &SimDisk) -> Result<Log, String> {
     let options = LogOptions::new()
         .segment_bytes_max(6 << 10)
         .idle_after(std::time::Duration::MAX);
-    Log::open_in(disk.directory(), &options).map_err(|error| format!("cannot open: {error:?}"))
+    Log::open_in(disk.directory(), &options)
+        .map_err(|error| format!("lost-write: the log does not open: {error:?}"))
 }
 
 /// Plans a fault.
@@ -213,7 +214,7 @@ impl Life<'_> {
                         fails = true;
                         break;
                     }
-                    Err(error) => return Err(format!("a poll fails: {error:?}")),
+                    Err(error) => return Err(format!("lost-write: a poll fails: {error:?}")),
                 };
                 let offset = record.offset.get();
                 match offset.cmp(&expected) {

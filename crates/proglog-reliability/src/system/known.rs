@@ -94,7 +94,7 @@ impl Known {
         }
         let mut next = start;
         for record in log.records(start..) {
-            let record = record.map_err(|error| format!("offset {next}: {error:?}"))?;
+            let record = record.map_err(|error| format!("lost-write: offset {next}: {error:?}"))?;
             if record.offset != next {
                 return Err(format!("poll-skip: {} stands at {next}", record.offset));
             }
