@@ -42,7 +42,7 @@ impl Engine {
             active.index.write_all(false);
             active.index.close_file();
         }
-        for segment in self.view.segments().iter() {
+        for segment in &self.view.segments() {
             segment.release();
         }
         closed?;

@@ -72,7 +72,7 @@ impl Engine {
         };
         let label = Label {
             identity,
-            previous_base: self.view.segments().last().map(|segment| segment.base()),
+            previous_base: self.view.newest_base(),
         };
         let (cache, options) = (self.options.cache_or_global(), self.options.store_options());
         let segment = Segment::create(&self.directory, cache, label, options)?;

@@ -3,6 +3,8 @@
 //! Readers and the writer meet only here. Each lock is held to copy a few words, and never while a file is
 //! read, written or synced.
 
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,8 +30,9 @@ use crate::sync::{AtomicU64, Ordering, RwLock};
 pub(crate) struct View {
     /// The name of the log, for the errors of its readers.
     log: LogName,
-    /// All segments, the oldest first, the active one last. Replaced as a whole.
-    segments: RwLock<Arc<[Arc<Segment>]>>,
+    /// All segments by their base offsets; the last one is the active one. A roll adds to them, so that it costs the
+    /// same however many there are.
+    segments: RwLock<BTreeMap<Offset, Arc<Segment>>>,
     start: AtomicU64,
     /// True if appends are acknowledged at once. Then only the offset of `acknowledged` is kept up to date.
     at_once: bool,
@@ -51,6 +54,9 @@ pub(crate) struct View {
 const CLOSED: u64 = 1;
 const STEP: u64 = 2;
 
+/// Most segments that are copied at a time, while the lock on them is held.
+const COPIED_MAX: usize = 256;
+
 /// The kind of an offset that is in range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readable {
@@ -71,7 +77,7 @@ impl View {
     ) -> Self {
         Self {
             log,
-            segments: RwLock::new(segments.into()),
+            segments: RwLock::new(by_base(segments)),
             start: AtomicU64::new(start.get()),
             at_once: false,
             acknowledged: Watermark::new(end),
@@ -135,24 +141,44 @@ impl View {
         was_open
     }
 
-    pub(crate) fn segments(&self) -> Arc<[Arc<Segment>]> {
-        Arc::clone(&self.segments.read())
+    /// Returns all segments, the oldest first, for an operation that looks at each of them. The caller keeps them from
+    /// being dropped meanwhile.
+    pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
+        let mut all = Vec::<Arc<Segment>>::new();
+        loop {
+            let after = all.last().map_or(Unbounded, |last| Excluded(last.base()));
+            let segments = self.segments.read();
+            let more = segments.range((after, Unbounded)).take(COPIED_MAX);
+            let copied = all.len();
+            all.extend(more.map(|(_, segment)| Arc::clone(segment)));
+            if all.len() < copied + COPIED_MAX {
+                return all;
+            }
+        }
+    }
+
+    /// Returns the base offset of the newest segment.
+    pub(crate) fn newest_base(&self) -> Option<Offset> {
+        let segments = self.segments.read();
+        segments.last_key_value().map(|(base, _)| *base)
     }
 
     /// Adds a segment at the end.
     pub(crate) fn push(&self, segment: &Arc<Segment>) {
         let mut segments = self.segments.write();
-        let added = segments.iter().chain([segment]).cloned().collect();
-        *segments = added;
+        segments.insert(segment.base(), Arc::clone(segment));
     }
 
     /// Drops the segments before the one with base offset `first`, and returns them.
     pub(crate) fn drop_before(&self, first: Offset) -> Vec<Arc<Segment>> {
         let mut segments = self.segments.write();
-        let dropped = segments.partition_point(|segment| segment.base() < first);
-        let kept = segments[dropped..].into();
-        let all = std::mem::replace(&mut *segments, kept);
-        all[..dropped].to_vec()
+        let mut dropped = Vec::new();
+        while let Some(oldest) = segments.first_entry()
+            && *oldest.key() < first
+        {
+            dropped.push(oldest.remove());
+        }
+        dropped
     }
 
     /// Returns the offsets that are readable at `visibility`.
@@ -223,8 +249,10 @@ impl View {
 
     /// Replaces segments, start and end, after a truncation or reset.
     pub(crate) fn replace(&self, segments: Vec<Arc<Segment>>, start: Offset, end: LogPosition) {
+        // Dropped after the lock is released.
+        let mut segments = by_base(segments);
         let mut current = self.segments.write();
-        *current = segments.into();
+        std::mem::swap(&mut *current, &mut segments);
         self.start.store(start.get(), Ordering::Release);
         self.acknowledged.set(end);
         self.appended.set(end);
@@ -298,8 +326,8 @@ impl View {
     /// Returns the segment that holds the record at `offset`, if that is readable.
     pub(crate) fn segment_of(&self, offset: Offset) -> Option<Arc<Segment>> {
         let segments = self.segments.read();
-        let after = segments.partition_point(|segment| segment.base() <= offset);
-        segments.get(after.checked_sub(1)?).map(Arc::clone)
+        let (_, segment) = segments.range(..=offset).next_back()?;
+        Some(Arc::clone(segment))
     }
 
     /// Returns the end of the readable part of the segment with base offset `base`: an offset (exclusive), and a
@@ -316,10 +344,10 @@ impl View {
             return Some((limit.offset().min(end), Some(limit.boundary.position)));
         }
         let segments = self.segments.read();
-        let after = segments.partition_point(|segment| segment.base() <= base);
+        let next = segments.range((Excluded(base), Unbounded)).next();
         // After a truncation there may be no next segment yet.
-        let next = match (segments.get(after), limit) {
-            (Some(next), _) => next.base(),
+        let next = match (next, limit) {
+            (Some((next, _)), _) => *next,
             (None, Some(limit)) => Some(limit.segment_base).filter(|limit| *limit > base)?,
             (None, None) => end,
         };
@@ -340,5 +368,61 @@ impl View {
                 }
             }
         }
+    }
+}
+
+fn by_base(segments: Vec<Arc<Segment>>) -> BTreeMap<Offset, Arc<Segment>> {
+    let by_base = |segment: Arc<Segment>| (segment.base(), segment);
+    segments.into_iter().map(by_base).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proglog_store::testing::SimDisk;
+
+    use super::*;
+    use crate::segment::cache::Cache;
+
+    fn segment(base: u64) -> Arc<Segment> {
+        let (directory, cache) = (SimDisk::new().directory(), Cache::global());
+        Arc::new(Segment::sealed(directory, cache, Offset::new(base)))
+    }
+
+    fn view() -> View {
+        let log = LogName::of_directory(&*SimDisk::new().directory());
+        let (start, end) = (Offset::ZERO, LogPosition::start_of(Offset::ZERO));
+        View::new(log, vec![segment(0)], start, end, RuntimeHandle::default())
+    }
+
+    #[test]
+    fn adding_a_segment_costs_the_same_however_many_there_are() {
+        let view = view();
+        let mut largest = 0;
+        for base in 1..10_000 {
+            let added = segment(base);
+            let allocated = allocation_counter::measure(|| view.push(&added));
+            largest = largest.max(allocated.bytes_total);
+        }
+        // A list of all would take 80,000.
+        assert!(largest < 4000, "{largest} bytes");
+    }
+
+    #[test]
+    fn all_segments_are_found_and_the_oldest_are_dropped() {
+        let view = view();
+        let last = 3 * COPIED_MAX as u64;
+        (1..last).for_each(|base| view.push(&segment(base)));
+        let bases = |segments: &[Arc<Segment>]| {
+            let bases = segments.iter().map(|segment| segment.base().get());
+            bases.collect::<Vec<_>>()
+        };
+        assert_eq!(bases(&view.segments()), (0..last).collect::<Vec<_>>());
+        let first = Offset::new(last - 2);
+        assert_eq!(
+            bases(&view.drop_before(first)),
+            (0..last - 2).collect::<Vec<_>>()
+        );
+        assert_eq!(bases(&view.segments()), [last - 2, last - 1]);
+        assert_eq!(view.newest_base(), Some(Offset::new(last - 1)));
     }
 }
