@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use proglog_api::v1::{
-    ConsumeRequest, ConsumeResponse, Header, ProduceRequest, ProduceResponse, Record,
+    ConsumeRequest, ConsumeResponse, Header, ProduceRequest, ProduceResponse, Producer, Record,
 };
 use prost::Message;
 
@@ -26,6 +26,12 @@ fn full_record() -> Record {
                 value: Bytes::from_static(&[0xff]),
             },
         ],
+        producer: Some(Producer {
+            id: "p".into(),
+            epoch: 1,
+            sequence: 300,
+            count: 2,
+        }),
     }
 }
 
@@ -37,6 +43,7 @@ const FULL_RECORD: &[u8] = &[
     0x3a, 1, b'k', // 7: key
     0x42, 6, 0x0a, 1, b'n', 0x12, 1, b'v', // 8: headers
     0x42, 6, 0x0a, 1, b'n', 0x12, 1, 0xff, // 8: headers
+    0x52, 10, 0x0a, 1, b'p', 0x10, 1, 0x18, 0xac, 0x02, 0x20, 2, // 10: producer
 ];
 
 /// Asserts that `message` encodes to exactly `bytes` and back.
@@ -78,13 +85,14 @@ fn consume_response_has_its_golden_encoding() {
     let response = ConsumeResponse {
         record: Some(record),
     };
-    assert_wire(&response, &[0x0a, 6, 0x0a, 2, b'h', b'i', 0x10, 7]);
+    assert_wire(&response, &[0x12, 6, 0x0a, 2, b'h', b'i', 0x10, 7]);
 }
 
 #[test]
 fn unset_fields_take_no_bytes() {
     assert_wire(&Record::default(), &[]);
     assert_wire(&Header::default(), &[]);
+    assert_wire(&Producer::default(), &[]);
     assert_wire(&ProduceRequest::default(), &[]);
     assert_wire(&ProduceResponse::default(), &[]);
     assert_wire(&ConsumeRequest::default(), &[]);
@@ -142,6 +150,36 @@ fn record_of_the_book_is_read() {
 }
 
 #[test]
+fn a_client_of_the_book_finds_the_record_of_an_answer_in_its_field() {
+    /// `ConsumeResponse` of the book: `Record record = 2`, with `bytes value = 1` and `uint64 offset = 2`.
+    #[derive(Clone, PartialEq, Message)]
+    struct OfTheBook {
+        #[prost(message, optional, tag = "2")]
+        record: Option<RecordOfTheBook>,
+    }
+    #[derive(Clone, PartialEq, Message)]
+    struct RecordOfTheBook {
+        #[prost(bytes = "vec", tag = "1")]
+        value: Vec<u8>,
+        #[prost(uint64, tag = "2")]
+        offset: u64,
+    }
+    let record = Record {
+        offset: 7,
+        ..Record::new("hi")
+    };
+    let response = ConsumeResponse {
+        record: Some(record),
+    };
+    let read = OfTheBook::decode(&*response.encode_to_vec()).unwrap();
+    let record = RecordOfTheBook {
+        value: b"hi".to_vec(),
+        offset: 7,
+    };
+    assert_eq!(read.record, Some(record));
+}
+
+#[test]
 fn term_and_type_of_the_book_are_skipped() {
     let bytes = [0x0a, 1, b'x', 0x18, 9, 0x20, 1]; // 3: term, 4: type
     assert_eq!(Record::decode(&bytes[..]).unwrap(), Record::new("x"));
@@ -169,7 +207,7 @@ fn unknown_fields_are_skipped() {
 
 #[test]
 fn every_encoding_cut_within_a_field_is_an_error() {
-    let ends_of_fields = [0, 7, 10, 21, 23, 26, 34, 42];
+    let ends_of_fields = [0, 7, 10, 21, 23, 26, 34, 42, 54];
     for len in 0..=FULL_RECORD.len() {
         let whole = Record::decode(&FULL_RECORD[..len]).is_ok();
         assert_eq!(whole, ends_of_fields.contains(&len), "cut to {len} bytes");
@@ -203,6 +241,7 @@ fn setters_set_their_field_and_leave_the_rest() {
     let record = Record {
         offset: 300,
         appended_at: 1,
+        producer: full_record().producer,
         ..Record::new("hello")
     }
     .with_timestamp(-1)

@@ -1,5 +1,6 @@
 //! The trait of every commit log, wherever it keeps its records.
 
+use crate::commit::append::{Append, Attempt};
 use crate::commit::ticket::Ticket;
 use crate::error::Result;
 use crate::offset::{Offset, Offsets};
@@ -20,24 +21,43 @@ use crate::record::batch::Batch;
 ///
 /// Only the required methods have to be implemented.
 pub trait CommitLog: ReadLog {
-    /// Accepts the records of `batch`, assigns their offsets, and returns before they are durable: the
+    /// Accepts the records of an append, assigns their offsets, and returns before they are durable: the
     /// ticket completes when they are. It may write to a file, but waits for the device only where a
     /// segment is full. An empty batch succeeds and appends nothing.
     ///
     /// # Errors
     ///
     /// Nothing was appended, since a record or the batch is too large, the log is closed or poisoned,
-    /// or the device is full or fails.
-    fn submit_batch(&self, batch: Batch) -> Result<Ticket>;
+    /// or the device is full or fails. [`Reason::EndMoved`](crate::Reason::EndMoved) if the next offset to be assigned is
+    /// not the one that the append expects.
+    fn submit_append(&self, append: Append) -> Result<Ticket>;
 
-    /// As [`submit_batch`](CommitLog::submit_batch), but only if the first record gets the offset
-    /// `expected`.
+    /// As [`submit_append`](CommitLog::submit_append), but returns the append instead of waiting: for the device, or
+    /// long for another thread. Async code calls it first, and [`submit_append`](CommitLog::submit_append) on a thread
+    /// that may block if it has to. The default always returns it.
+    ///
+    /// ```
+    /// use proglog_log::{Append, Attempt, CommitLog, Log, LogOptions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
+    /// let ticket = match log.try_submit(Append::new(["debit", "credit"]))? {
+    ///     Attempt::Taken(ticket) => ticket,
+    ///     Attempt::Blocked(append) => log.submit_append(append)?, // elsewhere, in async code
+    ///     _ => unreachable!(),
+    /// };
+    /// assert_eq!(ticket.wait()?, 0..2); // in async code, `ticket.await?`
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Reason::EndMoved`](crate::Reason::EndMoved) if the next offset to be assigned is another, and as
-    /// [`submit_batch`](CommitLog::submit_batch).
-    fn submit_batch_at(&self, expected: Offset, batch: Batch) -> Result<Ticket>;
+    /// As [`submit_append`](CommitLog::submit_append).
+    fn try_submit(&self, append: Append) -> Result<Attempt> {
+        Ok(Attempt::Blocked(append))
+    }
 
     /// Drops the records below `start`, for good. Does nothing if it is not above the log's start.
     ///
@@ -63,11 +83,29 @@ pub trait CommitLog: ReadLog {
     /// As [`sync`](CommitLog::sync). The log is closed all the same.
     fn close(&self) -> Result<()>;
 
-    /// Submits one record; see [`submit_batch`](CommitLog::submit_batch).
+    /// Submits a batch; see [`submit_append`](CommitLog::submit_append).
     ///
     /// # Errors
     ///
-    /// As [`submit_batch`](CommitLog::submit_batch).
+    /// As [`submit_append`](CommitLog::submit_append).
+    fn submit_batch(&self, batch: Batch) -> Result<Ticket> {
+        self.submit_append(Append::new(batch))
+    }
+
+    /// Submits a batch, but only if its first record gets the offset `expected`.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit_append`](CommitLog::submit_append).
+    fn submit_batch_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
+        self.submit_append(Append::new(batch).at(expected))
+    }
+
+    /// Submits one record; see [`submit_append`](CommitLog::submit_append).
+    ///
+    /// # Errors
+    ///
+    /// As [`submit_append`](CommitLog::submit_append).
     fn submit(&self, record: Record) -> Result<Ticket> {
         self.submit_batch(record.into())
     }

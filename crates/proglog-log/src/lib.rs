@@ -228,6 +228,7 @@ mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use commit::append::{Append, Attempt};
 pub use commit::ticket::{Completion, Ticket};
 pub use commit_log::CommitLog;
 pub use engine::failures::BackgroundFailures;
@@ -251,6 +252,7 @@ pub use read_only::options::ReadOnlyOptions;
 pub use record::batch::Batch;
 pub use record::fields::IntoRecord;
 pub use record::into_bytes::IntoBytes;
+pub use record::producer::{InvalidProducerId, Producer};
 pub use record::{Header, Record, RecordRef, StoredRecord};
 pub use retention::Retention;
 pub use runtime::{Job, Runtime, RuntimeInUse, install_runtime};

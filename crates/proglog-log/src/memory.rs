@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::clock::Clock;
+use crate::commit::append::{Append, Attempt};
 use crate::commit::ticket::Ticket;
 use crate::commit_log::CommitLog;
 use crate::error::reason::{self, Reason};
@@ -159,11 +160,7 @@ impl MemoryLog {
         }
     }
 
-    fn submit_if(&self, expected: Option<Offset>, batch: Batch) -> Result<Ticket> {
-        self.try_submit(expected, batch).named(&self.shared.log)
-    }
-
-    fn try_submit(&self, expected: Option<Offset>, batch: Batch) -> reason::Result<Ticket> {
+    fn accept(&self, expected: Option<Offset>, batch: Batch) -> reason::Result<Ticket> {
         self.shared
             .limits
             .check_sizes(batch.records().iter().map(Fields::from))?;
@@ -275,7 +272,7 @@ impl MemoryLog {
         &self,
         records: impl IntoIterator<Item = impl IntoRecord>,
     ) -> Result<Ticket> {
-        self.submit_if(None, records.into_iter().collect())
+        CommitLog::submit_batch(self, records.into_iter().collect())
     }
 
     /// Appends a batch if its first record gets the offset `expected`; the ticket is complete.
@@ -288,7 +285,7 @@ impl MemoryLog {
         expected: impl Into<Offset>,
         records: impl IntoIterator<Item = impl IntoRecord>,
     ) -> Result<Ticket> {
-        self.submit_if(Some(expected.into()), records.into_iter().collect())
+        CommitLog::submit_batch_at(self, expected.into(), records.into_iter().collect())
     }
 
     /// Reads the record at `offset`.
@@ -449,12 +446,14 @@ impl fmt::Debug for MemoryLog {
 impl_read_log!(MemoryLog, is_closed);
 
 impl CommitLog for MemoryLog {
-    fn submit_batch(&self, batch: Batch) -> Result<Ticket> {
-        self.submit_if(None, batch)
+    fn submit_append(&self, mut append: Append) -> Result<Ticket> {
+        append.mark();
+        self.accept(append.expected, append.batch)
+            .named(&self.shared.log)
     }
 
-    fn submit_batch_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
-        self.submit_if(Some(expected), batch)
+    fn try_submit(&self, append: Append) -> Result<Attempt> {
+        self.submit_append(append).map(Attempt::Taken)
     }
 
     fn trim(&self, start: Offset) -> Result<()> {

@@ -12,6 +12,7 @@ use crate::error::reason::{OptionsError, Reason, Result};
 use crate::offset::Offset;
 use crate::record::RECORD_OVERHEAD_MAX;
 use crate::record::fields::Fields;
+use crate::record::producer::PRODUCER_LEN_MAX;
 use crate::retention::Retention;
 use crate::runtime::{Runtime, RuntimeHandle};
 use crate::segment::cache::Cache;
@@ -111,6 +112,8 @@ impl Default for LogOptions {
 const SEGMENT_BYTES_MIN: u64 = 1 << 10;
 /// The largest limit on a segment: places in it take 32 bits, and one batch may go past it.
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
+/// The most bytes by which a payload is longer than the record's size.
+const PAYLOAD_OVERHEAD_MAX: usize = RECORD_OVERHEAD_MAX + PRODUCER_LEN_MAX;
 /// The largest limit on a batch.
 const BATCH_BYTES_MAX: usize = 1 << 30;
 
@@ -235,7 +238,7 @@ impl LogOptions {
 
     /// Returns the options of the store of a segment.
     pub(crate) fn store_options(&self) -> StoreOptions {
-        let payload_len_max = u32::try_from(self.record_bytes_max + RECORD_OVERHEAD_MAX);
+        let payload_len_max = u32::try_from(self.record_bytes_max + PAYLOAD_OVERHEAD_MAX);
         let options = StoreOptions::new()
             .payload_len_max(payload_len_max.expect("the options were validated"))
             .set_aside_files_max(self.set_aside_files_max);
@@ -287,7 +290,7 @@ impl LogOptions {
         }
         let max = self
             .batch_bytes_max
-            .min(StoreOptions::PAYLOAD_LEN_MAX as usize - RECORD_OVERHEAD_MAX);
+            .min(StoreOptions::PAYLOAD_LEN_MAX as usize - PAYLOAD_OVERHEAD_MAX);
         if self.record_bytes_max > max {
             return Err(OptionsError::RecordBytes {
                 got: self.record_bytes_max,
@@ -308,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_record_may_be_as_large_as_a_batch_and_no_larger_than_a_frame_can_be() {
-        let frame = StoreOptions::PAYLOAD_LEN_MAX as usize - RECORD_OVERHEAD_MAX;
+        let frame = StoreOptions::PAYLOAD_LEN_MAX as usize - PAYLOAD_OVERHEAD_MAX;
         for (batch, max) in [(1000, 1000), (BATCH_BYTES_MAX, frame)] {
             let options = LogOptions::new().batch_bytes_max(batch);
             let largest = options.clone().record_bytes_max(max);

@@ -112,6 +112,15 @@ pub trait StoreExt: sealed::Sealed {
             .append_parts_within(limit, parts)
     }
 
+    /// Returns the limit with which an append only fills memory: it does not write to the file, nor wait for a thread
+    /// that does. Position 0 if there is no such limit, or the store takes no appends.
+    ///
+    /// It holds until the next append, since flushing makes room and nothing else takes it.
+    fn buffered_end_max(&self) -> Position {
+        let appender = self.store().inner.appender();
+        appender.map_or(Position::ZERO, Writer::buffered_end_max)
+    }
+
     /// As [`Store::read`], for a frame of about `frame_len` bytes, 8 more than its payload: one read fetches
     /// that many. If the frame is longer, a second read fetches the rest.
     ///

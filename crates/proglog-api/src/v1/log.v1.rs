@@ -28,6 +28,27 @@ pub struct Record {
     /// repeat.
     #[prost(message, repeated, tag = "8")]
     pub headers: ::prost::alloc::vec::Vec<Header>,
+    /// The producer of the batch that begins with this record, if it is an idempotent one. Assigned by the log, since
+    /// the writer names the producer for a whole batch.
+    #[prost(message, optional, tag = "10")]
+    pub producer: ::core::option::Option<Producer>,
+}
+/// The producer of a batch, and the batch's place among those of the same producer. A log that knows the last batch of
+/// each producer recognizes one that is sent again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Producer {
+    /// The id, chosen by the writer: 1 to 64 of A-Z a-z 0-9 . _ : -
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The generation of the producer: a writer with a higher one fences those with lower ones.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// The number of the batch's first record among the records of this producer and epoch, from 0.
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
+    /// The number of records in the batch.
+    #[prost(uint32, tag = "4")]
+    pub count: u32,
 }
 /// A named piece of metadata of a record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -66,6 +87,6 @@ pub struct ConsumeRequest {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ConsumeResponse {
     /// The record at the requested offset. Always present.
-    #[prost(message, optional, tag = "1")]
+    #[prost(message, optional, tag = "2")]
     pub record: ::core::option::Option<Record>,
 }

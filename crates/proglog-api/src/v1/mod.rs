@@ -69,6 +69,7 @@ impl Record {
             value: copy(&self.value),
             key: self.key.as_ref().map(copy),
             headers: headers.collect(),
+            producer: self.producer.clone(),
             ..*self
         }
     }

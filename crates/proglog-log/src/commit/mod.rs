@@ -1,4 +1,5 @@
 //! Tickets, and the shared outcomes that they wait for.
 
+pub(crate) mod append;
 pub(crate) mod shared_outcome;
 pub(crate) mod ticket;

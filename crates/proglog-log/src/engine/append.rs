@@ -4,7 +4,9 @@
 //! checksum of each covers its offset and position. They then wait for [`group_commit`](super::group_commit).
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::commit::append::{Append, Attempt};
 use crate::commit::shared_outcome::SharedOutcome;
 use crate::commit::ticket::Ticket;
 use crate::engine::Engine;
@@ -15,10 +17,15 @@ use crate::offset::{Offset, Offsets};
 use crate::options::Durability;
 use crate::record::Record;
 use crate::record::fields::Fields;
+use crate::sync;
+use proglog_store::segment::StoreExt;
 use proglog_store::{Error as StoreError, Position};
 
 /// Bytes that a buffered log appends before they are synced in the background.
 const SYNC_BYTES: u64 = 8 << 20;
+
+/// The longest time that an append which must not wait spends on the writer's lock.
+const LOCK_WAIT_MAX: Duration = Duration::from_micros(50);
 
 /// The result of assigning offsets to a batch.
 struct Enqueued {
@@ -62,6 +69,17 @@ impl Engine {
         Ok(self.ticket(enqueued, records.len()))
     }
 
+    /// Appends a batch, unless that would have to wait.
+    pub(crate) fn try_submit(self: &Arc<Self>, mut append: Append) -> Result<Attempt> {
+        append.mark();
+        let records = append.batch.records();
+        if let Some(enqueued) = self.try_enqueue(records, append.expected)? {
+            return Ok(Attempt::Taken(self.ticket(enqueued, records.len())));
+        }
+        append.unmark();
+        Ok(Attempt::Blocked(append))
+    }
+
     fn ticket(self: &Arc<Self>, enqueued: Enqueued, records: usize) -> Ticket {
         let Enqueued { start, group } = enqueued;
         let offsets = Offsets::new(start, start.saturating_add(records as u64));
@@ -103,6 +121,40 @@ impl Engine {
         let appended = self.append_or_roll(writer, append);
         writer.keep(lens);
         Ok(self.after_append(writer, &appended?))
+    }
+
+    /// Appends `records` to the open group, if the writer's lock is to be had soon and the buffer of the active segment
+    /// has room for them.
+    fn try_enqueue(
+        &self,
+        records: &[Record],
+        expected: Option<Offset>,
+    ) -> Result<Option<Enqueued>> {
+        self.options.check_sizes(records.iter().map(Fields::from))?;
+        let Some(mut writer) = sync::lock_within(&self.writer, LOCK_WAIT_MAX) else {
+            return Ok(None);
+        };
+        let writer = &mut *writer;
+        self.check_submit(writer, records.len(), expected)?;
+        if records.is_empty() {
+            let (start, group) = (writer.next, None);
+            return Ok(Some(Enqueued { start, group }));
+        }
+        if writer.sealed {
+            return Ok(None);
+        }
+        let limit = self.limit_of_active(writer);
+        let limit = limit.min(writer.active.store.buffered_end_max());
+        let time = writer.now();
+        let lens = writer.measure(records, &time);
+        let appended = writer.append_batch(records, (&lens, &time), limit);
+        writer.keep(lens);
+        match appended {
+            Ok(appended) => Ok(appended.map(|appended| self.after_append(writer, &appended))),
+            // The next segment takes it.
+            Err(Reason::Store(StoreError::PayloadTooLarge { .. })) => Ok(None),
+            Err(error) => Err(self.append_error(error)),
+        }
     }
 
     /// Checks that the log takes appends, and that `records` records can get the offsets from the next one on.
@@ -166,8 +218,19 @@ impl Engine {
         }
     }
 
+    /// Returns the limit on the length of the active segment. An empty one takes any batch, since its successor would
+    /// have the same name.
+    #[inline]
+    fn limit_of_active(&self, writer: &Writer) -> Position {
+        Position::new(if writer.active_is_empty() {
+            u64::MAX
+        } else {
+            self.options.segment_bytes_max
+        })
+    }
+
     /// Calls `append` for the active segment, with a limit on its length, or for the next one: if the active one
-    /// would become longer, or was made with a smaller limit on records. An empty segment takes any batch, since its successor would have the same name.
+    /// would become longer, or was made with a smaller limit on records.
     #[expect(
         clippy::inline_always,
         reason = "a result that goes through memory costs a fifth of a small append"
@@ -179,21 +242,39 @@ impl Engine {
         append: impl Fn(&mut Writer, Position) -> Result<Option<Appended>>,
     ) -> Result<Appended> {
         loop {
-            let is_empty = writer.next == writer.active.base();
-            let limit = if is_empty {
-                u64::MAX
-            } else {
-                self.options.segment_bytes_max
-            };
             if !writer.sealed {
-                match append(writer, Position::new(limit)) {
+                match append(writer, self.limit_of_active(writer)) {
                     Ok(Some(appended)) => return Ok(appended),
                     Ok(None) => {}
-                    Err(Reason::Store(StoreError::PayloadTooLarge { .. })) if !is_empty => {}
+                    Err(Reason::Store(StoreError::PayloadTooLarge { .. }))
+                        if !writer.active_is_empty() => {}
                     Err(error) => return Err(self.append_error(error)),
                 }
             }
             self.roll(writer)?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proglog_store::testing::SimDisk;
+
+    use super::*;
+    use crate::open;
+    use crate::options::LogOptions;
+
+    #[test]
+    fn an_append_that_is_tried_waits_for_no_thread_that_keeps_the_lock() {
+        let disk = SimDisk::new();
+        let never = LogOptions::new().idle_after(Duration::MAX);
+        let (log, _) = open::open(disk.directory(), &never).unwrap();
+        let append = Append::new(["a"]);
+        let writer = log.writer.lock();
+        let attempt = log.try_submit(append.clone()).unwrap();
+        assert!(matches!(attempt, Attempt::Blocked(blocked) if blocked == append));
+        drop(writer);
+        let attempt = log.try_submit(append).unwrap();
+        assert!(matches!(attempt, Attempt::Taken(_)));
     }
 }

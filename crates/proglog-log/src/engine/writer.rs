@@ -89,6 +89,12 @@ impl Writer {
         }
     }
 
+    /// Returns whether the active segment has no records.
+    #[inline]
+    pub(crate) fn active_is_empty(&self) -> bool {
+        self.next == self.active.base()
+    }
+
     /// Returns the time of an append that happens now.
     #[inline]
     pub(crate) fn now(&mut self) -> Time {

@@ -1,5 +1,6 @@
 //! Appending to a log on disk.
 
+use crate::commit::append::{Append, Attempt};
 use crate::commit::ticket::Ticket;
 use crate::commit_log::CommitLog;
 use crate::error::Result;
@@ -169,12 +170,13 @@ impl Log {
 }
 
 impl CommitLog for Log {
-    fn submit_batch(&self, batch: Batch) -> Result<Ticket> {
-        self.submit_records(None, batch.records())
+    fn submit_append(&self, mut append: Append) -> Result<Ticket> {
+        append.mark();
+        self.submit_records(append.expected, append.batch.records())
     }
 
-    fn submit_batch_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
-        self.submit_records(Some(expected), batch.records())
+    fn try_submit(&self, append: Append) -> Result<Attempt> {
+        self.named(self.handle.engine.try_submit(append))
     }
 
     fn submit(&self, record: Record) -> Result<Ticket> {

@@ -57,6 +57,11 @@ impl Batch {
         &self.records
     }
 
+    /// The first record.
+    pub(crate) fn first_mut(&mut self) -> Option<&mut Record> {
+        self.records.first_mut()
+    }
+
     /// The number of records.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -46,7 +46,7 @@ fn whole(payload: &[u8]) -> Result<(u64, usize), DecodeError> {
     Ok((record.offset.get(), record.size()))
 }
 
-/// The fields of a record that has no headers, and whose fields are in order.
+/// The fields of a record that has no headers and no producer, and whose fields are in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Plain {
     /// Where the value is.
@@ -117,6 +117,7 @@ impl Plain {
             headers: &[],
             timestamp: self.timestamp,
             appended_at: self.appended_at,
+            producer: None,
         }
     }
 
@@ -140,6 +141,7 @@ impl Plain {
             headers: Vec::new(),
             timestamp: self.timestamp,
             appended_at: self.appended_at,
+            producer: None,
         }
     }
 }
@@ -247,7 +249,7 @@ mod tests {
         );
         let bytes = prop::collection::vec(any::<u8>(), 0..200);
         let lens = (
-            prop::sample::select(vec![VALUE, 7 << 3 | 2, 8 << 3 | 2]),
+            prop::sample::select(vec![VALUE, 7 << 3 | 2, 8 << 3 | 2, 10 << 3 | 2]),
             bytes,
         );
         let field = prop_oneof![
@@ -269,6 +271,11 @@ mod tests {
             |(value, key, timestamp, offset, appended_at, headers)| {
                 let mut record = v1::Record::new(value);
                 record.key = key.map(Bytes::from);
+                record.producer = (headers == 1).then(|| v1::Producer {
+                    id: "id".to_owned(),
+                    sequence: offset,
+                    ..v1::Producer::default()
+                });
                 for _ in 0..headers / 2 {
                     record = record.with_header("name", "value");
                 }
@@ -320,6 +327,7 @@ mod tests {
                     appended_at,
                     key: key.clone(),
                     headers: Vec::new(),
+                    producer: None,
                 };
                 // A negative number has ten bytes, and is prost's.
                 let plain = Plain::of(&record.encode_to_vec());

@@ -5,6 +5,7 @@
 //! with prost's functions.
 
 use bytes::BufMut;
+use proglog_api::v1;
 use prost::encoding::{self, WireType};
 
 use crate::offset::Offset;
@@ -19,6 +20,7 @@ const TIMESTAMP: u8 = 5 << 3;
 const TIME: u8 = 6 << 3;
 const KEY: u32 = 7;
 const HEADERS: u32 = 8;
+const PRODUCER: u32 = 10;
 const HEADER_NAME: u32 = 1;
 const HEADER_VALUE: u32 = 2;
 
@@ -144,12 +146,12 @@ impl Stored<'_> {
     }
 }
 
-/// The fields that prost encodes: the key and the headers.
+/// The fields that prost encodes: the key, the headers and the producer.
 impl Fields<'_> {
     /// True if the record has one of them.
     #[inline]
     pub(crate) fn has_extras(&self) -> bool {
-        self.key.is_some() || !self.headers.is_empty()
+        self.key.is_some() || !self.headers.is_empty() || self.producer.is_some()
     }
 
     fn extras_len(&self) -> usize {
@@ -163,7 +165,11 @@ impl Fields<'_> {
         let key = self.key.map_or(0, |key| {
             encoding::key_len(KEY) + varint_len(key.len() as u64) + key.len()
         });
-        key + headers.sum::<usize>()
+        let producer = self.producer.map(v1::Producer::from);
+        let producer = producer.map_or(0, |producer| {
+            encoding::message::encoded_len(PRODUCER, &producer)
+        });
+        key + headers.sum::<usize>() + producer
     }
 
     /// Writes them to `buffer`.
@@ -182,6 +188,9 @@ impl Fields<'_> {
             if !header.value.is_empty() {
                 encoding::bytes::encode(HEADER_VALUE, &header.value, buffer);
             }
+        }
+        if let Some(producer) = self.producer {
+            encoding::message::encode(PRODUCER, &v1::Producer::from(producer), buffer);
         }
     }
 }
@@ -242,10 +251,10 @@ fn varint_len(number: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use proglog_api::v1;
     use prost::Message;
 
     use super::*;
+    use crate::record::producer::{PRODUCER_LEN_MAX, Producer};
     use crate::record::{RECORD_OVERHEAD_MAX, Record, StoredRecord};
 
     /// Records with and without each field, short and long.
@@ -258,7 +267,13 @@ mod tests {
             }
             record
         };
+        let mut marked = full(9, 1);
+        marked.producer = Some(Box::new(Producer {
+            count: u32::MAX,
+            ..Producer::new(&"i".repeat(64), u64::MAX, u64::MAX).unwrap()
+        }));
         vec![
+            marked,
             Record::new(""),
             Record::new("")
                 .with_header("name", "")
@@ -298,8 +313,9 @@ mod tests {
                 appended_at: &Time::new(-1),
             }
             .len();
+            let producer_len = record.producer.as_ref().map_or(0, |_| PRODUCER_LEN_MAX);
             assert!(
-                len <= Fields::from(&record).size() + RECORD_OVERHEAD_MAX,
+                len <= Fields::from(&record).size() + RECORD_OVERHEAD_MAX + producer_len,
                 "{len}"
             );
         }

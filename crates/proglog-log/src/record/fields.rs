@@ -1,6 +1,7 @@
 //! The fields of a record, borrowed for the time of an append.
 
 use crate::record::into_bytes::IntoBytes;
+use crate::record::producer::Producer;
 use crate::record::{self, Header, Record, StoredRecord};
 
 /// The fields that a record to append has.
@@ -11,6 +12,7 @@ pub struct Fields<'a> {
     pub(crate) headers: &'a [Header],
     /// In microseconds since 1970.
     pub(crate) timestamp: Option<i64>,
+    pub(crate) producer: Option<&'a Producer>,
 }
 
 impl<'a> Fields<'a> {
@@ -22,6 +24,7 @@ impl<'a> Fields<'a> {
             key: None,
             headers: &[],
             timestamp: None,
+            producer: None,
         }
     }
 
@@ -40,6 +43,7 @@ impl<'a> From<&'a Record> for Fields<'a> {
             key: record.key.as_deref(),
             headers: &record.headers,
             timestamp: record.timestamp,
+            producer: record.producer.as_deref(),
         }
     }
 }
@@ -131,6 +135,7 @@ impl IntoRecord for StoredRecord {
             key: self.key.as_deref(),
             headers: &self.headers,
             timestamp: self.timestamp,
+            producer: None,
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod fields;
 pub(crate) mod into_bytes;
+pub(crate) mod producer;
 pub(crate) mod sequence;
 
 use std::time::SystemTime;
@@ -15,6 +16,7 @@ use proglog_api::v1;
 use crate::clock;
 use crate::offset::Offset;
 use crate::record::into_bytes::IntoBytes;
+use crate::record::producer::Producer;
 
 /// The most bytes that the log's own fields and the encoding add to a record's size; see [`size`].
 pub(crate) const RECORD_OVERHEAD_MAX: usize = 64;
@@ -53,6 +55,9 @@ pub struct Record {
     /// In microseconds since 1970.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) timestamp: Option<i64>,
+    /// Set on the first record of a batch that has a producer.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) producer: Option<Box<Producer>>,
 }
 
 impl Record {
@@ -64,6 +69,7 @@ impl Record {
             key: None,
             headers: Vec::new(),
             timestamp: None,
+            producer: None,
         }
     }
 
@@ -104,7 +110,7 @@ impl<T: IntoBytes> From<T> for Record {
     }
 }
 
-/// A record of the same value, key, headers and timestamp, to be appended again.
+/// A record of the same value, key, headers and timestamp, to be appended again. It has no producer.
 impl From<StoredRecord> for Record {
     fn from(stored: StoredRecord) -> Self {
         Self {
@@ -112,11 +118,12 @@ impl From<StoredRecord> for Record {
             key: stored.key,
             headers: stored.headers,
             timestamp: stored.timestamp,
+            producer: None,
         }
     }
 }
 
-/// The message without its offset and the time of its append: the log assigns both.
+/// The message without its offset, the time of its append, and its producer: the log assigns them.
 impl From<v1::Record> for Record {
     fn from(message: v1::Record) -> Self {
         StoredRecord::from(message).into()
@@ -187,6 +194,7 @@ pub struct StoredRecord {
     /// In microseconds since 1970, as `appended_at`.
     pub(crate) timestamp: Option<i64>,
     pub(crate) appended_at: i64,
+    pub(crate) producer: Option<Box<Producer>>,
 }
 
 impl StoredRecord {
@@ -217,6 +225,7 @@ impl StoredRecord {
             headers: record.headers,
             timestamp: record.timestamp,
             appended_at,
+            producer: record.producer,
         }
     }
 
@@ -233,6 +242,12 @@ impl StoredRecord {
         clock::time(self.appended_at)
     }
 
+    /// The producer of the batch that begins with this record, if the batch was appended with one.
+    #[must_use]
+    pub fn producer(&self) -> Option<&Producer> {
+        self.producer.as_deref()
+    }
+
     /// The same record in memory of its own.
     #[must_use]
     pub fn detach(&self) -> Self {
@@ -245,6 +260,7 @@ impl StoredRecord {
             value: copy(&self.value),
             key: self.key.as_ref().map(copy),
             headers: headers.collect(),
+            producer: self.producer.clone(),
             ..*self
         }
     }
@@ -269,6 +285,7 @@ impl From<v1::Record> for StoredRecord {
             headers: headers.collect(),
             timestamp: message.timestamp,
             appended_at: message.appended_at,
+            producer: message.producer.and_then(producer::of_message),
         }
     }
 }
@@ -286,6 +303,7 @@ impl From<StoredRecord> for v1::Record {
             appended_at: record.appended_at,
             key: record.key,
             headers: headers.collect(),
+            producer: record.producer.as_deref().map(Into::into),
         }
     }
 }
@@ -304,9 +322,10 @@ pub struct RecordRef<'a> {
     pub headers: &'a [Header],
     pub(crate) timestamp: Option<i64>,
     pub(crate) appended_at: i64,
+    pub(crate) producer: Option<&'a Producer>,
 }
 
-impl RecordRef<'_> {
+impl<'a> RecordRef<'a> {
     /// As [`StoredRecord::timestamp`].
     #[must_use]
     pub fn timestamp(&self) -> Option<SystemTime> {
@@ -319,6 +338,12 @@ impl RecordRef<'_> {
         clock::time(self.appended_at)
     }
 
+    /// As [`StoredRecord::producer`].
+    #[must_use]
+    pub fn producer(&self) -> Option<&'a Producer> {
+        self.producer
+    }
+
     /// A copy of the record, in memory of its own.
     #[must_use]
     pub fn to_record(&self) -> StoredRecord {
@@ -329,6 +354,7 @@ impl RecordRef<'_> {
             headers: self.headers.to_vec(),
             timestamp: self.timestamp,
             appended_at: self.appended_at,
+            producer: self.producer.cloned().map(Box::new),
         }
     }
 
@@ -349,12 +375,13 @@ impl<'a> From<&'a StoredRecord> for RecordRef<'a> {
             headers: &record.headers,
             timestamp: record.timestamp,
             appended_at: record.appended_at,
+            producer: record.producer(),
         }
     }
 }
 
 /// The size that the limits on records count: the bytes of the value, the key and the headers, and 32 for each
-/// header. The encoding is at most [`RECORD_OVERHEAD_MAX`] bytes longer.
+/// header. The encoding is at most [`RECORD_OVERHEAD_MAX`] bytes longer, without the producer.
 #[inline]
 fn size(value: &[u8], key: Option<&[u8]>, headers: &[Header]) -> usize {
     let headers = headers

@@ -165,6 +165,7 @@ impl Recognized {
             headers: &[],
             timestamp: None,
             appended_at: self.appended_at,
+            producer: None,
         }
     }
 }

@@ -34,5 +34,6 @@ mod surface;
 mod tickets;
 mod trim;
 mod truncate;
+mod try_submit;
 mod verify;
 mod visibility;

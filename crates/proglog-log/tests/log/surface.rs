@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use proglog_log::{
-    Batch, CommitLog, ErrorKind, Follow, Log, LogOptions, MemoryLog, Offset, OffsetBounds, ReadLog,
-    ReadOnlyLog, Reason, Record, Records, Result, StoredRecord, Ticket, Visibility,
+    Append, Batch, CommitLog, ErrorKind, Follow, Log, LogOptions, MemoryLog, Offset, OffsetBounds,
+    ReadLog, ReadOnlyLog, Reason, Record, Records, Result, StoredRecord, Ticket, Visibility,
 };
 use proglog_store::testing::SimDisk;
 
@@ -38,11 +38,8 @@ impl ReadLog for Minimal {
 }
 
 impl CommitLog for Minimal {
-    fn submit_batch(&self, batch: Batch) -> Result<Ticket> {
-        self.0.submit_batch(batch)
-    }
-    fn submit_batch_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
-        self.0.submit_batch_at(expected, batch)
+    fn submit_append(&self, append: Append) -> Result<Ticket> {
+        self.0.submit_append(append)
     }
     fn trim(&self, start: Offset) -> Result<()> {
         self.0.trim(start)

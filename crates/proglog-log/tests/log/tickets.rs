@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use proglog_log::{
-    Batch, CommitLog, Completion, Error, ErrorKind, Follow, Log, LogOptions, MemoryLog, Offset,
+    Append, CommitLog, Completion, Error, ErrorKind, Follow, Log, LogOptions, MemoryLog, Offset,
     OffsetBounds, Outcome, ReadLog, Reason, Record, Records, Result, StoredRecord, Ticket,
 };
 use proglog_store::testing::SimDisk;
@@ -63,12 +63,8 @@ impl ReadLog for Replicated {
 }
 
 impl CommitLog for Replicated {
-    fn submit_batch(&self, batch: Batch) -> Result<Ticket> {
-        Ok(self.later(&self.local.submit_batch(batch)?))
-    }
-
-    fn submit_batch_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
-        Ok(self.later(&self.local.submit_batch_at(expected, batch)?))
+    fn submit_append(&self, append: Append) -> Result<Ticket> {
+        Ok(self.later(&self.local.submit_append(append)?))
     }
 
     fn trim(&self, start: Offset) -> Result<()> {

@@ -54,12 +54,20 @@ pub(crate) fn record(input: &mut Unstructured<'_>) -> arbitrary::Result<v1::Reco
         value: Bytes::copy_from_slice(value),
     });
     let key = input.arbitrary::<Option<&[u8]>>()?;
+    let producer = input.arbitrary::<Option<(u64, u64, u32)>>()?;
+    let producer = producer.map(|(epoch, sequence, count)| v1::Producer {
+        id: "load-7".to_owned(),
+        epoch,
+        sequence,
+        count,
+    });
     Ok(v1::Record {
         headers: headers.collect(),
         offset: input.arbitrary()?,
         timestamp: input.arbitrary()?,
         appended_at: input.arbitrary()?,
         key: key.map(Bytes::copy_from_slice),
+        producer,
         value: Bytes::copy_from_slice(input.arbitrary()?),
     })
 }

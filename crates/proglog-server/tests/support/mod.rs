@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use proglog_log::{
-    Batch, CommitLog, Follow, MemoryLog, Offset, OffsetBounds, ReadLog, Records, Result,
+    Append, CommitLog, Follow, MemoryLog, Offset, OffsetBounds, ReadLog, Records, Result,
     StoredRecord, Ticket,
 };
 use proglog_server::ServerOptions;
@@ -73,13 +73,9 @@ impl ReadLog for HookedLog {
 }
 
 impl CommitLog for HookedLog {
-    fn submit_batch(&self, batch: Batch) -> Result<Ticket> {
+    fn submit_append(&self, append: Append) -> Result<Ticket> {
         (self.before)()?;
-        self.inner.submit_batch(batch)
-    }
-    fn submit_batch_at(&self, expected: Offset, batch: Batch) -> Result<Ticket> {
-        (self.before)()?;
-        self.inner.submit_batch_at(expected, batch)
+        self.inner.submit_append(append)
     }
     fn trim(&self, start: Offset) -> Result<()> {
         self.inner.trim(start)

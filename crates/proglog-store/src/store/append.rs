@@ -194,6 +194,11 @@ impl Writer {
         }
     }
 
+    /// Returns the limit with which an append is only copied to the buffer.
+    pub(crate) fn buffered_end_max(&self) -> Position {
+        self.buffer.lock().end_max()
+    }
+
     pub(crate) fn flush(&self) -> Result<Boundary> {
         self.flush_locked(&mut self.writing.lock())
     }

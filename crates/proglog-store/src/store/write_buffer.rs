@@ -99,6 +99,15 @@ impl WriteBuffer {
         !self.writing_direct && self.can_hold(self.bytes.len().saturating_add(len))
     }
 
+    /// Returns the position up to which the buffer has room for a batch, with a mark before it.
+    pub(crate) fn end_max(&self) -> Position {
+        if self.writing_direct {
+            return Position::ZERO;
+        }
+        let len_max = self.capacity.saturating_sub(MARKS_LEN_MAX - MARK_FRAME_LEN);
+        self.start.plus(len_max as u64)
+    }
+
     /// Appends a frame as a batch of its own, and returns its position; `None` if more has to be done
     /// than to copy it.
     #[inline]

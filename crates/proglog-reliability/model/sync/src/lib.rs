@@ -7,12 +7,19 @@ mod atomic;
 mod cache;
 mod event;
 
+use std::time::Duration;
+
 pub use std::sync::atomic::{Ordering, fence};
 
 pub use atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, OnceLock, Step};
 pub use cache::Cache;
 pub use event::{Condvar, Event, EventListener, Listener};
 pub use shuttle_parking_lot::{Mutex, MutexGuard, RwLock};
+
+/// Locks `mutex`, if no thread has it: there is no time here.
+pub fn lock_within<T>(mutex: &Mutex<T>, _time_max: Duration) -> Option<MutexGuard<'_, T>> {
+    mutex.try_lock()
+}
 
 /// The standard library's primitives, for many threads that wait for one event.
 pub mod std_sync {
