@@ -218,6 +218,7 @@ mod memory;
 mod offset;
 mod open;
 mod options;
+pub mod producers;
 mod read;
 mod read_only;
 mod record;
