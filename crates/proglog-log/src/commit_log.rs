@@ -2,8 +2,10 @@
 
 use crate::commit::append::{Append, Attempt};
 use crate::commit::ticket::Ticket;
+use crate::engine::stat::Stat;
 use crate::error::Result;
 use crate::offset::{Offset, Offsets};
+use crate::read::notify::Notify;
 use crate::read::read_log::ReadLog;
 use crate::record::Record;
 use crate::record::batch::Batch;
@@ -82,6 +84,32 @@ pub trait CommitLog: ReadLog {
     ///
     /// As [`sync`](CommitLog::sync). The log is closed all the same.
     fn close(&self) -> Result<()>;
+
+    /// Returns what is notified of each change that readers can see: new records, trims, and the end of the log. For
+    /// code that has many followers of one log; [`follow`](ReadLog::follow) is simpler for one.
+    fn changes(&self) -> Notify;
+
+    /// Returns figures of the log. The default is that of a log [without files](Stat::without_files).
+    ///
+    /// ```
+    /// use proglog_log::{CommitLog, Log, LogOptions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
+    /// log.append_batch(["debit", "credit"])?;
+    /// let stat = log.stat()?;
+    /// assert_eq!((stat.offsets.len(), stat.recovery_point.get(), stat.segments), (2, 2, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Closed`](crate::Reason::Closed), and errors of the file system.
+    fn stat(&self) -> Result<Stat> {
+        Ok(Stat::without_files(self.offsets()))
+    }
 
     /// Submits a batch; see [`submit_append`](CommitLog::submit_append).
     ///

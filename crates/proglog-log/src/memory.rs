@@ -398,6 +398,7 @@ impl MemoryLog {
     /// [`Reason::OutOfRange`] if `start` is past the end; [`Reason::Closed`].
     pub fn trim(&self, start: impl Into<Offset>) -> Result<()> {
         let trimmed = self.shared.kept.write().trim(start.into());
+        self.shared.changed.notify_waiters();
         trimmed.named(&self.shared.log)
     }
 
@@ -454,6 +455,10 @@ impl CommitLog for MemoryLog {
 
     fn try_submit(&self, append: Append) -> Result<Attempt> {
         self.submit_append(append).map(Attempt::Taken)
+    }
+
+    fn changes(&self) -> Notify {
+        self.shared.changed.clone()
     }
 
     fn trim(&self, start: Offset) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::clock::{Ages, STEP_LASTS};
 use crate::engine::Engine;
 use crate::error::reason::Result;
 use crate::offset::Offset;
-use crate::retention::SegmentUsage;
+use crate::retention::{Retention, SegmentUsage};
 use crate::segment::Segment;
 
 /// Bounds on the delay until the next pass of retention by age.
@@ -15,18 +15,31 @@ const DELAY_MIN: Duration = Duration::from_millis(10);
 const DELAY_MAX: Duration = Duration::from_hours(1);
 
 impl Engine {
+    /// Replaces the retention policy, and applies it in the background.
+    pub(crate) fn set_retention(&self, policy: Retention) -> Result<()> {
+        self.check_appendable()?;
+        *self.retention.lock() = policy;
+        {
+            // A pass that is scheduled may come too late for this policy.
+            let mut by_age = self.tasks.retention_by_age.lock();
+            *by_age = by_age.unscheduled();
+        }
+        self.retain_soon();
+        Ok(())
+    }
+
     /// Drops the segments that the retention policy lets go, and returns the start of the log.
     pub(crate) fn apply_retention(&self) -> Result<Offset> {
         self.check_appendable()?;
         self.check_directory()?;
         // No other trim drops the segments that are looked at here.
         let mut trimmed = self.trimming.lock();
-        let policy = self.options.retention;
+        let policy = *self.retention.lock();
         let (ages, is_ahead) = {
             let mut clock = self.age_clock.lock();
             (clock.look(), clock.is_ahead())
         };
-        let segments = self.segment_usage(ages)?;
+        let segments = self.segment_usage(ages, policy)?;
         let kept = policy.first_kept(&segments);
         let end = segments.last().map(|segment| segment.offsets.end);
         let start = kept.map(|segment| segment.offsets.start).or(end);
@@ -47,7 +60,7 @@ impl Engine {
             // A pass that is scheduled already never comes too late: the age of what is kept only falls.
             let delay_max = if is_ahead { STEP_LASTS } else { DELAY_MAX };
             let delay = delay.clamp(DELAY_MIN, delay_max);
-            self.tasks.retention_by_age.arm_after(delay);
+            self.tasks.retention_by_age.lock().arm_after(delay);
         }
         Ok(self.reader.start_offset())
     }
@@ -65,12 +78,12 @@ impl Engine {
     /// Applies retention, and schedules another pass if this one fails.
     pub(super) fn retain_by_age(&self) {
         if self.retain_in_background() {
-            self.tasks.retention_by_age.arm_after(DELAY_MAX);
+            self.tasks.retention_by_age.lock().arm_after(DELAY_MAX);
         }
     }
 
     /// Returns the usage of every segment, the oldest first.
-    fn segment_usage(&self, ages: Ages) -> Result<Vec<SegmentUsage>> {
+    fn segment_usage(&self, ages: Ages, policy: Retention) -> Result<Vec<SegmentUsage>> {
         let (active, end, age) = {
             let writer = self.writer.lock();
             // A sealed segment counts with the others, or is gone.
@@ -109,7 +122,7 @@ impl Engine {
                 is_active: true,
             });
         }
-        if self.options.retention.has_age() {
+        if policy.has_age() {
             fill_ages(&mut usage[..sealed.len()], &segments, ages, (end, age))?;
         }
         Ok(usage)
@@ -157,7 +170,6 @@ mod tests {
     use crate::open::{self, report::Recovery};
     use crate::options::LogOptions;
     use crate::record::Record;
-    use crate::retention::Retention;
 
     const HOUR: Duration = Duration::from_hours(1);
     const YEAR: Duration = Duration::from_hours(365 * 24);

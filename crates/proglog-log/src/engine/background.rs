@@ -12,6 +12,7 @@ use crate::error::kind::ErrorKind;
 use crate::error::reason::{Reason, Result};
 use crate::options::Durability;
 use crate::runtime::RuntimeHandle;
+use crate::sync::Mutex;
 use proglog_store::segment::StoreExt;
 
 /// Returns the tasks of `engine`, which run on `runtime`. A failure is counted, and reported through a commit group if
@@ -28,7 +29,9 @@ pub(crate) fn tasks(engine: &Weak<Engine>, runtime: &RuntimeHandle) -> Tasks {
         retention: Task::new(engine, runtime, |engine, ()| {
             _ = engine.retain_in_background();
         }),
-        retention_by_age: Task::new(engine, runtime, |engine, ()| engine.retain_by_age()),
+        retention_by_age: Mutex::new(Task::new(engine, runtime, |engine, ()| {
+            engine.retain_by_age();
+        })),
     }
 }
 

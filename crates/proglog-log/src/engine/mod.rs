@@ -1,7 +1,7 @@
 //! The engine: the state that all handles of a log share, and the operations that change it.
 //!
 //! Each file calls only those above it: `writer`, `tasks` and `failures`, this one, `group_commit`, `roll`, `append`,
-//! `truncate`, `trim`, `apply_retention`, `idle`, `background`, `close`. Work for later is armed as a task, whose
+//! `truncate`, `trim`, `apply_retention`, `idle`, `background`, `close`, `stat`. Work for later is armed as a task, whose
 //! function `background` sets when the log is opened.
 
 pub(crate) mod append;
@@ -12,6 +12,7 @@ pub(crate) mod failures;
 pub(crate) mod group_commit;
 pub(crate) mod idle;
 pub(crate) mod roll;
+pub(crate) mod stat;
 pub(crate) mod tasks;
 pub(crate) mod trim;
 pub(crate) mod truncate;
@@ -37,6 +38,7 @@ use crate::offset::Offset;
 use crate::options::{Durability, LogOptions};
 use crate::read::reader::Reader;
 use crate::read::view::View;
+use crate::retention::Retention;
 use crate::runtime::RuntimeHandle;
 use crate::runtime::process::Owner;
 use crate::segment::Segment;
@@ -76,6 +78,8 @@ pub(crate) struct Engine {
     background_failures: Mutex<BackgroundFailures>,
     /// Measures the age of records. Nothing is locked under it.
     pub(crate) age_clock: Mutex<AgeClock>,
+    /// What the log keeps. Nothing is locked under it.
+    pub(crate) retention: Mutex<Retention>,
     tasks: Tasks,
 }
 
@@ -93,7 +97,7 @@ pub(crate) struct Tasks {
     /// Applies retention, after a roll.
     pub(crate) retention: Task<Engine>,
     /// Applies retention, once a segment is too old.
-    pub(crate) retention_by_age: Task<Engine>,
+    pub(crate) retention_by_age: Mutex<Task<Engine>>,
 }
 
 /// The parts that opening puts together.
@@ -132,7 +136,7 @@ impl Engine {
         let clock = Clock::after(last_appended_at, time_source.clone(), at_once);
         let age_clock = AgeClock::new(time_source.clone());
         let writer = Writer::new(active, segment, clock, runtime.clone());
-        let visibility = options.visibility;
+        let (visibility, retention) = (options.visibility, options.retention);
         Ok(Arc::new_cyclic(|this| Self {
             directory,
             options,
@@ -149,6 +153,7 @@ impl Engine {
             failure: OnceLock::new(),
             background_failures: Mutex::default(),
             age_clock: Mutex::new(age_clock),
+            retention: Mutex::new(retention),
             tasks: tasks(this, &runtime),
         }))
     }

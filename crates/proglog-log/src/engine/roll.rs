@@ -104,7 +104,7 @@ impl Engine {
 
     /// Schedules a retention pass, if the policy has a limit.
     pub(crate) fn retain_soon(&self) {
-        if !self.options.retention.is_unlimited() {
+        if !self.retention.lock().is_unlimited() {
             self.tasks.retention.arm();
         }
     }

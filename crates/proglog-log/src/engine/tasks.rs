@@ -39,6 +39,17 @@ where
         }
     }
 
+    /// Returns a task of which no run is scheduled. A run of this one that is scheduled remains so.
+    pub(crate) fn unscheduled(&self) -> Self {
+        let Inner {
+            owner,
+            runtime,
+            run,
+            ..
+        } = &*self.inner;
+        Self::new(owner, runtime, *run)
+    }
+
     /// Schedules a run once `delay` has passed, with `argument`. After a delay of [`Duration::MAX`] it never
     /// runs, and stays scheduled.
     #[inline]

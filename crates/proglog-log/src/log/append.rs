@@ -3,9 +3,11 @@
 use crate::commit::append::{Append, Attempt};
 use crate::commit::ticket::Ticket;
 use crate::commit_log::CommitLog;
+use crate::engine::stat::Stat;
 use crate::error::Result;
 use crate::log::Log;
 use crate::offset::{Offset, Offsets};
+use crate::read::notify::Notify;
 use crate::record::Record;
 use crate::record::batch::Batch;
 use crate::record::fields::IntoRecord;
@@ -185,6 +187,14 @@ impl CommitLog for Log {
 
     fn append(&self, record: Record) -> Result<Offset> {
         Log::append(self, record)
+    }
+
+    fn changes(&self) -> Notify {
+        self.handle.engine.view.changed().clone()
+    }
+
+    fn stat(&self) -> Result<Stat> {
+        self.named(self.handle.engine.stat())
     }
 
     fn trim(&self, start: Offset) -> Result<()> {

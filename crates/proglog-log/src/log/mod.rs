@@ -19,6 +19,7 @@ use crate::open;
 use crate::open::repair;
 use crate::open::report::Recovery;
 use crate::options::LogOptions;
+use crate::retention::Retention;
 
 /// A commit log in a directory.
 ///
@@ -252,7 +253,30 @@ impl Log {
         self.named(self.handle.engine.trim(start.into(), Some(data)))
     }
 
-    /// Applies [`LogOptions::retention`] now, as the log does in the background, and returns the log's start.
+    /// Replaces the retention policy that the log was opened with, until it is closed. The background applies it at
+    /// once, and from then on as [`Retention`] says.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// use std::time::Duration;
+    ///
+    /// use proglog_log::{Log, LogOptions, Retention};
+    ///
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
+    /// log.set_retention(Retention::new().age(Duration::from_secs(3600)))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Poisoned`], [`Reason::Closed`].
+    pub fn set_retention(&self, policy: Retention) -> Result<()> {
+        self.named(self.handle.engine.set_retention(policy))
+    }
+
+    /// Applies the retention policy now, as the log does in the background, and returns the log's start.
     ///
     /// # Errors
     ///

@@ -1,7 +1,10 @@
 //! Notification of followers.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::sync::{AtomicBool, Event, EventListener, Ordering, fence};
 
@@ -55,12 +58,46 @@ impl Notify {
         self.0.event.notify(usize::MAX);
     }
 
+    /// Returns a future that completes once a change after this call is notified: a new record that can be read, a
+    /// trim, a failure or the close of the log. Read, or look at the end, after this call and before waiting, so that
+    /// nothing is missed.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use proglog_log::{CommitLog, MemoryLog};
+    ///
+    /// let log = MemoryLog::new();
+    /// let notified = log.changes().notified();
+    /// assert!(log.is_empty()); // nothing to read yet
+    /// log.append("news")?;
+    /// assert!(futures::FutureExt::now_or_never(notified).is_some()); // in async code, `notified.await`
+    /// assert_eq!(log.read(0)?.value, "news");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn notified(&self) -> Notified {
+        Notified(self.listen())
+    }
+
     /// Returns a listener that any change after this call wakes.
     pub(crate) fn listen(&self) -> EventListener {
         let listener = self.0.event.listen();
         self.0.is_awaited.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
         listener
+    }
+}
+
+/// A future that completes with the next change; made by [`Notify::notified`].
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Notified(EventListener);
+
+impl Future for Notified {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(context)
     }
 }
 

@@ -13,7 +13,7 @@ use proglog_log::{
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 use tempfile::TempDir;
 
-use crate::support::options;
+use crate::support::{block_on, options};
 
 /// An offset after the end of each log here.
 const PAST: Offset = Offset::new(99);
@@ -26,11 +26,6 @@ fn error<T>(result: Result<T>) -> Error {
         Ok(_) => panic!("it succeeded"),
         Err(error) => error,
     }
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.unwrap().block_on(future)
 }
 
 fn path(directory: &TempDir) -> PathBuf {

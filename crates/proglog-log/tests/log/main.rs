@@ -29,6 +29,7 @@ mod roll;
 mod scenarios;
 mod seek;
 mod set_aside;
+mod stat;
 mod support;
 mod surface;
 mod tickets;

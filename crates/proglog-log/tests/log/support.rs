@@ -135,3 +135,8 @@ pub(crate) fn deleted_but_open(directory: &std::path::Path) -> Vec<String> {
         .filter(|name| name.starts_with(directory) && name.ends_with("(deleted)"))
         .collect()
 }
+
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
+}

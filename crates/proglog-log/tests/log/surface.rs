@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use proglog_log::{
-    Append, Batch, CommitLog, ErrorKind, Follow, Log, LogOptions, MemoryLog, Offset, OffsetBounds,
-    ReadLog, ReadOnlyLog, Reason, Record, Records, Result, StoredRecord, Ticket, Visibility,
+    Append, Batch, CommitLog, ErrorKind, Follow, Log, LogOptions, MemoryLog, Notify, Offset,
+    OffsetBounds, ReadLog, ReadOnlyLog, Reason, Record, Records, Result, StoredRecord, Ticket,
+    Visibility,
 };
 use proglog_store::testing::SimDisk;
 
@@ -38,6 +39,9 @@ impl ReadLog for Minimal {
 }
 
 impl CommitLog for Minimal {
+    fn changes(&self) -> Notify {
+        self.0.changes()
+    }
     fn submit_append(&self, append: Append) -> Result<Ticket> {
         self.0.submit_append(append)
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use proglog_log::{
-    Append, CommitLog, Completion, Error, ErrorKind, Follow, Log, LogOptions, MemoryLog, Offset,
-    OffsetBounds, Outcome, ReadLog, Reason, Record, Records, Result, StoredRecord, Ticket,
+    Append, CommitLog, Completion, Error, ErrorKind, Follow, Log, LogOptions, MemoryLog, Notify,
+    Offset, OffsetBounds, Outcome, ReadLog, Reason, Record, Records, Result, StoredRecord, Ticket,
 };
 use proglog_store::testing::SimDisk;
 
@@ -63,6 +63,10 @@ impl ReadLog for Replicated {
 }
 
 impl CommitLog for Replicated {
+    fn changes(&self) -> Notify {
+        self.local.changes()
+    }
+
     fn submit_append(&self, append: Append) -> Result<Ticket> {
         Ok(self.later(&self.local.submit_append(append)?))
     }

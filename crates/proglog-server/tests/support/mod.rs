@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use proglog_log::{
-    Append, CommitLog, Follow, MemoryLog, Offset, OffsetBounds, ReadLog, Records, Result,
+    Append, CommitLog, Follow, MemoryLog, Notify, Offset, OffsetBounds, ReadLog, Records, Result,
     StoredRecord, Ticket,
 };
 use proglog_server::ServerOptions;
@@ -73,6 +73,9 @@ impl ReadLog for HookedLog {
 }
 
 impl CommitLog for HookedLog {
+    fn changes(&self) -> Notify {
+        self.inner.changes()
+    }
     fn submit_append(&self, append: Append) -> Result<Ticket> {
         (self.before)()?;
         self.inner.submit_append(append)
