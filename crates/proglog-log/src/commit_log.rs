@@ -2,13 +2,13 @@
 
 use crate::commit::append::{Append, Attempt};
 use crate::commit::ticket::Ticket;
-use crate::engine::stat::Stat;
 use crate::error::Result;
 use crate::offset::{Offset, Offsets};
 use crate::read::notify::Notify;
 use crate::read::read_log::ReadLog;
 use crate::record::Record;
 use crate::record::batch::Batch;
+use crate::stat::Stat;
 
 /// A log that can be appended to.
 ///

@@ -3,7 +3,6 @@
 use crate::commit::append::{Append, Attempt};
 use crate::commit::ticket::Ticket;
 use crate::commit_log::CommitLog;
-use crate::engine::stat::Stat;
 use crate::error::Result;
 use crate::log::Log;
 use crate::offset::{Offset, Offsets};
@@ -11,6 +10,7 @@ use crate::read::notify::Notify;
 use crate::record::Record;
 use crate::record::batch::Batch;
 use crate::record::fields::IntoRecord;
+use crate::stat::Stat;
 
 #[expect(
     clippy::needless_pass_by_value,
