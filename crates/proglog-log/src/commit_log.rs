@@ -47,7 +47,6 @@ pub trait CommitLog: ReadLog {
     /// let ticket = match log.try_submit(Append::new(["debit", "credit"]))? {
     ///     Attempt::Taken(ticket) => ticket,
     ///     Attempt::Blocked(append) => log.submit_append(append)?, // elsewhere, in async code
-    ///     _ => unreachable!(),
     /// };
     /// assert_eq!(ticket.wait()?, 0..2); // in async code, `ticket.await?`
     /// # Ok(())

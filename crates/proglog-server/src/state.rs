@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proglog_log::{CommitLog, Offset, ReadLog, Record, StoredRecord};
+use proglog_log::{Append, Attempt, Batch, CommitLog, Offset, ReadLog, Record, StoredRecord};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -12,9 +12,8 @@ use crate::error::Failure;
 use crate::options::ServerOptions;
 use crate::threads::Threads;
 
-/// The most calls of a kind into the log at a time, each on a thread. Appends wait for their
-/// sync without a thread, so calls are brief, except that one which begins a new segment holds up the
-/// other appends. Reads have a bound of their own, so that appends never hold them up.
+/// The most calls of a kind into the log at a time, each on a thread. Appends that need not wait for the device take
+/// none, and all wait for their sync without one; one that begins a new segment holds up the others. Reads have a bound of their own, so that appends never hold them up.
 const CALLS_MAX: usize = 64;
 
 /// State shared by all handlers.
@@ -57,8 +56,13 @@ impl Api {
     pub(crate) async fn append(&self, record: Record) -> Result<Offset, Failure> {
         self.in_time(async {
             let log = self.log.clone().ok_or(Failure::ReadOnly)?;
-            let submit = move || log.submit(record);
-            let ticket = self.call(&self.appends, submit).await?;
+            let ticket = match log.try_submit(Append::new(Batch::from(record)))? {
+                Attempt::Taken(ticket) => ticket,
+                Attempt::Blocked(append) => {
+                    let submit = move || log.submit_append(append);
+                    self.call(&self.appends, submit).await?
+                }
+            };
             Ok(ticket.await?.start)
         })
         .await

@@ -31,7 +31,6 @@ pub struct Append {
 
 /// The outcome of [`CommitLog::try_submit`](crate::CommitLog::try_submit).
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Attempt {
     /// The append was accepted, as by [`CommitLog::submit_append`](crate::CommitLog::submit_append).
     Taken(Ticket),

@@ -15,7 +15,7 @@ fn append_of(offset: u64) -> Append {
 fn taken(attempt: Attempt) -> Option<Ticket> {
     match attempt {
         Attempt::Taken(ticket) => Some(ticket),
-        _ => None,
+        Attempt::Blocked(_) => None,
     }
 }
 
