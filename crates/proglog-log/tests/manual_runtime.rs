@@ -8,7 +8,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use proglog_log::{
-    Durability, ErrorKind, Job, Log, LogOptions, ReadOnlyLog, Runtime, install_runtime,
+    Durability, Job, Log, LogOptions, ReadOnlyLog, Reason, Runtime, install_runtime,
 };
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
@@ -46,7 +46,7 @@ fn run(delay: Duration) -> usize {
     count
 }
 
-/// Time between two refreshes for a follower of a log that another process writes.
+/// Time between two looks for a follower of a log that another process writes.
 const LOOK: Duration = Duration::from_millis(20);
 /// Another delay.
 const INTERVAL: Duration = Duration::from_secs(7);
@@ -117,28 +117,31 @@ fn the_view_is_refreshed_as_long_as_there_are_followers() {
 }
 
 #[test]
-fn followers_fail_once_ten_refreshes_in_a_row_have_failed() {
+fn followers_fail_once_ten_looks_in_a_row_have_failed() {
     let disk = SimDisk::new();
     let log = open(&disk, Durability::Synced);
     log.append("one").unwrap();
     let reader = ReadOnlyLog::open_in(disk.directory()).unwrap();
     let mut follower = reader.follow(0);
-    let fail = || {
-        disk.inject(When::Next(CallKind::List, 0), Fault::os_error(5));
+    let mut look = || {
         assert_eq!(run(LOOK), 1);
+        follower.try_next()
     };
     for _ in 0..2 {
+        disk.fail_reads("checkpoint", 0..8192);
         for _ in 0..9 {
-            fail();
-            assert_eq!(follower.try_next().unwrap(), None);
+            assert_eq!(look().unwrap(), None);
         }
-        assert_eq!(run(LOOK), 1, "one that succeeds");
+        disk.mend_reads("checkpoint");
+        assert_eq!(look().unwrap(), None, "one that succeeds");
     }
+    disk.fail_reads("checkpoint", 0..8192);
     for _ in 0..9 {
-        fail();
+        assert_eq!(look().unwrap(), None);
     }
-    assert_eq!(follower.try_next().unwrap(), None);
-    fail();
-    let error = follower.try_next().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Io);
+    let error = look().unwrap_err();
+    assert!(
+        matches!(error.reason, Reason::CheckpointLost { .. }),
+        "{error}"
+    );
 }

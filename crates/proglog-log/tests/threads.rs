@@ -1,15 +1,17 @@
-//! Threads that cannot be had any more once a log is open.
+//! Threads that cannot be had any more once a log is open, and those that have to be left free.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::pin::pin;
 use std::process::Command;
 use std::sync::mpsc::channel;
-use std::time::Duration;
-use std::{env, fs, thread};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+use std::{env, fs, io, thread};
 
 use futures::StreamExt;
 use proglog_log::{Durability, Log, LogOptions, ReadOnlyLog, Retention};
+use proglog_store::io::{Directory, FsDirectory, OpenMode, Storage};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const NAME: &str = "a_log_completes_everything_with_the_thread_that_it_has_since_opening";
@@ -81,4 +83,62 @@ fn with_one_thread() {
         let mut follower = reader.follow(number);
         assert_eq!(follower.recv_timeout(LONG).unwrap().offset, number);
     }
+}
+
+/// A directory that can be opened, and afterwards blocks looks at it.
+#[derive(Debug)]
+struct Gated {
+    directory: FsDirectory,
+    gate: Arc<RwLock<()>>,
+}
+
+impl Directory for Gated {
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn Storage>> {
+        drop(self.gate.read());
+        self.directory.open(name, mode)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.directory.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.directory.remove(name)
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        drop(self.gate.read());
+        self.directory.list()
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.directory.sync()
+    }
+}
+
+#[test]
+fn looks_that_take_for_ever_hold_up_no_sync() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::open(directory.path().join("log"), &LogOptions::new()).unwrap();
+    let followed = directory.path().join("followed");
+    Log::open(&followed, &LogOptions::new())
+        .unwrap()
+        .close()
+        .unwrap();
+    let gate = Arc::new(RwLock::new(()));
+    let open = |_| {
+        let directory = FsDirectory::open(&followed).unwrap();
+        let gate = Arc::clone(&gate);
+        ReadOnlyLog::open_in(Arc::new(Gated { directory, gate })).unwrap()
+    };
+    let readers = (0..9).map(open).collect::<Vec<_>>();
+    let closed = gate.write().unwrap();
+    let followers = readers.iter().map(|reader| reader.follow(0));
+    let followers = followers.collect::<Vec<_>>();
+    // For longer than it takes until all looks are due.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(300) {
+        let (sender, synced) = channel();
+        let ticket = log.submit("news").unwrap();
+        ticket.on_complete(move |outcome| sender.send(outcome.is_ok()).unwrap());
+        assert!(synced.recv_timeout(LONG).unwrap());
+    }
+    drop(closed);
+    drop(followers);
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::error::{Error, Operation, Result};
 use crate::format;
 use crate::io::named_file::NamedFile;
-use crate::io::{Directory, OpenMode, Storage, atomic_file};
+use crate::io::{Directory, FileId, OpenMode, Storage, atomic_file};
 use crate::position::{Boundary, Position};
 use crate::recovery::doublewrite;
 use crate::scan::verify::Verifier;
@@ -22,6 +22,8 @@ use crate::store::file::ReadHeader;
 use crate::store::inner::Inner;
 use crate::store::writer::Writer;
 use crate::store::{Appended, Store, file};
+
+pub use crate::store::durable_end::Sign;
 
 /// The bytes that a frame is longer than its payload.
 pub const FRAME_OVERHEAD: u64 = format::FRAME_HEADER_LEN as u64;
@@ -199,6 +201,40 @@ pub trait StoreExt: sealed::Sealed {
     fn refresh(&self) -> Result<Boundary> {
         self.store().inner.data.check_open()?;
         self.store().inner.refresh()
+    }
+
+    /// Returns whether [`StoreExt::refresh`] may find something new, by this sign alone. That takes one system call or
+    /// none, and changes nothing. Always `false` for a store that was not opened [to follow](open_following).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// use proglog_store::io::FsDirectory;
+    /// use proglog_store::segment::{self, Sign, StoreExt};
+    /// use proglog_store::{Boundary, Store, StoreOptions};
+    ///
+    /// let store = Store::open(directory.path().join("my.store"), &StoreOptions::new())?;
+    /// let directory = FsDirectory::open(directory.path())?;
+    /// let follower = segment::open_following(&directory, "my.store", Boundary::START)?;
+    /// assert!(!follower.has_changed(Sign::Appended)?);
+    /// store.append(b"news")?;
+    /// store.flush()?;
+    /// assert!(follower.has_changed(Sign::Appended)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; [`Error::Closed`].
+    fn has_changed(&self, sign: Sign) -> Result<bool> {
+        self.store().inner.data.check_open()?;
+        self.store().inner.has_changed(sign)
+    }
+
+    /// Returns the identity of the store's file; `None` if there is no way to find out.
+    fn file_id(&self) -> Option<FileId> {
+        self.store().inner.data.file.storage().id().ok().flatten()
     }
 }
 

@@ -262,6 +262,21 @@ impl View {
         self.changed.notify_waiters();
     }
 
+    /// Adds segments at the end, drops those with records below `start` only, and makes records up to `end` readable: of
+    /// a log that another process writes.
+    pub(crate) fn advance(&self, added: &[Arc<Segment>], start: Offset, end: LogPosition) {
+        if !added.is_empty() {
+            let added = by_base(added.to_vec());
+            self.segments.write().extend(added);
+        }
+        if start.get() > self.start.load(Ordering::Acquire) {
+            self.trim(start);
+            let first = self.segment_of(start);
+            drop(first.map(|first| self.drop_before(first.base())));
+        }
+        self.acknowledge(end);
+    }
+
     /// Checks that `offset` is in range: a record, or the end.
     pub(crate) fn check_readable(
         &self,

@@ -4,10 +4,12 @@
 //! a whole, and the log start offset is in the checkpoint. Segments are created, trimmed and truncated in the
 //! meantime. A segment that has vanished was trimmed if the checkpoint, read again, says so; otherwise it is missing.
 
+mod advance;
 pub(crate) mod options;
 mod retrying;
 mod shared;
 mod snapshot;
+mod watch;
 
 use std::fmt;
 use std::path::Path;
@@ -34,9 +36,15 @@ use crate::record::StoredRecord;
 /// It takes no lock and writes nothing. Records are visible once they are known to be on the device: up to the newest
 /// sync mark, which in a synced log comes with the next append, or once the log is idle
 /// ([`LogOptions::idle_after`](crate::LogOptions::idle_after)). The view is updated by
-/// [`refresh`](ReadOnlyLog::refresh), by a read past the end, and every 20 milliseconds while there are followers.
-/// Clones share it. Reading a record that the writer has trimmed fails with
-/// [`Reason::Trimmed`](crate::Reason::Trimmed), as it does for the writer.
+/// [`refresh`](ReadOnlyLog::refresh), by a read past the end, and by looks while there are followers. Clones share it.
+/// Reading a record that the writer has trimmed fails with [`Reason::Trimmed`](crate::Reason::Trimmed), as it does for
+/// the writer.
+///
+/// A look takes two system calls if nothing has changed, however many segments there are, and comes every 20
+/// milliseconds, on a thread that all read-only logs of the process share and that does nothing else. It sees what was
+/// appended. A trim, a truncation, or a roll that no append followed is seen by one of the next two looks, and what hardly
+/// ever happens, such as a directory that is moved or a segment without records that is created again, within a quarter
+/// of a second.
 ///
 /// A log of which segments are missing opens, although [`Log::open`](crate::Log::open) refuses it: reading a record of
 /// theirs fails with [`Reason::MissingSegment`](crate::Reason::MissingSegment), and all others can be read.
@@ -70,7 +78,8 @@ impl ReadOnlyLog {
     /// [`Reason::UnsupportedCheckpoint`](crate::Reason::UnsupportedCheckpoint),
     /// [`Reason::WrongSegment`](crate::Reason::WrongSegment) or [`Reason::NotASegment`](crate::Reason::NotASegment) if
     /// files are damaged or not this log's; [`Reason::Io`](crate::Reason::Io) and
-    /// [`Reason::Store`](crate::Reason::Store) if a file cannot be read.
+    /// [`Reason::Store`](crate::Reason::Store) if a file cannot be read; [`Reason::NoThread`](crate::Reason::NoThread)
+    /// if the thread that looks for followers cannot be started.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &ReadOnlyOptions::new())
     }
@@ -180,9 +189,10 @@ impl ReadOnlyLog {
     }
 
     /// Returns the records from `from` on, and later ones as they are appended, as [`Log::follow`](crate::Log::follow).
-    /// A background thread updates the view every 20 milliseconds as long as there are followers. If that fails ten
-    /// times in a row, waiting at the end fails with the error of [`ReadOnlyLog::refresh`]; with
-    /// [`Reason::NoThread`](crate::Reason::NoThread) if no thread can be started.
+    /// A background thread looks for changes every 20 milliseconds as long as there are followers, and keeps the
+    /// checkpoint's file open for that. If looks fail ten times in a row, waiting at the end fails with the error of
+    /// [`ReadOnlyLog::refresh`]. In a process that was forked since the log was opened it fails with
+    /// [`Reason::NoThread`](crate::Reason::NoThread) if no thread can be started there.
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
         let mut following = Following::new(&self.shared, &self.reader, from.into());
         self.shared.view().follow(move || following.next())

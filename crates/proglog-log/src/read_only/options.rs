@@ -33,8 +33,8 @@ impl ReadOnlyOptions {
         Self::default()
     }
 
-    /// Sets the runtime that updates the view for followers and reads for their streams. Default: that of the process,
-    /// see [`LogOptions::runtime`](crate::LogOptions::runtime).
+    /// Sets the runtime that looks for changes for followers and reads for their streams. Default: that of the process,
+    /// see [`LogOptions::runtime`](crate::LogOptions::runtime), with a thread of its own for the looks.
     pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
         self.runtime = RuntimeHandle::new(runtime);
         self

@@ -24,21 +24,25 @@ const ATTEMPTS_MAX: usize = 10;
 
 /// The state of a log's directory when it was last read.
 pub(crate) struct Snapshot {
-    cache: Cache,
-    segments: BTreeMap<Offset, KnownSegment>,
+    pub(super) cache: Cache,
+    pub(super) segments: BTreeMap<Offset, KnownSegment>,
     /// The places of missing segments.
-    missing: BTreeMap<Offset, Arc<Segment>>,
+    pub(super) missing: BTreeMap<Offset, Arc<Segment>>,
     /// The newest segment, which is followed.
-    newest: Option<(Offset, Store)>,
+    pub(super) newest: Option<(Offset, Store)>,
     /// Id of the log and number of its checkpoint. While they stay the same, only the newest segment can have
     /// been replaced by another one of its name.
-    checkpoint: Option<(u128, u64)>,
+    pub(super) checkpoint: Option<(u128, u64)>,
+    /// Start of the log.
+    pub(super) start: Offset,
+    /// False if the last refresh failed and may have changed a part of the state.
+    pub(super) is_complete: bool,
 }
 
 #[derive(Clone)]
-struct KnownSegment {
-    segment: Arc<Segment>,
-    header: SegmentHeader,
+pub(super) struct KnownSegment {
+    pub(super) segment: Arc<Segment>,
+    pub(super) header: SegmentHeader,
 }
 
 /// The part of a log that is known to be on the device.
@@ -57,22 +61,32 @@ impl Snapshot {
             missing: BTreeMap::new(),
             newest: None,
             checkpoint: None,
+            start: Offset::ZERO,
+            is_complete: false,
         }
     }
 
-    /// Reads the directory again. Segments that are still the same keep their identity.
-    pub(crate) fn refresh(&mut self, directory: &Arc<dyn Directory>) -> Result<Durable> {
+    /// Reads the whole directory. Segments that are still the same keep their identity.
+    pub(crate) fn read(&mut self, directory: &Arc<dyn Directory>) -> Result<Durable> {
+        self.is_complete = false;
         let mut attempts = 0;
-        loop {
-            match self.try_refresh(directory) {
+        let durable = loop {
+            match self.try_read(directory) {
                 // A segment is being created, trimmed or truncated.
                 Err(error) if is_missing(&error) && attempts < ATTEMPTS_MAX => attempts += 1,
-                refreshed => return refreshed,
+                read => break read?,
             }
-        }
+        };
+        self.is_complete = true;
+        Ok(durable)
     }
 
-    fn try_refresh(&mut self, directory: &Arc<dyn Directory>) -> Result<Durable> {
+    /// Returns the newest segment, which is followed.
+    pub(crate) fn newest(&self) -> Option<(Offset, Store)> {
+        self.newest.clone()
+    }
+
+    fn try_read(&mut self, directory: &Arc<dyn Directory>) -> Result<Durable> {
         let inventory = Inventory::read(&**directory)?;
         if !inventory.has_checkpoint() {
             if inventory.bases.is_empty() {
@@ -104,6 +118,7 @@ impl Snapshot {
             }
             _ => self.follow_newest(directory, checkpoint)?,
         };
+        self.start = checkpoint.start;
         let known = self.segments.iter();
         let known = known.map(|(base, known)| (*base, Arc::clone(&known.segment)));
         let missing = self.missing.clone();
@@ -212,7 +227,7 @@ impl Snapshot {
         Ok(())
     }
 
-    fn known(
+    pub(super) fn known(
         &self,
         directory: &Arc<dyn Directory>,
         base: Offset,
@@ -243,12 +258,7 @@ impl Snapshot {
             store
         } else {
             newest.segment.unfollow();
-            let recovery_point = checkpoint.recovery_point_in(*base);
-            proglog_store::segment::open_following(
-                &**directory,
-                &names::store(*base),
-                recovery_point,
-            )?
+            open_following(directory, checkpoint, *base)?
         };
         // Fails if the segment was truncated; the next attempt opens it again.
         let boundary = store.refresh()?;
@@ -265,6 +275,20 @@ impl Snapshot {
             },
         })
     }
+}
+
+/// Opens the segment with base offset `base`, to which another process may append.
+pub(super) fn open_following(
+    directory: &Arc<dyn Directory>,
+    checkpoint: &Checkpoint,
+    base: Offset,
+) -> Result<Store> {
+    let (name, known) = (names::store(base), checkpoint.recovery_point_in(base));
+    Ok(proglog_store::segment::open_following(
+        &**directory,
+        &name,
+        known,
+    )?)
 }
 
 /// Returns the end of the records of the segment with base offset `base`, which is sealed: what its newest mark claims,
@@ -284,7 +308,7 @@ fn end_of_sealed(directory: &Arc<dyn Directory>, base: Offset) -> Result<Offset>
 }
 
 /// Returns whether a file was missing, or truncated below what was expected of it, which may be due to a change under way.
-fn is_missing(error: &Reason) -> bool {
+pub(super) fn is_missing(error: &Reason) -> bool {
     match error {
         Reason::Io { source, .. } | Reason::Store(proglog_store::Error::Io { source, .. }) => {
             source.kind() == io::ErrorKind::NotFound
@@ -294,5 +318,15 @@ fn is_missing(error: &Reason) -> bool {
         )
         | Reason::MissingSegment { .. } => true,
         _ => false,
+    }
+}
+
+/// Returns whether there is a file `name`, or it cannot be found out.
+pub(super) fn exists(directory: &dyn Directory, name: &str) -> bool {
+    match directory.id_of(name) {
+        Ok(Some(_)) => true,
+        // It has no identity here, whether it exists or not.
+        Ok(None) => directory.open(name, OpenMode::Read).is_ok(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }

@@ -1,8 +1,10 @@
 //! The runtime: threads that run the background work of logs.
 //!
 //! No thread belongs to one log. By default a small pool serves all logs of the process: its first thread starts
-//! when a log is opened, which fails if that thread cannot start, and the others when there is work. A program with
-//! threads of its own for such work can install them instead, or give them to single logs.
+//! when a log is opened, which fails if that thread cannot start, and the others when there is work. One more thread
+//! looks at the files of all logs that other processes write, so that no sync waits for that; it starts when the first
+//! of them is opened. A program with threads of its own for such work can install them instead, or give them to single
+//! logs.
 
 mod job;
 mod pool;
@@ -23,8 +25,9 @@ use crate::sync::OnceLock;
 /// idle logs, retention, and reads for streams.
 ///
 /// The default of the process is a pool of up to four threads; the first starts when a log is opened, the others
-/// when there is work. [`install_runtime`] replaces it, and [`LogOptions::runtime`](crate::LogOptions::runtime) gives
-/// a log a runtime of its own.
+/// when there is work. [`ReadOnlyLog`](crate::ReadOnlyLog)s have one more for their followers, which starts when the
+/// first of them is opened. [`install_runtime`] replaces all of these, and
+/// [`LogOptions::runtime`](crate::LogOptions::runtime) gives a log a runtime of its own.
 ///
 /// Both methods are called while a log holds locks: they must not block, run a job, panic, or use a log.
 ///
@@ -85,9 +88,28 @@ pub fn install_runtime(runtime: impl Runtime + 'static) -> Result<(), RuntimeInU
 /// The installed runtime; `None` once the pool is in use.
 static INSTALLED: OnceLock<Option<Box<dyn Runtime>>> = OnceLock::new();
 
-fn pool() -> &'static Pool {
-    static POOLS: PerProcess<Pool> = PerProcess::new();
-    POOLS.get(Pool::new)
+/// Upper limit on the threads of the pool. Jobs mostly wait for a device.
+const THREADS_MAX: usize = 4;
+
+/// Kind of work, which has threads of its own by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Work {
+    /// Syncs, and all else.
+    #[default]
+    Any,
+    /// Looks at the files of logs that other processes write. They come often, and take long if a file system does.
+    Looks,
+}
+
+impl Work {
+    fn pool(self) -> &'static Pool {
+        static ANY: PerProcess<Pool> = PerProcess::new();
+        static LOOKS: PerProcess<Pool> = PerProcess::new();
+        match self {
+            Self::Any => ANY.get(|| Pool::new(THREADS_MAX)),
+            Self::Looks => LOOKS.get(|| Pool::new(1)),
+        }
+    }
 }
 
 fn installed() -> Option<&'static dyn Runtime> {
@@ -99,11 +121,23 @@ fn installed() -> Option<&'static dyn Runtime> {
 pub(crate) struct RuntimeHandle {
     /// `None` is that of the process. Which one that is, is decided when it is first used.
     own: Option<Arc<dyn Runtime>>,
+    work: Work,
 }
 
 impl RuntimeHandle {
     pub(crate) fn new(own: Arc<dyn Runtime>) -> Self {
-        Self { own: Some(own) }
+        Self {
+            own: Some(own),
+            work: Work::default(),
+        }
+    }
+
+    /// Returns the same runtime for looks at files: by default on a thread that does nothing else.
+    pub(crate) fn for_looks(&self) -> Self {
+        Self {
+            own: self.own.clone(),
+            work: Work::Looks,
+        }
     }
 
     /// Returns the runtime that the application provides; `None` if the pool is used.
@@ -114,13 +148,17 @@ impl RuntimeHandle {
         }
     }
 
-    /// Starts the pool, if that is the runtime.
+    /// Starts the first thread of the pool, if that is the runtime.
     pub(crate) fn start(&self) -> Result<()> {
         match self.provided() {
             Some(_) => Ok(()),
-            None => pool().start_first().map_err(|source| Reason::NoThread {
-                source: Arc::new(source),
-            }),
+            None => self
+                .work
+                .pool()
+                .start_first()
+                .map_err(|source| Reason::NoThread {
+                    source: Arc::new(source),
+                }),
         }
     }
 
@@ -129,7 +167,7 @@ impl RuntimeHandle {
         let job = Box::new(job);
         match self.provided() {
             Some(runtime) => runtime.spawn(job),
-            None => pool().spawn(job),
+            None => self.work.pool().spawn(job),
         }
     }
 
@@ -142,7 +180,7 @@ impl RuntimeHandle {
         let job = Box::new(job);
         match self.provided() {
             Some(runtime) => runtime.spawn_after(delay, job),
-            None => pool().spawn_at(due, job),
+            None => self.work.pool().spawn_at(due, job),
         }
     }
 }

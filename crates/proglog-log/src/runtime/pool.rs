@@ -8,14 +8,12 @@ use std::time::Instant;
 use crate::runtime::job::{Job, run};
 use crate::sync::std_sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Upper limit on the threads of the pool. Jobs mostly wait for a device.
-const THREADS_MAX: usize = 4;
-
-/// A pool of threads. Once it has one, that thread never ends.
+/// A pool of up to so many threads. Once it has one, that thread never ends.
 ///
 /// Its idle threads wait on a lock of the standard library: a table of waiting threads, as other locks have it, would
 /// be of no use in a process that is forked meanwhile.
 pub(super) struct Pool {
+    threads_max: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -37,7 +35,7 @@ impl State {
 }
 
 impl Pool {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(threads_max: usize) -> Self {
         let state = State {
             ready: VecDeque::new(),
             timers: BTreeMap::new(),
@@ -46,6 +44,7 @@ impl Pool {
             idle: 0,
         };
         Self {
+            threads_max,
             state: Mutex::new(state),
             changed: Condvar::new(),
         }
@@ -81,10 +80,11 @@ impl Pool {
         let mut state = self.lock();
         change(&mut state);
         let enough = state.idle > 0 && state.ready.len() <= state.idle;
-        if enough || state.threads == THREADS_MAX || self.start(&mut state).is_err() {
-            // One of those that there are gets to it.
+        let is_served = enough || state.threads == self.threads_max;
+        if (is_served || self.start(&mut state).is_err()) && state.idle > 0 {
             self.changed.notify_one();
         }
+        // Otherwise one of those that are busy gets to it.
     }
 
     /// Starts and counts a thread.
@@ -111,7 +111,7 @@ impl Pool {
                     // The thread that was to be woken for it may have been busy then.
                     self.changed.notify_one();
                 }
-                let is_last = state.idle == 0 && state.threads < THREADS_MAX;
+                let is_last = state.idle == 0 && state.threads < self.threads_max;
                 if is_last && !(state.timers.is_empty() && state.ready.is_empty()) {
                     // The job may take long, and the others need a thread.
                     drop(self.start(&mut state));
@@ -144,6 +144,8 @@ mod tests {
     use super::*;
     use crate::sync::RwLock;
 
+    const THREADS_MAX: usize = 4;
+
     /// Timeout for what comes soon.
     const LONG: Duration = Duration::from_mins(1);
 
@@ -162,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_first_thread_is_started_once() {
-        static POOL: Pool = Pool::new();
+        static POOL: Pool = Pool::new(THREADS_MAX);
         for _ in 0..3 {
             POOL.start_first().unwrap();
             assert_eq!(POOL.lock().threads, 1);
@@ -171,7 +173,7 @@ mod tests {
 
     #[test]
     fn jobs_run_and_a_panic_harms_no_other() {
-        static POOL: Pool = Pool::new();
+        static POOL: Pool = Pool::new(THREADS_MAX);
         let (sender, receiver) = channel();
         for number in 0..100 {
             let sender = sender.clone();
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_job_that_takes_long_holds_up_no_timer() {
-        static POOL: Pool = Pool::new();
+        static POOL: Pool = Pool::new(THREADS_MAX);
         let (release, blocked) = channel::<()>();
         let (sender, receiver) = channel();
         // Both at once, so that one thread is started, which gets to the job first.
@@ -211,7 +213,7 @@ mod tests {
     #[test]
     fn delayed_jobs_run_in_the_order_of_their_times_and_none_early() {
         // On one thread, whatever else this process has to do.
-        static POOL: Pool = Pool::new();
+        static POOL: Pool = Pool::new(THREADS_MAX);
         POOL.lock().threads = THREADS_MAX;
         let (sender, receiver) = channel();
         let begun = Instant::now();
@@ -227,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_timer_alone_has_a_thread_started() {
-        static POOL: Pool = Pool::new();
+        static POOL: Pool = Pool::new(THREADS_MAX);
         let (sender, receiver) = channel();
         POOL.add(|state| {
             let due = Instant::now() + Duration::from_millis(1);
@@ -239,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_idle_takes_the_next_job_and_one_is_started_where_none_is() {
-        static POOL: Pool = Pool::new();
+        static POOL: Pool = Pool::new(THREADS_MAX);
         let (release, blocked) = channel::<()>();
         let (sender, receiver) = channel();
         add_job(&POOL, || {});
@@ -259,7 +261,7 @@ mod tests {
 
     #[test]
     fn however_many_jobs_block_there_are_no_more_threads_than_a_few() {
-        static POOL: Pool = Pool::new();
+        static POOL: Pool = Pool::new(THREADS_MAX);
         static GATE: RwLock<()> = RwLock::new(());
         let (sender, receiver) = channel();
         let job = || {
@@ -291,7 +293,7 @@ mod tests {
 
     #[test]
     fn timers_of_one_time_hold_up_one_another_only_while_no_thread_is_idle() {
-        static POOL: Pool = Pool::new();
+        static POOL: Pool = Pool::new(THREADS_MAX);
         let (sender, receiver) = channel();
         let both = Arc::new(Barrier::new(2));
         // Each of two such jobs ends once the other has begun.
@@ -322,7 +324,7 @@ mod tests {
 
     #[test]
     fn timers_are_numbered_so_that_those_of_one_time_are_kept_apart() {
-        static POOL: Pool = Pool::new();
+        static POOL: Pool = Pool::new(THREADS_MAX);
         for _ in 0..3 {
             let due = Instant::now() + Duration::from_hours(24);
             POOL.spawn_at(due, Box::new(|| {}));
@@ -353,7 +355,7 @@ mod tests {
         const NAME: &str =
             "where_no_thread_can_be_started_no_log_is_opened_and_the_next_job_tries_again";
         const MARK: &str = "PROGLOG_TEST_NO_THREADS";
-        static POOL: Pool = Pool::new();
+        static POOL: Pool = Pool::new(THREADS_MAX);
         if std::env::var_os(MARK).is_none() {
             // A process none of whose threads can have a stack.
             let output = Command::new(std::env::current_exe().unwrap())

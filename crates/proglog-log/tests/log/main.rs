@@ -16,6 +16,7 @@ mod disk_full;
 mod errors;
 mod files;
 mod follow;
+mod looks;
 mod memory;
 mod missing;
 mod open;

@@ -124,16 +124,22 @@ pub(crate) fn damage(disk: &SimDisk, offset: u64) {
     assert!(damaged);
 }
 
-/// The removed files of `directory` that this process has open.
+/// The files of `directory` that this process has open, and the directory itself, once for each descriptor.
 #[cfg(target_os = "linux")]
-pub(crate) fn deleted_but_open(directory: &std::path::Path) -> Vec<String> {
+pub(crate) fn open_in(directory: &std::path::Path) -> Vec<String> {
     let open = std::fs::read_dir("/proc/self/fd").unwrap();
     let targets = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
     let names = targets.map(|target| target.to_string_lossy().into_owned());
     let directory = &*directory.to_string_lossy();
-    names
-        .filter(|name| name.starts_with(directory) && name.ends_with("(deleted)"))
-        .collect()
+    names.filter(|name| name.starts_with(directory)).collect()
+}
+
+/// The removed files of `directory` that this process has open.
+#[cfg(target_os = "linux")]
+pub(crate) fn deleted_but_open(directory: &std::path::Path) -> Vec<String> {
+    let mut open = open_in(directory);
+    open.retain(|name| name.ends_with("(deleted)"));
+    open
 }
 
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {

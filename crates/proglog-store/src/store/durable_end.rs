@@ -24,6 +24,17 @@ use crate::scan::source::{Around, BLOCK_LEN, Source};
 use crate::scan::verify::{Fault, Verifier};
 use crate::store::preallocation::STEP_MAX;
 
+/// Sign that a refresh of a store that is [followed](crate::segment::open_following) may find something new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// There is something after the newest frame that was seen, where the next write goes. Comes with every append.
+    Appended,
+    /// The newest frame that was seen is no longer there: appends were dropped, and others may have taken their place.
+    Replaced,
+    /// The length of the file has changed: by an append, or by zeros that are written ahead or removed.
+    Length,
+}
+
 /// A scan for marks that continues from call to call.
 #[derive(Debug)]
 pub(crate) struct DurableEnd {
@@ -51,6 +62,18 @@ impl DurableEnd {
             file_end: Position::ZERO,
             searched_end: Position::ZERO,
         }
+    }
+
+    /// Returns whether a refresh may find anything new by this sign, which takes one read or less.
+    pub(crate) fn has_changed(&self, file: &NamedFile, sign: Sign) -> Result<bool> {
+        Ok(match sign {
+            Sign::Appended => {
+                let next = around(file).block(self.scanned, FRAME_HEADER_LEN)?;
+                next.iter().any(|byte| *byte != 0)
+            }
+            Sign::Replaced => !self.last_is_there(file)?,
+            Sign::Length => file.end()? != self.file_end,
+        })
     }
 
     /// Searches for newer marks, and returns the claim of the newest.

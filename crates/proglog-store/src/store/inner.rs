@@ -11,7 +11,7 @@ use crate::position::Boundary;
 use crate::recovery::Recovery;
 use crate::scan::verify::Verifier;
 use crate::store::data_file::DataFile;
-use crate::store::durable_end::DurableEnd;
+use crate::store::durable_end::{DurableEnd, Sign};
 use crate::store::preallocation::Preallocator;
 use crate::store::write_buffer::WriteBuffer;
 use crate::store::writer::Writer;
@@ -174,6 +174,16 @@ impl Inner {
         *follower.end.lock() = end;
         self.data.set_written(end.position);
         Ok(end)
+    }
+
+    pub(crate) fn has_changed(&self, sign: Sign) -> Result<bool> {
+        match &self.mode {
+            Mode::Follow(follower) => {
+                let durable_end = follower.durable_end.lock();
+                durable_end.has_changed(&self.data.file, sign)
+            }
+            Mode::Write(_) | Mode::Read(_) => Ok(false),
+        }
     }
 
     pub(crate) fn close(&self) -> Result<()> {

@@ -32,6 +32,10 @@ pub enum CallKind {
     List,
     /// [`Directory::sync`](crate::io::Directory::sync).
     SyncDirectory,
+    /// [`Directory::id_of`](crate::io::Directory::id_of),
+    /// [`Directory::is_in_place`](crate::io::Directory::is_in_place) or [`Storage::id`](crate::io::Storage::id). Never
+    /// counted.
+    Identify,
 }
 
 impl CallKind {
@@ -39,7 +43,7 @@ impl CallKind {
     #[must_use]
     pub fn is_change(self) -> bool {
         match self {
-            Self::Len | Self::Read | Self::Lock | Self::Open | Self::List => false,
+            Self::Len | Self::Read | Self::Lock | Self::Open | Self::List | Self::Identify => false,
             Self::Write
             | Self::SetLen
             | Self::Sync

@@ -122,7 +122,7 @@ impl Storage for SimFile {
     }
 
     fn id(&self) -> io::Result<Option<FileId>> {
-        self.disk.call().check_running()?;
+        self.disk.call().check(self.call(CallKind::Identify))?;
         Ok(Some(file_id(self.inode)))
     }
 
@@ -242,14 +242,14 @@ impl Directory for SimDirectory {
     }
 
     fn is_in_place(&self) -> io::Result<bool> {
-        let state = self.0.call();
-        state.check_running()?;
+        let mut state = self.0.call();
+        state.check(Call::directory(CallKind::Identify))?;
         Ok(!state.run.is_moved)
     }
 
     fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
-        let state = self.0.call();
-        state.check_running()?;
+        let mut state = self.0.call();
+        state.check(Call::new(CallKind::Identify, &name.into()))?;
         check_name(name)?;
         state.named(name).map(|inode| Some(file_id(inode)))
     }

@@ -82,7 +82,8 @@ impl State {
     /// Counts and records a call, and returns its fault.
     pub(super) fn begin(&mut self, call: Call) -> io::Result<Option<Fault>> {
         self.check_running()?;
-        let counted = call.kind.is_change() || !self.counts_only_changes;
+        let is_identity = call.kind == CallKind::Identify;
+        let counted = call.kind.is_change() || !(self.counts_only_changes || is_identity);
         let number = counted.then_some(self.run.calls);
         self.run.calls += u64::from(counted);
         let fault = self.run.plan.take(call.kind, number);
