@@ -168,7 +168,7 @@ impl Engine {
         self.check_appendable()?;
         if !self.tasks.quiesce.is_scheduled() {
             // The log is idle, so nothing has looked for a while.
-            self.check_directory()?;
+            self.end_pause()?;
         }
         let next = writer.next;
         if let Some(expected) = expected.filter(|expected| *expected != next) {

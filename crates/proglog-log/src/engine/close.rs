@@ -26,6 +26,8 @@ impl Engine {
         let closed = self.close_files();
         // Waits for a checkpoint that is being written; none begins any more.
         drop(self.checkpoint.lock());
+        // No file is opened any more.
+        self.release_directory();
         if let Some(lock) = lock.take() {
             // Dropping the handle releases the lock in any case.
             drop(lock.unlock());

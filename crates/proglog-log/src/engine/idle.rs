@@ -1,5 +1,5 @@
 //! Quiescing an idle log: once there has been no append for a while, the log is synced, with a sync mark that says
-//! so, and its memory is freed.
+//! so, its memory is freed, and its directory is released. It keeps two files open: those that it has locked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,11 @@ impl Engine {
             self.writer.lock().release_memory();
             active.index.close_file();
             active.store.write_sync_mark()?;
+            let _writer = self.writer.lock();
+            // With the lock no append is under way, and one since has scheduled another run.
+            if !self.tasks.quiesce.is_scheduled() {
+                self.release_directory();
+            }
         }
         Ok(())
     }

@@ -34,6 +34,7 @@ use crate::layout::checkpoint;
 use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::inventory;
 use crate::layout::log_position::LogPosition;
+use crate::layout::names::LOCK;
 use crate::offset::Offset;
 use crate::options::{Durability, LogOptions};
 use crate::read::reader::Reader;
@@ -61,7 +62,9 @@ pub(crate) struct Engine {
     pub(crate) owner: Owner,
     /// The lock on the directory, until the log is closed.
     lock: Mutex<Option<Arc<dyn Storage>>>,
-    /// Identity of the file that is locked.
+    /// The file that is locked, until the log is closed; without taking `lock`.
+    locked: Weak<dyn Storage>,
+    /// Identity of that file.
     lock_id: Option<FileId>,
     /// Held while the oldest records are dropped.
     pub(crate) trimming: Mutex<Trimmed>,
@@ -142,6 +145,7 @@ impl Engine {
             options,
             log_id,
             owner: Owner::current(),
+            locked: Arc::downgrade(&lock),
             lock_id: inventory::id_of(&*lock),
             lock: Mutex::new(Some(lock)),
             trimming: Mutex::default(),
@@ -195,6 +199,21 @@ impl Engine {
         }
         self.poison(&Reason::DirectoryMoved);
         self.check_appendable()
+    }
+
+    /// Lets go of the directory, until the next append. The file that is locked shows that it is the same.
+    pub(crate) fn release_directory(&self) {
+        if let Some(locked) = self.locked.upgrade() {
+            self.directory.release(LOCK, &locked);
+        }
+    }
+
+    /// Holds the directory from here on, and checks it, before the first append after a pause.
+    #[cold]
+    pub(crate) fn end_pause(&self) -> Result<()> {
+        // If there is no descriptor for it, each operation finds the directory for itself.
+        drop(self.directory.hold());
+        self.check_directory()
     }
 
     /// Stops all appends from here on. The first failure is the one that later errors report.

@@ -93,6 +93,10 @@ impl Log {
     /// at the first append after a pause, and under steady appends once every [`LogOptions::idle_after`]. It is not
     /// noticed on Windows, which renames and removes no directory with open files.
     ///
+    /// An idle log keeps two files open, those that it has locked: `LOCK`, which shows on Linux where its directory is,
+    /// and the newest segment. If `LOCK` is removed then, only that segment can be read, and closing fails. Elsewhere the
+    /// directory is kept open too.
+    ///
     /// # Errors
     ///
     /// [`Reason::Locked`] at once if another handle or process has it open; [`Reason::NotALog`] if the directory

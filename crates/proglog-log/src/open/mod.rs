@@ -77,6 +77,9 @@ pub(crate) fn open(
     })?;
     #[cfg(feature = "tracing")]
     trace_opened(engine.log_id, &recovery);
+    // Until it is appended to, the log is idle.
+    active.index.close_file();
+    engine.release_directory();
     engine.retain_soon();
     Ok((engine, recovery))
 }

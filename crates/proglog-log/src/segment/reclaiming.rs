@@ -31,12 +31,15 @@ impl Directory for Reclaiming {
             .with_descriptors(|| self.directory.open(name, mode))
     }
 
+    /// Renames a file. If it was renamed, no descriptor was missing.
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.directory.rename(from, to)
+        self.cache
+            .with_descriptors(|| self.directory.rename(from, to))
     }
 
+    /// Removes a file. If it was removed, no descriptor was missing.
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.directory.remove(name)
+        self.cache.with_descriptors(|| self.directory.remove(name))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -53,6 +56,14 @@ impl Directory for Reclaiming {
     }
 
     fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
-        self.directory.id_of(name)
+        self.cache.with_descriptors(|| self.directory.id_of(name))
+    }
+
+    fn release(&self, name: &str, file: &Arc<dyn Storage>) {
+        self.directory.release(name, file);
+    }
+
+    fn hold(&self) -> io::Result<()> {
+        self.cache.with_descriptors(|| self.directory.hold())
     }
 }

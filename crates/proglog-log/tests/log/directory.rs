@@ -5,6 +5,8 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use proglog_log::Cache;
 use proglog_log::{Error, ErrorKind, Log, LogOptions, ReadOnlyLog, Reason, Retention};
 use proglog_store::testing::{Fault, SimDisk, Survivors, When};
 
@@ -135,7 +137,7 @@ fn a_log_that_is_appended_to_stops_soon_after_its_directory_is_removed() {
 fn a_log_whose_lock_file_was_removed_or_replaced_stops() {
     for is_replaced in [false, true] {
         let folder = tempfile::tempdir().unwrap();
-        let log = open_at(folder.path());
+        let log = Log::open(folder.path(), &options()).unwrap();
         append(&log, 0..3);
         let lock = folder.path().join("LOCK");
         fs::remove_file(&lock).unwrap();
@@ -237,4 +239,110 @@ fn a_read_only_log_whose_directory_was_replaced_says_so_and_reads_what_it_has_se
     fs::rename(&data, folder.path().join("second")).unwrap();
     fs::rename(&old, &data).unwrap();
     assert_eq!(reader.refresh().unwrap(), 20);
+}
+
+/// Waits until `log`, which is at `path`, is idle: it has two files open, those that it has locked.
+#[cfg(target_os = "linux")]
+#[track_caller]
+fn wait_until_idle(path: &Path) {
+    let begun = Instant::now();
+    loop {
+        let mut open = crate::support::open_in(path);
+        open.sort_unstable();
+        let is_kept = |name: &str| name.ends_with("/LOCK") || name.ends_with(".log");
+        if open.len() == 2 && open.iter().all(|name| is_kept(name)) {
+            return;
+        }
+        assert!(begun.elapsed() < LONG, "{open:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// As [`open_at`], for a log that closes the files of sealed segments at once.
+#[cfg(target_os = "linux")]
+fn open_idle(path: &Path) -> Log {
+    let cache = Cache::builder().open_segments_max(0).build();
+    let log = Log::open(path, &options().idle_after(SOON).cache(cache)).unwrap();
+    wait_until_idle(path);
+    log
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_idle_log_has_two_files_open_whatever_it_did_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let log = open_idle(path);
+    append(&log, 0..20);
+    wait_until_idle(path);
+    // Without an append after it, each finds the directory for itself.
+    let uses: [fn(&Log); 8] = [
+        |log| assert!(log.roll().is_ok()),
+        |log| holds(log, 0..20),
+        |log| log.trim(1).unwrap(),
+        |log| log.set_application_data(b"a").unwrap(),
+        |log| assert!(log.apply_retention().is_ok()),
+        |log| log.truncate(15).unwrap(),
+        |log| assert!(log.verify().unwrap().damaged.is_empty()),
+        |log| log.reset(30).unwrap(),
+    ];
+    for action in uses {
+        action(&log);
+        wait_until_idle(path);
+    }
+    append(&log, 30..50);
+    wait_until_idle(path);
+    holds(&log, 30..50);
+    log.close().unwrap();
+    assert_eq!(crate::support::open_in(path).len(), 1);
+    drop(log);
+    assert_eq!(crate::support::open_in(path), [""; 0]);
+    let log = open_idle(path);
+    assert!(log.recovery().clean);
+    holds(&log, 30..50);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_idle_log_whose_directory_was_renamed_is_read_and_closed_and_leaves_the_other_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, old) = (folder.path().join("data"), folder.path().join("old"));
+    let first = open_idle(&data);
+    append(&first, 0..20);
+    wait_until_idle(&data);
+    fs::rename(&data, &old).unwrap();
+    let second = Log::open(&data, &options()).unwrap();
+    append(&second, 0..3);
+    holds(&first, 0..20);
+    for change in CHANGES {
+        is_stopped(change(&first));
+    }
+    is_stopped(first.append("b"));
+    holds(&first, 0..20);
+    first.close().unwrap();
+    second.close().unwrap();
+    holds(&open_at(&data), 0..3);
+    let first = open_at(&old);
+    assert!(first.recovery().clean);
+    holds(&first, 0..20);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_idle_log_whose_lock_file_was_removed_keeps_others_out_and_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let log = open_idle(path);
+    append(&log, 0..20);
+    wait_until_idle(path);
+    fs::remove_file(path.join("LOCK")).unwrap();
+    let error = Log::open(path, &options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    is_stopped(log.append("b"));
+    assert_eq!(log.read(19).unwrap().value, value(19));
+    // Another log might be there.
+    assert_eq!(log.read(0).unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(log.close().unwrap_err().kind(), ErrorKind::Io);
+    drop(log);
+    holds(&open_at(path), 0..20);
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A file that many threads read and write at byte offsets.
@@ -102,6 +103,12 @@ pub trait Storage: Debug + Send + Sync {
     /// If the file system fails.
     fn id(&self) -> io::Result<Option<FileId>> {
         Ok(None)
+    }
+
+    /// Returns the path at which the file is now, also if it or a directory above it was renamed. `None`, as by default,
+    /// if there is no way to find out.
+    fn path(&self) -> Option<PathBuf> {
+        None
     }
 
     /// Fills `buffer` from `offset` on, across short reads and interruptions, and returns the number of
@@ -207,6 +214,26 @@ pub trait Directory: Debug + Send + Sync {
     fn id_of(&self, name: &str) -> io::Result<Option<FileId>> {
         let _ = name;
         Ok(None)
+    }
+
+    /// Closes what holds the directory, such as a file descriptor, until [`Directory::hold`] opens it again. In between
+    /// each operation finds the directory: at its path, or where the system says that `file` is by then, its file `name`.
+    /// The directory must be the same, and have that file in it, which no other file can be taken for as long as the
+    /// caller keeps it open; otherwise operations fail with [`io::ErrorKind::StaleNetworkFileHandle`].
+    ///
+    /// Has no effect, as by default, if nothing holds the directory, or it could not be found again.
+    fn release(&self, name: &str, file: &Arc<dyn Storage>) {
+        let _ = (name, file);
+    }
+
+    /// Holds the directory again after [`Directory::release`]; has no effect otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::StaleNetworkFileHandle`] if the directory is no longer the same, and others if it cannot be
+    /// opened.
+    fn hold(&self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::sync::Arc;
 
 use proglog_store::io::{Directory, FsDirectory, OpenMode, Storage};
 use proglog_store::testing::SimDisk;
@@ -345,4 +347,111 @@ fn a_directory_whose_name_cannot_be_synced_is_no_hindrance() {
     std::fs::set_permissions(&folder, Permissions::from_mode(0o300)).unwrap();
     FsDirectory::create(&path).unwrap();
     std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+}
+
+/// A directory at `path` with the files `a` and `lock`, which is released; and that file, which is open.
+#[cfg(target_os = "linux")]
+fn released(path: &Path) -> (FsDirectory, Arc<dyn Storage>) {
+    std::fs::create_dir(path).unwrap();
+    std::fs::write(path.join("a"), "1").unwrap();
+    let directory = FsDirectory::open(path).unwrap();
+    let lock = directory.open("lock", OpenMode::CreateNew).unwrap();
+    assert!(is_open(path));
+    directory.release("lock", &lock);
+    assert!(!is_open(path));
+    (directory, lock)
+}
+
+/// Returns whether this process has the file or directory at `path` open.
+#[cfg(target_os = "linux")]
+fn is_open(path: &Path) -> bool {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let mut targets = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    targets.any(|target| target == path)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_released_directory_is_found_also_after_it_was_renamed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, old) = (folder.path().join("first"), folder.path().join("old"));
+    let (directory, lock) = released(&first);
+    for is_renamed in [false, true] {
+        if is_renamed {
+            std::fs::rename(&first, &old).unwrap();
+            // Another one at its path.
+            let (other, _lock) = released(&first);
+            assert!(other.is_in_place().unwrap());
+        }
+        assert_eq!(directory.is_in_place().unwrap(), !is_renamed);
+        assert_eq!(directory.id_of("lock").unwrap(), lock.id().unwrap());
+        assert_eq!(bytes(&*directory.open("a", OpenMode::Read).unwrap()), b"1");
+        directory.open("b", OpenMode::CreateNew).unwrap();
+        directory.rename("b", "c").unwrap();
+        directory.sync().unwrap();
+        let expected = BTreeSet::from(["a", "c", "lock"].map(str::to_owned));
+        assert_eq!(names(&directory), expected);
+        directory.remove("c").unwrap();
+        assert!(!is_open(&first) && !is_open(&old));
+    }
+    assert_eq!(names(&FsDirectory::open(&first).unwrap()).len(), 2);
+    directory.hold().unwrap();
+    assert!(is_open(&old));
+    directory.release("lock", &lock);
+    assert!(is_open(&old), "it is not at its path");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn no_other_directory_is_taken_for_a_released_one() {
+    type Way = fn(&Path, Arc<dyn Storage>);
+    let ways: [Way; 4] = [
+        |path, lock| {
+            // It may get the number of the first.
+            std::fs::remove_dir_all(path).unwrap();
+            std::fs::create_dir(path).unwrap();
+            for name in ["a", "lock"] {
+                std::fs::write(path.join(name), "2").unwrap();
+            }
+            std::mem::forget(lock);
+        },
+        |path, lock| {
+            let (other, kept) = (path.with_extension("other"), path.with_extension("kept"));
+            std::fs::create_dir(&other).unwrap();
+            std::fs::hard_link(path.join("lock"), other.join("lock")).unwrap();
+            std::fs::write(other.join("a"), "2").unwrap();
+            std::fs::remove_file(path.join("lock")).unwrap();
+            std::fs::rename(path, kept).unwrap();
+            std::fs::rename(other, path).unwrap();
+            std::mem::forget(lock);
+        },
+        |path, lock| {
+            std::fs::rename(path.join("lock"), path.join("b")).unwrap();
+            std::mem::forget(lock);
+        },
+        // Another file may get its identity.
+        |_, lock| drop(lock),
+    ];
+    for way in ways {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("first");
+        let (directory, lock) = released(&path);
+        way(&path, lock);
+        let before = names(&FsDirectory::open(&path).unwrap());
+        let refused = [
+            directory.open("a", OpenMode::Read).map(drop),
+            directory.open("c", OpenMode::CreateIfMissing).map(drop),
+            directory.rename("a", "c"),
+            directory.remove("a"),
+            directory.list().map(drop),
+            directory.sync(),
+            directory.id_of("a").map(drop),
+            directory.hold(),
+        ];
+        for refused in refused {
+            let kind = refused.unwrap_err().kind();
+            assert_eq!(kind, ErrorKind::StaleNetworkFileHandle);
+        }
+        assert_eq!(names(&FsDirectory::open(&path).unwrap()), before);
+    }
 }

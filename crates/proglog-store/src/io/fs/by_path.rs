@@ -3,8 +3,9 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::io::storage::{FileId, OpenMode, not_a_regular_file};
+use crate::io::storage::{FileId, OpenMode, Storage, not_a_regular_file};
 
 /// A directory that existed when it was opened.
 #[derive(Debug)]
@@ -76,5 +77,18 @@ impl OpenDirectory {
     )]
     pub(super) fn id_of(&self, _name: &str) -> io::Result<Option<FileId>> {
         Ok(None)
+    }
+
+    /// Nothing holds the directory.
+    #[expect(clippy::unused_self, reason = "other systems hold it")]
+    pub(super) fn release(&self, _path: &Path, _name: &str, _file: &Arc<dyn Storage>) {}
+
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "other systems hold it, and can fail here"
+    )]
+    pub(super) fn hold(&self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -20,7 +20,9 @@ use crate::io::storage::{Directory, FileId, OpenMode, Storage, check_name};
 ///
 /// On Unix it is held by an open handle, a file descriptor that clones share, and every operation goes through that
 /// handle. So they all reach the directory that was opened, whatever lies at its path by then: it may be renamed, a
-/// symbolic link on the way may lead elsewhere, another file system may be mounted over it. On other systems each operation goes through the absolute path.
+/// symbolic link on the way may lead elsewhere, another file system may be mounted over it. Once it is
+/// [released](Directory::release), they reach that directory or none. On other systems each operation goes through the
+/// absolute path.
 #[derive(Debug, Clone)]
 pub struct FsDirectory {
     path: PathBuf,
@@ -133,6 +135,16 @@ impl Directory for FsDirectory {
         check_name(name)?;
         self.directory.id_of(name)
     }
+
+    fn release(&self, name: &str, file: &Arc<dyn Storage>) {
+        if check_name(name).is_ok() {
+            self.directory.release(&self.path, name, file);
+        }
+    }
+
+    fn hold(&self) -> io::Result<()> {
+        self.directory.hold()
+    }
 }
 
 #[derive(Debug)]
@@ -142,6 +154,13 @@ impl Storage for FsFile {
     #[cfg(unix)]
     fn id(&self) -> io::Result<Option<FileId>> {
         self.0.metadata().map(|file| Some(by_handle::id_of(&file)))
+    }
+
+    /// The kernel follows an open file through renames.
+    #[cfg(target_os = "linux")]
+    fn path(&self) -> Option<PathBuf> {
+        use std::os::fd::AsRawFd;
+        std::fs::read_link(format!("/proc/self/fd/{}", self.0.as_raw_fd())).ok()
     }
 
     fn len(&self) -> io::Result<u64> {
