@@ -145,8 +145,8 @@
 //!
 //! A log belongs to the process that opened it. A process that is forked from that one shares its files and its lock,
 //! and has none of its threads, so it must not use the handles that it has inherited. It may drop them, which closes
-//! copies of the files and nothing else; [`Log::close`] fails with [`Reason::Forked`], and what would sync, trim or
-//! truncate stops the copy of the log and changes nothing. As long as the forked process has such handles, and its
+//! copies of the files and nothing else; [`Log::close`] fails with [`Reason::Forked`], and what would write,
+//! sync, trim or truncate stops the copy of the log and changes nothing. As long as the forked process has such handles, and its
 //! parent has not closed the log, no process can open the log.
 //!
 //! It may open logs of its own, with background threads and a [`Cache::global`] of its own. A runtime that was

@@ -42,7 +42,7 @@ pub enum Error {
         file: Arc<str>,
     },
     /// Another process has opened the store, and this one was forked from it. Nothing was changed.
-    #[error("process {opened_by} has {file} open, and a process forked from it cannot close it")]
+    #[error("process {opened_by} has {file} open, and a process forked from it cannot use it")]
     Forked {
         /// The file's name.
         file: Arc<str>,

@@ -170,6 +170,9 @@ impl Engine {
         }
         let rolled_back = if error.kind() == ErrorKind::Poisoned {
             Err(error.clone())
+        } else if let Err(forked) = self.owner.check() {
+            // The file is that of the parent.
+            Err(forked)
         } else if self.options.durability == Durability::Buffered {
             // These appends are acknowledged, and stay in the buffer.
             return Err(error);

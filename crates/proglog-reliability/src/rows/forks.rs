@@ -8,14 +8,15 @@ use crate::system::quick_folder;
 pub(super) const ROW: Row = Row {
     number: 22,
     name: "forks",
-    figure: "processes that are forked while a log is open: one that closes or unlocks the log of its parent, or that \
-             has no callbacks or no syncs in the background for a log of its own; a record of the parent lost",
+    figure: "processes that are forked while a log is open: one that writes to, closes or unlocks the log of its \
+             parent, or that has no callbacks or no syncs in the background for a log of its own; a record of the parent lost",
     tried_min: 6,
     controls: &[
         (
             "child-closes",
             &["closes the log of its parent", "unlocked"],
         ),
+        ("child-writes", &["writes to the log of its parent"]),
         ("threads-inherited", &["no callback"]),
     ],
     needs: &[],

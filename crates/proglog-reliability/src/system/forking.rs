@@ -81,6 +81,7 @@ fn fork_beside(folder: &Path, options: &LogOptions) -> anyhow::Result<Result<(),
     let mut inherited = Some(log);
     let forked = in_child(|| {
         let log = inherited.take().ok_or("there is no log")?;
+        write(&log)?;
         leave(log)?;
         use_own(&folder.join("child"), options)
     })?;
@@ -91,6 +92,21 @@ fn fork_beside(folder: &Path, options: &LogOptions) -> anyhow::Result<Result<(),
 /// Appends as many records as each process does.
 fn append(log: &Log) -> proglog_log::Result<()> {
     (0..RECORDS).try_for_each(|number| log.append(format!("{number}")).map(drop))
+}
+
+/// Appends to the log of another process, more than its buffers hold, which must change none of its files.
+fn write(inherited: &Log) -> Result<(), String> {
+    for _ in 0..RECORDS / 10 {
+        match inherited.append("x".repeat(600 << 10)) {
+            Err(error) if [ErrorKind::Locked, ErrorKind::Poisoned].contains(&error.kind()) => {}
+            appended => {
+                return Err(format!(
+                    "a child writes to the log of its parent: {appended:?}"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Closes and drops the log of another process, which must do nothing.

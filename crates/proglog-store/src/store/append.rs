@@ -205,6 +205,7 @@ impl Writer {
 
     /// As [`Writer::flush`], under the lock `writing`.
     pub(crate) fn flush_locked(&self, writing: &mut Preallocator) -> Result<Boundary> {
+        self.check_process()?;
         self.check_sound()?;
         {
             let buffer = self.buffer.lock();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::Header;
 use crate::io::named_file::NamedFile;
 use crate::options::StoreOptions;
@@ -23,8 +23,6 @@ pub(crate) struct Inner {
     pub(crate) label: Vec<u8>,
     pub(crate) recovery: Recovery,
     pub(crate) mode: Mode,
-    /// The id of the process that opened the store.
-    opened_by: u32,
     /// The bytes that a read fetches which does not know the length of the frame.
     pub(crate) read_len_hint: AtomicUsize,
 }
@@ -85,7 +83,6 @@ impl Inner {
             label: header.label,
             recovery,
             mode: Mode::Write(writer),
-            opened_by: std::process::id(),
             read_len_hint: AtomicUsize::new(READ_LEN_HINT),
         }
     }
@@ -110,7 +107,6 @@ impl Inner {
             label: header.label,
             recovery: Recovery::of_sealed(end),
             mode,
-            opened_by: std::process::id(),
             read_len_hint: AtomicUsize::new(READ_LEN_HINT),
         }
     }
@@ -129,13 +125,8 @@ impl Inner {
     /// the locks of the writer.
     pub(crate) fn own_writer(&self) -> Result<Option<&Writer>> {
         let writer = self.writer();
-        if writer.is_none() || self.opened_by == std::process::id() {
-            return Ok(writer);
-        }
-        Err(Error::Forked {
-            file: Arc::clone(self.data.file.name()),
-            opened_by: self.opened_by,
-        })
+        writer.map_or(Ok(()), Writer::check_process)?;
+        Ok(writer)
     }
 
     /// The writer half, for an operation that a store opened to read refuses.

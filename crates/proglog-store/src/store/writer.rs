@@ -19,6 +19,8 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering, RwLock};
 /// `flushing_start` on, it reads from memory if `flushing` is not locked, and does not wait for it.
 pub(crate) struct Writer {
     pub(crate) data: Arc<DataFile>,
+    /// Id of the process that has opened the store.
+    opened_by: u32,
     pub(crate) buffer_len: usize,
     pub(crate) buffer: Mutex<WriteBuffer>,
     /// The buffer that is being written, or was written last, until its memory is needed again.
@@ -51,6 +53,7 @@ impl Writer {
     ) -> Self {
         Self {
             data,
+            opened_by: std::process::id(),
             buffer_len,
             buffer: Mutex::new(buffer),
             flushing: RwLock::new(None),
@@ -70,6 +73,18 @@ impl Writer {
 
     pub(crate) fn is_sealed(&self) -> bool {
         self.sealed.load(Ordering::Acquire)
+    }
+
+    /// Checks that this process has opened the store. One that was forked from it shares the file and its lock, and has a
+    /// copy of the buffers of which it knows nothing more.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if self.opened_by == std::process::id() {
+            return Ok(());
+        }
+        Err(Error::Forked {
+            file: self.data.name(),
+            opened_by: self.opened_by,
+        })
     }
 
     pub(crate) fn check_sound(&self) -> Result<()> {
