@@ -14,7 +14,7 @@ use crate::format;
 use crate::io::named_file::NamedFile;
 use crate::io::{Directory, FileId, OpenMode, Storage, atomic_file};
 use crate::position::{Boundary, Position};
-use crate::recovery::doublewrite;
+use crate::recovery::{doublewrite, quarantine};
 use crate::scan::verify::Verifier;
 use crate::store::batch_writer::Filled;
 use crate::store::durable_end::DurableEnd;
@@ -32,6 +32,21 @@ pub const FRAME_OVERHEAD: u64 = format::FRAME_HEADER_LEN as u64;
 #[must_use]
 pub fn byte_of(position: Position) -> u64 {
     format::offset_of(position)
+}
+
+/// Returns the name of the store from which recovery has [set aside](crate::Recovery) the file `name`; `None` for a name
+/// that it gives to no file.
+///
+/// ```
+/// use proglog_store::segment::store_of_set_aside;
+///
+/// assert_eq!(store_of_set_aside("my.store.torn-4096"), Some("my.store"));
+/// assert_eq!(store_of_set_aside("my.store.torn-4096.2"), Some("my.store"));
+/// assert_eq!(store_of_set_aside("my.store.torn-4096.bak"), None);
+/// ```
+#[must_use]
+pub fn store_of_set_aside(name: &str) -> Option<&str> {
+    quarantine::store_of(name)
 }
 
 /// Methods of a [`Store`] that is a segment of a log.

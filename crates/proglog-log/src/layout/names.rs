@@ -1,5 +1,7 @@
 //! Names of the files in a log's directory.
 
+use proglog_store::segment;
+
 use crate::offset::Offset;
 
 /// Locked while the log is open.
@@ -31,8 +33,7 @@ pub(crate) fn parse_store(name: &str) -> Option<Offset> {
 /// Returns the base offset of the segment from whose store a file of this name was set aside; `None` for any other
 /// name.
 pub(crate) fn parse_set_aside(name: &str) -> Option<Offset> {
-    let (store, _) = name.split_once(".torn-")?;
-    parse_store(store)
+    parse_store(segment::store_of_set_aside(name)?)
 }
 
 /// Names in lower case that file systems, desktops and indexers make in any directory, or at the top of a volume,
@@ -115,6 +116,8 @@ mod tests {
             "00000000000000000042.index",
             "00000000000000000042.log.tmp",
             "00000000000000000042.log.torn-7",
+            "00000000000000000042.log.torn-7.bak",
+            "00000000000000000042.log.torn-notes.txt",
             "000000000000000000042.log",
             "18446744073709551616.log",
         ];

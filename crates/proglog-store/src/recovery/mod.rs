@@ -19,7 +19,7 @@
 
 pub(crate) mod doublewrite;
 mod find_end;
-mod quarantine;
+pub(crate) mod quarantine;
 
 use std::ops::Range;
 

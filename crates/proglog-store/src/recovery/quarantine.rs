@@ -68,8 +68,17 @@ fn set_aside_files(directory: &dyn Directory, store: &Arc<str>) -> Result<Vec<St
     Ok(files.into_iter().map(|(.., name)| name).collect())
 }
 
+/// What stands between the name of a store and the position of bytes that were set aside from it.
+const INFIX: &str = ".torn-";
+
 fn prefix(store: &str) -> String {
-    format!("{store}.torn-")
+    format!("{store}{INFIX}")
+}
+
+/// Returns the name of the store from which the file `name` was set aside; `None` for any other name.
+pub(crate) fn store_of(name: &str) -> Option<&str> {
+    let (store, suffix) = name.split_once(INFIX)?;
+    place(suffix).map(|_| store)
 }
 
 /// The position and the number in `suffix`, the part of a name after its prefix; `None` if it is no such name.
