@@ -88,7 +88,7 @@ pub trait CommitLog: ReadLog {
     /// code that has many followers of one log; [`follow`](ReadLog::follow) is simpler for one.
     fn changes(&self) -> Notify;
 
-    /// Returns figures of the log. The default is that of a log [without files](Stat::without_files).
+    /// Returns figures of the log. It may read files, and waits for a trim that is under way. The default is that of a log [without files](Stat::without_files).
     ///
     /// ```
     /// use proglog_log::{CommitLog, Log, LogOptions};

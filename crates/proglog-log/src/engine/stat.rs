@@ -7,6 +7,8 @@ use crate::stat::Stat;
 impl Engine {
     pub(crate) fn stat(&self) -> Result<Stat> {
         self.view.check_open()?;
+        // No segment is dropped, or is truncated after its length was looked at.
+        let _trimming = self.trimming.lock();
         let (assigned_end, active) = {
             let writer = self.writer.lock();
             (writer.next, writer.active.clone())
