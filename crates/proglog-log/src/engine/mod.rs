@@ -194,7 +194,9 @@ impl Engine {
     pub(crate) fn check_directory(&self) -> Result<()> {
         self.view.check_open()?;
         self.check_process()?;
-        if inventory::is_in_place(&*self.directory, self.lock_id) {
+        // It stays so if the directory comes back, since another log may have been there.
+        let has_moved = matches!(self.failure.get(), Some(Reason::DirectoryMoved));
+        if !has_moved && inventory::is_in_place(&*self.directory, self.lock_id) {
             return Ok(());
         }
         self.poison(&Reason::DirectoryMoved);

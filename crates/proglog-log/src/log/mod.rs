@@ -102,6 +102,7 @@ impl Log {
     /// [`Reason::Locked`] at once if another handle or process has it open; [`Reason::NotALog`] if the directory
     /// holds other files; [`Reason::CheckpointLost`], [`Reason::CheckpointMismatch`], [`Reason::WrongSegment`],
     /// [`Reason::NotASegment`] or [`Reason::MissingSegment`] if files were damaged, removed or exchanged;
+    /// [`Reason::DirectoryMoved`] if another directory got the path meanwhile;
     /// [`Reason::UnsupportedCheckpoint`]; [`Reason::Options`]; [`Reason::NoThread`]; [`Reason::Io`] if the file system
     /// fails; [`Reason::Store`] if a segment cannot be opened. No data was changed or lost then.
     ///

@@ -171,6 +171,23 @@ fn no_operation_changes_a_log_whose_directory_has_moved() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_log_that_has_stopped_changes_nothing_though_its_directory_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, old) = (folder.path().join("data"), folder.path().join("old"));
+    let log = Log::open(&data, &options()).unwrap();
+    append(&log, 0..3);
+    fs::rename(&data, &old).unwrap();
+    is_stopped(log.roll());
+    fs::rename(&old, &data).unwrap();
+    let checkpoint = fs::read(data.join("checkpoint")).unwrap();
+    for change in CHANGES {
+        is_stopped(change(&log));
+    }
+    assert_eq!(fs::read(data.join("checkpoint")).unwrap(), checkpoint);
+}
+
+#[test]
 fn a_directory_that_has_moved_is_not_opened() {
     let disk = SimDisk::new();
     open(&disk).append("a").unwrap();
