@@ -4,6 +4,7 @@
 //! been idle longest. If none is idle, the new connection is refused: its request is answered with 503.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -104,6 +105,7 @@ impl Connections {
             id,
             given_away,
             is_refused,
+            is_refusing: AtomicBool::new(false),
             _permit: permit,
         }
     }
@@ -167,22 +169,28 @@ pub(crate) struct Place {
     given_away: Arc<Notify>,
     /// True if there never was a place for the connection.
     is_refused: bool,
+    /// True once a request is being refused.
+    is_refusing: AtomicBool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Place {
-    /// Completes when the connection has to end: when its place is given away, or when its time is over if it is refused.
+    /// Completes when the connection has to end: when its place is given away, but if it is refused or has a request that
+    /// is, only when the time for that is over.
     pub(crate) async fn lost(&self) {
-        if self.is_refused {
-            tokio::time::sleep(REFUSAL_TIME).await;
-        } else {
+        if !self.is_refused {
             self.given_away.notified().await;
+        }
+        if self.is_refused || self.is_refusing.load(Ordering::Relaxed) {
+            tokio::time::sleep(REFUSAL_TIME).await;
         }
     }
 
     /// Begins a request. Returns `None` if the connection has no place, and so its request is not to be served.
     pub(crate) fn begin(self: &Arc<Self>) -> Option<Turn> {
-        self.change(|_| Phase::Busy).then(|| Turn(Arc::clone(self)))
+        let has_place = self.change(|_| Phase::Busy);
+        self.is_refusing.store(!has_place, Ordering::Relaxed);
+        has_place.then(|| Turn(Arc::clone(self)))
     }
 
     /// Notes that everything is sent that was to be sent.
@@ -218,5 +226,27 @@ pub(crate) struct Turn(Arc<Place>);
 impl Drop for Turn {
     fn drop(&mut self) {
         self.0.change(|_| Phase::Answered);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_comes_as_its_place_is_given_away_has_time_to_be_refused() {
+        let connections = Arc::new(Connections::new(1));
+        let idle = Arc::new(connections.admit(connections.ready().await));
+        let (begun, unused) = (
+            Arc::clone(&idle),
+            Arc::new(connections.admit(connections.ready().await)),
+        );
+        assert!(begun.begin().is_none(), "its place was given away");
+        let soon = REFUSAL_TIME / 10;
+        assert!(timeout(soon, begun.lost()).await.is_err());
+        drop(connections.admit(connections.ready().await));
+        assert!(timeout(REFUSAL_TIME, unused.lost()).await.is_ok());
     }
 }

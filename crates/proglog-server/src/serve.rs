@@ -66,18 +66,9 @@ impl ServerOptions {
         let server = Server::new(self, log);
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
-        let mut shutdown = pin!(shutdown);
-        loop {
-            let (stream, place) = tokio::select! {
-                () = &mut shutdown => break,
-                Some(ended) = connections.join_next() => {
-                    report(ended);
-                    continue;
-                }
-                accepted = server.accept(&listener) => accepted,
-            };
-            connections.spawn(server.connection(stream, place, &graceful));
-        }
+        server
+            .accept_until(shutdown, &listener, &graceful, &mut connections)
+            .await;
         drop(listener);
         tracing::info!(connections = connections.len(), "shutting down");
         self.drain(graceful, connections).await;
@@ -123,7 +114,32 @@ impl Server {
         }
     }
 
-    /// Accepts the next connection. Cancel-safe: no connection is lost.
+    /// Serves the connections of `listener`, each as one of `connections`, until `shutdown` completes.
+    async fn accept_until(
+        &self,
+        shutdown: impl Future<Output = ()>,
+        listener: &TcpListener,
+        graceful: &GracefulShutdown,
+        connections: &mut JoinSet<()>,
+    ) {
+        let mut shutdown = pin!(shutdown);
+        // Kept while connections end, with its pause after a failure.
+        let mut accepting = pin!(self.accept(listener));
+        loop {
+            let (stream, place) = tokio::select! {
+                () = &mut shutdown => return,
+                Some(ended) = connections.join_next() => {
+                    report(ended);
+                    continue;
+                }
+                accepted = &mut accepting => accepted,
+            };
+            accepting.set(self.accept(listener));
+            connections.spawn(self.connection(stream, place, graceful));
+        }
+    }
+
+    /// Accepts the next connection.
     async fn accept(&self, listener: &TcpListener) -> (TcpStream, Place) {
         let ready = self.connections.ready().await;
         loop {
