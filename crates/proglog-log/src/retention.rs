@@ -13,7 +13,7 @@ use crate::offset::Offset;
 /// default keeps everything.
 ///
 /// Age counts from when the log appended a record, never from the user's timestamp. While the log is open it is
-/// measured by a clock that runs no faster than time passes, so setting the system's clock ahead deletes nothing;
+/// measured by a clock that cannot be set, so setting the system's clock ahead deletes nothing;
 /// the system's time at opening is trusted.
 ///
 /// ```
@@ -87,8 +87,7 @@ impl Retention {
         self == Self::default()
     }
 
-    /// Returns the first of `segments`, which are consecutive, that stays at the time `now`; `None` if none
-    /// does.
+    /// Returns the first of `segments`, which are consecutive, that stays; `None` if none does.
     pub(crate) fn first_kept(self, segments: &[SegmentUsage]) -> Option<&SegmentUsage> {
         let mut left = SegmentUsage::total(segments);
         segments.iter().find(|segment| {
@@ -131,8 +130,7 @@ impl SegmentUsage {
 mod tests {
     use super::*;
 
-    /// Four segments of 10 records and 100 bytes, appended in the seconds 1 to 4.
-    /// Segments whose newest records were appended 1, 2, 3 and 4 seconds after a beginning, as they are `passed`
+    /// Segments of 10 records and 100 bytes each, whose newest records were appended 1, 2, 3 and 4 seconds after a beginning, as they are `passed`
     /// seconds after it.
     fn segments_after(passed: f64) -> Vec<SegmentUsage> {
         let segment = |number: u32| SegmentUsage {

@@ -165,7 +165,12 @@ impl Shared {
         let mut polling = self.polling.lock();
         // Starts a thread only in a process that was forked from the one that opened the log.
         match self.runtime.start().named(self.view.log()) {
-            Ok(()) => self.poll.arm_after(POLL_INTERVAL),
+            Ok(()) => {
+                let started =
+                    |failure: &mut Error| matches!(failure.reason, Reason::NoThread { .. });
+                polling.failure.take_if(started);
+                self.poll.arm_after(POLL_INTERVAL);
+            }
             failed => polling.failure = failed.err(),
         }
     }

@@ -157,6 +157,7 @@ mod tests {
         assert_eq!(lent.key, owned.key);
         assert_eq!(lent.headers, owned.headers);
         assert_eq!(lent.timestamp, owned.timestamp);
+        assert_eq!(lent.producer, owned.producer);
         assert_eq!(lent.size(), owned.size());
     }
 
@@ -182,6 +183,12 @@ mod tests {
             .with_timestamp(SystemTime::UNIX_EPOCH);
         lends_its_fields(&record);
         lends_its_fields(StoredRecord::new(7, SystemTime::UNIX_EPOCH, record.clone()));
+        let mut marked = record.clone();
+        marked.producer = Some(Box::new(Producer::new("load-7", 1, 2).unwrap()));
+        assert!(Fields::from(&marked).producer.is_some());
+        lends_its_fields(&marked);
+        lends_its_fields(StoredRecord::new(7, SystemTime::UNIX_EPOCH, marked.clone()));
+        lends_its_fields(marked);
         lends_its_fields(record);
     }
 }
