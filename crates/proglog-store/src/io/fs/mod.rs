@@ -167,9 +167,11 @@ impl Storage for FsFile {
         Ok(self.0.metadata()?.len())
     }
 
+    // Not by the C library, where a read is a point of cancellation: in a process with threads that takes two atomic
+    // operations.
     #[cfg(unix)]
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(&self.0, buffer, offset)
+        Ok(rustix::io::pread(&self.0, buffer, offset)?)
     }
 
     #[cfg(windows)]
