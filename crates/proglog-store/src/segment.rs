@@ -7,8 +7,6 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::error::{Error, Operation, Result};
 use crate::format;
 use crate::io::named_file::NamedFile;
@@ -138,15 +136,30 @@ pub trait StoreExt: sealed::Sealed {
         appender.map_or(Position::ZERO, Writer::buffered_end_max)
     }
 
-    /// As [`Store::read`], for a frame of about `frame_len` bytes, 8 more than its payload: one read fetches
-    /// that many. If the frame is longer, a second read fetches the rest.
+    /// As [`Store::read`], but returns the whole frame, whose payload begins after [`FRAME_OVERHEAD`] bytes. One read
+    /// fetches `len` bytes, and a second one the rest of a frame that is longer.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("my.store");
+    /// use proglog_store::segment::{FRAME_OVERHEAD, StoreExt};
+    /// use proglog_store::{Store, StoreOptions};
+    ///
+    /// let store = Store::open(path, &StoreOptions::new())?;
+    /// let appended = store.append(b"hello")?;
+    /// let frame = store.read_frame(appended.position, 100)?;
+    /// assert_eq!(frame[FRAME_OVERHEAD as usize..], *b"hello");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// As [`Store::read`].
-    fn read_with_len_hint(&self, position: Position, frame_len: usize) -> Result<Bytes> {
+    fn read_frame(&self, position: Position, len: usize) -> Result<Vec<u8>> {
         self.store().inner.data.check_open()?;
-        self.store().inner.read_with_len_hint(position, frame_len)
+        self.store().inner.read_frame(position, len)
     }
 
     /// As [`Store::sync`], but raises the recovery point to `to` at most, so that what lies above can still

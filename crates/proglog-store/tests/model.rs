@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use proglog_store::io::{Directory, FsDirectory};
-use proglog_store::segment::StoreExt;
+use proglog_store::segment::{FRAME_OVERHEAD, StoreExt};
 use proglog_store::testing::{SimDisk, Survivors};
 use proglog_store::{Boundary, ErrorKind, Position, Store, StoreOptions};
 use proptest::collection::vec;
@@ -189,10 +190,15 @@ impl Model {
             return;
         };
         let payload = match guess {
-            Some(guess) => self.store.read_with_len_hint(stored.position, guess),
-            None => self.store.read(stored.position),
+            Some(guess) => {
+                let frame = self.store.read_frame(stored.position, guess).unwrap();
+                let (header, payload) = frame.split_at(frame.len() - stored.payload.len());
+                assert_eq!(header.len() as u64, FRAME_OVERHEAD);
+                Bytes::copy_from_slice(payload)
+            }
+            None => self.store.read(stored.position).unwrap(),
         };
-        assert!(payload.unwrap() == stored.payload);
+        assert!(payload == stored.payload);
     }
 
     /// A read where no frame starts is an error, whatever is there.

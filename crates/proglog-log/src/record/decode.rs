@@ -10,10 +10,15 @@ use std::ops::Range;
 use byteorder::{ByteOrder, LittleEndian};
 use bytes::{Buf, Bytes};
 use proglog_api::v1;
+use proglog_store::segment::FRAME_OVERHEAD;
 use prost::{DecodeError, Message};
 
 use crate::offset::Offset;
 use crate::record::{RecordRef, StoredRecord};
+
+/// The start of the payload in a frame.
+#[expect(clippy::cast_possible_truncation, reason = "a few bytes")]
+const PAYLOAD_AT: usize = FRAME_OVERHEAD as usize;
 
 /// The tags of the fields: the field's number and its wire type.
 pub(crate) const VALUE: u8 = 1 << 3 | 2;
@@ -29,6 +34,27 @@ pub(crate) fn record(payload: Bytes) -> Result<StoredRecord, DecodeError> {
         Some(plain) => Ok(plain.record(payload)),
         None => v1::Record::decode(payload).map(StoredRecord::from),
     }
+}
+
+/// The record in `frame`, a frame of a store.
+#[inline]
+pub(crate) fn record_of_frame(mut frame: Vec<u8>) -> Result<StoredRecord, DecodeError> {
+    match frame.get(PAYLOAD_AT..).and_then(Plain::of) {
+        // What follows the value is cut off before the memory is shared, which would take an allocation after that.
+        Some(plain) if plain.key.is_none() => {
+            frame.truncate(PAYLOAD_AT + plain.value.end);
+            Ok(plain.record(payload(frame.into_boxed_slice())))
+        }
+        _ => record(payload(frame)),
+    }
+}
+
+/// The payload of `frame`, or what is left of it.
+#[inline]
+fn payload(frame: impl Into<Bytes>) -> Bytes {
+    let mut payload = frame.into();
+    payload.advance(PAYLOAD_AT);
+    payload
 }
 
 /// The offset of the record in `payload`, and its [size](StoredRecord::size).
@@ -305,6 +331,8 @@ mod tests {
         fn any_payload_is_read_as_prost_reads_it(payload in payloads()) {
             let expected = v1::Record::decode(&*payload).map(StoredRecord::from);
             prop_assert_eq!(&record(Bytes::from(payload.clone())), &expected);
+            let frame = [&[0; PAYLOAD_AT], &*payload].concat();
+            prop_assert_eq!(&record_of_frame(frame), &expected);
             if let (Some(plain), Ok(expected)) = (Plain::of(&payload), &expected) {
                 prop_assert_eq!(plain.record_ref(&payload), RecordRef::from(expected));
             }

@@ -7,7 +7,6 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use proglog_store::segment::{FRAME_OVERHEAD, StoreExt, byte_of};
 use proglog_store::{Boundary, Frames, Outcome, Position, Store};
 
@@ -144,22 +143,11 @@ impl SegmentFiles {
         let payload_len_max = u64::from(self.store.payload_len_max());
         let guess =
             usize::try_from(len.min(payload_len_max + FRAME_OVERHEAD)).unwrap_or(usize::MAX);
-        let payload = self
+        let frame = self
             .store
-            .read_with_len_hint(position, guess)
+            .read_frame(position, guess)
             .map_err(|error| self.corrupt_at(offset, position, error))?;
-        self.decode(payload, offset, position)
-    }
-
-    /// Decodes the record in `payload`, which must have this offset.
-    #[inline]
-    pub(crate) fn decode(
-        &self,
-        payload: Bytes,
-        offset: Offset,
-        position: Position,
-    ) -> Result<StoredRecord> {
-        match decode::record(payload) {
+        match decode::record_of_frame(frame) {
             Ok(record) if record.offset == offset => Ok(record),
             _ => Err(self.corrupt(offset, position, None)),
         }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
-
 use crate::error::{Error, Result};
 use crate::format::{self, FRAME_HEADER_LEN, Header, Kind, Word};
 use crate::position::{Boundary, Position};
@@ -143,7 +141,7 @@ impl Verifier {
         }
     }
 
-    /// Reads the frame at `position`, below `end`, where the data ends. One read fetches `hint` bytes,
+    /// Reads all of the frame at `position`, below `end`, where the data ends. One read fetches `hint` bytes,
     /// and a second one the rest of a frame that is longer.
     pub(crate) fn read(
         &self,
@@ -151,7 +149,7 @@ impl Verifier {
         position: Position,
         hint: usize,
         end: Position,
-    ) -> Result<(Kind, Bytes), Fault> {
+    ) -> Result<(Kind, Vec<u8>), Fault> {
         let left = end.get() - position.get();
         let want = usize::try_from(left)
             .unwrap_or(usize::MAX)
@@ -176,9 +174,7 @@ impl Verifier {
         }
         block.truncate(len);
         self.verify(header, &block, position)?;
-        let mut payload = Bytes::from(block);
-        payload.advance(FRAME_HEADER_LEN);
-        Ok((header.kind(), payload))
+        Ok((header.kind(), block))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The reader half of a store: point reads, and its bytes wherever they are.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::error::{Error, Result};
 use crate::format::{FRAME_HEADER_LEN, Kind};
@@ -17,8 +17,8 @@ impl Inner {
     /// Reads a frame about whose length nothing is known but the lengths of others.
     pub(crate) fn read(&self, position: Position) -> Result<Bytes> {
         let hint = self.read_len_hint.load(Ordering::Relaxed);
-        let payload = self.read_with_len_hint(position, hint)?;
-        let len = FRAME_HEADER_LEN + payload.len();
+        let frame = self.read_frame(position, hint)?;
+        let len = frame.len();
         if len != hint {
             // Up at once, since a second read costs more than some extra bytes; down little by little.
             let next = if len > hint {
@@ -28,10 +28,13 @@ impl Inner {
             };
             self.read_len_hint.store(next, Ordering::Relaxed);
         }
+        let mut payload = Bytes::from(frame);
+        payload.advance(FRAME_HEADER_LEN);
         Ok(payload)
     }
 
-    pub(crate) fn read_with_len_hint(&self, position: Position, hint: usize) -> Result<Bytes> {
+    /// Reads all of a frame, of which the first read fetches `hint` bytes.
+    pub(crate) fn read_frame(&self, position: Position, hint: usize) -> Result<Vec<u8>> {
         let written = self.data.written();
         // Below the end of the file no lock is needed; a frame never lies across it.
         let end = if position < written {
@@ -47,7 +50,7 @@ impl Inner {
                 file: self.data.name(),
                 position,
             }),
-            Ok((_, payload)) => Ok(payload),
+            Ok((_, frame)) => Ok(frame),
             Err(fault) => Err(fault.into_error(self.data.file.name(), position)),
         }
     }
