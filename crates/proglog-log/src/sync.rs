@@ -1,11 +1,9 @@
-//! Locks, atomics, events and caches of this crate, named in one place so that a model checker can replace them.
+//! Locks, atomics and events of this crate, named in one place so that a model checker can replace them.
 
 use std::time::Duration;
 
 pub(crate) use event_listener::{Event, EventListener, Listener};
 pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
-/// Loads a value that several threads ask for only once; the others wait.
-pub(crate) use quick_cache::sync::Cache;
 pub(crate) use std::sync::OnceLock;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 

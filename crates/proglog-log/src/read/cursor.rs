@@ -308,10 +308,10 @@ fn read_readable(
     visibility: Visibility,
     offset: Offset,
 ) -> reason::Result<StoredRecord> {
-    let Some(segment) = view.segment_of(offset) else {
+    let Some(files) = view.files_of(offset) else {
         return Err(view.gone(offset, visibility));
     };
-    let read = segment.open().and_then(|open| open.read(offset));
+    let read = files.and_then(|files| files.read(offset));
     // The segment may have been trimmed in the meantime.
     read.map_err(|reason| view.or_gone(reason, offset, visibility))
 }

@@ -21,11 +21,12 @@ use crate::read::watermark::Watermark;
 use crate::record::StoredRecord;
 use crate::runtime::RuntimeHandle;
 use crate::segment::Segment;
+use crate::segment::files::SegmentFiles;
 use crate::sync::{AtomicU64, Ordering, RwLock};
 
 /// The segments and watermarks of a log.
 ///
-/// Locks are taken in this order: `segments`, the position of a watermark.
+/// Locks are taken in this order: `segments`, then the position of a watermark or those of a segment.
 #[derive(Debug)]
 pub(crate) struct View {
     /// The name of the log, for the errors of its readers.
@@ -343,6 +344,20 @@ impl View {
         let segments = self.segments.read();
         let (_, segment) = segments.range(..=offset).next_back()?;
         Some(Arc::clone(segment))
+    }
+
+    /// Returns the files of the segment that holds the record at `offset`, and opens them if they are not open. `None`
+    /// if there is no such segment.
+    #[inline]
+    pub(crate) fn files_of(&self, offset: Offset) -> Option<Result<Arc<SegmentFiles>>> {
+        let segments = self.segments.read();
+        let (_, segment) = segments.range(..=offset).next_back()?;
+        if let Some(files) = segment.opened() {
+            return Some(Ok(files));
+        }
+        let segment = Arc::clone(segment);
+        drop(segments);
+        Some(segment.open())
     }
 
     /// Returns the end of the readable part of the segment with base offset `base`: an offset (exclusive), and a

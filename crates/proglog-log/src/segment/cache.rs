@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::runtime::process::{Owner, PerProcess};
-use crate::segment::files::SegmentFiles;
-use crate::segment::index::{PAGE_LEN, PageCache};
-use crate::sync;
+use crate::runtime::process::PerProcess;
+use crate::segment::index::cached_pages::PageEviction;
+use crate::segment::open_files::FileEviction;
 
 /// A bounded cache of what reading needs: open files of sealed segments, and pages of their indexes.
 ///
@@ -41,10 +40,9 @@ pub struct Cache {
 }
 
 struct Parts {
-    owner: Owner,
     bounds: CacheBuilder,
-    files: sync::Cache<u64, Arc<SegmentFiles>>,
-    pages: Arc<PageCache>,
+    files: FileEviction,
+    pages: Arc<PageEviction>,
 }
 
 impl Cache {
@@ -82,19 +80,11 @@ impl Cache {
         result
     }
 
-    pub(crate) fn files(&self) -> &sync::Cache<u64, Arc<SegmentFiles>> {
+    pub(crate) fn files(&self) -> &FileEviction {
         &self.parts.files
     }
 
-    /// Drops what is cached of the segment with this id, unless another process has made the cache: its locks may be
-    /// held by threads that this one does not have.
-    pub(crate) fn remove_dropped(&self, id: u64) {
-        if self.parts.owner.check().is_ok() {
-            self.parts.files.remove(&id);
-        }
-    }
-
-    pub(crate) fn pages(&self) -> &Arc<PageCache> {
+    pub(crate) fn pages(&self) -> &Arc<PageEviction> {
         &self.parts.pages
     }
 }
@@ -161,7 +151,8 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets the bytes of index pages that are kept in memory, in pages of 4 KiB, each of which finds 1022 records.
+    /// Sets the bytes of index pages that are kept in memory, each of which finds 1022 records. One takes 1.3 KiB if its
+    /// records are shorter than 200 bytes, 2.3 KiB if they are shorter than 60 KiB, and otherwise 4.3 KiB.
     /// Default: 16 MiB.
     pub fn index_bytes_max(mut self, bytes: usize) -> Self {
         self.index_bytes_max = bytes;
@@ -173,9 +164,8 @@ impl CacheBuilder {
     pub fn build(self) -> Cache {
         Cache {
             parts: Arc::new(Parts {
-                owner: Owner::current(),
-                files: sync::Cache::new(self.open_segments_max),
-                pages: Arc::new(PageCache::new(self.index_bytes_max / PAGE_LEN)),
+                files: FileEviction::new(self.open_segments_max),
+                pages: Arc::new(PageEviction::new(self.index_bytes_max)),
                 bounds: self,
             }),
         }

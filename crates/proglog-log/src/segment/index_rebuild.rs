@@ -137,12 +137,11 @@ impl SegmentFiles {
         let (full_pages, in_last) = index::page_of(count);
         let mut appender = self.index.appender();
         if self.store.recovery().clean
-            && let Some(page) = self.index.page(full_pages)
+            && let Some(page) = self.index.load(full_pages)
             && page.len() == in_last
         {
-            for entry in &*page {
-                self.index
-                    .push(&mut appender, Position::new((*entry).into()));
+            for entry in page.iter() {
+                self.index.push(&mut appender, Position::new(entry.into()));
             }
             return Ok(false);
         }

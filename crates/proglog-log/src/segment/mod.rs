@@ -2,9 +2,11 @@
 
 pub(crate) mod cache;
 pub(crate) mod damaged_ranges;
+pub(crate) mod eviction;
 pub(crate) mod files;
 pub(crate) mod index;
 mod index_rebuild;
+mod open_files;
 pub(crate) mod reclaiming;
 pub(crate) mod removal;
 
@@ -23,8 +25,10 @@ use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::segment::cache::Cache;
 use crate::segment::files::SegmentFiles;
+use crate::segment::index::cached_pages::CachedPages;
 use crate::segment::index::{Index, Pages};
-use crate::sync::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
+use crate::segment::open_files::OpenFiles;
+use crate::sync::OnceLock;
 
 /// A segment of a log: the active one, or a sealed one, whose files are opened when it is read.
 #[derive(Debug)]
@@ -32,12 +36,10 @@ pub(crate) struct Segment {
     directory: Arc<dyn Directory>,
     cache: Cache,
     base: Offset,
-    /// Key in the cache: no other segment of this process has it.
-    id: u64,
-    /// Files of the active segment, or of one that another process appends to.
-    active: Mutex<Option<Arc<SegmentFiles>>>,
-    /// False if `active` is empty, so that reads of a sealed segment take no lock.
-    may_be_active: AtomicBool,
+    /// The open files: the cache bounds how many stay open.
+    files: Arc<OpenFiles>,
+    /// The pages of the index that are in memory, whether the files are open or not: the cache bounds how many.
+    pages: Arc<CachedPages>,
     /// Time of the newest append, if this process has appended to the segment. Set when it is sealed.
     newest_append: OnceLock<Passed>,
     /// True if the files are known to be missing, although the log has these records.
@@ -52,15 +54,13 @@ pub(crate) struct Segment {
 
 impl Segment {
     pub(crate) fn sealed(directory: Arc<dyn Directory>, cache: Cache, base: Offset) -> Self {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let pages = CachedPages::new(Arc::clone(cache.pages()));
         Self {
             directory,
             cache,
             base,
-            id,
-            active: Mutex::new(None),
-            may_be_active: AtomicBool::new(false),
+            files: Arc::new(OpenFiles::new()),
+            pages: Arc::new(pages),
             newest_append: OnceLock::new(),
             is_missing: false,
             set_aside: Vec::new(),
@@ -109,9 +109,9 @@ impl Segment {
         let options = options.label(label.encode());
         let store = Store::open_in(&**directory, &names::store(base), &options)?;
         let count = store.end().frames;
-        let mut files = segment.files(store, Pages::Full(index::page_of(count).0));
+        let mut files = segment.files_of(store, Pages::Full(index::page_of(count).0));
         let index_rebuilt = files.recover_index(count)?;
-        segment.activate(|| Arc::new(files));
+        segment.files.keep_open(|| Arc::new(files));
         Ok(OpenedSegment {
             segment,
             index_rebuilt,
@@ -122,21 +122,25 @@ impl Segment {
         self.base
     }
 
+    /// Returns the segment's files, if they are open.
+    #[inline]
+    pub(crate) fn opened(&self) -> Option<Arc<SegmentFiles>> {
+        self.files.get()
+    }
+
     /// Returns the segment's files, and opens them if they are not open. Fails with [`Reason::MissingSegment`] if there
     /// are none.
     pub(crate) fn open(&self) -> Result<Arc<SegmentFiles>> {
-        if self.may_be_active.load(Ordering::Acquire)
-            && let Some(active) = &*self.active.lock()
-        {
-            return Ok(Arc::clone(active));
+        if let Some(files) = self.opened() {
+            return Ok(files);
         }
         if self.is_missing {
             return Err(self.missing_error());
         }
-        self.cache.files().get_or_insert_with(&self.id, || {
+        self.files.get_or_open(self.cache.files(), || {
             let name = names::store(self.base);
             match proglog_store::segment::open_sealed(&*self.directory, &name) {
-                Ok(store) => Ok(Arc::new(self.files(store, Pages::All))),
+                Ok(store) => Ok(self.files_of(store, Pages::All)),
                 Err(error) if error.kind() == proglog_store::ErrorKind::NotFound => {
                     Err(self.missing_error())
                 }
@@ -150,45 +154,28 @@ impl Segment {
         Reason::MissingSegment { base_offset }
     }
 
-    fn files(&self, store: Store, pages: Pages) -> SegmentFiles {
+    fn files_of(&self, store: Store, pages: Pages) -> SegmentFiles {
         let directory = Arc::clone(&self.directory);
         let name = names::index(self.base);
-        let cache = (self.id, Arc::clone(self.cache.pages()));
-        let index = Index::new(directory, name, cache, store.salt(), pages);
+        let cached = Arc::clone(&self.pages);
+        let index = Index::new(directory, name, cached, store.salt(), pages);
         SegmentFiles::new(self.base, store, index)
     }
 
     /// Reads the segment through `store` from here on, which follows another process that appends to it.
     pub(crate) fn follow(&self, store: &Store) {
-        self.activate(|| Arc::new(self.files(store.clone(), Pages::All)));
+        self.files
+            .keep_open(|| Arc::new(self.files_of(store.clone(), Pages::All)));
     }
 
     /// Ends [`Segment::follow`]: the segment is sealed now, or is about to be followed again.
     pub(crate) fn unfollow(&self) {
-        if self.deactivate() {
-            // Files that were opened while it could not be followed end too early.
-            self.cache.files().remove(&self.id);
-        }
-    }
-
-    /// Uses these files for reads from here on, unless there are some already.
-    fn activate(&self, open: impl FnOnce() -> Arc<SegmentFiles>) {
-        let mut active = self.active.lock();
-        active.get_or_insert_with(open);
-        self.may_be_active.store(true, Ordering::Release);
-    }
-
-    /// Drops the active files. Returns whether there were any.
-    fn deactivate(&self) -> bool {
-        let mut active = self.active.lock();
-        self.may_be_active.store(false, Ordering::Release);
-        active.take().is_some()
+        self.files.drop_kept();
     }
 
     /// Drops the open files; the next read opens them again.
     pub(crate) fn release(&self) {
-        self.deactivate();
-        self.cache.files().remove(&self.id);
+        self.files.drop_all();
     }
 
     /// Removes the files. Only readers that have them open can still read them.
@@ -267,17 +254,10 @@ impl Segment {
         }
         let store =
             proglog_store::segment::open_sealed(&*self.directory, &names::store(self.base))?;
-        let mut files = self.files(store, Pages::All);
+        let mut files = self.files_of(store, Pages::All);
         files.rebuild_index(count)?;
         files.index.write_all(true);
         Ok(true)
-    }
-}
-
-impl Drop for Segment {
-    /// Removes the segment from the cache: nothing reads it any more.
-    fn drop(&mut self) {
-        self.cache.remove_dropped(self.id);
     }
 }
 

@@ -16,6 +16,8 @@
 //!
 //! Entries are kept in memory until their page is full and their records can no longer be rolled back.
 
+pub(crate) mod cached_pages;
+mod page;
 mod unwritten;
 
 use std::io;
@@ -27,18 +29,18 @@ use proglog_store::io::{Directory, OpenMode, Storage};
 use proglog_store::{Operation, Position};
 
 use crate::error::reason::{Reason, Result};
+use crate::segment::index::cached_pages::CachedPages;
+use crate::segment::index::page::Page;
 use crate::segment::index::unwritten::Unwritten;
-use crate::sync::{Cache, Mutex};
+use crate::sync::Mutex;
 
+pub(crate) use crate::segment::index::page::Entry;
 pub(crate) use crate::segment::index::unwritten::{Appender, PAGE_ENTRIES};
 
 pub(crate) const PAGE_LEN: usize = 4096;
 const ENTRIES_AT: usize = 4;
 const CHECK_AT: usize = ENTRIES_AT + PAGE_ENTRIES * 4;
 const _: () = assert!(CHECK_AT + 4 == PAGE_LEN);
-
-/// Pages in memory, by the id of their segment in this process, and their number.
-pub(crate) type PageCache = Cache<(u64, u64), Arc<[u32]>>;
 
 /// The index of one segment.
 #[derive(Debug)]
@@ -47,9 +49,7 @@ pub(crate) struct Index {
     name: String,
     /// Closed while the log is idle.
     file: Mutex<Option<Arc<dyn Storage>>>,
-    /// Key of the segment in `cache`.
-    id: u64,
-    cache: Arc<PageCache>,
+    cached: Arc<CachedPages>,
     salt: u64,
     unwritten: Unwritten,
     /// True if all pages are in the file: none is written, and reads take no lock.
@@ -109,32 +109,15 @@ fn encode_page(entries: &[u32], salt: u64, number: u64) -> Vec<u8> {
     page
 }
 
-fn decode_page(page: &[u8], salt: u64, number: u64) -> Option<Arc<[u32]>> {
+fn decode_page(page: &[u8], salt: u64, number: u64) -> Option<Page> {
     if page.len() != PAGE_LEN || BigEndian::read_u32(&page[CHECK_AT..]) != check(page, salt, number)
     {
         return None;
     }
     let count = BigEndian::read_u32(page) as usize;
     let bytes = page.get(ENTRIES_AT..ENTRIES_AT + count.min(PAGE_ENTRIES) * 4)?;
-    Some(bytes.chunks_exact(4).map(BigEndian::read_u32).collect())
-}
-
-/// Place of a record, as an index knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) position: Position,
-    /// Position of the next record, if known: this record ends there or before.
-    pub(crate) next: Option<Position>,
-}
-
-impl Entry {
-    pub(crate) fn of(entries: &[u32], at: usize) -> Option<Self> {
-        let position = |at: usize| entries.get(at).map(|entry| Position::new((*entry).into()));
-        Some(Self {
-            position: position(at)?,
-            next: position(at + 1),
-        })
-    }
+    let entries = bytes.chunks_exact(4).map(BigEndian::read_u32);
+    Some(Page::new(&entries.collect::<Vec<_>>()))
 }
 
 /// Does the work of [`Index::limit`], with the entries that `entry` returns.
@@ -158,11 +141,11 @@ fn limit(
 }
 
 impl Index {
-    /// Returns an index of which `pages` are taken to be in the file `name`. Its pages are cached under the id.
+    /// Returns an index of which `pages` are taken to be in the file `name`.
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
         name: String,
-        (id, cache): (u64, Arc<PageCache>),
+        cached: Arc<CachedPages>,
         salt: u64,
         pages: Pages,
     ) -> Self {
@@ -170,8 +153,7 @@ impl Index {
             directory,
             name,
             file: Mutex::new(None),
-            id,
-            cache,
+            cached,
             salt,
             unwritten: Unwritten::new(match pages {
                 Pages::All => 0,
@@ -192,8 +174,8 @@ impl Index {
         }
         let directory = Arc::clone(&self.directory);
         let name = std::mem::take(&mut self.name);
-        let cache = (self.id, Arc::clone(&self.cache));
-        *self = Self::new(directory, name, cache, self.salt, Pages::Full(0));
+        let cached = Arc::clone(&self.cached);
+        *self = Self::new(directory, name, cached, self.salt, Pages::Full(0));
         Ok(())
     }
 
@@ -210,7 +192,7 @@ impl Index {
                 });
             }
         }
-        Entry::of(&self.page(page)?, at)
+        self.read_page(page, |page| page.entry(at))?
     }
 
     /// Returns how many of the records `numbers` lie within `bytes_max` bytes from the start of the first, at
@@ -224,25 +206,31 @@ impl Index {
                 return limit(numbers, bytes_max, |number| entries.get(number));
             }
         }
-        let page = self.page(page)?;
         let first = numbers.start;
-        limit(numbers, bytes_max, |number| {
-            let skip = usize::try_from(number - first).ok()?;
-            page.get(at + skip).copied()
-        })
+        self.read_page(page, |page| {
+            limit(numbers.clone(), bytes_max, |number| {
+                let skip = usize::try_from(number - first).ok()?;
+                page.get(at + skip)
+            })
+        })?
     }
 
     /// Puts a page that was rebuilt from the store in the cache. It is not written, since reading changes no
     /// file.
     pub(crate) fn restore_page(&self, page: u64, entries: &[u32]) {
-        self.cache.insert((self.id, page), entries.into());
+        self.cached.insert(page, Page::new(entries));
     }
 
-    /// Returns the entries of a page in the file, if it is valid.
-    pub(crate) fn page(&self, page: u64) -> Option<Arc<[u32]>> {
-        if let Some(entries) = self.cache.get(&(self.id, page)) {
-            return Some(entries);
-        }
+    /// Returns what `read` finds in a page that is in memory or in the file; `None` if it is not valid.
+    #[inline]
+    fn read_page<T>(&self, page: u64, read: impl Fn(&Page) -> T) -> Option<T> {
+        let found = self.cached.read(page, &read);
+        found.or_else(|| self.load(page).map(|page| read(&page)))
+    }
+
+    /// Returns a page of the file, if it is valid, and puts it in memory.
+    #[cold]
+    pub(crate) fn load(&self, page: u64) -> Option<Page> {
         let mut bytes = [0; PAGE_LEN];
         let mode = if self.is_read_only {
             OpenMode::Read
@@ -252,7 +240,7 @@ impl Index {
         let file = self.file(mode)?;
         let read = file.read_full_at(&mut bytes, page * PAGE_LEN as u64).ok()?;
         let entries = decode_page(&bytes[..read], self.salt, page)?;
-        self.cache.insert((self.id, page), Arc::clone(&entries));
+        self.cached.insert(page, entries.clone());
         Some(entries)
     }
 
@@ -345,7 +333,7 @@ impl Index {
     fn write_page(&self, page: u64, entries: &[u32]) -> bool {
         let bytes = encode_page(entries, self.salt, page);
         // An older version of the page, which was not full.
-        self.cache.remove(&(self.id, page));
+        self.cached.remove(page);
         self.file(OpenMode::CreateIfMissing)
             .is_some_and(|file| file.write_all_at(&bytes, page * PAGE_LEN as u64).is_ok())
     }

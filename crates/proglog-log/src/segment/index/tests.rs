@@ -1,21 +1,19 @@
 use std::io::ErrorKind;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 use super::*;
+use crate::segment::index::cached_pages::PageEviction;
 
 const PAGE: u64 = PAGE_ENTRIES as u64;
 
 /// The halves share bits.
 const SALT: u64 = 0x5555_5555_3333_3333;
 
-/// An index of a segment whose id no other has, since it is the key in the cache of pages.
 fn index(disk: &SimDisk, pages: Pages) -> Index {
-    static NEXT_ID: AtomicU64 = AtomicU64::new(1 << 40);
-    let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-    let cache = (id, Arc::new(PageCache::new(100)));
-    Index::new(disk.directory(), "an.index".into(), cache, 9, pages)
+    let eviction = Arc::new(PageEviction::new(100 * PAGE_LEN));
+    let cached = Arc::new(CachedPages::new(eviction));
+    Index::new(disk.directory(), "an.index".into(), cached, 9, pages)
 }
 
 fn push(index: &Index, numbers: Range<u64>) {
@@ -184,7 +182,7 @@ fn a_page_has_exactly_these_bytes() {
     expected.extend((crc_fast::crc32_iscsi(&expected) ^ mixed).to_be_bytes());
     assert_eq!(page, expected);
     let entries = decode_page(&page, SALT, 3).unwrap();
-    assert_eq!(entries[..], [0, 0x0102_0304]);
+    assert!(entries.iter().eq([0, 0x0102_0304]));
 }
 
 #[test]

@@ -4,7 +4,6 @@
 //! Everything is sequentially consistent: the effects of weaker orderings are not tried.
 
 mod atomic;
-mod cache;
 mod event;
 
 use std::time::Duration;
@@ -12,7 +11,6 @@ use std::time::Duration;
 pub use std::sync::atomic::{Ordering, fence};
 
 pub use atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, OnceLock, Step};
-pub use cache::Cache;
 pub use event::{Condvar, Event, EventListener, Listener};
 pub use shuttle_parking_lot::{Mutex, MutexGuard, RwLock};
 
