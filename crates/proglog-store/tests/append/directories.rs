@@ -405,7 +405,12 @@ fn a_released_directory_is_found_also_after_it_was_renamed() {
 #[cfg(target_os = "linux")]
 fn no_other_directory_is_taken_for_a_released_one() {
     type Way = fn(&Path, Arc<dyn Storage>);
-    let ways: [Way; 4] = [
+    let ways: [Way; 5] = [
+        |path, lock| {
+            std::fs::remove_file(path.join("lock")).unwrap();
+            std::fs::write(path.join("lock"), "2").unwrap();
+            std::mem::forget(lock);
+        },
         |path, lock| {
             // It may get the number of the first.
             std::fs::remove_dir_all(path).unwrap();
