@@ -207,6 +207,26 @@ pub trait StoreExt: sealed::Sealed {
         self.store().inner.appender()?.rewind(to)
     }
 
+    /// Drops everything at and after `to`, a boundary between two frames, synced or not; later appends continue
+    /// there. What is in the file is overwritten with a sync mark that claims what is left, and zeros. That takes as
+    /// long as to write it, and one sync if everything is synced already. On return it is durable.
+    ///
+    /// If the process or the machine stops before this returns, any part of what was to be dropped may be left, and
+    /// look like damage: the owner has to know that it was being dropped, and [truncate] the store then.
+    /// A store that is open [to follow](open_following) does not notice the change, and has to be opened again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] if `to` is past the end. [`Error::Io`] if the file cannot be overwritten, for example on a
+    /// full device whose file system writes data to other places: any part may be erased then, and nothing may be
+    /// appended; the owner can [detach](StoreExt::detach_writer) the store and truncate it. Otherwise as
+    /// [`Store::sync`]; [`Error::Poisoned`]; [`Error::Sealed`]; [`Error::Closed`].
+    fn erase(&self, to: Boundary) -> Result<()> {
+        self.store().inner.data.check_open()?;
+        self.store().inner.own_writer()?;
+        self.store().inner.appender()?.erase(to)
+    }
+
     /// Ends appending, and releases the lock. What is in the file can still be read, while the owner
     /// [truncates](truncate) or removes it. Appends that were not synced are left as they are.
     ///
@@ -304,7 +324,8 @@ pub fn open_sealed(directory: &dyn Directory, name: &str) -> Result<Store> {
 ///
 /// It shows what lies below `known`, which must have come from this very store as for
 /// [`StoreOptions::recovery_point`](crate::StoreOptions::recovery_point), and what lies below the newest sync
-/// mark. [`StoreExt::refresh`] looks for newer marks. A store without data may be created again by the
+/// mark. [`StoreExt::refresh`] looks for newer marks. Open it again once the process that appends has
+/// [erased](StoreExt::erase) some of that. A store without data may be created again by the
 /// process that opens it to append, so open it again until it shows something.
 ///
 /// # Errors

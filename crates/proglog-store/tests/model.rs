@@ -31,6 +31,7 @@ enum Op {
     Mark,
     Follow,
     Rewind(u16),
+    Erase(u16),
     Seal,
     Reopen { knows: bool },
     Kill { knows: bool },
@@ -58,6 +59,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Mark),
         3 => Just(Op::Follow),
         2 => any::<u16>().prop_map(Op::Rewind),
+        2 => any::<u16>().prop_map(Op::Erase),
         1 => Just(Op::Seal),
         2 => any::<bool>().prop_map(|knows| Op::Reopen { knows }),
         2 => any::<bool>().prop_map(|knows| Op::Kill { knows }),
@@ -136,6 +138,7 @@ impl Model {
             }
             Op::Follow => _ = self.follow(),
             Op::Rewind(place) => self.rewind(place),
+            Op::Erase(place) => self.erase(place),
             Op::Seal => {
                 self.store.seal().unwrap();
                 self.sealed = true;
@@ -265,6 +268,24 @@ impl Model {
                 assert_eq!(error.kind(), ErrorKind::OutOfRange);
             }
         }
+    }
+
+    fn erase(&mut self, place: u16) {
+        let place = self.boundaries.len() * usize::from(place) / (1 << 16);
+        let to = self.boundaries[place];
+        if let Err(error) = self.store.erase(to) {
+            assert!(self.sealed, "{error}");
+            return;
+        }
+        self.truncate(to);
+        assert_eq!(self.store.recovery_point(), to);
+        let end = self.store.end();
+        assert_eq!(end.frames, to.frames);
+        self.boundaries.pop();
+        self.boundaries.push(end);
+        (self.synced, self.flushed) = (to, to.frames);
+        // It would not notice.
+        self.follower = None;
     }
 
     fn truncate(&mut self, to: Boundary) {

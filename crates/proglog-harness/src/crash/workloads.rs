@@ -372,6 +372,10 @@ const CUTS: &[Step] = &[
     Reset(0),
     Append(3, 30),
     Truncate(3),
+    // Rolls right before a truncation.
+    Append(1, 900),
+    Append(1, 400),
+    Truncate(2),
     Append(1, 50),
 ];
 

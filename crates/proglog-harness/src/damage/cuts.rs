@@ -3,7 +3,7 @@
 use proglog_log::Reason;
 
 use super::fixture::{
-    CHECKPOINT, Depth, Fixture, HEADER_LEN, SLOT_USED, is_index, named_file, store,
+    CHECKPOINT, COPY_USED, Depth, Fixture, HEADER_LEN, is_index, named_file, store,
 };
 
 /// Truncates one file, and checks the log. Returns whether it was ambiguous: records are gone without an error.
@@ -23,7 +23,7 @@ pub fn cut(fixture: &Fixture, file: &str, len: u64) -> bool {
 
 fn checkpoint_cut(fixture: &Fixture, disk: &proglog_store::testing::SimDisk, len: u64, what: &str) {
     // The first slot is enough to open.
-    if len < SLOT_USED {
+    if len < COPY_USED {
         let error = fixture.open(disk, Depth::Read, what).expect_err(what);
         assert!(
             matches!(error.reason, Reason::CheckpointLost { .. }),

@@ -13,8 +13,8 @@ use proglog_store::testing::{SimDisk, Survivors};
 /// The position of a store's first frame in its file.
 pub const HEADER_LEN: u64 = 8192;
 pub const CHECKPOINT: &str = "checkpoint";
-/// The used bytes of a slot of a checkpoint, and of a copy of a store's header.
-pub const SLOT_USED: u64 = 1100;
+/// The used bytes of a copy of a checkpoint, and of a copy of a store's header.
+pub const COPY_USED: u64 = 1100;
 const HEADER_USED: u64 = 96;
 
 pub fn options() -> LogOptions {
@@ -77,7 +77,7 @@ pub fn is_index(name: &str) -> bool {
 pub fn is_padding(file: &str, at: u64) -> bool {
     let in_page = at % 4096;
     if file == CHECKPOINT {
-        in_page >= SLOT_USED
+        in_page >= COPY_USED
     } else {
         is_store(file) && at < HEADER_LEN && in_page >= HEADER_USED
     }

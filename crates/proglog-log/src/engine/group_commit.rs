@@ -119,7 +119,7 @@ impl Engine {
     }
 
     /// Closes the open group, writes or syncs it, and completes it. The caller has the lead.
-    fn commit_group(&self, commit: Commit) -> Result<()> {
+    pub(super) fn commit_group(&self, commit: Commit) -> Result<()> {
         let closed = {
             let mut writer = self.writer.lock();
             if writer.sealed {

@@ -314,7 +314,7 @@ impl Engine {
         // Under the lock: closing takes it before another process may open the log.
         self.view.check_open()?;
         let next = file.current().clone().with_data(Some(data));
-        file.write_twice(&next)
+        file.write(next)
     }
 
     /// Raises the high watermark to `end`.

@@ -118,7 +118,7 @@ impl Engine {
             return Ok(false);
         };
         debug_assert_eq!(truncation.to.offset(), base);
-        checkpoint.write_twice(&current.without_truncation(truncation))?;
+        checkpoint.write(current.without_truncation(LogPosition::start_of(base)))?;
         Ok(true)
     }
 }

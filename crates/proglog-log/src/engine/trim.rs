@@ -1,7 +1,7 @@
 //! Trimming: dropping the oldest records.
 //!
-//! The start of the log is in the checkpoint. Both slots have the new start before any file is removed, so
-//! damage to one slot never makes a trimmed segment look missing. Opening the log removes files that a crash
+//! The start of the log is in the checkpoint, which has the new start in two copies before any file is removed, so
+//! damage to one of them never makes a trimmed segment look missing. Opening the log removes files that a crash
 //! left.
 
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl Engine {
                 next = next.with_recovery_point(active.recovery_point());
             }
             next.start = start;
-            checkpoint.write_twice(&next.with_data(data))?;
+            checkpoint.write(next.with_data(data))?;
         }
         self.view.trim(start);
         Ok(())

@@ -1,17 +1,19 @@
-//! Truncation: dropping everything from a position on, and continuing in a new segment.
+//! Truncation: dropping everything from a position on.
 //!
 //! Three operations use it: [`truncate`](crate::Log::truncate) drops the newest records,
 //! [`reset`](crate::Log::reset) drops all and jumps forward, and trimming down to an empty log gives back the
 //! space of the active segment. Each takes these steps, and each step is durable before the next:
 //!
-//! 1. Both slots of the checkpoint record the position and the truncation flag. From here on readers see the
-//!    truncated log, so that none starts on records that are about to go.
-//! 2. Segments after the position are removed, and the one that contains it is truncated.
-//! 3. A new segment is created. Dropped records never lie in one file with new ones: the new file has a new
-//!    salt, under which old frames are invalid.
-//! 4. Both slots of the checkpoint clear the flag. Only now are records appended.
+//! 1. The checkpoint records the position and the truncation flag. From here on readers see the truncated log, so
+//!    that none starts on records that are about to go.
+//! 2. The records are dropped, and so that none of them can come back beside new ones:
+//!    - A few at the end of the active segment are *erased*: overwritten with zeros. The segment continues there.
+//!    - Otherwise segments after the position are removed, the one that contains it is truncated, and a new
+//!      segment is created, under whose salt old frames are invalid.
+//! 3. The checkpoint clears the flag. Only now are records appended.
 //!
-//! Opening the log completes a truncation that a crash interrupted, from step 2 on, as often as needed.
+//! Erasing takes three syncs, one for each step. Opening the log completes a truncation that a crash interrupted, from
+//! step 2 on and always with a new segment, as often as needed.
 
 use std::sync::Arc;
 
@@ -20,13 +22,18 @@ use proglog_store::io::Storage;
 use proglog_store::segment::StoreExt;
 
 use crate::engine::Engine;
+use crate::engine::group_commit::Commit;
 use crate::engine::writer::Writer;
 use crate::error::kind::ErrorKind;
 use crate::error::reason::{Reason, Result};
 use crate::layout::checkpoint::{self, Truncation};
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
+use crate::options::Durability;
 use crate::segment::{Segment, removal};
+
+/// Most bytes that are erased: with more, a new segment takes less time.
+const ERASED_MAX: u64 = 1 << 20;
 
 impl Engine {
     /// Drops the records at and after `offset`, and stores the application's data with that.
@@ -34,6 +41,11 @@ impl Engine {
         checkpoint::check_data(data)?;
         let _trimming = self.trimming.lock();
         let _leader = self.lead();
+        self.check_appendable()?;
+        if self.options.durability == Durability::Synced {
+            // Where all of the active segment is on the device, it need not be sealed.
+            self.commit_group(Commit::Sync)?;
+        }
         let writer = &mut *self.writer.lock();
         self.check_appendable()?;
         self.check_directory()?;
@@ -59,7 +71,75 @@ impl Engine {
             segment_base: segment.base(),
             boundary,
         };
-        self.apply_truncation(writer, Truncation { to, start }, data)
+        let truncation = Truncation { to, start };
+        if self.can_erase(writer, to) {
+            match self.erase_truncated(writer, truncation, data) {
+                // The file system writes zeros to another place, and truncates in any case.
+                Err(error) if error.kind() == ErrorKind::DiskFull => {}
+                erased => return erased.inspect_err(|error| self.poison(error)),
+            }
+        }
+        self.apply_truncation(writer, truncation, data)
+    }
+
+    /// Returns whether what follows `to` can be erased. The active segment is durable, or sealed.
+    fn can_erase(&self, writer: &Writer, to: LogPosition) -> bool {
+        let active = &writer.active;
+        let dropped = |from: u64| active.end().boundary.position.get().saturating_sub(from);
+        // In a log of another durability a sync that is under way may claim what is dropped.
+        self.options.durability == Durability::Synced
+            && !writer.sealed
+            && active.base() == to.segment_base
+            && dropped(to.boundary.position.get()) <= ERASED_MAX
+            && active.can_erase(to.boundary)
+    }
+
+    /// Truncates the log as `truncation` says by erasing records at the end of the active segment.
+    fn erase_truncated(
+        &self,
+        writer: &mut Writer,
+        truncation: Truncation,
+        data: Option<&[u8]>,
+    ) -> Result<()> {
+        let to = truncation.to;
+        self.begin_truncation(truncation, data)?;
+        // Sealed, unless all steps succeed.
+        (writer.next, writer.sealed) = (to.offset(), true);
+        // Before the file changes. A reader that finds zeros, or new records, looks up its next record again.
+        self.view.truncate(to);
+        let index = writer.active.erase(to.boundary)?;
+        {
+            let mut checkpoint = self.checkpoint.lock();
+            let done = checkpoint.current().without_truncation(to);
+            checkpoint.write(done)?;
+        }
+        writer.continue_erased(index);
+        self.trace_truncated(truncation);
+        Ok(())
+    }
+
+    /// Records in the checkpoint that the log is truncated, with the application's data.
+    fn begin_truncation(&self, truncation: Truncation, data: Option<&[u8]>) -> Result<()> {
+        let mut checkpoint = self.checkpoint.lock();
+        let next = checkpoint.current().with_truncation(truncation);
+        checkpoint.write(next.with_data(data))
+    }
+
+    /// Emits an event for a truncation whose records are dropped.
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(clippy::unused_self, reason = "there are no events")
+    )]
+    fn trace_truncated(&self, truncation: Truncation) {
+        #[cfg(feature = "tracing")]
+        tracing::debug!(
+            log_id = format_args!("{:032x}", self.log_id),
+            start_offset = truncation.start.get(),
+            end_offset = truncation.to.offset().get(),
+            "log truncated"
+        );
+        #[cfg(not(feature = "tracing"))]
+        let _ = truncation;
     }
 
     /// Drops all records, and stores the application's data with that; the next record gets the offset `next`.
@@ -121,11 +201,7 @@ impl Engine {
         truncation: Truncation,
         data: Option<&[u8]>,
     ) -> Result<Vec<Arc<dyn Storage>>> {
-        {
-            let mut checkpoint = self.checkpoint.lock();
-            let next = checkpoint.current().with_truncation(truncation);
-            checkpoint.write_twice(&next.with_data(data))?;
-        }
+        self.begin_truncation(truncation, data)?;
         let segments = self.view.segments();
         let mut bases = segments
             .iter()
@@ -153,13 +229,7 @@ impl Engine {
             Vec::new()
         };
         removal::truncate(&*self.directory, truncation, &bases)?;
-        #[cfg(feature = "tracing")]
-        tracing::debug!(
-            log_id = format_args!("{:032x}", self.log_id),
-            start_offset = truncation.start.get(),
-            end_offset = truncation.to.offset().get(),
-            "log truncated"
-        );
+        self.trace_truncated(truncation);
         if let Some(segment) = truncated {
             // A reader may have opened it before it was truncated.
             segment.release();

@@ -122,6 +122,18 @@ impl Writer {
         std::mem::replace(&mut self.group, SharedOutcome::new(self.runtime.clone()))
     }
 
+    /// Continues in the active segment, whose newest records were erased, with its index. All others are on the
+    /// device.
+    pub(crate) fn continue_erased(&mut self, index: Appender) {
+        let end = self.active.end();
+        self.index = index;
+        (self.next, self.sealed) = (end.offset(), false);
+        self.first_offset = self.first_offset.min(self.next);
+        self.sync_requested = end.boundary.position.get();
+        // What it has is on the device, or was dropped.
+        self.replace_group(end).complete(Ok(()));
+    }
+
     /// Continues in `segment`, which is empty and whose files are `active`.
     pub(crate) fn continue_in(&mut self, segment: Arc<Segment>, active: Arc<SegmentFiles>) {
         self.group_start = LogPosition::start_of(active.base());

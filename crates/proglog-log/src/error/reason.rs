@@ -117,7 +117,7 @@ pub enum Reason {
         /// One of the things found there; `None` if it is empty.
         found: Option<String>,
     },
-    /// Both slots of the checkpoint are damaged, or its file is missing, so the start of the log and its recovery
+    /// All copies of the checkpoint are damaged, or its file is missing, so the start of the log and its recovery
     /// point are unknown. `Log::repair` rebuilds it from the segments.
     #[error("the checkpoint of the log is lost: {problem}")]
     CheckpointLost {

@@ -1,7 +1,7 @@
 //! Checkpoint of a log: its start, its recovery point, and the application's data.
 //!
-//! The recovery point may lag behind the log but is never ahead of it. In its file ([`checkpoint_file`]) a
-//! checkpoint fills a slot, zero-padded to [`SLOT_LEN`]:
+//! The recovery point may lag behind the log but is never ahead of it. In its file ([`checkpoint_file`]) each copy
+//! of a checkpoint is zero-padded to [`COPY_LEN`]:
 //!
 //! ```text
 //!  0       8         10     12        16       24       40      48        56         64
@@ -18,7 +18,8 @@
 //! ```
 //!
 //! Bit 0 of the flags is set once the log has had a segment, bit 1 while it is truncated: then everything at
-//! and above that position is to be removed.
+//! and above that position is to be removed. The other bits count the truncations, modulo 2^30: one may have
+//! replaced records that another process has read. In version 1 they are 0.
 //!
 //! [`checkpoint_file`]: crate::layout::checkpoint_file
 
@@ -31,11 +32,13 @@ use crate::layout::log_position::LogPosition;
 use crate::layout::names::CHECKPOINT;
 use crate::offset::Offset;
 
-/// Length of a slot.
-pub(crate) const SLOT_LEN: usize = 4096;
+/// Length of a copy: a block, so that no single bad block takes two.
+pub(crate) const COPY_LEN: usize = 4096;
 /// Most bytes of the application's data.
 pub(crate) const DATA_LEN_MAX: usize = 1024;
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
+/// The oldest version that can be read. Its files have fewer copies.
+const VERSION_MIN: u16 = 1;
 const MAGIC: [u8; 8] = *b"\x8bprochkp";
 
 const VERSION_AT: usize = MAGIC.len();
@@ -53,7 +56,9 @@ pub(crate) const USED: usize = CRC_AT + 4;
 /// The flags.
 const EXISTS: u32 = 1;
 const TRUNCATING: u32 = 2;
-const _: () = assert!(USED == 1100 && USED <= SLOT_LEN);
+/// Lowest of the bits that count truncations.
+const TRUNCATIONS_SHIFT: u32 = 2;
+const _: () = assert!(USED == 1100 && USED <= COPY_LEN);
 
 /// A checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +67,8 @@ pub(crate) struct Checkpoint {
     /// Lowest readable offset.
     pub(crate) start: Offset,
     pub(crate) state: LogState,
+    /// Number of truncations so far, modulo 2^30; one is counted when it begins.
+    pub(crate) truncations: u32,
     /// The application's data.
     pub(crate) data: Vec<u8>,
 }
@@ -107,9 +114,11 @@ impl Truncation {
     }
 }
 
-/// Defect of a slot.
+/// Defect of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SlotFault {
+pub(crate) enum CopyFault {
+    /// The file is not that long.
+    Missing,
     Damaged,
     Version(u16),
 }
@@ -125,28 +134,29 @@ pub(crate) fn check_data(data: Option<&[u8]>) -> Result<()> {
 
 impl Checkpoint {
     pub(crate) fn encode(&self, number: u64) -> Vec<u8> {
-        let mut slot = vec![0; SLOT_LEN];
+        let mut copy = vec![0; COPY_LEN];
         let data_len = u16::try_from(self.data.len()).expect("at most DATA_LEN_MAX");
-        slot[..MAGIC.len()].copy_from_slice(&MAGIC);
-        BigEndian::write_u16(&mut slot[VERSION_AT..], VERSION);
-        BigEndian::write_u16(&mut slot[DATA_LEN_AT..], data_len);
+        copy[..MAGIC.len()].copy_from_slice(&MAGIC);
+        BigEndian::write_u16(&mut copy[VERSION_AT..], VERSION);
+        BigEndian::write_u16(&mut copy[DATA_LEN_AT..], data_len);
         let (flags, position) = match self.state {
             LogState::Empty => (0, LogPosition::start_of(Offset::ZERO)),
             LogState::Open(recovery_point) => (EXISTS, recovery_point),
             LogState::Truncating(to) => (EXISTS | TRUNCATING, to),
         };
         let (base, Boundary { position, frames }) = (position.segment_base, position.boundary);
-        BigEndian::write_u32(&mut slot[FLAGS_AT..], flags);
-        BigEndian::write_u64(&mut slot[NUMBER_AT..], number);
-        BigEndian::write_u128(&mut slot[LOG_ID_AT..], self.log_id);
-        BigEndian::write_u64(&mut slot[START_AT..], self.start.get());
-        BigEndian::write_u64(&mut slot[BASE_AT..], base.get());
-        BigEndian::write_u64(&mut slot[POSITION_AT..], position.get());
-        BigEndian::write_u64(&mut slot[FRAMES_AT..], frames);
-        slot[DATA_AT..DATA_AT + self.data.len()].copy_from_slice(&self.data);
-        let crc = crc_fast::crc32_iscsi(&slot[..CRC_AT]);
-        BigEndian::write_u32(&mut slot[CRC_AT..], crc);
-        slot
+        let flags = flags | self.truncations << TRUNCATIONS_SHIFT;
+        BigEndian::write_u32(&mut copy[FLAGS_AT..], flags);
+        BigEndian::write_u64(&mut copy[NUMBER_AT..], number);
+        BigEndian::write_u128(&mut copy[LOG_ID_AT..], self.log_id);
+        BigEndian::write_u64(&mut copy[START_AT..], self.start.get());
+        BigEndian::write_u64(&mut copy[BASE_AT..], base.get());
+        BigEndian::write_u64(&mut copy[POSITION_AT..], position.get());
+        BigEndian::write_u64(&mut copy[FRAMES_AT..], frames);
+        copy[DATA_AT..DATA_AT + self.data.len()].copy_from_slice(&self.data);
+        let crc = crc_fast::crc32_iscsi(&copy[..CRC_AT]);
+        BigEndian::write_u32(&mut copy[CRC_AT..], crc);
+        copy
     }
 
     /// Returns this checkpoint with `recovery_point`, unless it has that or a later one, or the log is being
@@ -176,14 +186,16 @@ impl Checkpoint {
         Self {
             start: truncation.start,
             state: LogState::Truncating(truncation.to),
+            truncations: self.truncations.wrapping_add(1) & u32::MAX >> TRUNCATIONS_SHIFT,
             ..self.clone()
         }
     }
 
-    /// Returns this checkpoint once the truncation is done: the newest segment is a new one.
-    pub(crate) fn without_truncation(&self, truncation: Truncation) -> Self {
+    /// Returns this checkpoint once a truncation is done, after which the log ends at `end`: where it was truncated,
+    /// or at the start of a new segment.
+    pub(crate) fn without_truncation(&self, end: LogPosition) -> Self {
         Self {
-            state: LogState::Open(LogPosition::start_of(truncation.to.offset())),
+            state: LogState::Open(end),
             ..self.clone()
         }
     }
@@ -227,46 +239,47 @@ impl Checkpoint {
             && self.data == other.data
     }
 
-    /// Decodes a slot into its number and its checkpoint.
-    pub(crate) fn decode(slot: &[u8]) -> Result<(u64, Self), SlotFault> {
-        if slot.len() < USED
-            || slot[..MAGIC.len()] != MAGIC
-            || BigEndian::read_u32(&slot[CRC_AT..]) != crc_fast::crc32_iscsi(&slot[..CRC_AT])
+    /// Decodes a copy into its number and its checkpoint.
+    pub(crate) fn decode(copy: &[u8]) -> Result<(u64, Self), CopyFault> {
+        if copy.len() < USED
+            || copy[..MAGIC.len()] != MAGIC
+            || BigEndian::read_u32(&copy[CRC_AT..]) != crc_fast::crc32_iscsi(&copy[..CRC_AT])
         {
-            return Err(SlotFault::Damaged);
+            return Err(CopyFault::Damaged);
         }
-        match BigEndian::read_u16(&slot[VERSION_AT..]) {
-            VERSION => {}
-            version => return Err(SlotFault::Version(version)),
+        match BigEndian::read_u16(&copy[VERSION_AT..]) {
+            VERSION_MIN..=VERSION => {}
+            version => return Err(CopyFault::Version(version)),
         }
-        let data_len = usize::from(BigEndian::read_u16(&slot[DATA_LEN_AT..]));
-        let position = BigEndian::read_u64(&slot[POSITION_AT..]);
-        let frames = BigEndian::read_u64(&slot[FRAMES_AT..]);
+        let data_len = usize::from(BigEndian::read_u16(&copy[DATA_LEN_AT..]));
+        let position = BigEndian::read_u64(&copy[POSITION_AT..]);
+        let frames = BigEndian::read_u64(&copy[FRAMES_AT..]);
         if data_len > DATA_LEN_MAX || frames > position / FRAME_OVERHEAD {
-            return Err(SlotFault::Damaged);
+            return Err(CopyFault::Damaged);
         }
         let position = LogPosition {
-            segment_base: Offset::new(BigEndian::read_u64(&slot[BASE_AT..])),
+            segment_base: Offset::new(BigEndian::read_u64(&copy[BASE_AT..])),
             boundary: Boundary {
                 position: Position::new(position),
                 frames,
             },
         };
-        let flags = BigEndian::read_u32(&slot[FLAGS_AT..]);
+        let flags = BigEndian::read_u32(&copy[FLAGS_AT..]);
         let state = match (flags & EXISTS != 0, flags & TRUNCATING != 0) {
             (false, false) => LogState::Empty,
             (true, false) => LogState::Open(position),
             (true, true) => LogState::Truncating(position),
             // Only a log with segments is truncated.
-            (false, true) => return Err(SlotFault::Damaged),
+            (false, true) => return Err(CopyFault::Damaged),
         };
         let checkpoint = Self {
-            log_id: BigEndian::read_u128(&slot[LOG_ID_AT..]),
-            start: Offset::new(BigEndian::read_u64(&slot[START_AT..])),
+            log_id: BigEndian::read_u128(&copy[LOG_ID_AT..]),
+            start: Offset::new(BigEndian::read_u64(&copy[START_AT..])),
             state,
-            data: slot[DATA_AT..DATA_AT + data_len].to_vec(),
+            truncations: flags >> TRUNCATIONS_SHIFT,
+            data: copy[DATA_AT..DATA_AT + data_len].to_vec(),
         };
-        Ok((BigEndian::read_u64(&slot[NUMBER_AT..]), checkpoint))
+        Ok((BigEndian::read_u64(&copy[NUMBER_AT..]), checkpoint))
     }
 }
 
@@ -289,14 +302,15 @@ mod tests {
             log_id: 1 << 120,
             start: Offset::new(2),
             state: LogState::Truncating(position(3)),
+            truncations: 5,
             data: b"own".to_vec(),
         }
     }
 
     #[test]
-    fn a_slot_has_exactly_these_bytes() {
-        let slot = checkpoint().encode(6);
-        let mut expected = b"\x8bprochkp\0\x01\0\x03\0\0\0\x03\0\0\0\0\0\0\0\x06\x01".to_vec();
+    fn a_copy_has_exactly_these_bytes() {
+        let copy = checkpoint().encode(6);
+        let mut expected = b"\x8bprochkp\0\x02\0\x03\0\0\0\x17\0\0\0\0\0\0\0\x06\x01".to_vec();
         expected.extend([0; 15]);
         for number in [2, 3, 45, 5_u64] {
             expected.extend(number.to_be_bytes());
@@ -305,13 +319,13 @@ mod tests {
         expected.resize(1096, 0);
         expected.extend(crc_fast::crc32_iscsi(&expected).to_be_bytes());
         expected.resize(4096, 0);
-        assert_eq!(slot, expected);
-        assert_eq!(Checkpoint::decode(&slot), Ok((6, checkpoint())));
+        assert_eq!(copy, expected);
+        assert_eq!(Checkpoint::decode(&copy), Ok((6, checkpoint())));
     }
 
     #[test]
     fn each_state_has_flags_of_its_own_and_no_other_flags_are_valid() {
-        let flags = |slot: &[u8]| BigEndian::read_u32(&slot[FLAGS_AT..]);
+        let flags = |copy: &[u8]| BigEndian::read_u32(&copy[FLAGS_AT..]);
         for (state, expected) in [
             (LogState::Empty, 0),
             (LogState::Open(position(3)), EXISTS),
@@ -321,15 +335,15 @@ mod tests {
                 state,
                 ..checkpoint()
             };
-            let slot = checkpoint.encode(6);
-            assert_eq!(flags(&slot), expected);
-            assert_eq!(Checkpoint::decode(&slot), Ok((6, checkpoint)));
+            let copy = checkpoint.encode(6);
+            assert_eq!(flags(&copy), expected | 5 << TRUNCATIONS_SHIFT);
+            assert_eq!(Checkpoint::decode(&copy), Ok((6, checkpoint)));
         }
-        let mut slot = checkpoint().encode(6);
-        BigEndian::write_u32(&mut slot[FLAGS_AT..], TRUNCATING);
-        let crc = crc_fast::crc32_iscsi(&slot[..CRC_AT]);
-        BigEndian::write_u32(&mut slot[CRC_AT..], crc);
-        assert_eq!(Checkpoint::decode(&slot), Err(SlotFault::Damaged));
+        let mut copy = checkpoint().encode(6);
+        BigEndian::write_u32(&mut copy[FLAGS_AT..], TRUNCATING);
+        let crc = crc_fast::crc32_iscsi(&copy[..CRC_AT]);
+        BigEndian::write_u32(&mut copy[CRC_AT..], crc);
+        assert_eq!(Checkpoint::decode(&copy), Err(CopyFault::Damaged));
     }
 
     #[test]
@@ -351,14 +365,14 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_takes_as_much_of_the_applications_data_as_it_has_room_for() {
+    fn a_copy_takes_as_much_of_the_applications_data_as_it_has_room_for() {
         let data = vec![7; DATA_LEN_MAX];
         let checkpoint = Checkpoint {
             data,
             ..checkpoint()
         };
-        let slot = checkpoint.encode(1);
-        assert_eq!(Checkpoint::decode(&slot), Ok((1, checkpoint)));
+        let copy = checkpoint.encode(1);
+        assert_eq!(Checkpoint::decode(&copy), Ok((1, checkpoint)));
     }
 
     #[test]
@@ -393,29 +407,29 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_with_any_bit_damaged_is_refused() {
-        let slot = checkpoint().encode(6);
+    fn a_copy_with_any_bit_damaged_is_refused() {
+        let copy = checkpoint().encode(6);
         for bit in 0..USED * 8 {
-            let mut damaged = slot.clone();
+            let mut damaged = copy.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(
                 Checkpoint::decode(&damaged),
-                Err(SlotFault::Damaged),
+                Err(CopyFault::Damaged),
                 "bit {bit}"
             );
         }
         assert_eq!(
-            Checkpoint::decode(&slot[..USED - 1]),
-            Err(SlotFault::Damaged)
+            Checkpoint::decode(&copy[..USED - 1]),
+            Err(CopyFault::Damaged)
         );
     }
 
     #[test]
-    fn a_slot_of_a_later_version_is_told_from_a_damaged_one() {
-        let mut slot = checkpoint().encode(6);
-        slot[VERSION_AT + 1] = 2;
-        let crc = crc_fast::crc32_iscsi(&slot[..CRC_AT]);
-        BigEndian::write_u32(&mut slot[CRC_AT..], crc);
-        assert_eq!(Checkpoint::decode(&slot), Err(SlotFault::Version(2)));
+    fn a_copy_of_a_later_version_is_told_from_a_damaged_one() {
+        let mut copy = checkpoint().encode(6);
+        copy[VERSION_AT + 1] = 3;
+        let crc = crc_fast::crc32_iscsi(&copy[..CRC_AT]);
+        BigEndian::write_u32(&mut copy[CRC_AT..], crc);
+        assert_eq!(Checkpoint::decode(&copy), Err(CopyFault::Version(3)));
     }
 }

@@ -1,33 +1,36 @@
-//! File of the checkpoint: two slots in different blocks, written in turn.
+//! File of the checkpoint: two slots that are written in turn, each with two copies of a checkpoint.
 //!
-//! Each write gives its slot a number one higher than the last: a torn write spoils the slot that it goes to,
-//! and the other is still valid. Both slots exist from the start, so a write needs no new space, even on a
-//! full device.
+//! ```text
+//!  0          4096       8192       12288      16384
+//!  +----------+----------+----------+----------+     A checkpoint is written to both copies of the
+//!  | copy     | copy     | copy     | copy     |     slot that does not hold the current one, and
+//!  +----------+----------+----------+----------+     synced once.
+//!  |        slot 0       |        slot 1       |
+//! ```
+//!
+//! Each write has a higher number than all before. A torn write spoils the copies of one slot, and those of the
+//! other are still valid; damage to a copy leaves the other copy of its slot. So after any crash, damage to one
+//! copy brings back neither dropped records nor an earlier start. All copies exist from the start, so a write
+//! needs no new space, even on a full device.
+//!
+//! Version 1 has slots of one copy each, in 8192 bytes. Opening a log replaces such a file.
 
 use std::io;
 use std::sync::Arc;
 
 use proglog_store::Operation;
-use proglog_store::io::{Directory, OpenMode, is_damage};
+use proglog_store::io::{Directory, OpenMode, Storage, is_damage};
 use proglog_store::segment::replace_file;
 
 use crate::error::reason::{Reason, Result};
-use crate::layout::checkpoint::{Checkpoint, SLOT_LEN, SlotFault, USED, VERSION};
+use crate::layout::checkpoint::{COPY_LEN, Checkpoint, CopyFault, USED, VERSION};
 use crate::layout::names::CHECKPOINT;
 
-/// State of the standby slot, the one without the current checkpoint, as opening finds it. If the current
-/// slot is lost, the standby must bring back no record that was dropped and lose none that was appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standby {
-    /// Equivalent to the current checkpoint. It is on the device, since it was before the current one was
-    /// written.
-    Valid,
-    /// The same checkpoint again. The current one was written to have it in both slots, and may not be on the
-    /// device, where there may still be what it replaced.
-    Duplicate,
-    /// Stale or invalid: must be overwritten before anything is truncated or appended.
-    Stale,
-}
+/// Copies in a slot.
+const SLOT_COPIES: usize = 2;
+/// Length of a slot.
+pub(crate) const SLOT_LEN: usize = SLOT_COPIES * COPY_LEN;
+const FILE_LEN: u64 = 2 * SLOT_LEN as u64;
 
 /// The checkpoint and its file, which is opened for each write, so that an idle log does not keep it open.
 #[derive(Debug)]
@@ -35,83 +38,64 @@ pub(crate) struct CheckpointFile {
     directory: Arc<dyn Directory>,
     current: Checkpoint,
     number: u64,
+    /// Number of the next write, above that of every write so far, those that failed too: copies with the same
+    /// number are equal.
+    next_number: u64,
     /// Slot of the current checkpoint, which the next write must leave alone.
     slot: u64,
     /// True if this process wrote that slot. Otherwise a sync may have failed in an earlier process, and the
     /// slot can be read without being on the device: it is rewritten before the other one is.
     confirmed: bool,
-    standby: Standby,
+    /// True if every copy, as opening has found it, is equivalent to the current checkpoint. Otherwise, if the
+    /// device does not have the current slot, an earlier checkpoint may come back.
+    uniform: bool,
+    /// True if the file is long enough for all copies.
+    whole: bool,
 }
 
 impl CheckpointFile {
     /// Creates the file, durable with its name, or replaces it. After an error no temporary file is left.
     pub(crate) fn create(directory: Arc<dyn Directory>, current: Checkpoint) -> Result<Self> {
         replace_file(&*directory, CHECKPOINT, |file| {
-            file.allocate(2 * SLOT_LEN as u64)?;
+            file.allocate(FILE_LEN)?;
             (0..2).try_for_each(|number| {
-                file.write_all_at(&current.encode(number), number * SLOT_LEN as u64)
+                file.write_all_at(&encode_slot(&current, number), number * SLOT_LEN as u64)
             })
         })?;
         Ok(Self {
             directory,
             current,
             number: 1,
+            next_number: 2,
             slot: 1,
             confirmed: true,
-            standby: Standby::Valid,
+            uniform: true,
+            whole: true,
         })
     }
 
-    /// Reads both slots; the newest valid one is current.
+    /// Reads all copies; the newest valid one is current.
     pub(crate) fn open(directory: Arc<dyn Directory>) -> Result<Self> {
         let file = directory
             .open(CHECKPOINT, OpenMode::Read)
             .map_err(fail(Operation::Open))?;
-        let mut slots = [Err(SlotFault::Damaged), Err(SlotFault::Damaged)];
-        for (number, slot) in slots.iter_mut().enumerate() {
-            let mut bytes = [0; USED];
-            let mut read = || file.read_full_at(&mut bytes, (number * SLOT_LEN) as u64);
-            // Damaged only if reading it fails twice.
-            let first = read();
-            let read = match first {
-                Err(error) if is_damage(&error) => read(),
-                first => first,
-            };
-            *slot = match read {
-                Ok(read) => Checkpoint::decode(&bytes[..read]),
-                Err(error) if is_damage(&error) => Err(SlotFault::Damaged),
-                Err(error) => return Err(fail(Operation::Read)(error)),
-            };
-        }
-        let standby = match &slots {
-            [Ok((_, first)), Ok((_, second))] if first == second => Standby::Duplicate,
-            [Ok((_, first)), Ok((_, second))] if first.is_equivalent(second) => Standby::Valid,
-            _ => Standby::Stale,
-        };
-        let (slot, (number, current)) = match slots {
-            // A later version may have appended what the other slot knows nothing of.
-            [Err(SlotFault::Version(got)), _] | [_, Err(SlotFault::Version(got))] => {
-                return Err(Reason::UnsupportedCheckpoint {
-                    got,
-                    known: VERSION,
-                });
-            }
-            [Ok(first), Ok(second)] if first.0 > second.0 => (0, first),
-            [_, Ok(second)] => (1, second),
-            [Ok(first), Err(_)] => (0, first),
-            [Err(SlotFault::Damaged), Err(SlotFault::Damaged)] => {
-                return Err(Reason::CheckpointLost {
-                    problem: "both slots are damaged",
-                });
-            }
+        let copies = (0..2 * SLOT_COPIES)
+            .map(|place| read_copy(&*file, (place * COPY_LEN) as u64))
+            .collect::<Result<Vec<_>>>()?;
+        let (place, number, current) = newest(&copies)?;
+        let is_equivalent = |copy: &ReadCopy| {
+            let found = copy.as_ref();
+            found.is_ok_and(|(_, other)| other.is_equivalent(current))
         };
         Ok(Self {
             directory,
-            current,
+            current: current.clone(),
             number,
-            slot,
+            next_number: number.saturating_add(1),
+            slot: u64::from(place >= SLOT_COPIES),
             confirmed: false,
-            standby,
+            uniform: copies.iter().all(is_equivalent),
+            whole: !copies.contains(&Err(CopyFault::Missing)),
         })
     }
 
@@ -124,46 +108,37 @@ impl CheckpointFile {
         &self.current
     }
 
-    /// Makes `next` the current checkpoint, durably. After an error the last one is still current.
+    /// Returns whether the file has room for all copies: one of version 1 has not, and is replaced before it is
+    /// written.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Makes `next` the current checkpoint, durably and in both copies of a slot. After an error the last one is
+    /// still current, until the log is opened again, when either may be.
     pub(crate) fn write(&mut self, next: Checkpoint) -> Result<()> {
         self.confirm()?;
-        let (slot, number) = (1 - self.slot, self.number + 1);
-        self.write_to(slot, &next.encode(number))?;
+        let (slot, number) = (1 - self.slot, self.next_number);
+        self.next_number = number.saturating_add(1);
+        self.write_to(slot, &encode_slot(&next, number))?;
         (self.current, self.number, self.slot) = (next, number, slot);
         Ok(())
     }
 
-    /// Makes `next` the current checkpoint in both slots, durably, so that damage to one of them does not bring
-    /// back the last one. After an error the last one is current until the log is opened again, when either
-    /// may be. A truncation has begun once a slot says so, and cannot be taken back.
-    pub(crate) fn write_twice(&mut self, next: &Checkpoint) -> Result<()> {
-        let last = self.current.clone();
-        self.write(next.clone())?;
-        self.write(next.clone()).inspect_err(|_| {
-            let place = |checkpoint: &Checkpoint| checkpoint.truncation().map(|it| it.to);
-            let begins = place(next).is_some_and(|to| place(&last) != Some(to));
-            if !begins {
-                self.current = last;
-            }
-        })
-    }
-
-    /// Makes the current checkpoint durable, and the standby slot valid: until then nothing may be dropped or
-    /// appended.
+    /// Makes sure that no damage to one copy brings back another checkpoint than the current one: until then
+    /// nothing may be dropped or appended.
     pub(crate) fn reconcile(&mut self) -> Result<()> {
-        match self.standby {
-            Standby::Valid => {}
-            Standby::Duplicate => self.confirm()?,
-            Standby::Stale => self.write(self.current.clone())?,
+        if !self.uniform {
+            self.confirm()?;
+            self.uniform = true;
         }
-        self.standby = Standby::Valid;
         Ok(())
     }
 
-    /// Makes the current checkpoint durable.
+    /// Makes the current checkpoint durable in both copies of its slot.
     fn confirm(&mut self) -> Result<()> {
         if !self.confirmed {
-            self.write_to(self.slot, &self.current.encode(self.number))?;
+            self.write_to(self.slot, &encode_slot(&self.current, self.number))?;
             self.confirmed = true;
         }
         Ok(())
@@ -178,6 +153,56 @@ impl CheckpointFile {
             .map_err(fail(Operation::Write))?;
         file.sync_data().map_err(fail(Operation::Sync))
     }
+}
+
+/// A copy with its number, as it was read.
+type ReadCopy = Result<(u64, Checkpoint), CopyFault>;
+
+/// Reads the copy at `offset`. It is damaged only if reading it fails twice.
+fn read_copy(file: &dyn Storage, offset: u64) -> Result<ReadCopy> {
+    let mut bytes = [0; USED];
+    let mut read = || file.read_full_at(&mut bytes, offset);
+    let first = read();
+    let read = match first {
+        Err(error) if is_damage(&error) => read(),
+        first => first,
+    };
+    match read {
+        Ok(0) => Ok(Err(CopyFault::Missing)),
+        Ok(read) => Ok(Checkpoint::decode(&bytes[..read])),
+        Err(error) if is_damage(&error) => Ok(Err(CopyFault::Damaged)),
+        Err(error) => Err(fail(Operation::Read)(error)),
+    }
+}
+
+/// Returns the place, the number and the checkpoint of the newest of `copies`.
+fn newest(copies: &[ReadCopy]) -> Result<(usize, u64, &Checkpoint)> {
+    let mut newest = None::<(usize, u64, &Checkpoint)>;
+    for (place, copy) in copies.iter().enumerate() {
+        match copy {
+            Ok((number, checkpoint)) => {
+                if newest.is_none_or(|(_, newest, _)| *number > newest) {
+                    newest = Some((place, *number, checkpoint));
+                }
+            }
+            // A later version may have appended what no other copy knows of.
+            Err(CopyFault::Version(got)) => {
+                return Err(Reason::UnsupportedCheckpoint {
+                    got: *got,
+                    known: VERSION,
+                });
+            }
+            Err(CopyFault::Damaged | CopyFault::Missing) => {}
+        }
+    }
+    newest.ok_or(Reason::CheckpointLost {
+        problem: "all of its copies are damaged",
+    })
+}
+
+/// Encodes both copies of a slot.
+fn encode_slot(checkpoint: &Checkpoint, number: u64) -> Vec<u8> {
+    checkpoint.encode(number).repeat(SLOT_COPIES)
 }
 
 fn fail(operation: Operation) -> impl Fn(io::Error) -> Reason {
@@ -200,42 +225,112 @@ mod tests {
             log_id: 1 << 120,
             start: Offset::new(2),
             state: LogState::Truncating(LogPosition::start_of(Offset::new(3))),
+            truncations: 1,
             data: b"own".to_vec(),
         }
     }
 
+    fn starting_at(start: u64) -> Checkpoint {
+        Checkpoint {
+            start: Offset::new(start),
+            ..checkpoint()
+        }
+    }
+
+    /// The number and the start that each copy has.
+    fn copies(disk: &SimDisk) -> Vec<(u64, u64)> {
+        let bytes = disk.read_file(CHECKPOINT);
+        let copies = bytes.chunks(COPY_LEN).map(Checkpoint::decode);
+        let numbers = copies.map(|copy| copy.unwrap());
+        numbers
+            .map(|(number, checkpoint)| (number, checkpoint.start.get()))
+            .collect()
+    }
+
+    fn reopened(disk: &SimDisk) -> CheckpointFile {
+        CheckpointFile::open(disk.directory()).unwrap()
+    }
+
     #[test]
-    fn a_file_is_made_of_two_slots_which_are_written_in_turn() {
+    fn a_file_is_made_of_two_slots_of_two_copies_which_are_written_in_turn_with_one_sync() {
         let disk = SimDisk::new();
         let mut file = CheckpointFile::create(disk.directory(), checkpoint()).unwrap();
         assert_eq!(disk.file_names(), [CHECKPOINT]);
         for number in 2..6 {
-            let next = Checkpoint {
-                start: Offset::new(number),
-                ..checkpoint()
-            };
-            file.write(next.clone()).unwrap();
-            let bytes = disk.read_file(CHECKPOINT);
-            let slots: Vec<_> = bytes.chunks(SLOT_LEN).map(Checkpoint::decode).collect();
-            let newest = usize::from(number % 2 == 1);
-            assert_eq!(slots.len(), 2);
-            assert_eq!(slots[newest], Ok((number, next.clone())));
-            assert_eq!(slots[1 - newest].as_ref().unwrap().0, number - 1);
-            let opened = CheckpointFile::open(disk.directory()).unwrap();
-            assert_eq!((opened.number(), opened.current()), (number, &next));
+            disk.start_trace();
+            file.write(starting_at(number)).unwrap();
+            let calls = disk.trace().into_iter();
+            let syncs = calls.filter(|call| call.kind == CallKind::Sync);
+            assert_eq!(syncs.count(), 1);
+            let copies = copies(&disk);
+            let (written, last) = ((number, number), number - 1);
+            let newest = usize::from(number % 2 == 1) * SLOT_COPIES;
+            assert_eq!(copies.len(), 2 * SLOT_COPIES);
+            assert_eq!(copies[newest..][..SLOT_COPIES], [written; SLOT_COPIES]);
+            let others = copies.iter().filter(|(number, _)| *number == last);
+            assert_eq!(others.count(), SLOT_COPIES);
+            let opened = reopened(&disk);
+            let found = (opened.number(), opened.current());
+            assert_eq!(found, (number, &starting_at(number)));
         }
     }
 
     #[test]
-    fn a_trim_that_fails_is_taken_back_though_a_truncation_is_pending() {
+    fn the_newest_copy_counts_wherever_it_is_and_is_completed_before_anything_is_done() {
+        for torn in 0..2 * SLOT_COPIES as u64 {
+            let disk = SimDisk::new();
+            let mut file = CheckpointFile::create(disk.directory(), checkpoint()).unwrap();
+            let writes = 3 + torn / SLOT_COPIES as u64;
+            for start in 3..=writes {
+                file.write(starting_at(start)).unwrap();
+            }
+            // Of the last write only one copy was whole.
+            let newest = disk.read_file(CHECKPOINT);
+            let spoiled = newest
+                .chunks(COPY_LEN)
+                .position(|copy| Checkpoint::decode(copy).unwrap().1 == starting_at(writes));
+            let spoiled = spoiled.unwrap() as u64 + torn % SLOT_COPIES as u64;
+            disk.flip(CHECKPOINT, spoiled * COPY_LEN as u64, 0);
+            let mut opened = reopened(&disk);
+            assert_eq!(*opened.current(), starting_at(writes));
+            opened.reconcile().unwrap();
+            let found = copies(&disk);
+            let current = found.iter().filter(|(_, start)| *start == writes);
+            assert_eq!(current.count(), SLOT_COPIES);
+            disk.start_trace();
+            opened.reconcile().unwrap();
+            assert_eq!(disk.trace(), []);
+        }
+    }
+
+    #[test]
+    fn copies_of_a_write_that_failed_are_not_mixed_up_with_those_of_the_next() {
         let disk = SimDisk::new();
         let mut file = CheckpointFile::create(disk.directory(), checkpoint()).unwrap();
-        let next = Checkpoint {
-            start: Offset::new(3),
-            ..checkpoint()
-        };
-        disk.inject(When::Next(CallKind::Write, 1), Fault::error(Io::Other));
-        file.write_twice(&next).unwrap_err();
+        disk.inject(When::Next(CallKind::Sync, 0), Fault::error(Io::Other));
+        file.write(starting_at(7)).unwrap_err();
         assert_eq!(*file.current(), checkpoint());
+        // The second copy is still that of the write that failed.
+        let half = Fault::error(Io::Other).after_writing(COPY_LEN);
+        disk.inject(When::Next(CallKind::Write, 0), half);
+        file.write(starting_at(8)).unwrap_err();
+        assert_eq!(reopened(&disk).current().start.get(), 8);
+        disk.flip(CHECKPOINT, 0, 0);
+        assert_eq!(reopened(&disk).current().start.get(), 7);
+        file.write(starting_at(9)).unwrap();
+        assert_eq!(reopened(&disk).current().start.get(), 9);
+    }
+
+    #[test]
+    fn a_file_of_version_1_is_read_and_is_not_whole() {
+        let disk = SimDisk::new();
+        CheckpointFile::create(disk.directory(), checkpoint()).unwrap();
+        assert!(reopened(&disk).is_whole());
+        let mut bytes = disk.read_file(CHECKPOINT);
+        bytes.truncate(2 * COPY_LEN);
+        disk.write_file(CHECKPOINT, &bytes);
+        let opened = reopened(&disk);
+        assert_eq!(*opened.current(), checkpoint());
+        assert!(!opened.is_whole());
     }
 }

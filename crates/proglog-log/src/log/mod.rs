@@ -106,9 +106,9 @@ impl Log {
     /// [`Reason::UnsupportedCheckpoint`]; [`Reason::Options`]; [`Reason::NoThread`]; [`Reason::Io`] if the file system
     /// fails; [`Reason::Store`] if a segment cannot be opened. No data was changed or lost then.
     ///
-    /// On a full device, a log whose end is torn or whose newest segment is empty cannot be opened
-    /// ([`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull)) until there is space for the torn bytes, about as many
-    /// as the last write, or for the 8 KiB of a segment's header. A [`ReadOnlyLog`](crate::ReadOnlyLog) can
+    /// On a full device, a log whose end is torn, whose newest segment is empty or whose checkpoint is of an earlier
+    /// build cannot be opened ([`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull)) until there is space for the torn
+    /// bytes, about as many as the last write, for the 8 KiB of a segment's header, or for the 16 KiB of a checkpoint. A [`ReadOnlyLog`](crate::ReadOnlyLog) can
     /// open it.
     pub fn open(path: impl AsRef<Path>, options: &LogOptions) -> Result<Self> {
         let path = path.as_ref();
@@ -219,7 +219,8 @@ impl Log {
     /// any crash. It is exact to the record, down to an empty log, whose next record still gets the
     /// next offset. The space of whole segments is released, and that of the newest one if all records
     /// are dropped; records that were read stay valid. If `start` is not above the log's start, no record is
-    /// dropped. It works on a full device.
+    /// dropped. It works on a full device. Where the records below `start` are synced it takes one sync, or five if all
+    /// records are dropped.
     ///
     /// # Errors
     ///
@@ -314,6 +315,9 @@ impl Log {
     /// Drops the records at and after `end`, durably: the next record gets the offset `end`. Does
     /// nothing if the log ends there.
     ///
+    /// In a synced log, records that are still in the active segment and take up to 1 MiB are overwritten in the file,
+    /// which takes three syncs; the segment continues. Otherwise it takes five or six, and a new segment is created.
+    ///
     /// This is for replication, where a replica drops what its leader never committed. For readers
     /// that have seen the dropped records, the offsets get other values: let readers see only
     /// [committed](crate::Visibility::Committed) records.
@@ -402,8 +406,8 @@ impl Log {
     }
 
     /// Replaces the application data in the log's checkpoint, up to 1 KiB: for example the position of a
-    /// consumer. On return it is on the device, whatever the durability of the log; a crash keeps either the
-    /// old or the new data. It works on a full device.
+    /// consumer. On return it is on the device, with one sync, whatever the durability of the log; a crash keeps either
+    /// the old or the new data. It works on a full device.
     ///
     /// # Errors
     ///

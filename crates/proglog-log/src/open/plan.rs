@@ -62,7 +62,8 @@ impl Plan {
         let truncation = checkpoint.truncation();
         if let Some(truncation) = truncation {
             interrupted_truncation::check_possible(&**directory, &checkpoint, truncation, &bases)?;
-            checkpoint = checkpoint.without_truncation(truncation);
+            let end = LogPosition::start_of(truncation.to.offset());
+            checkpoint = checkpoint.without_truncation(end);
             bases.retain(|base| !truncation.drops(*base));
         }
         let trimmed = drain_trimmed(&mut bases, checkpoint.start);
@@ -130,8 +131,9 @@ impl Plan {
         )?;
         indexes_rebuilt += usize::from(opened.index_rebuilt);
         if let Some((truncation, _)) = self.truncation {
-            let done = checkpoint.current().without_truncation(truncation);
-            checkpoint.write_twice(&done)?;
+            let end = LogPosition::start_of(truncation.to.offset());
+            let done = checkpoint.current().without_truncation(end);
+            checkpoint.write(done)?;
         }
         let recovered = LogPosition {
             segment_base: opened.segment.base(),
@@ -161,11 +163,13 @@ impl PlannedCheckpoint {
     ) -> Result<Self> {
         if inventory.has_checkpoint() {
             let file = CheckpointFile::open(Arc::clone(directory))?;
-            return Ok(match file.current().state {
-                // An interrupted creation may have failed to make the file's name durable, and then
-                // another sync of the directory need not help, although the name is there.
-                LogState::Empty => Self::Create(file.current().clone()),
-                LogState::Open(_) | LogState::Truncating(_) => Self::Keep(file),
+            // An interrupted creation may have failed to make the file's name durable, and then another sync
+            // of the directory need not help, although the name is there.
+            let may_be_lost = file.current().state == LogState::Empty;
+            return Ok(if may_be_lost || !file.is_whole() {
+                Self::Create(file.current().clone())
+            } else {
+                Self::Keep(file)
             });
         }
         if !inventory.bases.is_empty() {
@@ -180,6 +184,7 @@ impl PlannedCheckpoint {
             log_id: u128::from_be_bytes(log_id),
             start: first_offset,
             state: LogState::Empty,
+            truncations: 0,
             data: Vec::new(),
         }))
     }

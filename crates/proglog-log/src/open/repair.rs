@@ -136,7 +136,9 @@ impl<'a> Segments<'a> {
             }
             _ => Boundary::START,
         };
-        let (start, data) = old.map_or((first, Vec::new()), |old| (old.start, old.data));
+        let (start, truncations, data) = old.map_or((first, 0, Vec::new()), |old| {
+            (old.start, old.truncations, old.data)
+        });
         let fits = (first..=self.end).contains(&start);
         Ok(Checkpoint {
             log_id,
@@ -145,6 +147,7 @@ impl<'a> Segments<'a> {
                 segment_base: newest,
                 boundary,
             }),
+            truncations,
             data,
         })
     }

@@ -255,6 +255,18 @@ impl View {
         let mut current = self.segments.write();
         std::mem::swap(&mut *current, &mut segments);
         self.start.store(start.get(), Ordering::Release);
+        self.set_end(end);
+    }
+
+    /// Lowers the end to `end`, which is in the newest segment, after a truncation there.
+    pub(crate) fn truncate(&self, end: LogPosition) {
+        // As when segments are replaced.
+        let _segments = self.segments.write();
+        self.set_end(end);
+    }
+
+    /// Moves the end to `end`, and starts a new generation.
+    fn set_end(&self, end: LogPosition) {
         self.acknowledged.set(end);
         self.appended.set(end);
         self.high_watermark

@@ -2,7 +2,8 @@
 //!
 //! That takes the same number of calls however many segments there are. Each segment's label names the one before it, so
 //! the new ones are found from the newest that the checkpoint knows, back to the newest that the snapshot knows. As long
-//! as that is the same file, no truncation has dropped anything before it: it would have gone too, or be shorter.
+//! as that is the same file, no truncation has dropped anything before it: it would have gone too. Whether one has
+//! erased records in it is in the checkpoint.
 
 use std::sync::Arc;
 
@@ -69,7 +70,7 @@ impl Snapshot {
             && SegmentHeader::read_own(&**directory, known, checkpoint.log_id)?.salt
                 == store.salt();
         let may_advance = self.missing.is_empty()
-            && checkpoint.truncation().is_none()
+            && self.truncations == Some((checkpoint.truncations, false))
             && checkpoint.start >= self.start;
         if !is_same || !may_advance {
             return Ok(None);

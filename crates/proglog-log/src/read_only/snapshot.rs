@@ -33,6 +33,9 @@ pub(crate) struct Snapshot {
     /// Id of the log and number of its checkpoint. While they stay the same, only the newest segment can have
     /// been replaced by another one of its name.
     pub(super) checkpoint: Option<(u128, u64)>,
+    /// Number of truncations in the checkpoint, and whether one is under way. Once that changes, bytes below the
+    /// newest mark of the newest segment may have been replaced.
+    pub(super) truncations: Option<(u32, bool)>,
     /// Start of the log.
     pub(super) start: Offset,
     /// False if the last refresh failed and may have changed a part of the state.
@@ -61,6 +64,7 @@ impl Snapshot {
             missing: BTreeMap::new(),
             newest: None,
             checkpoint: None,
+            truncations: None,
             start: Offset::ZERO,
             is_complete: false,
         }
@@ -103,8 +107,12 @@ impl Snapshot {
         if self.checkpoint.replace(number) != Some(number) {
             self.forget_replaced(directory, checkpoint.log_id);
         }
-        let mut bases = inventory.bases;
         let truncation = checkpoint.truncation();
+        let truncations = (checkpoint.truncations, truncation.is_some());
+        if self.truncations.replace(truncations) != Some(truncations) {
+            self.forget_newest();
+        }
+        let mut bases = inventory.bases;
         bases.retain(|base| !truncation.is_some_and(|truncation| truncation.drops(*base)));
         let started = bases.partition_point(|base| *base <= checkpoint.start);
         bases.drain(..started.saturating_sub(1));
@@ -197,6 +205,14 @@ impl Snapshot {
             let header = SegmentHeader::read_own(&**directory, *base, log_id);
             header.is_ok_and(|header| header.salt == known.header.salt)
         });
+    }
+
+    /// Forgets the newest segment, whose newest records may have been erased.
+    fn forget_newest(&mut self) {
+        self.newest = None;
+        if let Some((_, newest)) = self.segments.pop_last() {
+            newest.segment.unfollow();
+        }
     }
 
     /// Keeps the segments with these base offsets, adds new ones, and forgets all others.

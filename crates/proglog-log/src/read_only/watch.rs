@@ -17,13 +17,15 @@ use proglog_store::Store;
 use proglog_store::io::{Directory, FileId, OpenMode, Storage};
 use proglog_store::segment::{Sign, StoreExt};
 
-use crate::layout::checkpoint::{SLOT_LEN, USED};
+use crate::layout::checkpoint::USED;
+use crate::layout::checkpoint_file::SLOT_LEN;
 use crate::layout::log_position::LogPosition;
 use crate::layout::names::{self, CHECKPOINT};
 use crate::offset::Offset;
 use crate::read_only::snapshot::exists;
 
-/// Bytes of the checkpoint's file, from the start of the first slot to the end of the second.
+/// Bytes of the checkpoint's file, from the start of the first slot to the end of the first copy in the second. Both
+/// copies in a slot are written together.
 const CHECKPOINT_LEN: usize = SLOT_LEN + USED;
 
 /// What looks compare with the state of a log's files.

@@ -43,6 +43,15 @@ impl DamagedRanges {
         self.may_exist.store(true, Ordering::Release);
     }
 
+    /// Forgets the records from `number` on.
+    pub(crate) fn truncate(&self, number: u64) {
+        let mut ranges = self.ranges.lock();
+        drop(ranges.split_off(&number));
+        if let Some((_, (end, _))) = ranges.iter_mut().next_back() {
+            *end = number.min(*end);
+        }
+    }
+
     /// Returns the range that contains record `number`, and the position where its records must have been.
     pub(crate) fn containing(&self, number: u64) -> Option<(Range<u64>, Position)> {
         if !self.may_exist.load(Ordering::Acquire) {
@@ -73,6 +82,20 @@ mod tests {
         for number in [0, 4, 9, 10] {
             assert_eq!(damage.containing(number), None);
         }
+    }
+
+    #[test]
+    fn ranges_end_where_they_are_truncated() {
+        let damage = DamagedRanges::new();
+        damage.insert(2..4, Position::ZERO);
+        damage.insert(5..8, Position::ZERO);
+        damage.insert(9..11, Position::ZERO);
+        damage.truncate(7);
+        assert_eq!(damage.containing(6), Some((5..7, Position::ZERO)));
+        for number in 7..11 {
+            assert_eq!(damage.containing(number), None);
+        }
+        assert_eq!(damage.containing(3), Some((2..4, Position::ZERO)));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::offset::Offset;
 use crate::record::StoredRecord;
 use crate::record::decode;
 use crate::segment::damaged_ranges::DamagedRanges;
-use crate::segment::index::{Entry, Index};
+use crate::segment::index::{Appender, Entry, Index};
 
 /// Most records that are read to find the newest or oldest readable one.
 const EDGE_RECORDS_MAX: u64 = 1000;
@@ -68,6 +68,19 @@ impl SegmentFiles {
             segment_base: self.base,
             boundary,
         }
+    }
+
+    /// Returns whether records from `to` on can be erased: the index has none of them in its file.
+    pub(crate) fn can_erase(&self, to: Boundary) -> bool {
+        self.index.can_truncate(to.frames)
+    }
+
+    /// Erases the records from `to` on, durably, and returns the appender of the index. Reads that are under way
+    /// may fail.
+    pub(crate) fn erase(&self, to: Boundary) -> Result<Appender> {
+        self.store.erase(to)?;
+        self.damaged.truncate(to.frames);
+        Ok(self.index.truncate(to.frames))
     }
 
     /// Reads the record at `offset`, which this segment has.

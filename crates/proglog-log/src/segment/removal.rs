@@ -10,6 +10,7 @@ use crate::error::reason::{Reason, Result};
 use crate::layout::checkpoint::Truncation;
 use crate::layout::names::{self, CHECKPOINT};
 use crate::offset::Offset;
+use crate::segment::index;
 
 /// Opens the files of the segment with base offset `base` for writing. Files that cannot be opened are left
 /// out.
@@ -73,8 +74,20 @@ pub(crate) fn truncate(
     let (last, boundary) = (truncation.to.segment_base, truncation.to.boundary);
     if left.contains(&last) {
         proglog_store::segment::truncate(directory, &names::store(last), boundary)?;
+        truncate_index(directory, last, boundary.frames);
     }
     Ok(())
+}
+
+/// Truncates the index of the segment with base offset `base` to the pages of its first `count` records. Entries after
+/// them, in the last page, are never looked up. It is a cache: where this fails, it is rebuilt.
+fn truncate_index(directory: &dyn Directory, base: Offset, count: u64) {
+    let len = index::file_len(count);
+    if let Ok(file) = directory.open(&names::index(base), OpenMode::Write)
+        && file.len().is_ok_and(|found| found > len)
+    {
+        drop(file.set_len(len));
+    }
 }
 
 /// Makes the removal of the segments with base offsets `dropped` durable.

@@ -10,7 +10,7 @@ use proglog_store::Error as StoreError;
 use proglog_store::testing::{CallKind, Fault, SimDisk, When};
 
 /// Bytes of an empty log: its checkpoint and the header of its segment.
-const EMPTY: u64 = 16 << 10;
+const EMPTY: u64 = 24 << 10;
 /// Most bytes that the steps below take, with each durability. A synced log has preallocated zeros too.
 const ENOUGH: [(Durability, u64); 3] = [
     (Durability::Synced, EMPTY + (40 << 10)),

@@ -6,10 +6,10 @@ mod full_disk;
 
 use std::time::Instant;
 
+use proglog_harness::crash::copies::damage_copies;
 use proglog_harness::crash::damage::{bytes_below_mark, damage_at, killed_log};
 use proglog_harness::crash::explore::{Tried, calls_of, stop_at, sum_over};
 use proglog_harness::crash::faults::{fail_at, fail_recovery, stopped_image};
-use proglog_harness::crash::slots::damage_slots;
 use proglog_harness::crash::workloads::WORKLOADS;
 
 /// Least number of different disks after a crash that are tried.
@@ -72,11 +72,11 @@ fn a_call_of_recovery_that_fails_takes_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn either_slot_of_the_checkpoint_is_enough_whenever_the_log_is_stopped() {
+fn no_copy_of_the_checkpoint_is_needed_wherever_the_log_is_stopped() {
     for workload in WORKLOADS.iter().filter(|workload| workload.is_small()) {
         let calls = calls_of(workload, true).unwrap();
-        let tried = sum_over(&calls, |call| damage_slots(workload, call));
-        println!("{}: {tried} slots damaged", workload.name);
+        let tried = sum_over(&calls, |call| damage_copies(workload, call));
+        println!("{}: {tried} copies damaged", workload.name);
     }
 }
 

@@ -3,12 +3,12 @@
 use proglog_log::{CheckpointMismatch as Mismatch, Durability, Error, ErrorKind, Log, Reason};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
-use crate::headers::forge;
+use crate::headers::{CHECKPOINT_COPIES, forge};
 use proglog_harness::damage::fixture::{
     CHECKPOINT, Depth, Fixture, HEADER_LEN, assert_unchanged, both, index, options, places, store,
 };
 
-/// Places of these numbers in a slot.
+/// Places of these numbers in a copy.
 const FLAGS_AT: usize = 12;
 const LOG_ID_AT: usize = 24;
 const START_AT: usize = 40;
@@ -17,7 +17,24 @@ pub(crate) const POSITION_AT: usize = 56;
 pub(crate) const FRAMES_AT: usize = 64;
 
 pub(crate) fn forge_number(disk: &SimDisk, at: usize, number: u64) {
-    forge(disk, CHECKPOINT, &[0, 1], at, &number.to_be_bytes());
+    forge(
+        disk,
+        CHECKPOINT,
+        &CHECKPOINT_COPIES,
+        at,
+        &number.to_be_bytes(),
+    );
+}
+
+/// Says that the log is being truncated.
+fn forge_truncating(disk: &SimDisk) {
+    forge(
+        disk,
+        CHECKPOINT,
+        &CHECKPOINT_COPIES,
+        FLAGS_AT,
+        &[0, 0, 0, 3],
+    );
 }
 
 /// Opening fails with an error like `expected`, and goes on to after a repair. Then all records are there.
@@ -150,7 +167,7 @@ fn a_missing_newest_segment_is_refused_and_repaired() {
             let change = |disk: &SimDisk| {
                 forge_number(disk, BASE_AT, base);
                 forge_number(disk, POSITION_AT, 100);
-                forge(disk, CHECKPOINT, &[0, 1], FLAGS_AT, &3_u32.to_be_bytes());
+                forge_truncating(disk);
             };
             mended(
                 &fixture,
@@ -169,7 +186,7 @@ fn a_truncation_past_the_end_of_its_segment_is_refused_and_repaired() {
         let change = |disk: &SimDisk| {
             forge_number(disk, BASE_AT, base);
             forge_number(disk, POSITION_AT, 1 << 20);
-            forge(disk, CHECKPOINT, &[0, 1], FLAGS_AT, &3_u32.to_be_bytes());
+            forge_truncating(disk);
         };
         mended(
             &fixture,
@@ -203,7 +220,7 @@ fn the_checkpoint_of_another_log_that_is_being_truncated_is_refused_and_replaced
                 forge_number(disk, BASE_AT, base);
                 forge_number(disk, POSITION_AT, position);
                 forge_number(disk, FRAMES_AT, 0);
-                forge(disk, CHECKPOINT, &[0, 1], FLAGS_AT, &3_u32.to_be_bytes());
+                forge_truncating(disk);
             };
             mended(&fixture, "another log's", change, |error| {
                 matches!(error.reason, Reason::WrongSegment { .. })
@@ -228,7 +245,7 @@ fn repair_keeps_what_fits_of_a_checkpoint_that_does_not() {
         assert_eq!(disk.read_file(CHECKPOINT), fits, "it was left as it is");
         forge_number(&disk, POSITION_AT, 1 << 30);
         if cut {
-            forge(&disk, CHECKPOINT, &[0, 1], FLAGS_AT, &3_u32.to_be_bytes());
+            forge_truncating(&disk);
         }
         let error = Log::open_in(disk.directory(), &options()).unwrap_err();
         assert!(
@@ -420,6 +437,7 @@ fn repair_that_cannot_read_leaves_a_truncation_pending() {
     for offset in 0..6_u64 {
         assert_eq!(log.append(offset.to_string()).unwrap().get(), offset);
     }
+    log.roll().unwrap();
     disk.inject(When::Next(CallKind::SetLen, 0), Fault::crash());
     log.truncate(3).unwrap_err();
     let left = disk.crash(Survivors::KeepAll);

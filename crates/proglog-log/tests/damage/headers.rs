@@ -7,13 +7,16 @@ use proglog_harness::damage::fixture::{
     CHECKPOINT, Depth, Fixture, both, index, named_file, options, store,
 };
 
-/// The distance of the two copies of a header, and of the two slots of a checkpoint.
+/// The distance of the copies of a header, and of those of a checkpoint.
 const COPY_LEN: usize = 4096;
 /// Place of the label in a header: magic, log id, base offset, previous base offset.
 const LABEL_AT: usize = 28;
 const BASE_AT: usize = LABEL_AT + 20;
 
-/// Place of the checksum in a header's copy or a checkpoint's slot.
+/// All copies of a checkpoint.
+pub(crate) const CHECKPOINT_COPIES: [usize; 4] = [0, 1, 2, 3];
+
+/// Place of the checksum in a copy of a header or of a checkpoint.
 fn crc_at(file: &str) -> usize {
     if file == CHECKPOINT { 1096 } else { 92 }
 }
@@ -53,16 +56,16 @@ fn a_segment_of_a_later_version_is_refused_whichever_header_says_so() {
 }
 
 #[test]
-fn a_checkpoint_of_a_later_version_is_refused_whichever_slot_says_so() {
+fn a_checkpoint_of_a_later_version_is_refused_whichever_copy_says_so() {
     for fixture in both("writer") {
-        for slots in ONE_OR_BOTH {
+        for copies in [&[0], &[1], &[2], &[3], &CHECKPOINT_COPIES[..]] {
             let disk = fixture.disk.deep_clone();
-            forge(&disk, CHECKPOINT, slots, 9, &[2]);
-            let what = &format!("slots {slots:?}");
+            forge(&disk, CHECKPOINT, copies, 9, &[3]);
+            let what = &format!("copies {copies:?}");
             let error = fixture.open(&disk, Depth::Read, what).unwrap_err();
             let is_named = matches!(
                 error.reason,
-                Reason::UnsupportedCheckpoint { got: 2, known: 1 }
+                Reason::UnsupportedCheckpoint { got: 3, known: 2 }
             );
             assert!(is_named, "{what}: {error:?}");
         }
@@ -133,8 +136,8 @@ fn a_segment_that_claims_a_huge_base_offset_costs_no_memory() {
             disk.copy_file(&store(last), &store(claim));
             disk.remove_file(&store(last));
             // A checkpoint that knows no segment yet forbids none.
-            forge(&disk, CHECKPOINT, &[0, 1], 12, &[0; 4]);
-            forge(&disk, CHECKPOINT, &[0, 1], 48, &[0; 24]);
+            forge(&disk, CHECKPOINT, &CHECKPOINT_COPIES, 12, &[0; 4]);
+            forge(&disk, CHECKPOINT, &CHECKPOINT_COPIES, 48, &[0; 24]);
             let what = &format!("base offset {claim}");
             let mut error = None;
             let memory = memory(|| error = Log::open_in(disk.directory(), &options()).err());
@@ -154,7 +157,7 @@ fn a_checkpoint_that_claims_huge_numbers_costs_no_memory() {
             for claim in HUGE {
                 let disk = fixture.disk.deep_clone();
                 let value = claim.to_be_bytes().repeat(words);
-                forge(&disk, CHECKPOINT, &[0, 1], at, &value);
+                forge(&disk, CHECKPOINT, &CHECKPOINT_COPIES, at, &value);
                 let what = &format!("{claim} at {at} of the checkpoint, {words} times");
                 let mut error = None;
                 let memory = memory(|| error = Log::open_in(disk.directory(), &options()).err());

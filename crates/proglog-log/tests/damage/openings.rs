@@ -37,7 +37,7 @@ fn a_log_without_a_checkpoint_is_opened_once_repair_was_asked_for() {
             if missing {
                 std::fs::remove_file(&checkpoint).unwrap();
             } else {
-                damage(&checkpoint, [8, 4096 + 8]);
+                damage(&checkpoint, [8, 4096 + 8, 8192 + 8, 12_288 + 8]);
             }
             let error = Log::open(directory.path(), &options()).unwrap_err();
             assert!(

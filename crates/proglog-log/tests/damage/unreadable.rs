@@ -136,16 +136,17 @@ fn verifying_goes_on_after_what_cannot_be_read_and_reports_all() {
 }
 
 #[test]
-fn one_slot_of_the_checkpoint_is_enough() {
+fn one_slot_of_the_checkpoint_is_enough_and_one_copy_of_the_newest() {
     for fixture in both("writer") {
-        for slot in [0..1024, 4096..5120] {
+        let copies = (0..4).map(|copy| copy * 4096..copy * 4096 + 1024);
+        for unreadable in copies.chain([0..8192, 8192..16_384]) {
             let disk = fixture.disk.deep_clone();
-            disk.fail_reads(CHECKPOINT, slot);
+            disk.fail_reads(CHECKPOINT, unreadable);
             let log = Log::open_in(disk.directory(), &options()).unwrap();
             assert_eq!(log.end_offset().get(), fixture.end());
         }
         let disk = fixture.disk.deep_clone();
-        disk.fail_reads(CHECKPOINT, 0..8192);
+        disk.fail_reads(CHECKPOINT, 0..16_384);
         let error = Log::open_in(disk.directory(), &options()).unwrap_err();
         assert!(
             matches!(error.reason, Reason::CheckpointLost { .. }),

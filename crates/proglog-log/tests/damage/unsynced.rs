@@ -1,22 +1,22 @@
-//! Checkpoint slots whose sync failed, which can be read until the power fails; then the other slot is damaged.
+//! Checkpoints whose sync failed, which can be read until the power fails; then a copy is damaged.
 
 use proglog_log::{Log, Offset};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use proglog_harness::damage::fixture::{CHECKPOINT, options};
 
-/// The distance of the two slots.
-const SLOT_LEN: u64 = 4096;
+/// The distance of the copies.
+const COPY_LEN: u64 = 4096;
 
 fn open(disk: &SimDisk) -> Log {
     Log::open_in(disk.directory(), &options()).unwrap()
 }
 
-/// The log as a power cut leaves it now, with each slot damaged in turn.
-fn damaged(disk: &SimDisk) -> [Log; 2] {
-    [0, 1].map(|slot| {
+/// The log as a power cut leaves it now, with each copy damaged in turn.
+fn damaged(disk: &SimDisk) -> [Log; 4] {
+    [0, 1, 2, 3].map(|copy| {
         let disk = disk.crash(Survivors::LoseAll);
-        disk.flip(CHECKPOINT, slot * SLOT_LEN + 50, 3);
+        disk.flip(CHECKPOINT, copy * COPY_LEN + 50, 3);
         open(&disk)
     })
 }
@@ -50,7 +50,7 @@ fn what_an_opening_has_found_trimmed_stays_so() {
 }
 
 #[test]
-fn what_was_stored_is_kept_though_a_slot_is_damaged() {
+fn what_was_stored_is_kept_though_a_copy_is_damaged() {
     let disk = SimDisk::new();
     let log = open(&disk);
     log.append_batch(["a", "b", "c"]).unwrap();
@@ -63,7 +63,7 @@ fn what_was_stored_is_kept_though_a_slot_is_damaged() {
 }
 
 #[test]
-fn what_was_stored_is_kept_though_the_slot_that_was_read_is_not_on_the_device() {
+fn what_was_stored_is_kept_though_the_copy_that_was_read_is_not_on_the_device() {
     let disk = SimDisk::new();
     let log = open(&disk);
     log.append_batch(["a", "b", "c"]).unwrap();

@@ -1,9 +1,9 @@
 //! Compatibility: logs that earlier builds wrote open with the same records.
 //!
-//! The files of format version 1 lie in `tests/data/v1`. `PROGLOG_REGENERATE=1 cargo test -p proglog-log
-//! --test log compat` writes them again, which is right only before a version is released. Those in
-//! `tests/data/v1/operated` stay: they are of a build before the code was reorganised, were trimmed,
-//! truncated and given application data, and were then
+//! The files lie in `tests/data`. Version 2 has more copies of the checkpoint than version 1.
+//! `PROGLOG_REGENERATE=1 cargo test -p proglog-log --test log compat` writes those of version 2 again, which is
+//! right only before it is released. Those of version 1 stay. Those in `tests/data/v1/operated` are of a build
+//! before the code was reorganised, were trimmed, truncated and given application data, and were then
 //!
 //! - `closed`,
 //! - `killed` by a signal with an unsynced end,
@@ -25,8 +25,10 @@ const NAMES: [&str; 2] = ["closed", "killed"];
 /// Time before any such log was written: the start of 2020.
 const LONG_AGO: Duration = Duration::from_hours(438_288);
 
-fn data() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/v1")
+fn data(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(version)
 }
 
 fn options() -> LogOptions {
@@ -54,7 +56,7 @@ fn batches() -> Vec<Vec<Record>> {
 }
 
 fn put(disk: &SimDisk, name: &str) {
-    let directory = data().join(name);
+    let directory = data("v2").join(name);
     std::fs::create_dir_all(&directory).unwrap();
     for entry in std::fs::read_dir(&directory).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
@@ -85,13 +87,16 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn logs_of_version_1_open_and_hold_what_they_held() {
+fn logs_of_each_version_open_and_hold_what_they_held() {
     if std::env::var_os("PROGLOG_REGENERATE").is_some() {
         regenerate();
     }
-    for name in NAMES {
+    for (version, name) in ["v1", "v2"]
+        .into_iter()
+        .flat_map(|version| NAMES.map(|name| (version, name)))
+    {
         let directory = tempfile::tempdir().unwrap();
-        copy(&data().join(name), directory.path());
+        copy(&data(version).join(name), directory.path());
         let mut expected = batches().concat();
         for round in 0..2 {
             let log = Log::open(directory.path(), &options()).unwrap();
@@ -162,7 +167,7 @@ fn operated_logs_of_version_1_open_with_exactly_what_they_held() {
     // Of 150 bytes that were written the first 32 are a sync mark, which is whole.
     const TORN_BYTES: u64 = 118;
     for name in ["closed", "killed", "torn", "truncating"] {
-        let written = data().join("operated").join(name);
+        let written = data("v1").join("operated").join(name);
         let expected = std::fs::read_to_string(written.with_extension("txt")).unwrap();
         let directory = tempfile::tempdir().unwrap();
         copy(&written, directory.path());

@@ -146,14 +146,57 @@ fn a_trim_that_removes_no_segment_is_seen() {
 fn a_truncation_that_is_under_way_is_seen() {
     let disk = SimDisk::new();
     let log = open(&disk);
-    append(&log, 0..6);
+    append(&log, 0..16);
     let reader = read(&disk);
-    assert_eq!(reader.end_offset(), Offset::new(5));
+    assert_eq!(reader.end_offset(), Offset::new(15));
     // The segment to go on in cannot be made.
     disk.inject(When::Next(CallKind::Rename, 0), Fault::os_error(5));
     log.truncate(3).unwrap_err();
     reader.refresh().unwrap();
     holds(&reader, 0..3);
+}
+
+#[test]
+fn records_that_are_erased_are_not_seen_and_what_is_appended_in_their_place_is() {
+    let new = |offset: u64| format!("{offset:->90}");
+    // A sync mark shows what is erased, or the checkpoint alone.
+    for is_closed in [false, true] {
+        let disk = SimDisk::new();
+        let options = options().segment_bytes_max(1 << 20);
+        let mut log = open_with(&disk, &options);
+        append(&log, 0..5);
+        if is_closed {
+            log.close().unwrap();
+        }
+        let reader = read(&disk);
+        let seen = if is_closed { 5 } else { 4 };
+        holds(&reader, 0..seen);
+        let mut follower = reader.follow(0);
+        for offset in 0..2 {
+            assert_eq!(follower.next().unwrap().unwrap().value, value(offset));
+        }
+        if is_closed {
+            log = open_with(&disk, &options);
+        }
+        log.truncate(2).unwrap();
+        reader.refresh().unwrap();
+        holds(&reader, 0..2);
+        assert_eq!(reader.read(2).unwrap_err().kind(), ErrorKind::OutOfRange);
+        for offset in 2..6 {
+            log.append(new(offset)).unwrap();
+        }
+        log.truncate(3).unwrap();
+        for offset in 3..7 {
+            log.append(new(offset)).unwrap();
+        }
+        assert_eq!(reader.refresh().unwrap(), Offset::new(6));
+        for offset in 2..6 {
+            assert_eq!(reader.read(offset).unwrap().value, new(offset));
+            assert_eq!(follower.next().unwrap().unwrap().value, new(offset));
+        }
+        assert_eq!(segments(&disk), [0]);
+        assert!(reader.verify().unwrap().damaged.is_empty());
+    }
 }
 
 #[test]

@@ -34,6 +34,8 @@ fn a_pending_truncation_is_seen_as_done() {
     let log = open_with(&disk, &options().segment_bytes_max(64 << 10));
     append(&log, 0..40);
     let reader = read(&disk);
+    log.roll().unwrap();
+    append(&log, 40..41);
     // There is room for neither the index nor the segment that comes next.
     for skip in 0..2 {
         let full = Fault::error(Io::StorageFull);

@@ -136,8 +136,8 @@ fn a_larger_limit_holds_from_the_next_opening_on() {
 /// A crash came when one slot of the checkpoint had lost the flag of a truncation. Opening left the other one
 /// as it was; once the newer slot was lost, what had been appended since was truncated too.
 #[test]
-fn no_slot_of_the_checkpoint_truncates_what_was_appended_after_the_truncation() {
-    for writes in 0..4 {
+fn no_copy_of_the_checkpoint_truncates_what_was_appended_after_the_truncation() {
+    for writes in 0..2 {
         let disk = SimDisk::new();
         let log = open(&disk, &options());
         log.append_batch(["a", "b", "c"]).unwrap();
@@ -160,9 +160,9 @@ fn no_slot_of_the_checkpoint_truncates_what_was_appended_after_the_truncation() 
         let disk = disk.crash(Survivors::LoseAll);
         let log = open(&disk, &options());
         let end = log.append("appended since").unwrap();
-        for slot in [0, 4096] {
+        for copy in [0, 4096, 8192, 12_288] {
             let disk = disk.crash(Survivors::LoseAll);
-            disk.flip("checkpoint", slot, 0);
+            disk.flip("checkpoint", copy, 0);
             let log = open(&disk, &options());
             assert_eq!(log.read(end).unwrap().value, "appended since");
         }
@@ -282,7 +282,7 @@ fn a_segment_is_truncated_while_it_is_read() {
 fn records_kept_by_a_truncation_are_readable_before_the_new_segment_exists() {
     let disk = SimDisk::new();
     let log = open(&disk, &options().segment_bytes_max(1 << 10));
-    for _ in 0..3 {
+    for _ in 0..4 {
         log.append("a".repeat(700)).unwrap();
     }
     // It is tried once more with the room of what was dropped.
@@ -309,7 +309,7 @@ fn retention_keeps_what_a_truncation_keeps_before_the_new_segment_exists() {
         let disk = SimDisk::new();
         let options = options().segment_bytes_max(1 << 10).retention(policy);
         let log = open(&disk, &options);
-        for _ in 0..2 {
+        for _ in 0..3 {
             log.append("a".repeat(700)).unwrap();
         }
         for skip in 0..2 {

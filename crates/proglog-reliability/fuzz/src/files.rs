@@ -1,4 +1,4 @@
-//! Real files: those that the tests of the store and of the log keep, of the format's version 1.
+//! Real files: those that the tests of the store and of the log keep, of the format's newest version.
 
 use std::fs;
 use std::ops::Range;
@@ -11,13 +11,13 @@ use proglog_store::testing::format::{frame_check, frame_len};
 
 /// The position of a store's first frame in its file.
 pub(crate) const HEADER_LEN: usize = 8192;
-/// The distance of the two copies of a header, and of the two slots of a checkpoint.
+/// The distance of the copies of a header, and of those of a checkpoint.
 pub(crate) const COPY_LEN: usize = 4096;
 /// The length of a page of an index.
 pub(crate) const PAGE_LEN: usize = 4096;
 const FRAME_HEADER_LEN: usize = 8;
 const HEADER_CRC_AT: usize = 92;
-const SLOT_CRC_AT: usize = 1096;
+const COPY_CRC_AT: usize = 1096;
 const SALT: Range<usize> = 16..24;
 
 /// The places in a store that mean something.
@@ -26,9 +26,9 @@ pub(crate) const STORE_HOT: [Range<usize>; 3] =
 pub(crate) const INDEX_HOT: [Range<usize>; 2] = [0..64, PAGE_LEN - 4..PAGE_LEN];
 pub(crate) const CHECKPOINT_HOT: [Range<usize>; 4] = [
     0..80,
-    SLOT_CRC_AT..SLOT_CRC_AT + 4,
-    COPY_LEN..COPY_LEN + 80,
-    COPY_LEN + SLOT_CRC_AT..COPY_LEN + SLOT_CRC_AT + 4,
+    COPY_CRC_AT..COPY_CRC_AT + 4,
+    2 * COPY_LEN..2 * COPY_LEN + 80,
+    3 * COPY_LEN + COPY_CRC_AT..3 * COPY_LEN + COPY_CRC_AT + 4,
 ];
 
 /// The file at `path` in the crates' folder.
@@ -40,7 +40,7 @@ pub(crate) fn read(path: &str) -> Vec<u8> {
 /// Makes the checksums of a store right, but for those of frames that `spared` has a bit for. It goes as far
 /// as one frame follows another.
 pub(crate) fn mend_store(bytes: &mut [u8], spared: u8) {
-    mend_copies(bytes, HEADER_CRC_AT);
+    mend_copies(bytes, 2, HEADER_CRC_AT);
     let Some(salt) = bytes.get(SALT).map(BigEndian::read_u64) else {
         return;
     };
@@ -65,12 +65,12 @@ pub(crate) fn mend_store(bytes: &mut [u8], spared: u8) {
 
 /// Makes the checksums of a checkpoint right.
 pub(crate) fn mend_checkpoint(bytes: &mut [u8]) {
-    mend_copies(bytes, SLOT_CRC_AT);
+    mend_copies(bytes, 4, COPY_CRC_AT);
 }
 
-/// Makes the checksums of both copies right.
-fn mend_copies(bytes: &mut [u8], crc_at: usize) {
-    for copy in bytes.chunks_mut(COPY_LEN).take(2) {
+/// Makes the checksums of all copies right.
+fn mend_copies(bytes: &mut [u8], copies: usize, crc_at: usize) {
+    for copy in bytes.chunks_mut(COPY_LEN).take(copies) {
         if copy.len() >= crc_at + 4 {
             let crc = crc_fast::crc32_iscsi(&copy[..crc_at]);
             BigEndian::write_u32(&mut copy[crc_at..], crc);

@@ -72,7 +72,7 @@ impl Original {
         }
         for name in names {
             let path = format!(
-                "proglog-log/tests/data/v1/{}/{name}",
+                "proglog-log/tests/data/v2/{}/{name}",
                 if closed { "closed" } else { "killed" }
             );
             disk.write_file(&name, &files::read(&path));
@@ -172,8 +172,8 @@ impl Original {
     }
 }
 
-/// Checks that a failed opening changed nothing, except for the older slot of a checkpoint, which may be made equal to
-/// the newer one before that turns out not to fit the segments. A start after the end is found only once the newest
+/// Checks that a failed opening changed nothing, except for a checkpoint, whose copies may be made
+/// equal before that turns out not to fit the segments. A start after the end is found only once the newest
 /// segment is recovered, which may add a mark.
 fn assert_kept(before: &BTreeMap<String, Vec<u8>>, disk: &SimDisk, error: &Error) {
     let after = contents(disk);

@@ -1,9 +1,10 @@
-//! Appends: into the write buffer, from there to the file, and back out by a rewind.
+//! Appends: into the write buffer, from there to the file, and back out by a rewind or an erasure.
 
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{self, FRAME_HEADER_LEN, MARK_FRAME_LEN, offset_of};
+use crate::io::named_file::NamedFile;
 use crate::position::{Boundary, Position};
 use crate::store::batch_writer::{Batch, One, Parts, Payloads};
 use crate::store::preallocation::Preallocator;
@@ -311,6 +312,31 @@ impl Writer {
         drop(self.take_flushing());
         self.data.lower_written(to.position);
         Ok(())
+    }
+
+    /// As [`Writer::rewind`], but also below the recovery point: overwrites what is in the file at and after `to`
+    /// with zeros, after a mark that claims what is left.
+    pub(crate) fn erase(&self, to: Boundary) -> Result<()> {
+        let syncing = self.syncing.lock();
+        self.check_appendable()?;
+        let end = self.end();
+        if to > end {
+            return Err(self.data.out_of_range(to.position, end.position));
+        }
+        self.sync_locked(&syncing, None)?;
+        let mut writing = self.writing.lock();
+        self.data.file.clear(&(to.position..self.data.written()))?;
+        writing.erased();
+        {
+            let mut buffer = self.buffer.lock();
+            buffer.set_synced(to);
+            buffer.rewind(to);
+            buffer.push_mark_if_due();
+            drop(self.take_flushing());
+            self.data.lower_written(to.position);
+        }
+        self.flush_locked(&mut writing)?;
+        self.sync_device(NamedFile::sync_data)
     }
 
     /// Frees the memory of buffers that are empty.

@@ -1,7 +1,7 @@
 //! The durable end of a store that another process writes: the claim of its newest sync mark.
 //!
 //! Nothing is locked and nothing is written. What lies below the claim of a mark is on the device, and the
-//! writer never drops or changes it. What lies above is scanned for marks, and never shown. There the writer
+//! writer never drops or changes it, unless it is told to erase it; then the store has to be opened again. What lies above is scanned for marks, and never shown. There the writer
 //! may do anything at any time: append, remove what a failed write left, drop appends and append others,
 //! preallocate zeros and remove them. Therefore
 //!

@@ -91,6 +91,11 @@ impl Preallocator {
         (self.is_warm, self.step) = (false, STEP_MIN);
     }
 
+    /// Notes that the end of the data was overwritten with zeros.
+    pub(crate) fn erased(&mut self) {
+        self.is_ahead = true;
+    }
+
     /// Notes that the file was truncated at `end`.
     pub(crate) fn truncated(&mut self, end: Position) {
         self.is_ahead = false;

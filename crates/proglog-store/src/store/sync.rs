@@ -40,7 +40,7 @@ impl Writer {
     }
 
     /// Syncs the file. A failure stops the store: the sync is never retried.
-    fn sync_device(&self, sync: impl Fn(&NamedFile) -> Result<()>) -> Result<()> {
+    pub(crate) fn sync_device(&self, sync: impl Fn(&NamedFile) -> Result<()>) -> Result<()> {
         let _device = self.device.lock();
         self.check_sound()?;
         sync(&self.data.file).map_err(|error| self.poison(error))

@@ -284,6 +284,11 @@ impl Index {
         self.unwritten.len()
     }
 
+    /// Returns whether none of the pages in the file has an entry of record `count` or of one after it.
+    pub(crate) fn can_truncate(&self, count: u64) -> bool {
+        page_of(count).0 >= self.unwritten.read().first_page()
+    }
+
     /// Drops the entries of record `count` and those after it, which are not in the file, and returns the appender.
     pub(crate) fn truncate(&self, count: u64) -> Appender {
         self.unwritten.truncate(count)

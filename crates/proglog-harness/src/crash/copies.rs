@@ -1,4 +1,4 @@
-//! Damage to a slot of the checkpoint, wherever the process was stopped: the other slot is enough.
+//! Damage to a copy of the checkpoint, wherever the process was stopped: the others are enough.
 
 use proglog_store::testing::{Call, Fault, SimDisk, Survivors, When};
 
@@ -7,12 +7,13 @@ use super::history::{Checked, End, History};
 use super::workload::{Run, Step, Workload};
 
 const CHECKPOINT: &str = "checkpoint";
-/// The distance of the two slots.
-const SLOT_LEN: u64 = 4096;
+/// The distance of the copies, and their number.
+const COPY_LEN: u64 = 4096;
+const COPIES: u64 = 4;
 
-/// Stops the workload at `call`, and damages either slot of the checkpoint: of what is left, and once
-/// the log was opened again and has one more record. Returns how often a slot was damaged.
-pub fn damage_slots(workload: &Workload, call: &Call) -> Checked<usize> {
+/// Stops the workload at `call`, and damages each copy of the checkpoint: of what is left, and once the log was
+/// opened again and has one more record. Returns how often a copy was damaged.
+pub fn damage_copies(workload: &Workload, call: &Call) -> Checked<usize> {
     let number = call.number.ok_or("the call is not counted")?;
     let mut tried = 0;
     for survivors in [
@@ -47,17 +48,17 @@ pub fn damage_slots(workload: &Workload, call: &Call) -> Checked<usize> {
     Ok(tried)
 }
 
-/// Opens the log with either slot damaged.
+/// Opens the log with each copy damaged.
 fn damage_each(workload: &Workload, left: &Run, end: End) -> Checked<usize> {
     if !left.disk.file_names().iter().any(|name| name == CHECKPOINT) {
         return Ok(0);
     }
-    for slot in 0..2 {
+    for copy in 0..COPIES {
         let disk = left.disk.deep_clone();
-        disk.flip(CHECKPOINT, slot * SLOT_LEN + 50, 3);
+        disk.flip(CHECKPOINT, copy * COPY_LEN + 50, 3);
         Run::new(workload, disk, left.history.clone())
             .open(end)
-            .map_err(|violation| format!("slot {slot} damaged: {violation}"))?;
+            .map_err(|violation| format!("copy {copy} damaged: {violation}"))?;
     }
-    Ok(2)
+    Ok(usize::try_from(COPIES).unwrap_or(usize::MAX))
 }
