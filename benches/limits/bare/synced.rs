@@ -1,15 +1,19 @@
 //! The limit of durable appends: a queue, with one write and one `fdatasync` for everything in it.
 //!
-//! A thread that finds no leader takes the queue, writes it, syncs it, and wakes the threads whose frames
-//! it held; so a single thread never waits for another. The file is filled with zeros ahead, in steps that
-//! double from 64 KiB to 8 MiB, since a sync of a file that does not grow is cheaper. Filling and rolling
-//! happen while the clock runs, on the leader's thread.
+//! A thread that finds no leader leads: it lets other threads run as long as they bring more frames, takes the
+//! queue, writes it, syncs it, and wakes the threads whose frames it held. So a single thread never waits for
+//! another, and with many threads nearly all of them share each sync. Each group of frames has a lock and a
+//! condition of its own: threads that wake do not meet those that queue their next frames.
+//!
+//! The file is filled with zeros ahead, in steps that double from 64 KiB to 8 MiB, since a sync of a file that
+//! does not grow is cheaper. Filling and rolling happen while the clock runs, on the leader's thread.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 
 use super::{HEADER_LEN, create_segment, frame_header};
 
@@ -19,21 +23,25 @@ const FILL_LEN_MAX: u64 = 8 << 20;
 const FILLED_GROUP_LEN_MAX: usize = 64 << 10;
 
 pub(crate) struct BareQueue {
-    state: Mutex<State>,
-    /// Waiters for groups with even numbers, and for groups with odd numbers.
-    waiting: [Condvar; 2],
+    open: Mutex<Open>,
+    /// Held by the leader.
+    file: Mutex<SyncedFile>,
 }
 
-struct State {
-    /// The frames of the open group.
+/// The frames that no leader has taken yet.
+#[derive(Default)]
+struct Open {
     gathered: Vec<u8>,
-    /// The number of the open group.
-    group: usize,
-    /// All groups with lower numbers are durable.
-    durable: usize,
-    /// The file, unless a leader has it.
-    file: Option<SyncedFile>,
-    failed: Option<io::ErrorKind>,
+    group: Arc<Group>,
+}
+
+/// The frames of one sync, for the threads that wait for it.
+#[derive(Default)]
+struct Group {
+    outcome: OnceLock<Result<(), io::ErrorKind>>,
+    /// True once one of the threads is to lead.
+    leader_wanted: Mutex<bool>,
+    woken: Condvar,
 }
 
 /// Segments, filled with zeros ahead.
@@ -61,55 +69,90 @@ impl BareQueue {
             fill_len: FILL_LEN_MIN,
             spare: Vec::new(),
         };
-        let state = State {
-            gathered: Vec::new(),
-            group: 0,
-            durable: 0,
-            file: Some(file),
-            failed: None,
-        };
         Ok(Self {
-            state: Mutex::new(state),
-            waiting: [Condvar::new(), Condvar::new()],
+            open: Mutex::default(),
+            file: Mutex::new(file),
         })
     }
 
-    /// Appends a frame; on return it is on the device.
+    /// Appends a frame with this payload, and returns once it is durable.
     pub(crate) fn append(&self, payload: &[u8]) -> io::Result<()> {
         let header = frame_header(payload);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.gathered.extend_from_slice(&header);
-        state.gathered.extend_from_slice(payload);
-        let group = state.group;
+        let group = {
+            let mut open = lock(&self.open);
+            open.gathered.extend_from_slice(&header);
+            open.gathered.extend_from_slice(payload);
+            Arc::clone(&open.group)
+        };
         loop {
-            if let Some(failed) = state.failed {
-                return Err(failed.into());
+            if let Ok(mut file) = self.file.try_lock() {
+                if group.outcome.get().is_none() {
+                    self.commit(&mut file);
+                }
+                drop(file);
+                // One of the threads that arrived meanwhile leads next.
+                lock(&self.open).group.wake_leader();
             }
-            if state.durable > group {
-                return Ok(());
+            if let Some(outcome) = group.wait() {
+                return outcome.map_err(io::Error::from);
             }
-            let Some(mut file) = state.file.take() else {
-                let waiting = &self.waiting[group % 2];
-                state = waiting.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            // There is no leader, so all groups below the open one are durable, and this thread leads the open one.
-            let spare = std::mem::take(&mut file.spare);
-            let frames = std::mem::replace(&mut state.gathered, spare);
-            state.group += 1;
-            drop(state);
-            let written = file.append_synced(&frames);
-            file.spare = frames;
-            file.spare.clear();
-            state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.file = Some(file);
-            state.durable += 1;
-            state.failed = written.err().map(|error| error.kind());
-            self.waiting[group % 2].notify_all();
-            // One of the threads that arrived meanwhile leads next.
-            self.waiting[(group + 1) % 2].notify_one();
         }
     }
+
+    /// Writes and syncs the open group.
+    fn commit(&self, file: &mut SyncedFile) {
+        let mut open = lock(&self.open);
+        loop {
+            let len = open.gathered.len();
+            drop(open);
+            thread::yield_now();
+            open = lock(&self.open);
+            if open.gathered.len() == len {
+                break;
+            }
+        }
+        let spare = std::mem::take(&mut file.spare);
+        let frames = std::mem::replace(&mut open.gathered, spare);
+        let group = std::mem::take(&mut open.group);
+        drop(open);
+        let written = file.append_synced(&frames);
+        file.spare = frames;
+        file.spare.clear();
+        group.complete(written.map_err(|error| error.kind()));
+    }
+}
+
+impl Group {
+    fn complete(&self, outcome: Result<(), io::ErrorKind>) {
+        _ = self.outcome.set(outcome);
+        // A thread that saw no outcome under this lock is asleep by now.
+        drop(lock(&self.leader_wanted));
+        self.woken.notify_all();
+    }
+
+    fn wake_leader(&self) {
+        *lock(&self.leader_wanted) = true;
+        self.woken.notify_one();
+    }
+
+    /// Waits for the outcome; `None` if the thread is to lead.
+    fn wait(&self) -> Option<Result<(), io::ErrorKind>> {
+        let mut leader_wanted = lock(&self.leader_wanted);
+        loop {
+            if let Some(outcome) = self.outcome.get() {
+                return Some(*outcome);
+            }
+            if std::mem::take(&mut *leader_wanted) {
+                return None;
+            }
+            let woken = self.woken.wait(leader_wanted);
+            leader_wanted = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SyncedFile {
