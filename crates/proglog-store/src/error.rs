@@ -196,7 +196,9 @@ pub enum Error {
         source: Arc<io::Error>,
     },
     /// A write failed, and the part it left could not be removed: buffered appends may or may not be in
-    /// the file. The store takes no more appends; reopen it to recover.
+    /// the file. The store takes no more appends; reopen it to recover. But if the file system had no room to
+    /// remove it, the kind is [`ErrorKind::DiskFull`]: what was dropped is not read any more, unless the process
+    /// ends before there is room, and the store takes appends again once there is.
     #[error("{file} holds a part of a failed write that could not be removed")]
     WriteNotUndone {
         /// The file's name.
@@ -230,10 +232,10 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Io { source, .. } | Self::WriteNotUndone { source, .. } if is_full(source) => {
+                ErrorKind::DiskFull
+            }
             Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull
-                | io::ErrorKind::QuotaExceeded
-                | io::ErrorKind::FileTooLarge => ErrorKind::DiskFull,
                 io::ErrorKind::NotFound => ErrorKind::NotFound,
                 _ => ErrorKind::Io,
             },
@@ -268,6 +270,14 @@ impl Error {
         }
     }
 
+    /// The error of a failed write that could not be undone because of this one, if it is of the file system.
+    pub(crate) fn into_not_undone(self) -> Self {
+        match self {
+            Self::Io { file, source, .. } => Self::WriteNotUndone { file, source },
+            error => error,
+        }
+    }
+
     pub(crate) fn sync_failed(file: &Arc<str>, source: io::Error) -> Self {
         Self::SyncFailed {
             file: Arc::clone(file),
@@ -282,6 +292,14 @@ impl Error {
             source: Arc::new(source),
         }
     }
+}
+
+/// Returns whether a call was refused for want of room alone.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 /// The kind of an [`Error`], for callers that act on it.

@@ -95,8 +95,9 @@
 //!
 //! An [`Error`] carries the facts: the file, the position, what was expected and what was found.
 //! [`Error::kind`] classifies it, and [`Error::outcome`] says whether it is certain that a failed append is
-//! not stored. A full disk refuses appends until there is space. A failed sync stops the store
-//! ([`ErrorKind::Poisoned`]): reopen it to recover.
+//! not stored. A full disk refuses appends until there is space, also one that writes nothing in place and
+//! so cannot even remove what a failed write has left: that goes before the next write. A failed sync stops the store
+//! ([`ErrorKind::Poisoned`]), even if it found no space: reopen it to recover.
 //!
 //! ## Build on it, and test that
 //!

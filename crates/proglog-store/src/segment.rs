@@ -198,7 +198,9 @@ pub trait StoreExt: sealed::Sealed {
     /// # Errors
     ///
     /// [`Error::OutOfRange`] if `to` is past the end, [`Error::BelowRecoveryPoint`] if it is below that;
-    /// [`Error::WriteNotUndone`] if the file cannot be truncated, after which the store is poisoned;
+    /// [`Error::WriteNotUndone`] if the file cannot be truncated, after which the store is poisoned, or, with the
+    /// kind [`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull), as everything was dropped, but may be back if the
+    /// process ends before there is room to truncate the file; [`Error::SyncFailed`];
     /// [`Error::Poisoned`], if the file would have to be truncated; [`Error::Sealed`] if the store was
     /// opened to read; [`Error::Closed`].
     fn rewind(&self, to: Boundary) -> Result<()> {

@@ -9,8 +9,9 @@
 //! A group lies in one segment: rolling syncs the old segment, which completes the open group.
 //!
 //! When a write fails, the group and all later appends are rolled back: the store is rewound to the start of
-//! the group, and its offsets are used again, which is sound because no reader has seen them. When a sync fails
-//! the state of the device is unknown, and the log is poisoned.
+//! the group, and its offsets are used again, which is sound because no reader has seen them. A file system that
+//! writes nothing in place may have no room to remove what was written of them; then their outcome is unknown, and
+//! nothing is written until there is. When a sync fails the state of the device is unknown, and the log is poisoned.
 
 use std::sync::Arc;
 
@@ -185,8 +186,16 @@ impl Engine {
                 .map_err(|error| segment.not_rewound(error))
         };
         let later = writer.replace_group(start);
+        let log = self.view.log();
         match rolled_back {
-            Ok(()) => {
+            Err(failure) if failure.kind() != ErrorKind::DiskFull => {
+                self.poison(&failure);
+                let error = log.error(failure.clone());
+                group.complete(Err(error.clone()));
+                later.complete(Err(error));
+                Err(failure)
+            }
+            rolled_back => {
                 writer.index = segment.index.truncate(start.boundary.frames);
                 writer.next = start.offset();
                 #[cfg(feature = "tracing")]
@@ -196,18 +205,17 @@ impl Engine {
                     next_offset = writer.next.get(),
                     "appends rolled back"
                 );
-                let log = self.view.log();
-                group.complete(Err(log.error(error.clone())));
-                let source = Arc::new(error.clone());
-                later.complete(Err(log.error(Reason::GivenUp { source })));
-                Err(error)
-            }
-            Err(failure) => {
-                self.poison(&failure);
-                let error = self.view.log().error(failure.clone());
-                group.complete(Err(error.clone()));
-                later.complete(Err(error));
-                Err(failure)
+                let (own, others) = match rolled_back {
+                    Ok(()) => {
+                        let source = Arc::new(error.clone());
+                        (error, Reason::GivenUp { source })
+                    }
+                    // There was no room to remove what was written: all may be back after a crash.
+                    Err(in_doubt) => (in_doubt.clone(), in_doubt),
+                };
+                group.complete(Err(log.error(own.clone())));
+                later.complete(Err(log.error(others)));
+                Err(own)
             }
         }
     }

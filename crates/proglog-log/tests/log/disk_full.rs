@@ -2,8 +2,8 @@
 
 use std::io::ErrorKind as Io;
 
-use proglog_log::{Durability, ErrorKind, Log, Offset, Reason};
-use proglog_store::testing::{CallKind, Fault, SimDisk, When};
+use proglog_log::{Durability, ErrorKind, Log, Offset, Outcome, Reason};
+use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::support::{ALL_DURABILITIES, append, holds, open, open_with, options, segments, value};
 
@@ -134,4 +134,32 @@ fn a_roll_that_finds_no_room_loses_nothing_and_a_later_one_works() {
     append(&log, 6..8);
     log.close().unwrap();
     holds(&open_with(&disk, &options()), 0..8);
+}
+
+#[test]
+fn appends_that_may_be_back_after_a_crash_say_so() {
+    let disk = SimDisk::new();
+    disk.write_copies();
+    let log = open_with(&disk, &options().preallocate_max(0));
+    fill(&disk);
+    let names = disk.file_names();
+    let used = names.iter().map(|name| disk.read_file(name).len() as u64);
+    // Enough for one of them and a part of the next.
+    disk.set_capacity(Some(used.sum::<u64>() + 200));
+    let tickets = [(); 4].map(|()| log.submit("a".repeat(100)).unwrap());
+    for ticket in tickets {
+        let error = ticket.wait().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DiskFull, "{error:?}");
+        assert_eq!(error.outcome(), Outcome::Unknown, "{error:?}");
+    }
+    holds(&log, 0..0);
+    let crashed = disk.crash(Survivors::KeepAll);
+    crashed.set_capacity(None);
+    assert_eq!(open(&crashed).end_offset(), 1);
+    // Those after them are not written.
+    let error = log.append(value(0)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DiskFull, "{error:?}");
+    disk.set_capacity(None);
+    append(&log, 0..3);
+    holds(&open(&disk.crash(Survivors::LoseAll)), 0..3);
 }

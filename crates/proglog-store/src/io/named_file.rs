@@ -213,6 +213,16 @@ impl NamedFile {
         self.set_len(offset_of(end))
     }
 
+    /// Returns whether there are only zeros at and after `position`, or no bytes; `false` if they cannot be read.
+    pub(crate) fn is_clear_from(&self, position: Position) -> bool {
+        let mut is_clear = true;
+        let visited = self.for_each_block(offset_of(position)..u64::MAX, |_, block| {
+            is_clear &= block.iter().all(|byte| *byte == 0);
+            Ok(())
+        });
+        visited.is_ok() && is_clear
+    }
+
     /// Writes zeros over `range`.
     pub(crate) fn clear(&self, range: &Range<Position>) -> Result<()> {
         let zeros = vec![0; BLOCK_LEN];

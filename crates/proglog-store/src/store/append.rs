@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
-use crate::format::{self, FRAME_HEADER_LEN, MARK_FRAME_LEN, offset_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{self, FRAME_HEADER_LEN, MARK_FRAME_LEN};
 use crate::io::named_file::NamedFile;
 use crate::position::{Boundary, Position};
 use crate::store::batch_writer::{Batch, One, Parts, Payloads};
@@ -164,6 +164,7 @@ impl Writer {
         }
         let direct_write = DirectWrite(self);
         self.flush_locked(&mut writing)?;
+        self.remove_remains(&mut writing)?;
         let (mut memory, start, due) = self.buffer.lock().lend_memory();
         let mut partial = PartialWrite {
             writer: self,
@@ -214,6 +215,7 @@ impl Writer {
                 return Ok(buffer.end());
             }
         }
+        self.remove_remains(writing)?;
         let flushing = self.start_flush();
         match self.data.file.write_frames(&flushing.bytes, flushing.start) {
             Ok(()) => {
@@ -256,7 +258,7 @@ impl Writer {
         flushing: Arc<FlushingBuffer>,
         error: Error,
     ) -> Error {
-        let truncated = self.truncate(writing, flushing.start);
+        let poisoned = self.truncate_or_defer(writing, flushing.start).err();
         {
             let mut buffer = self.buffer.lock();
             drop(self.take_flushing());
@@ -266,25 +268,47 @@ impl Writer {
             });
             buffer.restore(flushing);
         }
-        truncated.err().unwrap_or(error)
+        poisoned.unwrap_or(error)
     }
 
     /// Removes from the file, durably, what a failed write may have left at and after `position`,
-    /// so that no later frame stands beside it.
+    /// so that no later frame stands beside it. A file system that writes nothing in place may have no room to do so:
+    /// then this fails with the kind [`ErrorKind::DiskFull`], and the next write has to begin with it.
     fn truncate(&self, writing: &mut Preallocator, position: Position) -> Result<()> {
         let _device = self.device.lock();
         self.check_sound()?;
-        let file = self.data.file.storage();
-        file.set_len(offset_of(position))
-            .and_then(|()| file.sync_all())
-            .map_err(|error| {
-                self.poison(Error::WriteNotUndone {
-                    file: self.data.name(),
-                    source: Arc::new(error),
-                })
-            })?;
+        let file = &self.data.file;
+        if let Err(error) = file.set_end(position) {
+            if error.kind() != ErrorKind::DiskFull {
+                return Err(self.poison(error.into_not_undone()));
+            }
+            writing.has_remains |= !file.is_clear_from(position);
+            return if writing.has_remains {
+                Err(error)
+            } else {
+                Ok(())
+            };
+        }
+        file.sync_all().map_err(|error| self.poison(error))?;
         writing.truncated(position);
+        writing.has_remains = false;
         Ok(())
+    }
+
+    /// Removes what failed writes have left after the data, if that is still to be done.
+    fn remove_remains(&self, writing: &mut Preallocator) -> Result<()> {
+        if writing.has_remains {
+            self.truncate(writing, self.data.written())?;
+        }
+        Ok(())
+    }
+
+    /// As [`Writer::truncate`], where a want of room is no error: the next write tries again.
+    fn truncate_or_defer(&self, writing: &mut Preallocator, position: Position) -> Result<()> {
+        match self.truncate(writing, position) {
+            Err(error) if error.kind() == ErrorKind::DiskFull => Ok(()),
+            truncated => truncated,
+        }
     }
 
     pub(crate) fn rewind(&self, to: Boundary) -> Result<()> {
@@ -304,14 +328,20 @@ impl Writer {
         if to > end {
             return Err(self.data.out_of_range(to.position, end.position));
         }
-        if to.position < self.data.written() {
-            self.truncate(&mut writing, to.position)?;
+        let written = self.data.written();
+        let mut removed = Ok(());
+        if to.position < written || writing.has_remains {
+            removed = self.truncate(&mut writing, to.position.min(written));
+            match &removed {
+                Err(error) if error.kind() != ErrorKind::DiskFull => return removed,
+                _ => {}
+            }
         }
         let mut buffer = self.buffer.lock();
         buffer.rewind(to);
         drop(self.take_flushing());
         self.data.lower_written(to.position);
-        Ok(())
+        removed.map_err(Error::into_not_undone)
     }
 
     /// As [`Writer::rewind`], but also below the recovery point: overwrites what is in the file at and after `to`
@@ -370,7 +400,7 @@ struct PartialWrite<'a> {
 impl PartialWrite<'_> {
     fn remove(&mut self) -> Result<()> {
         self.done = true;
-        self.writer.truncate(self.writing, self.start)
+        self.writer.truncate_or_defer(self.writing, self.start)
     }
 }
 

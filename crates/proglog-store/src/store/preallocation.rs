@@ -33,6 +33,9 @@ pub(crate) struct Preallocator {
     next_at: Position,
     /// True if the file may be longer than its data.
     pub(crate) is_ahead: bool,
+    /// True if a failed write has left bytes after the data that could not be removed for want of room. They are removed
+    /// before the next write.
+    pub(crate) has_remains: bool,
 }
 
 impl Preallocator {
@@ -45,6 +48,7 @@ impl Preallocator {
             step: STEP_MIN,
             next_at: Position::ZERO,
             is_ahead: false,
+            has_remains: false,
         }
     }
 

@@ -173,7 +173,10 @@ impl Directory for SimDirectory {
         let inode = match (found, mode) {
             (Ok(_), OpenMode::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Ok(inode), _) => inode,
-            (Err(_), _) if makes => state.create(&name),
+            (Err(_), _) if makes => {
+                state.check_room()?;
+                state.create(&name)
+            }
             (Err(missing), _) => return Err(missing),
         };
         state.inode(inode).handles += 1;
@@ -194,6 +197,7 @@ impl Directory for SimDirectory {
         state.check(Call::new(CallKind::Rename, &from))?;
         check_name(&from).and(check_name(to))?;
         let made = Some((Arc::from(to), state.named(&from)?));
+        state.check_room()?;
         state.change_names(NameChange {
             gone: Some(from),
             made,

@@ -85,8 +85,8 @@ impl SimDisk {
     /// Returns the disk as it is after a crash now. This one is not changed.
     ///
     /// On the new disk no file is open or locked, calls are counted from 0, and no faults are planned.
-    /// The capacity, unreadable ranges and the kinds of calls that are counted stay. After
-    /// [`Survivors::KeepAll`] pending changes are still pending; otherwise nothing is.
+    /// The capacity, [copying](SimDisk::write_copies), unreadable ranges and the kinds of calls that are counted
+    /// stay. After [`Survivors::KeepAll`] pending changes are still pending; otherwise nothing is.
     #[must_use]
     pub fn crash(&self, survivors: Survivors) -> Self {
         Self::from_state(self.0.lock().crash(survivors))
@@ -149,7 +149,20 @@ impl SimDisk {
     /// which nothing fits, and a length that does not fit, fail with
     /// [`StorageFull`](std::io::ErrorKind::StorageFull).
     pub fn set_capacity(&self, bytes: Option<u64>) {
-        self.0.lock().capacity = bytes;
+        let mut state = self.0.lock();
+        (state.capacity, state.run.full_from) = (bytes, None);
+    }
+
+    /// Makes the disk full from the call with this number on, whatever is removed, until [`SimDisk::set_capacity`].
+    pub fn fill_at(&self, call: u64) {
+        self.0.lock().run.full_from = Some(call);
+    }
+
+    /// Makes the disk one that writes nothing in place from here on, such as btrfs: a write needs room for all its
+    /// bytes, also over others, and is one of which nothing fits without. On a disk that is full to the last byte
+    /// every other change but a removal fails too, even to a smaller length.
+    pub fn write_copies(&self) {
+        self.0.lock().is_copy_on_write = true;
     }
 
     /// Gives the place of the directory to another one, which is empty, and returns its disk. This one's directory

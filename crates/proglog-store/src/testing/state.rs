@@ -20,6 +20,7 @@ pub(super) struct State {
     /// The next number for an inode, a handle or a change.
     pub(super) next_id: u64,
     pub(super) capacity: Option<u64>,
+    pub(super) is_copy_on_write: bool,
     pub(super) counts_only_changes: bool,
     pub(super) run: Run,
 }
@@ -41,6 +42,8 @@ pub(super) struct Run {
     pub(super) calls: u64,
     pub(super) crashed: bool,
     pub(super) plan: Plan,
+    /// The number of the call from which on there is no room.
+    pub(super) full_from: Option<u64>,
     pub(super) trace: Option<Vec<Call>>,
     pub(super) short_transfers: Option<Rng>,
     /// True once another directory has got the place of this disk's.
@@ -69,6 +72,7 @@ impl State {
             names: Cached::at_rest(Arc::new(Names::new())),
             next_id: 0,
             capacity: None,
+            is_copy_on_write: false,
             counts_only_changes: false,
             run: Run::default(),
         }
@@ -169,10 +173,10 @@ impl State {
             .filter(|end| *end <= FILE_LEN_MAX);
         let end = end.ok_or(io::ErrorKind::FileTooLarge)?;
         let len = self.inode(id).len();
-        let end = if end > len {
-            end.min(len.saturating_add(self.free()))
-        } else {
-            end
+        let end = match self.is_copy_on_write {
+            true => end.min(offset.min(len).saturating_add(self.free())),
+            false if end > len => end.min(len.saturating_add(self.free())),
+            false => end,
         };
         let fits = match end.checked_sub(offset) {
             None | Some(0) => return Err(io::ErrorKind::StorageFull.into()),
@@ -193,6 +197,7 @@ impl State {
         if len > FILE_LEN_MAX {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
+        self.check_room()?;
         if len.saturating_sub(self.inode(id).len()) > self.free() {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -203,8 +208,19 @@ impl State {
         Ok(())
     }
 
+    /// Fails if a change other than a write or a removal finds no room.
+    pub(super) fn check_room(&self) -> io::Result<()> {
+        if self.is_copy_on_write && self.free() == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
     /// The bytes by which files may grow.
     fn free(&self) -> u64 {
+        if self.run.full_from.is_some_and(|call| self.run.calls > call) {
+            return 0;
+        }
         let Some(capacity) = self.capacity else {
             return u64::MAX;
         };

@@ -143,6 +143,7 @@ impl State {
             names: Cached::at_rest(names),
             next_id: self.next_id,
             capacity: self.capacity,
+            is_copy_on_write: self.is_copy_on_write,
             counts_only_changes: self.counts_only_changes,
             run: Run::default(),
         }

@@ -104,8 +104,13 @@ fn step_on(store: &Store, model: &mut Model, step: Step) -> proglog_store::Resul
         }
         Step::Rewind => {
             model.flushed = model.synced;
-            store.rewind(model.recovery_point)?;
-            model.batches.truncate(model.synced);
+            let rewound = store.rewind(model.recovery_point);
+            // Without room to remove them from the file they are dropped all the same.
+            let is_full = |error: &proglog_store::Error| error.kind() == ErrorKind::DiskFull;
+            if rewound.is_ok() || rewound.as_ref().is_err_and(is_full) {
+                model.batches.truncate(model.synced);
+            }
+            rewound?;
         }
         Step::Reopen => unreachable!("the caller reopens the store"),
     }

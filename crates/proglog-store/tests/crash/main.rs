@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod copy_on_write;
 mod faults;
 
 use std::collections::HashSet;

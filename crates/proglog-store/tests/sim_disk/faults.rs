@@ -125,6 +125,30 @@ fn a_full_disk_takes_what_fits_and_then_nothing() {
 }
 
 #[test]
+fn a_full_disk_that_writes_copies_refuses_every_change_but_a_removal() {
+    let (disk, file) = disk_with_log();
+    let (directory, full) = (disk.directory(), ErrorKind::StorageFull);
+    disk.write_file("other", b"12345");
+    disk.write_copies();
+    disk.set_capacity(Some(12));
+    file.write_all_at(b"abcd", 0).unwrap();
+    assert_eq!(file.write_at(b"efgh", 0).unwrap(), 3);
+    assert_eq!(file.write_at(b"xyz", 4).unwrap(), 3);
+    assert_eq!(disk.read_file("log"), b"efgdxyz");
+    assert_eq!(file.write_at(b"a", 0).unwrap_err().kind(), full);
+    for len in [8, 7, 1] {
+        assert_eq!(file.set_len(len).unwrap_err().kind(), full);
+    }
+    assert_eq!(directory.rename("log", "new").unwrap_err().kind(), full);
+    let created = directory.open("new", OpenMode::CreateNew);
+    assert_eq!(created.unwrap_err().kind(), full);
+    directory.remove("other").unwrap();
+    file.set_len(1).unwrap();
+    directory.rename("log", "new").unwrap();
+    assert_eq!(file.write_at(b"past the end", 4).unwrap(), 8);
+}
+
+#[test]
 fn a_removed_file_takes_space_while_it_is_open() {
     let (disk, file) = disk_with_log();
     file.write_all_at(b"abc", 0).unwrap();
