@@ -126,6 +126,18 @@
 //! # }
 //! ```
 //!
+//! ## Full devices
+//!
+//! A full device refuses appends ([`DiskFull`](ErrorKind::DiskFull)), harms nothing that was acknowledged, and takes
+//! appends again once there is space, without a restart. So does a quota, or a limit on file size. Reads go on, and so do
+//! trims, since what they write has its space already.
+//!
+//! The last does not hold on file systems that write nothing in place, such as btrfs, bcachefs and ZFS: a full device may
+//! refuse the write of a trim too. The trim fails then; one that drops all records, and a truncation, also
+//! [poison](ErrorKind::Poisoned) the log, which can be opened again once there is space. An append whose write was refused
+//! half way has an [outcome](Error::outcome) that is unknown there: if the process ends before there is space, it may be in
+//! the log when that is opened again. What was acknowledged is kept all the same.
+//!
 //! ## Backing up
 //!
 //! The files of an open log can be copied. Copy `checkpoint` first, then list the directory, and copy the `.log` files
@@ -145,9 +157,9 @@
 //!
 //! A log belongs to the process that opened it. A process that is forked from that one shares its files and its lock,
 //! and has none of its threads, so it must not use the handles that it has inherited. It may drop them, which closes
-//! copies of the files and nothing else; [`Log::close`] fails with [`Reason::Forked`], and what would write,
-//! sync, trim or truncate stops the copy of the log and changes nothing. As long as the forked process has such handles, and its
-//! parent has not closed the log, no process can open the log.
+//! copies of the files and nothing else; [`Log::close`] fails with [`Reason::Forked`], and what would write, sync, trim or
+//! truncate stops the copy of the log and changes nothing. As long as the forked process has such handles, and its parent
+//! has not closed the log, no process can open the log.
 //!
 //! It may open logs of its own, with background threads and a [`Cache::global`] of its own. A runtime that was
 //! installed, or set in options that were made before, has to work after a fork itself, and so has a [`Cache`] that
@@ -165,7 +177,7 @@
 //!
 //! | kind | what to do |
 //! |---|---|
-//! | [`DiskFull`](ErrorKind::DiskFull) | free some space (trimming works on a full device), and append again; no restart is needed |
+//! | [`DiskFull`](ErrorKind::DiskFull) | free some space, by a trim for example (see [Full devices](#full-devices)), and append again; no restart is needed |
 //! | [`Poisoned`](ErrorKind::Poisoned) | a sync failed, and what is on the device is unknown: close the log and open it again, which recovers it; or its directory has moved, as the source says |
 //! | [`DirectoryMoved`](ErrorKind::DirectoryMoved), from a [`ReadOnlyLog`] | the directory was renamed, replaced or removed: open what is at the path now |
 //! | [`Corrupt`](ErrorKind::Corrupt), from a read | the record that the error names is damaged; the records around it can be read |

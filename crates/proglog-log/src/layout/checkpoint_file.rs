@@ -11,7 +11,7 @@
 //! Each write has a higher number than all before. A torn write spoils the copies of one slot, and those of the
 //! other are still valid; damage to a copy leaves the other copy of its slot. So after any crash, damage to one
 //! copy brings back neither dropped records nor an earlier start. All copies exist from the start, so a write
-//! needs no new space, even on a full device.
+//! needs no new space where the file system overwrites in place, even on a full device.
 //!
 //! Version 1 has slots of one copy each, in 8192 bytes. Opening a log replaces such a file.
 

@@ -108,8 +108,8 @@ impl Log {
     ///
     /// On a full device, a log whose end is torn, whose newest segment is empty or whose checkpoint is of an earlier
     /// build cannot be opened ([`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull)) until there is space for the torn
-    /// bytes, about as many as the last write, for the 8 KiB of a segment's header, or for the 16 KiB of a checkpoint. A [`ReadOnlyLog`](crate::ReadOnlyLog) can
-    /// open it.
+    /// bytes, about as many as the last write, for the 8 KiB of a segment's header, or for the 16 KiB of a checkpoint. A
+    /// [`ReadOnlyLog`](crate::ReadOnlyLog) can open it.
     pub fn open(path: impl AsRef<Path>, options: &LogOptions) -> Result<Self> {
         let path = path.as_ref();
         options.validate().named(&LogName::of_path(path))?;
@@ -219,8 +219,8 @@ impl Log {
     /// any crash. It is exact to the record, down to an empty log, whose next record still gets the
     /// next offset. The space of whole segments is released, and that of the newest one if all records
     /// are dropped; records that were read stay valid. If `start` is not above the log's start, no record is
-    /// dropped. It works on a full device. Where the records below `start` are synced it takes one sync, or five if all
-    /// records are dropped.
+    /// dropped. It works on a full device, but for [some file systems](crate#full-devices). Where the records below
+    /// `start` are synced it takes one sync, or five if all records are dropped.
     ///
     /// # Errors
     ///
@@ -407,7 +407,7 @@ impl Log {
 
     /// Replaces the application data in the log's checkpoint, up to 1 KiB: for example the position of a
     /// consumer. On return it is on the device, with one sync, whatever the durability of the log; a crash keeps either
-    /// the old or the new data. It works on a full device.
+    /// the old or the new data. It works on a full device, but for [some file systems](crate#full-devices).
     ///
     /// # Errors
     ///
