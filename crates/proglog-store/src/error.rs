@@ -35,6 +35,22 @@ pub enum Error {
         /// The error of the file system.
         source: Arc<io::Error>,
     },
+    /// The device cannot read the byte at `byte`, which lies after the last data that is known to be synced. Frames that
+    /// were synced may be there, so nothing was dropped or changed. Open the store again once the device can read it. If
+    /// it never can, replace the file with a copy that has zeros in that place, such as `ddrescue` makes: then the data
+    /// ends there, and the bytes that follow are set aside in a file.
+    #[error(
+        "byte {byte} of {file} cannot be read, and may be of synced data: open it again when the device can read it, \
+         or replace it with a copy that has zeros there"
+    )]
+    EndUnreadable {
+        /// The file's name.
+        file: Arc<str>,
+        /// The first byte that could not be read, from the start of the file.
+        byte: u64,
+        /// The error of the file system.
+        source: Arc<io::Error>,
+    },
     /// Another handle or process has the store open; try again when it is closed.
     #[error("{file} is locked: another handle or process has it open")]
     Locked {
@@ -241,6 +257,7 @@ impl Error {
             },
             Self::Locked { .. } | Self::Forked { .. } => ErrorKind::Locked,
             Self::Unreadable { .. }
+            | Self::EndUnreadable { .. }
             | Self::NotAStore { .. }
             | Self::HeadersDiffer { .. }
             | Self::InvalidFrame { .. }
@@ -274,6 +291,14 @@ impl Error {
     pub(crate) fn into_not_undone(self) -> Self {
         match self {
             Self::Io { file, source, .. } => Self::WriteNotUndone { file, source },
+            error => error,
+        }
+    }
+
+    /// The error for bytes after the end of the data, if it says that bytes cannot be read.
+    pub(crate) fn of_end(self) -> Self {
+        match self {
+            Self::Unreadable { file, byte, source } => Self::EndUnreadable { file, byte, source },
             error => error,
         }
     }

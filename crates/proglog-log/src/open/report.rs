@@ -66,7 +66,7 @@ pub struct SetAside {
     pub file: String,
     /// Where they were, in bytes from the start of the segment's file.
     pub byte: u64,
-    /// Their number; zeros at the end are not kept. Sectors that could not be read are zeros in the file.
+    /// Their number; zeros at the end are not kept.
     pub bytes: u64,
     /// The names of the segment's oldest set-aside files, which were removed to keep no more than
     /// [`LogOptions::set_aside_files_max`](crate::LogOptions::set_aside_files_max). Copy such files elsewhere to keep

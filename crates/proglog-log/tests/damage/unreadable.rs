@@ -1,4 +1,5 @@
-//! Bytes that the device cannot read: they cost the records in their place, in every way of reading, and stop nothing.
+//! Bytes that the device cannot read: they cost the records in their place, in every way of reading, and stop nothing but
+//! an opening that would have to drop them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -120,6 +121,36 @@ fn a_log_opens_though_a_record_cannot_be_read_with_or_without_its_index() {
             }
         }
     }
+}
+
+#[test]
+fn a_log_whose_newest_records_cannot_be_read_is_not_opened_and_has_them_when_they_can_be() {
+    let [closed, killed] = both("writer");
+    let acknowledged = usize::try_from(killed.sure).unwrap()..killed.places.len();
+    assert!(!acknowledged.is_empty());
+    for place in &killed.places[acknowledged] {
+        let disk = killed.disk.deep_clone();
+        fail_reads(&disk, place);
+        let before = disk.read_file(&place.file);
+        let error = Log::open_in(disk.directory(), &options()).unwrap_err();
+        let Reason::Store(proglog_store::Error::EndUnreadable { file, byte, .. }) = &error.reason
+        else {
+            panic!("{error:?}")
+        };
+        assert_eq!((&**file, error.kind()), (&*place.file, ErrorKind::Corrupt));
+        assert!(place.bytes.contains(byte), "{error:?}");
+        assert!(disk.read_file(&place.file) == before);
+        disk.mend_reads(&place.file);
+        let log = Log::open_in(disk.directory(), &options()).unwrap();
+        assert_eq!(log.end_offset().get(), killed.end());
+        assert_eq!(log.recovery().set_aside, None);
+    }
+    // A closed log knows its end, so nothing after its records has to be read.
+    let disk = closed.disk.deep_clone();
+    let last = closed.places.last().unwrap();
+    disk.fail_reads(&last.file, last.bytes.end..1 << 20);
+    let log = Log::open_in(disk.directory(), &options()).unwrap();
+    assert_eq!(log.end_offset().get(), closed.end());
 }
 
 #[test]

@@ -158,13 +158,12 @@ impl Doublewrite {
         }))
     }
 
-    /// The bytes of the header; `None` if the file is shorter, or they cannot be read.
+    /// The bytes of the header; `None` if the file is shorter.
     fn header(&self) -> Result<Option<[u8; COPY_HEADER_LEN]>> {
         let mut header = [0; COPY_HEADER_LEN];
         match self.0.read_at(&mut header, 0) {
             Ok(COPY_HEADER_LEN) => Ok(Some(header)),
-            Ok(_) | Err(Error::Unreadable { .. }) => Ok(None),
-            Err(error) => Err(error),
+            read => read.map(|_| None),
         }
     }
 
@@ -209,8 +208,8 @@ impl Doublewrite {
         file.write_at(&header, 0)
     }
 
-    /// The range that is copied of the store with this salt; `None` if the copy is void, damaged,
-    /// unreadable, or of another store.
+    /// The range that is copied of the store with this salt; `None` if the copy is void, damaged, or of
+    /// another store. Fails if it cannot be read: it may have the only bytes that there are.
     fn range(&self, salt: u64) -> Result<Option<Range<Position>>> {
         let Some(header) = self.header()? else {
             return Ok(None);
@@ -222,15 +221,11 @@ impl Doublewrite {
         let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
         digest.update(&header[..FIELDS_LEN]);
         let mut len = 0;
-        let read = self.0.for_each_block(BYTES, |at, block| {
+        self.0.for_each_block(BYTES, |at, block| {
             digest.update(block);
             len = at + block.len() as u64;
             Ok(())
-        });
-        match read {
-            Err(Error::Unreadable { .. }) => return Ok(None),
-            read => read?,
-        }
+        })?;
         let is_whole = finished(&digest) == BigEndian::read_u32(&header[FIELDS_LEN..]);
         Ok((is_whole && len > 0).then(|| start..start.plus(len)))
     }

@@ -9,6 +9,7 @@ use crate::io::named_file::NamedFile;
 use crate::position::{Boundary, Position};
 use crate::scan::Scanner;
 use crate::scan::marks::{closing_mark, last_nonzero, newest_mark};
+use crate::scan::source::Around;
 use crate::scan::verify::{Fault, Verified, Verifier};
 
 /// The state of a store's file.
@@ -29,7 +30,8 @@ pub(crate) struct Found {
     pub(crate) bytes_scanned: u64,
 }
 
-/// Finds the end of the data. Everything below `known` is taken to be synced, and is not read.
+/// Finds the end of the data. Everything below `known` is taken to be synced, and is not read. Fails with
+/// [`Error::EndUnreadable`] unless all that was read after the end could be: a frame or a mark may be where it could not.
 pub(crate) fn find_end(file: &NamedFile, verifier: Verifier, known: Boundary) -> Result<Found> {
     let file_end = file.end()?;
     if file_end < known.position {
@@ -39,7 +41,9 @@ pub(crate) fn find_end(file: &NamedFile, verifier: Verifier, known: Boundary) ->
             expected: known.position,
         });
     }
-    if let Some(claim) = closing_mark(file, verifier, known.position, file_end)? {
+    // What cannot be read is taken for neither a mark nor zeros.
+    let around = Around::new(file, u8::MAX);
+    if let Some(claim) = closing_mark(&around, verifier, known.position, file_end)? {
         let end = claim.position.plus(MARK_FRAME_LEN as u64);
         return Ok(Found {
             recovery_point: known.max(claim),
@@ -61,12 +65,18 @@ pub(crate) fn find_end(file: &NamedFile, verifier: Verifier, known: Boundary) ->
         frames: known.frames,
         damaged: None,
     };
-    scan.run(&mut scanner, file, verifier, file_end)?;
+    scan.run(&mut scanner, file, &around, verifier, file_end)?;
     let end = scan.end.position;
+    let torn = end..last_nonzero(&around, end, file_end)?;
+    if end < file_end
+        && let Some(error) = around.error_after(end)
+    {
+        return Err(error.of_end());
+    }
     Ok(Found {
         recovery_point: scan.recovery_point,
         end: scan.end,
-        torn: end..last_nonzero(file, end, file_end)?,
+        torn,
         file_end,
         closed: false,
         damaged: scan.damaged,
@@ -89,6 +99,7 @@ impl Scan {
         &mut self,
         scanner: &mut Scanner,
         file: &NamedFile,
+        around: &Around<'_, NamedFile>,
         verifier: Verifier,
         file_end: Position,
     ) -> Result<()> {
@@ -96,14 +107,19 @@ impl Scan {
             match frame {
                 Ok(frame) => self.step(frame),
                 Err(Fault::Read(error)) => return Err(*error),
-                Err(_) => {
+                Err(fault) => {
                     let position = scanner.position();
-                    match newest_mark(file, verifier, position, file_end)? {
+                    match newest_mark(around, verifier, position, file_end)? {
                         Some(claim) if claim.position > position => {
                             self.step_over(position, claim);
                             scanner.seek(claim.position);
                         }
-                        _ => return Ok(()),
+                        _ => {
+                            return match fault {
+                                Fault::Unreadable(error) => Err(error.of_end()),
+                                _ => Ok(()),
+                            };
+                        }
                     }
                 }
             }

@@ -5,7 +5,8 @@
 //! rest of the file is searched for marks. If one claims more than that position, the position is
 //! *corrupt*: it was on the device and is damaged, so it stays for reads to report, and the scan
 //! continues at the claim. If none does, the position is the *torn* end of an unfinished write, and the
-//! data ends with the last whole batch before it.
+//! data ends with the last whole batch before it. That takes reads which succeed: where something after the
+//! data cannot be read, synced frames or a mark may be there, so the store is not opened, and not changed.
 //!
 //! Then, before the store is shown:
 //!

@@ -5,10 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Operation, Result};
-use crate::io::named_file::NamedFile;
+use crate::io::named_file::{NamedFile, offsets_of};
 use crate::io::{Directory, OpenMode, atomic_file};
 use crate::position::Position;
-use crate::scan::source::{Around, BLOCK_LEN, Source};
 
 /// The bytes that recovery dropped, kept in a file beside the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +17,7 @@ pub struct SetAside {
     pub file: String,
     /// Their position in the store.
     pub position: Position,
-    /// Their number; zeros at the end are not kept. Sectors that could not be read are zeros in the file.
+    /// Their number; zeros at the end are not kept.
     pub bytes: u64,
     /// The names of the store's oldest set-aside files, which were removed to keep no more than
     /// [`StoreOptions::set_aside_files_max`](crate::StoreOptions::set_aside_files_max).
@@ -27,7 +26,7 @@ pub struct SetAside {
 
 /// Copies `range` to a file of its own, durable on return with its name. A copy that an interrupted
 /// recovery made is replaced under its name: that name may not be durable. Then removes the oldest files
-/// that are more than `files_max`, but never this one.
+/// that are more than `files_max`, but never this one. Fails with [`Error::EndUnreadable`] if not all can be copied.
 pub(crate) fn copy(
     directory: &dyn Directory,
     store: &NamedFile,
@@ -35,10 +34,12 @@ pub(crate) fn copy(
     files_max: usize,
 ) -> Result<SetAside> {
     let mut others = set_aside_files(directory, store.name())?;
-    let file = Arc::<str>::from(free_name(directory, store, range, &others)?);
+    let name = free_name(directory, store, range, &others).map_err(Error::of_end)?;
+    let file = Arc::<str>::from(name);
     atomic_file::replace(directory, &file, |file| {
-        for_each_block(store, range, |at, block| file.write_at(block, at))
-    })?;
+        store.copy_to(offsets_of(range), file, 0)
+    })
+    .map_err(Error::of_end)?;
     others.retain(|other| **other != *file);
     let surplus = (others.len() + 1).saturating_sub(files_max.max(1));
     others.truncate(surplus);
@@ -114,7 +115,7 @@ fn is_copy(
     let file = NamedFile::open(directory, name, OpenMode::Read)?;
     let mut equal = file.len()? == range.end.get() - range.start.get();
     let mut found = Vec::new();
-    for_each_block(store, range, |at, block| {
+    store.for_each_block(offsets_of(range), |at, block| {
         found.resize(block.len(), 0);
         equal = equal
             && matches!(file.read_at(&mut found, at), Ok(read) if read == block.len())
@@ -122,25 +123,4 @@ fn is_copy(
         Ok(())
     })?;
     Ok(equal)
-}
-
-/// Visits the bytes of `range` in blocks; each with the number of bytes of the range before it. Sectors that
-/// cannot be read are zeros.
-fn for_each_block(
-    store: &NamedFile,
-    range: &Range<Position>,
-    mut visit: impl FnMut(u64, &[u8]) -> Result<()>,
-) -> Result<()> {
-    let source = Around::new(store, 0);
-    let mut position = range.start;
-    while position < range.end {
-        let left = usize::try_from(range.end.get() - position.get()).unwrap_or(usize::MAX);
-        let block = source.block(position, left.min(BLOCK_LEN))?;
-        if block.is_empty() {
-            break;
-        }
-        visit(position.get() - range.start.get(), &block)?;
-        position = position.plus(block.len() as u64);
-    }
-    Ok(())
 }

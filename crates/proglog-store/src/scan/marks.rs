@@ -1,11 +1,12 @@
-//! Sync marks: reading one, finding the newest, and the one that closed a store.
+//! Sync marks: reading one, finding the newest, and the one that closed a store. Searches are to get a source that
+//! reads [around](crate::scan::source::Around) what cannot be read.
 
 use memchr::memmem;
 
 use crate::error::Result;
 use crate::format::{self, MARK_FRAME_LEN, MARK_TYPE_END};
 use crate::position::{Boundary, Position};
-use crate::scan::source::{Around, BLOCK_LEN, Source};
+use crate::scan::source::{BLOCK_LEN, Source};
 use crate::scan::verify::{Verified, Verifier};
 
 /// The claim of the mark that `bytes`, found at `position`, start with; `None` if it is no valid mark.
@@ -34,7 +35,6 @@ pub(crate) fn newest_mark(
     from: Position,
     end: Position,
 ) -> Result<Option<Boundary>> {
-    let source = &Around::new(source, 0);
     let finder = memmem::Finder::new(&format::mark_word()).into_owned();
     let mut newest = None;
     let mut start = from;
@@ -61,7 +61,6 @@ pub(crate) fn closing_mark(
     known: Position,
     file_end: Position,
 ) -> Result<Option<Boundary>> {
-    let source = &Around::new(source, u8::MAX);
     let before = |end: Position, len: usize| Position::new(end.get().saturating_sub(len as u64));
     let position = before(file_end, MARK_FRAME_LEN);
     let bytes = source.block(position, MARK_FRAME_LEN)?;
@@ -87,14 +86,13 @@ pub(crate) fn closing_mark(
     Ok(None)
 }
 
-/// The end of the last byte in `from..end` that is not zero, or cannot be read; `from` if there is none. Reads
+/// The end of the last byte in `from..end` that is not zero; `from` if there is none. Reads
 /// backward from `end`, and no further than that byte.
 pub(crate) fn last_nonzero(
     source: &impl Source,
     from: Position,
     end: Position,
 ) -> Result<Position> {
-    let source = &Around::new(source, u8::MAX);
     let mut end = end;
     let mut block = Vec::new();
     while end > from {

@@ -1,6 +1,7 @@
 //! Sources of frames: anything that has bytes at positions.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::format::offset_of;
@@ -50,15 +51,26 @@ impl Source for NamedFile {
 
 /// The unit in which devices fail to read.
 const SECTOR_LEN: u64 = 512;
-/// The unit in which file systems read. A longer unreadable range is tried once in each, since every failure may
-/// take a device seconds.
-const PAGE_LEN: u64 = 4 << 10;
+/// The length of an unreadable range from which on it is tried in steps as long as itself, since every failure may take
+/// a device seconds.
+const STEPS_FROM: u64 = 4 * SECTOR_LEN;
+/// The longest such step.
+const STEP_MAX: u64 = 1 << 20;
+/// The most unreadable ranges that are remembered.
+const RANGES_MAX: usize = 1024;
 
-/// A source with a filler in place of the bytes that cannot be read.
+/// A source with a filler in place of the bytes that cannot be read. They are remembered, and not tried again.
 pub(crate) struct Around<'a, S> {
     source: &'a S,
     filler: u8,
-    has_filled: Cell<bool>,
+    /// By position; no two overlap.
+    unreadable: RefCell<Vec<UnreadableRange>>,
+}
+
+struct UnreadableRange {
+    positions: Range<Position>,
+    /// The error of the first read that failed.
+    error: Error,
 }
 
 impl<'a, S: Source> Around<'a, S> {
@@ -66,24 +78,59 @@ impl<'a, S: Source> Around<'a, S> {
         Self {
             source,
             filler,
-            has_filled: Cell::new(false),
+            unreadable: RefCell::default(),
         }
     }
 
     /// Returns whether anything that was read could not be.
     pub(crate) fn has_filled(&self) -> bool {
-        self.has_filled.get()
+        !self.unreadable.borrow().is_empty()
+    }
+
+    /// The error of reading what could not be read after `position`, if there was anything.
+    pub(crate) fn error_after(&self, position: Position) -> Option<Error> {
+        let unreadable = self.unreadable.borrow();
+        let after = unreadable.get(index_at(&unreadable, position));
+        after.map(|range| range.error.clone())
+    }
+
+    /// The first range that ends after `position`, of those that could not be read.
+    fn known_at(&self, position: Position) -> Option<Range<Position>> {
+        let unreadable = self.unreadable.borrow();
+        let range = unreadable.get(index_at(&unreadable, position));
+        range.map(|range| range.positions.clone())
+    }
+
+    /// Remembers that reading at `place` failed with `error`, and as much as cannot be read there.
+    fn remember(&self, place: Position, error: Error) -> Result<()> {
+        let mut unreadable = self.unreadable.borrow_mut();
+        let at = index_at(&unreadable, place);
+        if let Some(before) = at.checked_sub(1).map(|before| &mut unreadable[before])
+            && before.positions.end == place
+        {
+            let len = place.get() - before.positions.start.get();
+            before.positions.end = place.plus(self.unreadable_len(place, len)?);
+            return Ok(());
+        }
+        let positions = place..place.plus(self.unreadable_len(place, 0)?);
+        unreadable.insert(at, UnreadableRange { positions, error });
+        if unreadable.len() > RANGES_MAX {
+            // The last one shows whether everything up to the end was read.
+            unreadable.remove(usize::from(at == 0));
+        }
+        Ok(())
     }
 
     /// The number of bytes from `place` on, the first of which cannot be read, up to one that may be readable.
     /// `before` of them right before `place` could not be read.
     fn unreadable_len(&self, place: Position, before: u64) -> Result<u64> {
-        let offset = offset_of(place);
-        if before >= PAGE_LEN {
-            return Ok(PAGE_LEN - offset % PAGE_LEN);
-        }
-        // The range may end within the sector, if files do not begin at the start of one.
-        let len = SECTOR_LEN - offset % SECTOR_LEN;
+        let step = if before < STEPS_FROM {
+            SECTOR_LEN
+        } else {
+            before.min(STEP_MAX) / SECTOR_LEN * SECTOR_LEN
+        };
+        // The range may end within a sector, if files do not begin at the start of one.
+        let len = step - offset_of(place) % SECTOR_LEN;
         let (mut unreadable, mut readable) = (0, len - 1);
         if !self.is_readable(place.plus(readable))? {
             return Ok(len);
@@ -96,7 +143,7 @@ impl<'a, S: Source> Around<'a, S> {
                 unreadable = middle;
             }
         }
-        Ok(readable)
+        Ok(readable.max(1))
     }
 
     fn is_readable(&self, place: Position) -> Result<bool> {
@@ -107,22 +154,35 @@ impl<'a, S: Source> Around<'a, S> {
     }
 }
 
+/// The index of the first range that ends after `position`.
+fn index_at(unreadable: &[UnreadableRange], position: Position) -> usize {
+    unreadable.partition_point(|range| range.positions.end <= position)
+}
+
 impl<S: Source> Source for Around<'_, S> {
     fn read(&self, position: Position, buffer: &mut [u8]) -> Result<usize> {
-        let (mut filled, mut unreadable) = (0, 0);
+        let mut filled = 0;
         while filled < buffer.len() {
             let place = position.plus(filled as u64);
-            match self.source.read(place, &mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(read) => (filled, unreadable) = (filled + read, 0),
-                Err(Error::Unreadable { .. }) => {
-                    let len = self.unreadable_len(place, unreadable)?;
-                    let end = (filled as u64 + len).min(buffer.len() as u64);
-                    let end = usize::try_from(end).unwrap_or(buffer.len());
-                    buffer[filled..end].fill(self.filler);
-                    (filled, unreadable) = (end, unreadable + len);
-                    self.has_filled.set(true);
+            let rest = &mut buffer[filled..];
+            let up_to = |end: Position| {
+                let len = usize::try_from(end.get() - place.get()).unwrap_or(usize::MAX);
+                len.min(rest.len())
+            };
+            let readable = match self.known_at(place) {
+                Some(known) if known.start <= place => {
+                    let len = up_to(known.end);
+                    rest[..len].fill(self.filler);
+                    filled += len;
+                    continue;
                 }
+                Some(known) => up_to(known.start),
+                None => rest.len(),
+            };
+            match self.source.read(place, &mut rest[..readable]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error @ Error::Unreadable { .. }) => self.remember(place, error)?,
                 Err(error) => return Err(error),
             }
         }

@@ -171,7 +171,7 @@ impl DurableEnd {
 
     /// Searches for marks up to `end` that claim more than the position at which nothing verifies.
     fn search(&mut self, file: &NamedFile, end: Position) -> Result<bool> {
-        let claim = newest_mark(file, self.verifier, self.scanned, end)?;
+        let claim = newest_mark(&around(file), self.verifier, self.scanned, end)?;
         let Some(claim) = claim.filter(|claim| claim.position > self.scanned) else {
             return Ok(false);
         };

@@ -78,10 +78,12 @@ impl Store {
     /// [`Error::LabelTooLong`] or [`Error::PayloadLimitTooLarge`] for invalid options; [`Error::Locked`], at
     /// once, if the store is open; [`Error::NotAStore`], [`Error::HeadersDiffer`] or an `Unsupported…` error
     /// if the file is something else; [`Error::Truncated`] if it ends before
-    /// [`StoreOptions::recovery_point`]; [`Error::Unreadable`] if neither copy of the header can be read;
+    /// [`StoreOptions::recovery_point`]; [`Error::Unreadable`] if neither copy of the header can be read, or the
+    /// copy that an interrupted opening made; [`Error::EndUnreadable`] if what follows the data cannot be read;
     /// [`Error::SyncFailed`]; [`Error::Io`]. After any of them no data was changed or lost.
     ///
-    /// What the device cannot read elsewhere is no error: it counts as damaged, as if its bits were flipped.
+    /// What the device cannot read below the recovery point, or the newest sync mark, is no error: it counts as
+    /// damaged, as if its bits were flipped.
     ///
     /// A torn end needs disk space for its copy. On a full disk opening fails with the kind
     /// [`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull), since nothing in the file shows whether the torn

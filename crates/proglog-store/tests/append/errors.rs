@@ -31,6 +31,11 @@ fn of_the_store() -> Vec<(Error, ErrorKind)> {
         byte: 8192,
         source: source(),
     };
+    let end_unreadable = Error::EndUnreadable {
+        file: file(),
+        byte: 8192,
+        source: source(),
+    };
     let poisoned = Error::Poisoned {
         source: Arc::new(closed.clone()),
     };
@@ -42,6 +47,7 @@ fn of_the_store() -> Vec<(Error, ErrorKind)> {
         (io_error(io::ErrorKind::NotFound), ErrorKind::NotFound),
         (locked, ErrorKind::Locked),
         (unreadable, ErrorKind::Corrupt),
+        (end_unreadable, ErrorKind::Corrupt),
         (poisoned, ErrorKind::Poisoned),
         (sealed, ErrorKind::Closed),
         (closed, ErrorKind::Closed),

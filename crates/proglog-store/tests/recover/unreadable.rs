@@ -1,15 +1,16 @@
-//! Sectors that the device cannot read: they are damage of their place, as flipped bits are.
+//! Sectors that the device cannot read: they are damage of their place, as flipped bits are, where it is known to have been
+//! synced. Elsewhere they keep the store from being opened, and so from being changed.
 
 use std::error::Error as _;
 use std::ops::Range;
 
 use proglog_store::segment::{open_following, read_header};
-use proglog_store::testing::{CallKind, Fault, SimDisk, When};
-use proglog_store::{Boundary, Error, ErrorKind, Frame, Store, StoreOptions};
+use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
+use proglog_store::{Boundary, Error, ErrorKind, Frame, Position, Store, StoreOptions};
 
 use crate::fixture::{
     HEADER_LEN, MARK_LEN, NAME, THREE, at, closed, extend, frames, killed, open, open_with,
-    payloads,
+    overwrite, payloads, refused,
 };
 
 const SECTOR: u64 = 512;
@@ -126,30 +127,102 @@ fn a_killed_store_opens_with_all_that_a_later_mark_claims_whatever_is_unreadable
     }
 }
 
+/// Checks that the store is refused for what cannot be read in `range`, with nothing changed.
+fn refused_for(disk: &SimDisk, range: &Range<u64>) {
+    match refused(disk, &StoreOptions::new()) {
+        Error::EndUnreadable { file, byte, source } => {
+            assert_eq!((&*file, source.raw_os_error()), (NAME, Some(5)));
+            assert!(range.contains(&byte), "byte {byte} in {range:?}");
+        }
+        error => panic!("{error:?}"),
+    }
+}
+
 #[test]
-fn a_torn_end_that_cannot_be_read_is_set_aside_with_zeros_in_the_place() {
+fn a_store_is_not_changed_while_what_may_be_synced_cannot_be_read() {
+    let disk = numbered(40);
+    let all = frames(&disk);
+    // No mark claims the last five, which were synced.
+    for frame in &all[35..] {
+        let disk = disk.deep_clone();
+        let range = sectors_of(frame);
+        disk.fail_reads(NAME, range.clone());
+        refused_for(&disk, &range);
+        disk.mend_reads(NAME);
+        let store = open(&disk).unwrap();
+        assert_eq!(
+            (store.end().frames, &store.recovery().set_aside),
+            (40, &None)
+        );
+    }
+}
+
+#[test]
+fn reads_that_fail_for_a_while_take_nothing_whenever_they_begin_and_end() {
+    let (mut refusals, mut opened) = (0, 0);
+    // With marks, and with none.
+    for records in [40, 5] {
+        let disk = numbered(records);
+        for (first, count) in (0..30).flat_map(|first| (2..12).map(move |count| (first, count))) {
+            let disk = disk.deep_clone();
+            for read in first..first + count {
+                disk.inject(When::Next(CallKind::Read, read), Fault::os_error(5));
+            }
+            match open(&disk) {
+                Ok(store) => {
+                    opened += 1;
+                    let end = store.end().frames;
+                    assert_eq!(end, records as u64, "{count} from read {first} on");
+                    assert_eq!(store.recovery().set_aside, None);
+                }
+                Err(error) => {
+                    refusals += 1;
+                    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+                }
+            }
+            // Faults that did not come yet are not of the next opening.
+            let disk = disk.crash(Survivors::KeepAll);
+            assert_eq!(open(&disk).unwrap().end().frames, records as u64);
+        }
+    }
+    assert!(refusals > 10 && opened > 10, "{refusals} of {opened}");
+}
+
+#[test]
+fn a_torn_end_that_cannot_be_read_is_neither_set_aside_nor_cleared() {
     let disk = killed(&THREE);
     let end = disk.read_file(NAME).len() as u64;
     extend(&disk, &[0x40; 3000]);
     let sector = (end / SECTOR + 2) * SECTOR;
-    disk.fail_reads(NAME, sector..sector + SECTOR);
+    let range = sector..sector + SECTOR;
+    disk.fail_reads(NAME, range.clone());
+    refused_for(&disk, &range);
+    disk.mend_reads(NAME);
+    // A copy of the file, with zeros in the place.
+    let start = usize::try_from(sector).unwrap();
+    overwrite(&disk, start, &[0; 512]);
+    let torn = disk
+        .read_file(NAME)
+        .split_off(usize::try_from(end).unwrap());
     let store = open(&disk).unwrap();
     let set_aside = store.recovery().set_aside.clone().unwrap();
-    let mut expected = vec![0x40; 3000];
-    let start = usize::try_from(sector - end).unwrap();
-    expected[start..start + 512].fill(0);
-    assert!(disk.read_file(&set_aside.file) == expected);
+    assert!(disk.read_file(&set_aside.file) == torn);
     assert_eq!(disk.read_file(NAME).len() as u64, end);
     assert_eq!(payloads(&store).len(), 3);
 }
 
 #[test]
-fn a_closed_store_opens_though_its_closing_mark_cannot_be_read() {
+fn a_closed_store_opens_though_its_closing_mark_cannot_be_read_if_its_end_is_known() {
     let disk = closed(&THREE);
     let len = disk.read_file(NAME).len() as u64;
-    disk.fail_reads(NAME, len - MARK_LEN as u64..len);
-    let store = open(&disk).unwrap();
-    assert_eq!(payloads(&store), ["first", "second", "third"]);
+    let end = open(&disk).unwrap().end();
+    let range = len - MARK_LEN as u64..len;
+    disk.fail_reads(NAME, range.clone());
+    // Nothing else shows that it is no frame.
+    refused_for(&disk, &range);
+    let store = open_with(&disk, &StoreOptions::new().recovery_point(end)).unwrap();
+    let whole: Vec<_> = store.frames(..).map_while(Result::ok).collect();
+    assert_eq!(whole.len(), 3);
 }
 
 #[test]
@@ -186,7 +259,7 @@ fn a_follower_finds_marks_after_what_cannot_be_read() {
 }
 
 #[test]
-fn a_long_unreadable_range_is_tried_once_in_a_page() {
+fn a_long_unreadable_range_is_tried_in_ever_longer_steps() {
     let payload = vec![7; 4 << 20];
     let disk = SimDisk::new();
     let options = StoreOptions::new().payload_len_max(8 << 20);
@@ -201,13 +274,32 @@ fn a_long_unreadable_range_is_tried_once_in_a_page() {
     assert!(frames.next().unwrap().is_err());
     disk.start_trace();
     assert!(frames.resume().unwrap().is_some());
-    let pages = (3 << 20) / 4096;
     let calls = disk.trace().len();
-    assert!(
-        (pages..3 * pages).contains(&calls),
-        "{calls} calls for {pages} pages"
-    );
+    assert!(calls < 150, "{calls} calls");
     assert_eq!(frames.next().unwrap().unwrap().payload, "after");
+}
+
+#[test]
+fn recovery_tries_a_long_unreadable_range_once_in_all_its_passes() {
+    let payload = vec![7; 4 << 20];
+    let disk = SimDisk::new();
+    let options = StoreOptions::new().payload_len_max(8 << 20);
+    let store = open_with(&disk, &options).unwrap();
+    for payload in [&payload[..], b"after", b"last"] {
+        store.append(payload).unwrap();
+        store.sync().unwrap();
+    }
+    let disk = disk.crash(Survivors::KeepAll);
+    let range = 8192 + 4096..8192 + (3 << 20);
+    disk.fail_reads(NAME, range);
+    disk.start_trace();
+    let store = open(&disk).unwrap();
+    let trace = disk.trace();
+    let reads = trace.iter().filter(|call| call.kind == CallKind::Read);
+    let reads = reads.count();
+    assert!(reads < 200, "{reads} reads");
+    assert_eq!(store.end().frames, 3);
+    assert_eq!(store.recovery().damaged, Some(Position::ZERO));
 }
 
 #[test]
