@@ -63,7 +63,7 @@ pub(crate) fn open(
         header_restored: found.header_restored,
         indexes_rebuilt: applied.indexes_rebuilt,
         dated_ahead: dated_ahead(last_appended_at, &options.time_source),
-        left_over: inventory.left_over(),
+        left_over: [inventory.left_over(), applied.left_over].concat(),
         elapsed: begun.elapsed(),
     };
     let engine = Engine::new(Parts {
@@ -99,7 +99,8 @@ fn trace_opened(log_id: u128, recovery: &Recovery) {
 fn last_appended_at(segments: &[Arc<Segment>], end: Offset) -> Result<i64> {
     let newest = segments.iter().rev().find(|segment| segment.base() < end);
     let Some(segment) = newest else { return Ok(0) };
-    Ok(segment.open()?.newest_appended_at(end)?.unwrap_or(0))
+    let newest = segment.open()?.newest_appended_at(end, usize::MAX)?;
+    Ok(newest.unwrap_or(0))
 }
 
 /// Returns how far `date` lies ahead of the system's clock, if by a second or more.

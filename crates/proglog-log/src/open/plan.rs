@@ -8,12 +8,13 @@ use std::sync::Arc;
 use proglog_store::io::Directory;
 use proglog_store::{Boundary, Operation};
 
+use crate::error::kind::ErrorKind;
 use crate::error::reason::{Reason, Result, SegmentIdentity};
 use crate::layout::checkpoint::{Checkpoint, LogState, Truncation};
 use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::inventory::{self, Inventory, SegmentHeader};
 use crate::layout::log_position::LogPosition;
-use crate::layout::names::CHECKPOINT;
+use crate::layout::names::{self, CHECKPOINT};
 use crate::layout::segment_label::Label;
 use crate::offset::Offset;
 use crate::open::interrupted_truncation;
@@ -47,6 +48,8 @@ pub(super) struct Applied {
     pub(super) sealed: Vec<Arc<Segment>>,
     pub(super) active: Arc<Segment>,
     pub(super) indexes_rebuilt: usize,
+    /// Files of segments whose records were all trimmed, and which cannot be recognized as this log's.
+    pub(super) left_over: Vec<String>,
 }
 
 impl Plan {
@@ -140,7 +143,7 @@ impl Plan {
             boundary: opened.segment.open()?.store.end(),
         };
         write_recovered(&mut checkpoint, recovered)?;
-        remove_trimmed(&**directory, checkpoint.current().log_id, &self.trimmed)?;
+        let left_over = remove_trimmed(&**directory, checkpoint.current().log_id, &self.trimmed)?;
         let mut set_aside = inventory.set_aside(opened.segment.base());
         if let Some(torn) = &opened.segment.open()?.store.recovery().set_aside {
             set_aside.retain(|name| *name != torn.file && !torn.removed.contains(name));
@@ -151,6 +154,7 @@ impl Plan {
             sealed,
             active: Arc::new(opened.segment.with_set_aside(set_aside)),
             indexes_rebuilt,
+            left_over,
         })
     }
 }
@@ -239,17 +243,26 @@ fn write_recovered(checkpoint: &mut CheckpointFile, recovered: LogPosition) -> R
     checkpoint.write(next)
 }
 
-/// Removes the segments `trimmed`, which an interrupted trim left.
-fn remove_trimmed(directory: &dyn Directory, log_id: u128, trimmed: &[Offset]) -> Result<()> {
-    let mut own = Vec::new();
+/// Removes the segments `trimmed`, which an interrupted trim left. Returns the files that stay, since their header is
+/// damaged.
+fn remove_trimmed(
+    directory: &dyn Directory,
+    log_id: u128,
+    trimmed: &[Offset],
+) -> Result<Vec<String>> {
+    let (mut own, mut left_over) = (Vec::new(), Vec::new());
     for base in trimmed {
         // Another log's segment is not this log's to remove.
-        let label = SegmentHeader::read(directory, *base)?.label;
-        if label.identity.log_id == log_id {
-            own.push(*base);
+        match SegmentHeader::read(directory, *base) {
+            Ok(header) if header.label.identity.log_id == log_id => own.push(*base),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Corrupt => left_over.push(names::store(*base)),
+            Err(error) => return Err(error),
         }
     }
     removal::remove_set_aside(directory, &own)?;
-    own.iter()
-        .try_for_each(|base| removal::remove_files(directory, *base))
+    for base in &own {
+        removal::remove_files(directory, *base)?;
+    }
+    Ok(left_over)
 }

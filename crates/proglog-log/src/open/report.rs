@@ -51,7 +51,8 @@ pub struct Recovery {
     /// two is wrong. Records that are appended get the same date until the clock has passed it. Ages count from
     /// the opening at the latest; see [`Retention::age`](crate::Retention::age).
     pub dated_ahead: Option<Duration>,
-    /// Left-over temporary files. They hold no records.
+    /// Left-over files, which hold no records of the log: temporary ones, and segments of which all records are trimmed,
+    /// and which were not removed since their header is damaged.
     pub left_over: Vec<String>,
     /// Time that opening took.
     pub elapsed: Duration,
@@ -139,12 +140,8 @@ impl fmt::Display for Recovery {
         }
         match &*self.left_over {
             [] => Ok(()),
-            [name] => write!(f, "; the temporary file {name} is left over"),
-            names => write!(
-                f,
-                "; the temporary files {} are left over",
-                names.join(", ")
-            ),
+            [name] => write!(f, "; the file {name} is left over"),
+            names => write!(f, "; the files {} are left over", names.join(", ")),
         }
     }
 }
@@ -230,7 +227,7 @@ mod tests {
             ..recovery(false)
         };
         let found = "; a damaged copy of the newest segment's header was restored; 1 index was rebuilt; \
-                     the newest record is dated 3 s ahead of the clock; the temporary file";
+                     the newest record is dated 3 s ahead of the clock; the file";
         assert_eq!(
             recovery.to_string(),
             format!("{RECOVERED}{found} b.log.tmp is left over")

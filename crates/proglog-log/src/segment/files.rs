@@ -101,11 +101,7 @@ impl SegmentFiles {
     fn may_be_elsewhere(&self, error: &Reason, number: u64) -> bool {
         match error {
             Reason::Corrupt { source, .. } => {
-                let is_unreadable = matches!(
-                    source.as_deref(),
-                    Some(proglog_store::Error::Unreadable { .. })
-                );
-                !is_unreadable && self.damaged.containing(number).is_none()
+                !is_unreadable(source.as_deref()) && self.damaged.containing(number).is_none()
             }
             _ => false,
         }
@@ -120,28 +116,47 @@ impl SegmentFiles {
     }
 
     /// Returns when the newest record of this segment, which ends at `end`, was appended. Damaged records are
-    /// skipped; `None` if none of the newest can be read.
-    pub(crate) fn newest_appended_at(&self, end: Offset) -> Result<Option<i64>> {
+    /// skipped; `None` if none of the newest can be read, or the device cannot read `unreadable_max` of them.
+    pub(crate) fn newest_appended_at(
+        &self,
+        end: Offset,
+        unreadable_max: usize,
+    ) -> Result<Option<i64>> {
         let first = end
             .get()
             .saturating_sub(EDGE_RECORDS_MAX)
             .max(self.base.get());
-        self.first_appended_at((first..end.get()).rev())
+        self.first_appended_at((first..end.get()).rev(), unreadable_max)
     }
 
     /// Returns when the oldest record of this segment, which ends at `end`, was appended. Damaged records are
-    /// skipped; `None` if none of the oldest can be read.
-    pub(crate) fn oldest_appended_at(&self, end: Offset) -> Result<Option<i64>> {
+    /// skipped; `None` if none of the oldest can be read, or the device cannot read `unreadable_max` of them.
+    pub(crate) fn oldest_appended_at(
+        &self,
+        end: Offset,
+        unreadable_max: usize,
+    ) -> Result<Option<i64>> {
         let last = self.base.saturating_add(EDGE_RECORDS_MAX).min(end);
-        self.first_appended_at(self.base.get()..last.get())
+        self.first_appended_at(self.base.get()..last.get(), unreadable_max)
     }
 
-    /// Returns when the first readable one of the records at `offsets` was appended.
-    fn first_appended_at(&self, offsets: impl Iterator<Item = u64>) -> Result<Option<i64>> {
+    /// Returns when the first readable one of the records at `offsets` was appended. Every record that the device
+    /// cannot read may take it seconds, so the search ends after `unreadable_max` of them.
+    fn first_appended_at(
+        &self,
+        offsets: impl Iterator<Item = u64>,
+        unreadable_max: usize,
+    ) -> Result<Option<i64>> {
+        let mut unreadable = 0;
         for offset in offsets {
             match self.read_as_indexed(Offset::new(offset)) {
                 Ok(record) => return Ok(Some(record.appended_at)),
-                Err(Reason::Corrupt { .. }) => {}
+                Err(Reason::Corrupt { source, .. }) => {
+                    unreadable += usize::from(is_unreadable(source.as_deref()));
+                    if unreadable >= unreadable_max {
+                        break;
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -264,4 +279,9 @@ impl SegmentFiles {
             _ => error.into(),
         }
     }
+}
+
+/// Returns whether the device cannot read what `source` is the error of.
+fn is_unreadable(source: Option<&proglog_store::Error>) -> bool {
+    matches!(source, Some(proglog_store::Error::Unreadable { .. }))
 }

@@ -30,6 +30,9 @@ use crate::segment::index::{Index, Pages};
 use crate::segment::open_files::OpenFiles;
 use crate::sync::OnceLock;
 
+/// Most records that retention finds the device unable to read before it gives up on an end of a segment.
+const UNREADABLE_MAX: usize = 4;
+
 /// A segment of a log: the active one, or a sealed one, whose files are opened when it is read.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -50,6 +53,8 @@ pub(crate) struct Segment {
     bytes: OnceLock<u64>,
     /// Date of the newest record's append; `None` if none of the newest records can be read. Set as `bytes` is.
     newest: OnceLock<Option<i64>>,
+    /// As `newest`, of the oldest record. Set once retention has asked and the segment has a record.
+    oldest: OnceLock<Option<i64>>,
 }
 
 impl Segment {
@@ -66,6 +71,7 @@ impl Segment {
             set_aside: Vec::new(),
             bytes: OnceLock::new(),
             newest: OnceLock::new(),
+            oldest: OnceLock::new(),
         }
     }
 
@@ -220,14 +226,21 @@ impl Segment {
         if let Some(newest) = self.newest.get() {
             return Ok(*newest);
         }
-        let newest = self.edge_time(|files| files.newest_appended_at(end))?;
+        let newest = self.edge_time(|files| files.newest_appended_at(end, UNREADABLE_MAX))?;
         Ok(*self.newest.get_or_init(|| newest))
     }
 
     /// Returns when the oldest readable record of this segment, which ends at `end`, was appended; `None` if none of
     /// the oldest can be read.
     pub(crate) fn oldest_appended_at(&self, end: Offset) -> Result<Option<i64>> {
-        self.edge_time(|files| files.oldest_appended_at(end))
+        if let Some(oldest) = self.oldest.get() {
+            return Ok(*oldest);
+        }
+        let oldest = self.edge_time(|files| files.oldest_appended_at(end, UNREADABLE_MAX))?;
+        if self.base < end {
+            self.oldest.get_or_init(|| oldest);
+        }
+        Ok(oldest)
     }
 
     /// Returns what `read` does, or `None` if the segment is missing or damaged.

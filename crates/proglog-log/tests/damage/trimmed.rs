@@ -40,3 +40,37 @@ fn a_damaged_record_that_was_trimmed_takes_none_that_was_not() {
         }
     }
 }
+
+#[test]
+fn a_trimmed_segment_that_was_left_with_a_damaged_header_is_reported_and_stays() {
+    let disk = SimDisk::new();
+    let log = Log::open_in(disk.directory(), &options()).unwrap();
+    while disk
+        .file_names()
+        .iter()
+        .filter(|name| name.ends_with(".log"))
+        .count()
+        < 3
+    {
+        log.append(format!("{:>90}", 0)).unwrap();
+    }
+    let whole = disk.read_file(&store(0));
+    log.trim(log.end_offset()).unwrap();
+    log.close().unwrap();
+    assert!(!disk.file_names().contains(&store(0)));
+    let mut damaged = whole.clone();
+    damaged[..8192].fill(0x55);
+    for left in [&damaged[..], &whole[..100], &[]] {
+        let disk = disk.deep_clone();
+        disk.write_file(&store(0), left);
+        let log = Log::open_in(disk.directory(), &options()).unwrap();
+        assert_eq!(log.recovery().left_over, [store(0)]);
+        assert!(disk.read_file(&store(0)) == left);
+        log.append("more").unwrap();
+    }
+    // With its header it is recognized, and removed.
+    disk.write_file(&store(0), &whole);
+    let log = Log::open_in(disk.directory(), &options()).unwrap();
+    assert!(log.recovery().left_over.is_empty());
+    assert!(!disk.file_names().contains(&store(0)));
+}

@@ -252,6 +252,40 @@ fn a_segment_whose_times_cannot_be_read_is_as_young_as_the_first_record_after_it
 }
 
 #[test]
+fn retention_asks_a_device_no_more_than_a_few_times_for_the_age_of_what_it_cannot_read() {
+    let disk = SimDisk::new();
+    let age = Retention::new().age(Duration::from_hours(24));
+    let options = LogOptions::new()
+        .segment_bytes_max(64 << 10)
+        .retention(age)
+        .runtime(Arc::new(Never));
+    let log = Log::open_in(disk.directory(), &options).unwrap();
+    for _ in 0..200 {
+        log.append_batch(["a value of a record"; 20]).unwrap();
+    }
+    log.close().unwrap();
+    let log = Log::open_in(disk.directory(), &options).unwrap();
+    let mut names = disk.file_names();
+    names.retain(|name| name.ends_with(".log"));
+    assert!(names.len() > 2, "{names:?}");
+    for name in &names[..2] {
+        disk.fail_reads(name, 8192..1 << 20);
+    }
+    let reads = || {
+        disk.start_trace();
+        assert_eq!(log.apply_retention().unwrap(), 0);
+        let trace = disk.trace();
+        trace
+            .iter()
+            .filter(|call| call.kind == CallKind::Read)
+            .count()
+    };
+    let first = reads();
+    assert!(first < 100, "{first} reads");
+    assert_eq!(reads(), 0, "nothing is tried again");
+}
+
+#[test]
 fn background_failures_are_counted() {
     let disk = SimDisk::new();
     let policy = Retention::new().records(1);
