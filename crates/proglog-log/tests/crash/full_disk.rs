@@ -107,7 +107,7 @@ impl Held {
         }
     }
 
-    /// Drops what is below `start`, or at and above `end`, by `cut`: wholly or not at all.
+    /// Drops what is below `start`, or at and above `end`, by `cut`: wholly or not at all, but for a trim.
     fn cut(
         &mut self,
         what: &str,
@@ -120,8 +120,13 @@ impl Held {
             assert_eq!(error.kind(), ErrorKind::DiskFull, "{what}: {error:?}");
             self.refused += 1;
         }
-        let end = end.unwrap_or(self.end());
         let shown = self.log.start_offset().get()..self.log.end_offset().get();
+        // A trim makes room by dropping the older records, and may have too little for the others all the same.
+        let start = match &cut {
+            Err(_) if end.is_none() => shown.start.clamp(self.start, start),
+            _ => start,
+        };
+        let end = end.unwrap_or(self.end());
         if cut.is_ok() || shown == (start..end) {
             let kept = self.start.max(start)..end;
             let (from, old) = (self.start, std::mem::take(&mut self.values));
