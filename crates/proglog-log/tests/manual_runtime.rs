@@ -128,14 +128,14 @@ fn followers_fail_once_ten_looks_in_a_row_have_failed() {
         follower.try_next()
     };
     for _ in 0..2 {
-        disk.fail_reads("checkpoint", 0..8192);
+        disk.fail_reads("checkpoint", 0..16_384);
         for _ in 0..9 {
             assert_eq!(look().unwrap(), None);
         }
         disk.mend_reads("checkpoint");
         assert_eq!(look().unwrap(), None, "one that succeeds");
     }
-    disk.fail_reads("checkpoint", 0..8192);
+    disk.fail_reads("checkpoint", 0..16_384);
     for _ in 0..9 {
         assert_eq!(look().unwrap(), None);
     }
