@@ -4,17 +4,20 @@
 use bytes::Bytes;
 
 pub use crate::clock::TestClock;
-use crate::offset::Offset;
 use crate::record::encode::{Stored, Time};
-use crate::record::{Record, StoredRecord, decode};
+use crate::record::fields::{Fields, IntoRecord};
+use crate::record::{StoredRecord, decode};
 
-/// The payload of a frame that holds `record` at `offset`, appended at a time in microseconds since 1970.
+/// The payload of a frame that holds `record`.
 #[must_use]
-pub fn encode_record(record: &Record, offset: Offset, appended_at: i64) -> Vec<u8> {
+pub fn encode_record(record: &StoredRecord) -> Vec<u8> {
     let stored = Stored {
-        record: record.into(),
-        offset,
-        appended_at: &Time::new(appended_at),
+        record: Fields {
+            producer: record.producer(),
+            ..record.fields()
+        },
+        offset: record.offset,
+        appended_at: &Time::new(record.appended_at),
     };
     let mut payload = vec![0; stored.len()];
     stored.encode(&mut payload);
