@@ -19,7 +19,10 @@ pub(super) const ROW: Row = Row {
              it was trimmed",
     tried_min: 500,
     controls: &[
-        ("given-up-stays", &["was refused and is at"]),
+        (
+            "given-up-stays",
+            &["was refused and is at", "inconsistent-offsets"],
+        ),
         ("panics-when-full", &["panicked"]),
     ],
     needs: &[Need::Strace],

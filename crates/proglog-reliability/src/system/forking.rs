@@ -72,16 +72,18 @@ pub(crate) fn main(options: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Forks while a log is open, which goes on after.
+/// Forks twice while a log is open, which goes on after.
 fn fork_beside(folder: &Path, options: &LogOptions) -> anyhow::Result<Result<(), String>> {
     let path = folder.join("parent");
     let log = Log::open(&path, options)?;
     append(&log)?;
+    if let Err(finding) = in_child(|| write(&log))? {
+        return Ok(Err(finding));
+    }
     // The child drops the only handle that it has.
     let mut inherited = Some(log);
     let forked = in_child(|| {
         let log = inherited.take().ok_or("there is no log")?;
-        write(&log)?;
         leave(log)?;
         use_own(&folder.join("child"), options)
     })?;
