@@ -12,10 +12,6 @@ pub(super) const ROW: Row = Row {
              parent, or that has no callbacks or no syncs in the background for a log of its own; a record of the parent lost",
     tried_min: 6,
     controls: &[
-        (
-            "child-closes",
-            &["closes the log of its parent", "unlocked"],
-        ),
         ("child-writes", &["writes to the log of its parent"]),
         ("threads-inherited", &["no callback"]),
     ],
