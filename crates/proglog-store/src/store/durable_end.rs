@@ -1,9 +1,10 @@
 //! The durable end of a store that another process writes: the claim of its newest sync mark.
 //!
 //! Nothing is locked and nothing is written. What lies below the claim of a mark is on the device, and the
-//! writer never drops or changes it, unless it is told to erase it; then the store has to be opened again. What lies above is scanned for marks, and never shown. There the writer
-//! may do anything at any time: append, remove what a failed write left, drop appends and append others,
-//! preallocate zeros and remove them. Therefore
+//! writer neither drops nor changes it, except when its log erases records at the end; a reader then opens the
+//! store again. What lies above is scanned for marks, and never shown. There the writer may do anything at any
+//! time: append, remove what a failed write left, drop appends and append others, preallocate zeros and remove
+//! them. Therefore
 //!
 //! - a position at which nothing verifies is where the scan continues the next time: a write may be under way;
 //! - before it continues, the newest frame that was scanned must still be there. If it is not, the scan
