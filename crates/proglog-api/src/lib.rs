@@ -3,4 +3,5 @@
 
 #[cfg(feature = "json")]
 pub mod json;
+pub mod proglog;
 pub mod v1;

@@ -1,7 +1,7 @@
-//! Comparison of the committed code with what the proto file generates.
+//! Comparison of the committed code with what the proto files generate.
 //!
 //! Users of the crate need no protobuf compiler, because the generated code is committed. After a
-//! change to `proto/log/v1/log.proto`, regenerate it with
+//! change to a file in `proto`, regenerate it with
 //!
 //! ```text
 //! PROGLOG_REGENERATE=1 cargo test -p proglog-api --test codegen
@@ -11,25 +11,20 @@
 
 use std::{env, fs, path::Path};
 
-use prost_build::Module;
+use prost_build::{Config, Module};
 
 const COMMAND: &str = "PROGLOG_REGENERATE=1 cargo test -p proglog-api --test codegen";
 
-/// Generates the code for `log/v1/log.proto` with protox, without `protoc`.
-fn generate(crate_dir: &Path) -> String {
-    let descriptors = protox::compile(["log/v1/log.proto"], [crate_dir.join("proto")])
-        .expect("the proto file compiles");
-    let files = descriptors
-        .file
-        .into_iter()
+/// Generates the code of a package with protox, without `protoc`. `file` has all of it.
+fn generate(file: &str, package: &str, mut config: Config) -> String {
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
+    let descriptors = protox::compile([file], [proto]).expect("the proto file compiles");
+    let files = descriptors.file.into_iter();
+    let files = files
+        .filter(|file| file.package() == package)
         .map(|file| (Module::from_protobuf_package_name(file.package()), file))
         .collect();
-    let mut config = prost_build::Config::new();
     config.bytes(["."]);
-    // prost derives these only for messages without repeated and message fields.
-    for message in ["Record", "ProduceRequest", "ConsumeResponse"] {
-        config.type_attribute(format!(".log.v1.{message}"), "#[derive(Eq, Hash)]");
-    }
     let modules = config.generate(files).expect("prost generates code");
     modules
         .into_values()
@@ -37,19 +32,38 @@ fn generate(crate_dir: &Path) -> String {
         .expect("one package, so one file")
 }
 
-#[test]
-fn committed_code_is_what_the_proto_generates() {
-    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let committed = crate_dir.join("src/v1/log.v1.rs");
-    let generated = generate(crate_dir);
+/// Compares `generated` with the file at `path` in `src`, or writes it there.
+fn check(path: &str, generated: &str) {
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(path);
     if env::var_os("PROGLOG_REGENERATE").is_some_and(|value| value == "1") {
-        fs::write(&committed, generated).unwrap();
+        fs::write(&committed, generated).expect("the source can be written");
     } else {
         // Not `assert_eq`, which would print both files. Once regenerated, git has the diff.
         let fresh = fs::read_to_string(&committed).is_ok_and(|committed| committed == generated);
         assert!(
             fresh,
-            "src/v1/log.v1.rs is stale; regenerate it with\n\n    {COMMAND}\n"
+            "src/{path} is stale; regenerate it with\n\n    {COMMAND}\n"
         );
     }
+}
+
+#[test]
+fn committed_code_of_the_log_is_what_its_proto_generates() {
+    let mut config = Config::new();
+    // prost derives these only for messages without repeated and message fields.
+    for message in ["Record", "ProduceRequest", "ConsumeResponse"] {
+        config.type_attribute(format!(".log.v1.{message}"), "#[derive(Eq, Hash)]");
+    }
+    check(
+        "v1/log.v1.rs",
+        &generate("log/v1/log.proto", "log.v1", config),
+    );
+}
+
+#[test]
+fn committed_code_of_the_server_is_what_its_proto_generates() {
+    let mut config = Config::new();
+    config.extern_path(".log.v1", "crate::v1");
+    let generated = generate("proglog/v1/records.proto", "proglog.v1", config);
+    check("proglog/proglog.v1.rs", &generated);
 }

@@ -52,7 +52,10 @@ mod tests {
             texts.sort();
             texts.dedup();
         }
-        assert_eq!(texts.len(), (0..=8).map(|len| 4_usize.pow(len)).sum());
+        assert_eq!(
+            texts.len(),
+            (0..=8).map(|len| 4_usize.pow(len)).sum::<usize>()
+        );
 
         for text in texts {
             match decode(&text) {

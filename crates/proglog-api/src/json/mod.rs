@@ -1,4 +1,37 @@
-//! The JSON of the two calls that the server answers on its default log.
+//! The JSON of the server.
+//!
+//! # Records
+//!
+//! Each record is an object:
+//!
+//! | field | holds |
+//! |---|---|
+//! | `value`, `text` or `json` | the value: base64, text, or any JSON, of which every byte is kept |
+//! | `key` or `key_text` | the key, if there is one: base64, or text |
+//! | `timestamp` | the user's time, if there is one, in microseconds since 1970 |
+//! | `headers` | an array of `{"name": "..", "value": "<base64>"}` or `{"name": "..", "text": ".."}` |
+//! | `offset`, `appended_at` | assigned by the log, in what it answers alone |
+//!
+//! [`Record`] and [`AppendRequest`] are what clients send, [`StoredRecord`] what they get. [`Form`] chooses how records
+//! are written; what is written in one form is read as the same record as in any other.
+//!
+//! JSON that is a value is nested at most 127 deep, and its escapes are whole characters, so that other parsers read it.
+//!
+//! ```
+//! use proglog_api::json::{AppendRequest, Form, StoredRecord};
+//!
+//! let body = r#"{"records": [{"json": {"id": 7}, "key_text": "o-7"}, {"text": "paid"}]}"#;
+//! let request: AppendRequest = serde_json::from_str(body)?;
+//! assert_eq!(request.records[0].value, r#"{"id": 7}"#);
+//!
+//! let mut line = Vec::new();
+//! Form::Text.write_record(&request.records[1], &mut line);
+//! assert_eq!(line, br#"{"offset":0,"appended_at":0,"text":"paid"}"#);
+//! assert_eq!(serde_json::from_slice::<StoredRecord>(&line)?.0, request.records[1]);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+//!
+//! # The two calls on the default log
 //!
 //! | message | JSON | also read |
 //! |---|---|---|
@@ -26,8 +59,6 @@
 //! for nested arrays. There is one exception: `serde_json` repeats a string in the place of an offset
 //! in full, so servers should limit the input.
 //!
-//! # Examples
-//!
 //! ```
 //! use proglog_api::json::{ConsumeResponse, ProduceRequest};
 //!
@@ -42,13 +73,21 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod append;
 mod base64;
+mod fields;
+mod raw;
 mod read;
+mod record;
+mod write;
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use self::read::{Object, Offset, Record, Unknown};
+pub use self::append::{AppendRequest, AppendResponse, Durability, StreamResponse};
+use self::read::{Object, Offset, Unknown};
+pub use self::record::{Record, StoredRecord};
+pub use self::write::{Form, UnknownForm};
 
 /// A request to append one record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -85,7 +124,8 @@ pub struct ConsumeResponse {
 impl<'de> Deserialize<'de> for ProduceRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let unknown = Unknown::Refused;
-        let record = Object::message("record", Record { unknown }, unknown).read(deserializer)?;
+        let record =
+            Object::message("record", read::Record { unknown }, unknown).read(deserializer)?;
         Ok(Self { record })
     }
 }
@@ -107,7 +147,8 @@ impl<'de> Deserialize<'de> for ConsumeRequest {
 impl<'de> Deserialize<'de> for ConsumeResponse {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let unknown = Unknown::Skipped;
-        let record = Object::message("record", Record { unknown }, unknown).read(deserializer)?;
+        let record =
+            Object::message("record", read::Record { unknown }, unknown).read(deserializer)?;
         Ok(Self { record })
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error, Expected, IgnoredAny, MapAccess, Unexpected, Visitor,
+};
 
 use super::base64;
 
@@ -59,8 +61,7 @@ impl<'de, S: DeserializeSeed<'de> + Copy> Visitor<'de> for Object<S> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<S::Value, E> {
-        let text = format!("string {}", Shortened(text));
-        Err(E::invalid_type(Unexpected::Other(&text), &self))
+        Err(not_an_object(text, &self))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<S::Value, A::Error> {
@@ -76,6 +77,12 @@ impl<'de, S: DeserializeSeed<'de> + Copy> Visitor<'de> for Object<S> {
         }
         value.ok_or_else(|| Error::missing_field(self.field.path))
     }
+}
+
+/// Returns the error of text in the place of an object, which shows only its beginning.
+pub(super) fn not_an_object<E: Error>(text: &str, expected: &dyn Expected) -> E {
+    let text = format!("string {}", Shortened(text));
+    E::invalid_type(Unexpected::Other(&text), expected)
 }
 
 /// Deserializes a field's name to whether it is that of the relevant field.
@@ -152,8 +159,8 @@ impl<'de> Visitor<'de> for Record {
 
 /// Base64 text, in the field `path`.
 #[derive(Clone, Copy)]
-struct Base64 {
-    path: &'static str,
+pub(super) struct Base64 {
+    pub(super) path: &'static str,
 }
 
 impl<'de> DeserializeSeed<'de> for Base64 {
@@ -209,7 +216,7 @@ impl Visitor<'_> for Offset {
 }
 
 /// The beginning of an input, quoted for an error.
-struct Shortened<'a>(&'a str);
+pub(super) struct Shortened<'a>(pub(super) &'a str);
 
 impl Shortened<'_> {
     const LEN_MAX: usize = 40;
