@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The top modules of a crate in order: each uses only those before it.
-const ORDERS: [(&str, &str); 2] = [
+const ORDERS: [(&str, &str); 3] = [
     (
         "proglog-store",
         "position sync format error io options scan recovery store segment testing",
@@ -19,6 +19,11 @@ const ORDERS: [(&str, &str); 2] = [
         "proglog-log",
         "offset clock sync retention stat error record producers runtime layout commit segment options read commit_log engine \
          open memory read_only log testing",
+    ),
+    (
+        "proglog-broker",
+        "name id config meta threads error options admission nearest backend ends open_log slot logs verification handle \
+         upkeep broker",
     ),
 ];
 
@@ -35,7 +40,11 @@ fn each_crate_depends_on_the_layers_below_it_and_on_no_other() {
         ("proglog-api", &[][..]),
         ("proglog-store", &[]),
         ("proglog-log", &["proglog-api", "proglog-store"]),
-        ("proglog-server", &["proglog-api", "proglog-log"]),
+        ("proglog-broker", &["proglog-log"]),
+        (
+            "proglog-server",
+            &["proglog-api", "proglog-broker", "proglog-log"],
+        ),
     ] {
         let below = below.iter().copied().map(str::to_owned).collect();
         assert_eq!(layers_below(package), below, "{package}");

@@ -8,7 +8,6 @@ mod routes;
 mod serve;
 mod state;
 mod stream;
-mod threads;
 
 pub use options::ServerOptions;
 pub use routes::router;

@@ -1,16 +1,14 @@
 //! State of the handlers: the log, bounded concurrency of calls into it, and the limits on requests.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proglog_broker::Threads;
 use proglog_log::{Append, Attempt, Batch, CommitLog, Offset, ReadLog, Record, StoredRecord};
-use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use crate::error::Failure;
 use crate::options::ServerOptions;
-use crate::threads::Threads;
 
 /// The most calls of a kind into the log at a time, each on a thread. Appends that need not wait for the device take
 /// none, and all wait for their sync without one; one that begins a new segment holds up the others. Reads have a bound of their own, so that appends never hold them up.
@@ -82,18 +80,12 @@ impl Api {
     ) -> Result<T, Failure> {
         let permit = Arc::clone(permits).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
-        let (sender, receiver) = oneshot::channel();
-        let runtime = Handle::current();
-        self.threads.run(Box::new(move || {
+        let called = self.threads.call(move || {
             // Held by the call itself, which may outlive its request.
             let _permit = permit;
-            // A log may use the runtime that it is served on.
-            let _entered = runtime.enter();
-            // The request may be gone.
-            _ = sender.send(catch_unwind(AssertUnwindSafe(call)));
-        }));
-        let Ok(Ok(result)) = receiver.await else {
-            tracing::error!("a call into the log panicked");
+            call()
+        });
+        let Ok(result) = called.await else {
             return Err(Failure::Panicked);
         };
         Ok(result?)

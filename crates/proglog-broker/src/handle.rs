@@ -1,0 +1,335 @@
+//! Handles of logs: what is done with a log that exists.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use proglog_log::{Append, CommitLog, ErrorKind, Offset, Offsets, StoredRecord, Ticket};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::config::Durability;
+use crate::error::{Error, Result};
+use crate::id::LogId;
+use crate::logs::Logs;
+use crate::meta::LogMeta;
+use crate::name::LogName;
+use crate::open_log::{OpenLog, Submitted};
+use crate::slot::Slot;
+use crate::threads::Threads;
+use crate::verification::{Verification, Verifying};
+
+/// A log of a broker. The log stays open as long as a handle of it exists; clones are the same handle.
+///
+/// If the log is closed all the same, to be configured, to recover from a failure or for want of another, the handle
+/// opens it again where it has to; each operation waits up to 5 seconds for that ([`Error::Timeout`]). A log that has
+/// failed refuses operations until it was opened again ([`Error::Poisoned`], [`Error::Failed`]). Once it is deleted,
+/// operations fail with [`Error::NotFound`], whether or not another log has got its name, and once the broker is closed
+/// with [`Error::Closed`].
+///
+/// Operations never block the thread that polls them. Those that have begun are completed when their future is dropped,
+/// unless they only read.
+#[derive(Clone)]
+pub struct Handle {
+    logs: Arc<Logs>,
+    slot: Arc<Slot>,
+    /// As it was when the handle was made. The broker may have closed it.
+    log: Arc<OpenLog>,
+}
+
+/// The result of [`Handle::append`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Appended {
+    /// The offsets of the records. `None` if they were appended before by the same producer, and too long ago to know
+    /// where.
+    pub offsets: Option<Offsets>,
+    /// True if the records were appended before by the same producer, and not again.
+    pub is_duplicate: bool,
+    /// What the records survive.
+    pub durability: Durability,
+}
+
+impl Handle {
+    pub(crate) fn new(logs: Arc<Logs>, slot: Arc<Slot>, log: Arc<OpenLog>) -> Self {
+        Self { logs, slot, log }
+    }
+
+    /// Returns the name of the log.
+    #[must_use]
+    pub fn name(&self) -> &LogName {
+        &self.slot.name
+    }
+
+    /// Returns what is stored about the log.
+    #[must_use]
+    pub fn meta(&self) -> Arc<LogMeta> {
+        self.newest().meta()
+    }
+
+    /// Returns the id of the log.
+    #[must_use]
+    pub fn id(&self) -> LogId {
+        self.log.meta().id
+    }
+
+    /// Returns the offsets of the readable records.
+    #[must_use]
+    pub fn offsets(&self) -> Offsets {
+        self.newest().log.offsets()
+    }
+
+    /// Appends records, and waits until they are as durable as the log promises. If the future is dropped before, the
+    /// records may be appended or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Log`], among others since records are too large, the end is not the expected one or the device is full;
+    /// and those that [`Handle`] lists. [`Error::outcome`] says whether the records may be stored all the same.
+    pub async fn append(&self, append: Append) -> Result<Appended> {
+        let (appended, _) = self.append_to(append).await?;
+        Ok(appended)
+    }
+
+    /// Appends records, and waits until they are on the device, whatever the durability of the log.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::append`]; [`Error::NotSynced`] if the records are appended, but the sync failed.
+    pub async fn append_synced(&self, append: Append) -> Result<Appended> {
+        let (mut appended, log) = self.append_to(append).await?;
+        if appended.durability == Durability::Synced {
+            return Ok(appended);
+        }
+        let offsets = appended.offsets.unwrap_or_else(|| log.log.offsets());
+        self.sync(log, offsets)
+            .await
+            .map_err(|error| Error::NotSynced {
+                offsets,
+                source: Arc::new(error),
+            })?;
+        appended.durability = Durability::Synced;
+        Ok(appended)
+    }
+
+    async fn append_to(&self, append: Append) -> Result<(Appended, Arc<OpenLog>)> {
+        if append.producer.is_some() {
+            let operation = "appended to by producers";
+            return Err(Error::Unsupported { operation });
+        }
+        let (log, ticket) = self.submit(append).await?;
+        let offsets = self.checked(&log, ticket.await).await?;
+        let appended = Appended {
+            offsets: Some(offsets),
+            is_duplicate: false,
+            durability: log.meta().config.durability,
+        };
+        Ok((appended, log))
+    }
+
+    async fn submit(&self, mut append: Append) -> Result<(Arc<OpenLog>, Ticket)> {
+        let mut log = Arc::clone(&self.log);
+        loop {
+            let submitted = match log.try_submit(append) {
+                Ok(Submitted::Blocked(append)) => {
+                    let blocked = Arc::clone(&log);
+                    self.logs
+                        .appends
+                        .call(move || blocked.submit(append))
+                        .await?
+                }
+                submitted => submitted,
+            };
+            match self.checked(&log, submitted).await? {
+                Submitted::Taken(ticket) => return Ok((log, ticket)),
+                Submitted::Blocked(back) | Submitted::Closing(back) => append = back,
+            }
+            log = self.reopened().await?;
+        }
+    }
+
+    /// Makes the records with these offsets durable.
+    async fn sync(&self, log: Arc<OpenLog>, offsets: Offsets) -> Result<()> {
+        let synced = Arc::clone(&log);
+        let synced = self.logs.appends.call(move || synced.log.sync()).await?;
+        match synced {
+            Err(error) if error.kind() == ErrorKind::Closed => {
+                // Opening a log syncs what it finds.
+                let reopened = self.reopened().await?;
+                let is_kept = reopened.log.offsets().end >= offsets.end;
+                if is_kept { Ok(()) } else { Err(error.into()) }
+            }
+            synced => self.checked(&log, synced).await,
+        }
+    }
+
+    /// Reads consecutive records from `from` on: at most `limit`, and at most `bytes` bytes of values, keys and headers,
+    /// but at least one record if there is any. There may be fewer than fit. At the end of the log there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Log`]: [`OutOfRange`](ErrorKind::OutOfRange) past the end, [`Trimmed`](ErrorKind::Trimmed) below the
+    /// start, [`Corrupt`](ErrorKind::Corrupt) if the first record is damaged; errors of the file system; and those that
+    /// [`Handle`] lists.
+    pub async fn read(
+        &self,
+        from: Offset,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<StoredRecord>> {
+        // At least one is read, whatever its size.
+        let bytes = if limit == 1 { 0 } else { bytes };
+        let read = move |log: &dyn CommitLog| log.read_batch(from, bytes);
+        let mut records = self.call(|logs| &logs.reads, read).await?;
+        records.truncate(limit);
+        Ok(records)
+    }
+
+    /// Reads one record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::read`]; at the end [`OutOfRange`](ErrorKind::OutOfRange), too.
+    pub async fn read_one(&self, offset: Offset) -> Result<StoredRecord> {
+        self.call(|logs| &logs.reads, move |log| log.read(offset))
+            .await
+    }
+
+    /// Returns the offset of the first record that was appended at `time` or later; the end if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the file system, and those that [`Handle`] lists.
+    pub async fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
+        self.call(|logs| &logs.reads, move |log| log.offset_for_time(time))
+            .await
+    }
+
+    /// Drops the records below `start`, for good; returns the offsets that are left. Does nothing if it is not above the
+    /// log's start.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Log`]: [`OutOfRange`](ErrorKind::OutOfRange) if `start` is past the end, and errors of the file system;
+    /// and those that [`Handle`] lists.
+    pub async fn trim(&self, start: Offset) -> Result<Offsets> {
+        let trim = move |log: &dyn CommitLog| {
+            log.trim(start)?;
+            Ok(log.offsets())
+        };
+        self.call(|logs| &logs.appends, trim).await
+    }
+
+    /// Returns the offsets of the log, as they are now and after each change. What waits for them costs the log nothing:
+    /// one task waits for it, whatever their number.
+    ///
+    /// Once the log is closed, the receiver has the last offsets and its sender is gone. To wait on, get another
+    /// [handle](crate::Broker::log): the log may only have been closed to be opened again.
+    #[must_use]
+    pub fn ends(&self) -> watch::Receiver<Offsets> {
+        self.newest().ends(&self.logs.runtime)
+    }
+
+    /// Reads every record up to the present end, and verifies it. Damaged records are part of the result. One log of the
+    /// broker is verified at a time; others wait. Dropping the future ends it.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the file system, and those that [`Handle`] lists.
+    pub async fn verify(&self) -> Result<Verification> {
+        let _permit = self
+            .logs
+            .verifying
+            .acquire()
+            .await
+            .map_err(|_| Error::Closed)?;
+        let mut log = Arc::clone(&self.log);
+        let mut verifying = Verifying::new(self.offsets());
+        loop {
+            if let Some(result) = verifying.result() {
+                return Ok(result.clone());
+            }
+            let read = Arc::clone(&log);
+            let step = move || {
+                let step = verifying.step(&*read.log);
+                (verifying, step)
+            };
+            let stepped;
+            (verifying, stepped) = self.logs.reads.call_if_awaited(step).await?;
+            match stepped {
+                Err(error) if self.is_stale(&log, &error) => log = self.reopened().await?,
+                stepped => self.checked(&log, stepped).await?,
+            }
+        }
+    }
+
+    /// Calls the log on a thread, and again if it was closed by the broker meanwhile.
+    async fn call<T: Send + 'static>(
+        &self,
+        threads: impl Fn(&Logs) -> &Threads,
+        call: impl Fn(&dyn CommitLog) -> proglog_log::Result<T> + Clone + Send + 'static,
+    ) -> Result<T> {
+        let mut log = Arc::clone(&self.log);
+        loop {
+            let (call, called) = (call.clone(), Arc::clone(&log));
+            let result = threads(&self.logs).call(move || call(&*called.log)).await?;
+            match result {
+                Err(error) if self.is_stale(&log, &error) => log = self.reopened().await?,
+                result => return self.checked(&log, result).await,
+            }
+        }
+    }
+
+    /// Returns the log as it is open now, or as it was last.
+    fn newest(&self) -> Arc<OpenLog> {
+        self.slot.peek().unwrap_or_else(|| Arc::clone(&self.log))
+    }
+
+    /// Returns whether the error only says that the broker has closed the log.
+    fn is_stale(&self, log: &Arc<OpenLog>, error: &proglog_log::Error) -> bool {
+        let is_open = || self.slot.peek().is_some_and(|open| Arc::ptr_eq(&open, log));
+        error.kind() == ErrorKind::Closed && !is_open()
+    }
+
+    /// Returns the log, opened again if it was closed.
+    async fn reopened(&self) -> Result<Arc<OpenLog>> {
+        if self.logs.is_closed() {
+            return Err(Error::Closed);
+        }
+        self.logs.open(&self.slot).await
+    }
+
+    /// Takes note of a failure of the log.
+    async fn checked<T>(&self, log: &Arc<OpenLog>, result: proglog_log::Result<T>) -> Result<T> {
+        let error = match result {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        // What was to be written may have poisoned the log, which the next sync says, at no cost.
+        if error.kind() == ErrorKind::Io {
+            let failed = Arc::clone(log);
+            let synced = self.logs.appends.call(move || failed.log.sync()).await;
+            if let Ok(Err(poisoned)) = synced {
+                self.report(log, poisoned);
+            }
+        }
+        Err(self.report(log, error))
+    }
+
+    fn report(&self, log: &Arc<OpenLog>, error: proglog_log::Error) -> Error {
+        let (error, is_news) = self.slot.report(log, error, Instant::now());
+        if is_news {
+            self.logs.upkeep.notify_one();
+        }
+        error
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("name", self.name())
+            .field("offsets", &self.offsets())
+            .finish_non_exhaustive()
+    }
+}
