@@ -2,12 +2,14 @@
 
 use crate::commit::append::{Append, Attempt};
 use crate::commit::ticket::Ticket;
-use crate::error::Result;
+use crate::error::reason::Reason;
+use crate::error::{Error, Result};
 use crate::offset::{Offset, Offsets};
 use crate::read::notify::Notify;
 use crate::read::read_log::ReadLog;
 use crate::record::Record;
 use crate::record::batch::Batch;
+use crate::retention::Retention;
 use crate::stat::Stat;
 
 /// A log that can be appended to.
@@ -66,6 +68,18 @@ pub trait CommitLog: ReadLog {
     ///
     /// [`Reason::OutOfRange`](crate::Reason::OutOfRange) if `start` is past the end, and errors of the file system.
     fn trim(&self, start: Offset) -> Result<()>;
+
+    /// Replaces the policy by which the log drops its oldest records, until it is closed. It is applied soon, in the
+    /// background.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Unsupported`], by default, if the log has no retention; [`Reason::Poisoned`], [`Reason::Closed`].
+    fn set_retention(&self, policy: Retention) -> Result<()> {
+        let _ = policy;
+        let operation = "change its retention";
+        Err(Error::new(self.name(), Reason::Unsupported { operation }))
+    }
 
     /// Makes everything that was submitted before durable.
     ///

@@ -318,9 +318,33 @@ impl MemoryLog {
     pub fn read_batch(
         &self,
         from: impl Into<Offset>,
+        records_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredRecord>> {
-        ReadLog::read_batch(self, from.into(), bytes_max)
+        ReadLog::read_batch(self, from.into(), records_max, bytes_max)
+    }
+
+    /// As [`MemoryLog::read`], which never waits; never `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoryLog::read`].
+    pub fn try_read(&self, offset: impl Into<Offset>) -> Result<Option<StoredRecord>> {
+        self.read(offset).map(Some)
+    }
+
+    /// As [`MemoryLog::read_batch`], which never waits; never `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoryLog::read_batch`].
+    pub fn try_read_batch(
+        &self,
+        from: impl Into<Offset>,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<StoredRecord>>> {
+        self.read_batch(from, records_max, bytes_max).map(Some)
     }
 
     /// The records of `range`; see [`ReadLog::records`].
@@ -444,7 +468,7 @@ impl fmt::Debug for MemoryLog {
     }
 }
 
-impl_read_log!(MemoryLog, is_closed);
+impl_read_log!(MemoryLog, is_closed, try_read);
 
 impl CommitLog for MemoryLog {
     fn submit_append(&self, mut append: Append) -> Result<Ticket> {

@@ -273,7 +273,21 @@ impl LogOptions {
         Ok(())
     }
 
-    pub(crate) fn validate(&self) -> Result<(), OptionsError> {
+    /// Checks that a log can be opened with these options.
+    ///
+    /// ```
+    /// use proglog_log::LogOptions;
+    ///
+    /// assert!(LogOptions::new().validate().is_ok());
+    /// let error = LogOptions::new().segment_bytes_max(10).validate().unwrap_err();
+    /// assert!(error.to_string().starts_with("segment_bytes_max is 10"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The one that opening a log would return as [`Reason::Options`]: which option is out of range, and what is
+    /// possible.
+    pub fn validate(&self) -> Result<(), OptionsError> {
         let segment = self.segment_bytes_max;
         if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&segment) {
             return Err(OptionsError::SegmentBytes {

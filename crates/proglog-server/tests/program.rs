@@ -197,7 +197,7 @@ fn a_failed_start_is_explained_in_one_line() {
     assert!(!other.path().join("default").exists());
 
     let line = refusal(other.path(), &["--segment-bytes", "7"]);
-    assert!(line.contains("segments of 7 bytes"), "{line}");
+    assert!(line.contains("segment_bytes_max is 7"), "{line}");
 
     std::fs::create_dir(other.path().join("default")).unwrap();
     std::fs::write(other.path().join("default/letter.txt"), "dear").unwrap();

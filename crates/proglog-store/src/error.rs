@@ -319,6 +319,20 @@ impl Error {
     }
 }
 
+/// A read that was to take no waiting for the device.
+impl Error {
+    /// The error where the bytes of `file` are not in memory.
+    #[cold]
+    pub(crate) fn would_block(file: &Arc<str>) -> Self {
+        Self::io(Operation::Read, file, io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Returns whether this is [`Error::would_block`].
+    pub(crate) fn is_would_block(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
 /// Returns whether a call was refused for want of room alone.
 fn is_full(error: &io::Error) -> bool {
     matches!(

@@ -5,6 +5,7 @@
 //! segments by name.
 
 use std::io;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use crate::error::{Error, Operation, Result};
@@ -19,7 +20,7 @@ use crate::store::durable_end::DurableEnd;
 use crate::store::file::ReadHeader;
 use crate::store::inner::Inner;
 use crate::store::writer::Writer;
-use crate::store::{Appended, Store, file};
+use crate::store::{Appended, Frames, Store, file};
 
 pub use crate::store::durable_end::Sign;
 
@@ -160,6 +161,38 @@ pub trait StoreExt: sealed::Sealed {
     fn read_frame(&self, position: Position, len: usize) -> Result<Vec<u8>> {
         self.store().inner.data.check_open()?;
         self.store().inner.read_frame(position, len)
+    }
+
+    /// As [`StoreExt::read_frame`], but returns `None` instead of waiting for the device: the bytes have to be in the
+    /// buffers of the store, or where [`Storage::try_read_at`] finds them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::read`].
+    fn try_read_frame(&self, position: Position, len: usize) -> Result<Option<Vec<u8>>> {
+        self.store().inner.data.check_open()?;
+        self.store().inner.try_read_frame(position, len)
+    }
+
+    /// As [`Store::frames`], but without waiting for the device. Frames are read in blocks of 256 KiB: the first frame
+    /// of a block that is not in memory as a whole is an [`Error::Io`] of the kind [`io::ErrorKind::WouldBlock`], with
+    /// which the iterator ends.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("my.store");
+    /// use proglog_store::segment::StoreExt;
+    /// use proglog_store::{Store, StoreOptions};
+    ///
+    /// let store = Store::open(path, &StoreOptions::new())?;
+    /// store.append_batch(&[&b"one"[..], b"two"])?;
+    /// assert_eq!(store.cached_frames(..).count(), 2); // still in the store's buffer
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn cached_frames(&self, range: impl RangeBounds<Position>) -> Frames {
+        self.store().frames(range).cached_only()
     }
 
     /// As [`Store::sync`], but raises the recovery point to `to` at most, so that what lies above can still

@@ -213,6 +213,12 @@ pub enum Reason {
     /// unknown. No append to a [`Log`](crate::Log) ends with this.
     #[error("append abandoned: outcome unknown")]
     Abandoned,
+    /// A log of this kind cannot do that. Nothing was changed.
+    #[error("this log cannot {operation}")]
+    Unsupported {
+        /// What was asked for, such as "change its retention".
+        operation: &'static str,
+    },
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
@@ -285,7 +291,9 @@ impl Reason {
             Self::Locked | Self::Forked { .. } => ErrorKind::Locked,
             Self::NotALog { .. } => ErrorKind::NotALog,
             Self::DirectoryMoved => ErrorKind::DirectoryMoved,
-            Self::Options(_) | Self::ResetBelowEnd { .. } => ErrorKind::InvalidInput,
+            Self::Options(_) | Self::ResetBelowEnd { .. } | Self::Unsupported { .. } => {
+                ErrorKind::InvalidInput
+            }
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull
                 | io::ErrorKind::QuotaExceeded
@@ -336,7 +344,7 @@ impl Reason {
 #[non_exhaustive]
 pub enum OptionsError {
     /// The limit on a segment is too small or too large.
-    #[error("segments of {got} bytes: at least {min} and at most {max} are possible")]
+    #[error("segment_bytes_max is {got}: at least {min} and at most {max} are possible")]
     SegmentBytes {
         /// The limit asked for.
         got: u64,
@@ -346,7 +354,7 @@ pub enum OptionsError {
         max: u64,
     },
     /// The limit on a batch is too large.
-    #[error("batches of up to {got} bytes: at most {max} are possible")]
+    #[error("batch_bytes_max is {got}: at most {max} is possible")]
     BatchBytes {
         /// The limit asked for.
         got: usize,
@@ -354,7 +362,7 @@ pub enum OptionsError {
         max: usize,
     },
     /// The limit on a record is larger than that on a batch.
-    #[error("records of up to {got} bytes: at most {max} are possible, the limit on a batch")]
+    #[error("record_bytes_max is {got}: at most {max} is possible, the limit on a batch")]
     RecordBytes {
         /// The limit asked for.
         got: usize,

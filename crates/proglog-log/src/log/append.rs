@@ -10,6 +10,7 @@ use crate::read::notify::Notify;
 use crate::record::Record;
 use crate::record::batch::Batch;
 use crate::record::fields::IntoRecord;
+use crate::retention::Retention;
 use crate::stat::Stat;
 
 #[expect(
@@ -199,6 +200,10 @@ impl CommitLog for Log {
 
     fn trim(&self, start: Offset) -> Result<()> {
         Log::trim(self, start)
+    }
+
+    fn set_retention(&self, policy: Retention) -> Result<()> {
+        Log::set_retention(self, policy)
     }
 
     fn sync(&self) -> Result<()> {

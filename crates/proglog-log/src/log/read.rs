@@ -26,6 +26,15 @@ impl Log {
         self.handle.engine.reader.read(offset)
     }
 
+    /// As [`Log::read`], without waiting for the device; see [`Reader::try_read`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::try_read`].
+    pub fn try_read(&self, offset: impl Into<Offset>) -> Result<Option<StoredRecord>> {
+        self.handle.engine.reader.try_read(offset)
+    }
+
     /// Reads the newest record; `None` if the log is empty.
     ///
     /// ```
@@ -56,9 +65,26 @@ impl Log {
     pub fn read_batch(
         &self,
         from: impl Into<Offset>,
+        records_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredRecord>> {
-        self.handle.engine.reader.read_batch(from, bytes_max)
+        let reader = &self.handle.engine.reader;
+        reader.read_batch(from, records_max, bytes_max)
+    }
+
+    /// Reads several records at once, without waiting for the device; see [`Reader::try_read_batch`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::try_read_batch`].
+    pub fn try_read_batch(
+        &self,
+        from: impl Into<Offset>,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<StoredRecord>>> {
+        let reader = &self.handle.engine.reader;
+        reader.try_read_batch(from, records_max, bytes_max)
     }
 
     /// The records of `range`, in order; from the last to the first with `rev()`.
@@ -205,4 +231,4 @@ impl Log {
     }
 }
 
-impl_read_log!(Log, is_closed, read_batch);
+impl_read_log!(Log, is_closed, read_batch, try_read);

@@ -7,6 +7,7 @@ pub(crate) mod read_log;
 pub(crate) mod reader;
 pub(crate) mod records;
 pub(crate) mod seek;
+pub(crate) mod try_read;
 pub(crate) mod verify;
 pub(crate) mod view;
 mod watermark;

@@ -123,17 +123,52 @@ pub trait ReadLog: Debug + Send + Sync {
         }
     }
 
-    /// Reads consecutive records from `from` on: up to `bytes_max` bytes of values, keys and headers, with 32 more for
-    /// each header, but at least one record, unless `from` is the end. It may return fewer records than fit, for
-    /// example at the end of a segment, or since the log counts more bytes for each.
+    /// As [`read`](ReadLog::read), but returns `None` instead of waiting for the device, or searching for a record that is
+    /// not in its place. Async code calls it first, and [`read`](ReadLog::read) on a thread that may block if it has to.
+    /// The default is always `None`.
+    ///
+    /// ```
+    /// use proglog_log::{Log, LogOptions, ReadLog};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// let log = Log::open(directory.path(), &LogOptions::new())?;
+    /// let offset = log.append("hello")?;
+    /// let record = match log.try_read(offset)? {
+    ///     Some(record) => record,
+    ///     None => log.read(offset)?, // elsewhere, in async code
+    /// };
+    /// assert_eq!(record.value, "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::OutOfRange`] at or past the end, [`Reason::Trimmed`] below the start, and [`Reason::Closed`]. What is
+    /// damaged or cannot be read is `None`: [`read`](ReadLog::read) has the error.
+    fn try_read(&self, offset: Offset) -> Result<Option<StoredRecord>> {
+        let _ = offset;
+        Ok(None)
+    }
+
+    /// Reads consecutive records from `from` on: up to `records_max` records and up to `bytes_max` bytes of values, keys
+    /// and headers, with 32 more for each header, but at least one record, unless `from` is the end or `records_max` is
+    /// 0. It may return fewer records than fit, for example at the end of a segment, or since the log counts more bytes
+    /// for each.
     ///
     /// # Errors
     ///
     /// Those of [`read`](ReadLog::read), if they concern the first record; an error after that only ends the
     /// batch. Reading at the end returns an empty batch.
-    fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
+    fn read_batch(
+        &self,
+        from: Offset,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredRecord>> {
         let (mut records, mut bytes) = (Vec::new(), 0);
-        for record in self.records((from..).into()) {
+        for record in self.records((from..).into()).take(records_max) {
             let record = match record {
                 Ok(record) => record,
                 Err(error) if records.is_empty() => return Err(error),
@@ -146,6 +181,22 @@ pub trait ReadLog: Debug + Send + Sync {
             records.push(record);
         }
         Ok(records)
+    }
+
+    /// As [`read_batch`](ReadLog::read_batch), but returns `None` instead of waiting for the device for the first record,
+    /// and ends the batch before another one that it would have to wait for. The default is always `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](ReadLog::try_read), without [`Reason::OutOfRange`] at the end.
+    fn try_read_batch(
+        &self,
+        from: Offset,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<StoredRecord>>> {
+        let _ = (from, records_max, bytes_max);
+        Ok(None)
     }
 
     /// Returns the offset of the first record that was appended at `time` or later; the end if there is none. The
@@ -206,8 +257,27 @@ macro_rules! impl_read_log {
         }
     };
     (@read_batch $log:ident) => {
-        fn read_batch(&self, from: Offset, bytes_max: usize) -> Result<Vec<StoredRecord>> {
-            $log::read_batch(self, from, bytes_max)
+        fn read_batch(
+            &self,
+            from: Offset,
+            records_max: usize,
+            bytes_max: usize,
+        ) -> Result<Vec<StoredRecord>> {
+            $log::read_batch(self, from, records_max, bytes_max)
+        }
+    };
+    (@try_read $log:ident) => {
+        fn try_read(&self, offset: Offset) -> Result<Option<StoredRecord>> {
+            $log::try_read(self, offset)
+        }
+
+        fn try_read_batch(
+            &self,
+            from: Offset,
+            records_max: usize,
+            bytes_max: usize,
+        ) -> Result<Option<Vec<StoredRecord>>> {
+            $log::try_read_batch(self, from, records_max, bytes_max)
         }
     };
     (@offset_for_time $log:ident) => {

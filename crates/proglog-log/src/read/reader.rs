@@ -11,6 +11,7 @@ use crate::read::cursor::{self, Cursor};
 use crate::read::follow::Follow;
 use crate::read::read_log::{ReadLog, impl_read_log};
 use crate::read::records::Records;
+use crate::read::try_read;
 use crate::read::view::{Readable, View};
 use crate::record::StoredRecord;
 
@@ -62,8 +63,19 @@ impl Reader {
         cursor::read(&self.view, self.visibility, offset.into()).named(self.view.log())
     }
 
-    /// Reads consecutive records of one segment, starting at `from`: up to `bytes_max` bytes of values, keys and
-    /// headers, with 32 more for each header, but at least one record, unless `from` is the end.
+    /// As [`Reader::read`], without waiting for the device; see [`ReadLog::try_read`]. The record has to be in the buffers
+    /// of the log or in the system's page cache, and the files of its segment open.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadLog::try_read`].
+    pub fn try_read(&self, offset: impl Into<Offset>) -> Result<Option<StoredRecord>> {
+        try_read::try_read(&self.view, self.visibility, offset.into()).named(self.view.log())
+    }
+
+    /// Reads consecutive records of one segment, starting at `from`: up to `records_max` records and up to `bytes_max`
+    /// bytes of values, keys and headers, with 32 more for each header, but at least one record, unless `from` is the
+    /// end or `records_max` is 0.
     ///
     /// The bytes in the file count too, which are 20 to 40 more for each record: so `bytes_max` also bounds how many
     /// records there are, and fewer are returned than fit by their values alone. The batch takes one read of the
@@ -76,6 +88,7 @@ impl Reader {
     pub fn read_batch(
         &self,
         from: impl Into<Offset>,
+        records_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredRecord>> {
         let from = from.into();
@@ -83,7 +96,11 @@ impl Reader {
         if readable.named(self.view.log())? == Readable::End {
             return Ok(Vec::new());
         }
-        let mut cursor = self.cursor(from).with_run_bytes_max(bytes_max);
+        let end = from.saturating_add(records_max as u64);
+        let mut cursor = self
+            .cursor(from)
+            .with_end(Some(end))
+            .with_run_bytes_max(bytes_max);
         let (mut records, mut bytes) = (Vec::new(), 0);
         while let Some(record) = cursor.next() {
             let record = match record {
@@ -101,6 +118,23 @@ impl Reader {
             }
         }
         Ok(records)
+    }
+
+    /// As [`Reader::read_batch`], without waiting for the device; see [`ReadLog::try_read_batch`] and
+    /// [`Reader::try_read`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadLog::try_read_batch`].
+    pub fn try_read_batch(
+        &self,
+        from: impl Into<Offset>,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<StoredRecord>>> {
+        let (view, from) = (&self.view, from.into());
+        try_read::try_read_batch(view, self.visibility, from, records_max, bytes_max)
+            .named(view.log())
     }
 
     /// The offset of the first record that was appended at `time` or later; see
@@ -189,7 +223,7 @@ impl Reader {
     }
 }
 
-impl_read_log!(Reader, is_closed, read_batch);
+impl_read_log!(Reader, is_closed, read_batch, try_read);
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -372,6 +372,14 @@ impl View {
         Some(segment.open())
     }
 
+    /// Returns the files of the segment that holds the record at `offset`, if they are open.
+    #[inline]
+    pub(crate) fn opened_files_of(&self, offset: Offset) -> Option<Arc<SegmentFiles>> {
+        let segments = self.segments.read();
+        let (_, segment) = segments.range(..=offset).next_back()?;
+        segment.opened()
+    }
+
     /// Returns the end of the readable part of the segment with base offset `base`: an offset (exclusive), and a
     /// position if bytes after it may not be read, since they may be replaced. `None` if no record in that segment
     /// is readable.

@@ -18,6 +18,7 @@ use std::time::SystemTime;
 
 use proglog_store::io::{Directory, FsDirectory};
 
+use crate::error::reason::Reason;
 use crate::error::{Error, Result};
 use crate::offset::{Offset, OffsetBounds, Offsets};
 use crate::options::Visibility;
@@ -151,18 +152,45 @@ impl ReadOnlyLog {
     pub fn read_batch(
         &self,
         from: impl Into<Offset>,
+        records_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredRecord>> {
         let from = from.into();
         self.shared.read(&self.reader, |reader| {
-            match reader.read_batch(from, bytes_max) {
+            match reader.read_batch(from, records_max, bytes_max) {
                 Ok(records) if records.is_empty() => {
                     self.shared.refresh()?;
-                    reader.read_batch(from, bytes_max)
+                    reader.read_batch(from, records_max, bytes_max)
                 }
                 read => read,
             }
         })
+    }
+
+    /// As [`ReadOnlyLog::read`], without waiting for the device; see [`ReadLog::try_read`]. At or past the end of the
+    /// view, which [`ReadOnlyLog::read`] would update, it returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Trimmed`](crate::Reason::Trimmed).
+    pub fn try_read(&self, offset: impl Into<Offset>) -> Result<Option<StoredRecord>> {
+        none_past_the_end(self.reader.try_read(offset))
+    }
+
+    /// Reads several records at once, without waiting for the device; see [`ReadLog::try_read_batch`]. At or past the
+    /// end of the view, which [`ReadOnlyLog::read_batch`] would update, it returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Trimmed`](crate::Reason::Trimmed).
+    pub fn try_read_batch(
+        &self,
+        from: impl Into<Offset>,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<StoredRecord>>> {
+        let read = self.reader.try_read_batch(from, records_max, bytes_max);
+        Ok(none_past_the_end(read)?.filter(|records| !records.is_empty()))
     }
 
     /// Returns the records of `range`, as [`Log::records`](crate::Log::records), up to the end of the view.
@@ -279,7 +307,18 @@ impl ReadOnlyLog {
     }
 }
 
-impl_read_log!(ReadOnlyLog, read_batch, offset_for_time);
+/// Returns what was read, or `None` if there was nothing to read yet.
+fn none_past_the_end<T>(read: Result<Option<T>>) -> Result<Option<T>> {
+    match read {
+        Err(Error {
+            reason: Reason::OutOfRange { .. },
+            ..
+        }) => Ok(None),
+        read => read,
+    }
+}
+
+impl_read_log!(ReadOnlyLog, read_batch, try_read, offset_for_time);
 
 impl fmt::Debug for ReadOnlyLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -164,21 +164,63 @@ impl SegmentFiles {
     }
 
     pub(super) fn read_entry(&self, entry: Entry, offset: Offset) -> Result<StoredRecord> {
-        let Entry { position, next } = entry;
-        let len = next.map_or(READ_LEN_DEFAULT, |next| {
-            next.get().saturating_sub(position.get())
-        });
-        let payload_len_max = u64::from(self.store.payload_len_max());
-        let guess =
-            usize::try_from(len.min(payload_len_max + FRAME_OVERHEAD)).unwrap_or(usize::MAX);
+        let position = entry.position;
         let frame = self
             .store
-            .read_frame(position, guess)
+            .read_frame(position, self.read_len(entry))
             .map_err(|error| self.corrupt_at(offset, position, error))?;
         match decode::record_of_frame(frame) {
             Ok(record) if record.offset == offset => Ok(record),
             _ => Err(self.corrupt(offset, position, None)),
         }
+    }
+
+    /// Returns how many bytes to read for the record at `entry`.
+    fn read_len(&self, entry: Entry) -> usize {
+        let Entry { position, next } = entry;
+        let len = next.map_or(READ_LEN_DEFAULT, |next| {
+            next.get().saturating_sub(position.get())
+        });
+        let payload_len_max = u64::from(self.store.payload_len_max());
+        usize::try_from(len.min(payload_len_max + FRAME_OVERHEAD)).unwrap_or(usize::MAX)
+    }
+
+    /// As [`SegmentFiles::read`], but returns `None` if that would wait for the device, or the record is not where the
+    /// index has it.
+    pub(crate) fn try_read(&self, offset: Offset) -> Option<StoredRecord> {
+        let number = offset.saturating_since(self.base);
+        let entry = self.index.try_entry(number)?;
+        let len = self.read_len(entry);
+        let frame = self.store.try_read_frame(entry.position, len).ok()??;
+        let record = decode::record_of_frame(frame).ok()?;
+        (record.offset == offset).then_some(record)
+    }
+
+    /// As [`SegmentFiles::run`], but returns `None` if that would wait for the device. The frames end with an error
+    /// before the first one that is not in memory.
+    pub(crate) fn try_run(
+        &self,
+        offsets: Range<Offset>,
+        end: Option<Position>,
+        bytes_max: usize,
+    ) -> Option<(Offset, Frames)> {
+        let Range { start, end: last } = offsets;
+        let numbers = start.saturating_since(self.base)..last.saturating_since(self.base);
+        let first = self.index.try_entry(numbers.start)?.position;
+        let limited = self.index.try_limit(numbers.clone(), bytes_max as u64);
+        let (count, limit) = if let Some((count, limit)) = limited {
+            (count, Some(limit))
+        } else {
+            // What fits is not known. Where the last one ends may be.
+            let after = self.index.try_entry(numbers.end);
+            let limit = after.map(|entry| entry.position);
+            (numbers.end - numbers.start, limit)
+        };
+        let end = end.into_iter().chain(limit).min();
+        let frames = self
+            .store
+            .cached_frames(first..end.unwrap_or(Position::new(u64::MAX)));
+        Some((start.saturating_add(count), frames))
     }
 
     /// Returns the frames of the records at `offsets`, and the end of that range. With `bytes_max`, of the first

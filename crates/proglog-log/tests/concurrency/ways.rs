@@ -45,9 +45,11 @@ impl Way {
                 });
             }
             Self::Iterate => Self::poll(from, visit, |next| reader.records(next..).collect()),
-            Self::Batches => Self::poll(from, visit, |next| match reader.read_batch(next, 500) {
-                Ok(records) => records.into_iter().map(Ok).collect(),
-                Err(error) => vec![Err(error)],
+            Self::Batches => Self::poll(from, visit, |next| {
+                match reader.read_batch(next, usize::MAX, 500) {
+                    Ok(records) => records.into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(error)],
+                }
             }),
             Self::Read => Self::poll(from, visit, |next| match reader.read(next) {
                 Err(Error {

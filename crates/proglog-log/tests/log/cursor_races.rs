@@ -18,6 +18,7 @@ struct Meanwhile(Arc<Mutex<Option<(Moment, Event)>>>);
 enum Moment {
     Open,
     Read,
+    TryRead,
 }
 
 type Event = Box<dyn FnOnce() + Send>;
@@ -84,6 +85,11 @@ impl Storage for BusyFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.2.reach(Moment::Read, &self.1);
         self.0.read_at(buffer, offset)
+    }
+
+    fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        self.2.reach(Moment::TryRead, &self.1);
+        self.0.try_read_at(buffer, offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {

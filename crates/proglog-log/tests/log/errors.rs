@@ -75,7 +75,7 @@ fn reading(log: &dyn ReadLog) -> Failed {
         ("records", error(log.records(range).next().unwrap())),
         ("rev", error(log.records(range).next_back().unwrap())),
         ("next_ref", error(lent.next_ref().unwrap())),
-        ("read_batch", error(log.read_batch(PAST, 1))),
+        ("read_batch", error(log.read_batch(PAST, usize::MAX, 1))),
     ];
     failed.extend(following(|| log.follow(PAST)));
     failed

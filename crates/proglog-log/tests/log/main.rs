@@ -36,6 +36,7 @@ mod surface;
 mod tickets;
 mod trim;
 mod truncate;
+mod try_read;
 mod try_submit;
 mod verify;
 mod visibility;

@@ -38,7 +38,7 @@ fn a_batch_read_returns_what_fits_and_at_least_one() {
     append(&log, 0..50);
     for from in 0..50 {
         for bytes in [0, 1, 100, 250, 500, 1 << 20] {
-            let read = log.read_batch(from, bytes).unwrap();
+            let read = log.read_batch(from, usize::MAX, bytes).unwrap();
             for (offset, record) in (from..).zip(&read) {
                 assert_eq!(
                     (record.offset.get(), &record.value[..]),
@@ -52,14 +52,14 @@ fn a_batch_read_returns_what_fits_and_at_least_one() {
             );
         }
     }
-    assert!(log.read_batch(0, 500).unwrap().len() >= 3);
+    assert!(log.read_batch(0, usize::MAX, 500).unwrap().len() >= 3);
     let short = open(&SimDisk::new());
     short.append_batch([0, 1, 2].map(value)).unwrap();
-    assert_eq!(short.read_batch(0, 300).unwrap().len(), 3);
-    assert_eq!(short.read_batch(0, 299).unwrap().len(), 2);
-    assert!(log.read_batch(50, 500).unwrap().is_empty());
+    assert_eq!(short.read_batch(0, usize::MAX, 300).unwrap().len(), 3);
+    assert_eq!(short.read_batch(0, usize::MAX, 299).unwrap().len(), 2);
+    assert!(log.read_batch(50, usize::MAX, 500).unwrap().is_empty());
     assert_eq!(
-        log.read_batch(51, 1).unwrap_err().kind(),
+        log.read_batch(51, usize::MAX, 1).unwrap_err().kind(),
         ErrorKind::OutOfRange
     );
 }

@@ -114,7 +114,7 @@ fn a_read_past_the_end_refreshes_the_view() {
     assert_eq!(reader.end_offset(), Offset::ZERO);
     assert_eq!(reader.read(1).unwrap().value, value(1));
     append(&log, 3..6);
-    assert_eq!(reader.read_batch(2, 1 << 20).unwrap().len(), 3);
+    assert_eq!(reader.read_batch(2, usize::MAX, 1 << 20).unwrap().len(), 3);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_read_below_the_end_does_not_refresh_the_view() {
     let reader = read(&disk);
     append(&log, 4..8);
     assert_eq!(reader.read(2).unwrap().value, value(2));
-    assert_eq!(reader.read_batch(1, 1 << 20).unwrap().len(), 2);
+    assert_eq!(reader.read_batch(1, usize::MAX, 1 << 20).unwrap().len(), 2);
     assert_eq!(reader.records(2..).count(), 1);
     assert_eq!(reader.end_offset(), Offset::new(3));
     assert_eq!(reader.records(3..).count(), 4);

@@ -54,7 +54,10 @@ fn a_damaged_record_is_passed_by_a_search_for_a_time_and_ends_a_batch_that_is_re
         assert_eq!(log.offset_for_time(time).unwrap(), expected);
     }
     let other = ReadOnlyLog::open_in(disk.directory()).unwrap();
-    for read in [log.read_batch(1, 1 << 20), other.read_batch(1, 1 << 20)] {
+    for read in [
+        log.read_batch(1, usize::MAX, 1 << 20),
+        other.read_batch(1, usize::MAX, 1 << 20),
+    ] {
         assert!(
             read.unwrap()
                 .iter()
@@ -62,7 +65,10 @@ fn a_damaged_record_is_passed_by_a_search_for_a_time_and_ends_a_batch_that_is_re
                 .eq(1..3)
         );
     }
-    for read in [log.read_batch(3, 1 << 20), other.read_batch(3, 1 << 20)] {
+    for read in [
+        log.read_batch(3, usize::MAX, 1 << 20),
+        other.read_batch(3, usize::MAX, 1 << 20),
+    ] {
         assert_eq!(read.unwrap_err().kind(), ErrorKind::Corrupt);
     }
 }

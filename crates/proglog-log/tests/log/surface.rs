@@ -103,12 +103,12 @@ fn every_log_has_a_length_a_last_record_and_an_end() {
         let minute = Duration::from_mins(1);
         assert_eq!(log.offset_for_time(begun - minute).unwrap(), 2);
         assert_eq!(log.offset_for_time(begun + minute).unwrap(), 9);
-        let batch = log.read_batch(Offset::new(3), 250).unwrap();
+        let batch = log.read_batch(Offset::new(3), usize::MAX, 250).unwrap();
         // There may be one: a segment may end between the two.
         assert!(matches!(batch.len(), 1 | 2));
         assert!((3..).zip(&batch).all(|(at, record)| record.offset == at));
-        assert_eq!(log.read_batch(Offset::new(9), 250).unwrap(), []);
-        let trimmed = log.read_batch(Offset::new(1), 250).unwrap_err();
+        assert_eq!(log.read_batch(Offset::new(9), usize::MAX, 250).unwrap(), []);
+        let trimmed = log.read_batch(Offset::new(1), usize::MAX, 250).unwrap_err();
         assert_eq!(trimmed.kind(), ErrorKind::Trimmed);
         log.trim(Offset::new(9)).unwrap();
         assert!(log.is_empty() && log.last().unwrap().is_none());
@@ -261,7 +261,10 @@ fn whatever_can_be_read_is_read_through_one_trait() {
         assert_eq!(log.read(Offset::new(3)).unwrap().value, value(3));
         assert_eq!(log.records((1..).into()).count(), 4);
         assert_eq!(log.offset_for_time(SystemTime::UNIX_EPOCH).unwrap(), 0);
-        assert_eq!(log.read_batch(Offset::ZERO, 1).unwrap().len(), 1);
+        assert_eq!(
+            log.read_batch(Offset::ZERO, usize::MAX, 1).unwrap().len(),
+            1
+        );
         let first = log.follow(Offset::new(4)).next();
         assert_eq!(first.unwrap().unwrap().value, value(4));
     }

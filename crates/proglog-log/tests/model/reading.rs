@@ -22,7 +22,7 @@ impl Model<'_> {
     pub(crate) fn read_batch(&self, from: usize, bytes: usize) {
         let Some(log) = &self.on_disk else { return };
         let before = self.end();
-        match log.read_batch(offset(from), bytes) {
+        match log.read_batch(offset(from), usize::MAX, bytes) {
             Ok(records) => {
                 assert!(!records.is_empty() || from >= before);
                 for (at, record) in (from..).zip(&records) {

@@ -79,6 +79,12 @@ impl NamedFile {
         }
     }
 
+    /// As [`NamedFile::read_at`], but only from memory: `None` if the device would have to be waited for.
+    pub(crate) fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> Result<Option<usize>> {
+        let read = self.file.try_read_at(buffer, offset);
+        read.map_err(|error| self.read_error(error, offset))
+    }
+
     /// Fills `buffer` from `offset` on up to the end of the file, or up to an error. Bytes count as damaged only if
     /// reading them fails twice.
     fn read_readable(&self, buffer: &mut [u8], offset: u64) -> (usize, Result<()>) {

@@ -33,6 +33,21 @@ pub trait Storage: Debug + Send + Sync {
     /// If the device fails, or the call was interrupted.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Fills `buffer` from `offset` on, but only from memory: returns `None`, and any bytes in `buffer`, where the device
+    /// would have to be waited for. Otherwise returns the number of bytes read, which is less than its length only at
+    /// the end of the file.
+    ///
+    /// On Linux it reads what is in the page cache, unless the file system cannot, or the kernel is 5.9 or 5.10, which
+    /// may take what is not there for the end of the file. The default, and that of other systems, is `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::read_at`], interruptions aside.
+    fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        let _ = (buffer, offset);
+        Ok(None)
+    }
+
     /// Writes `bytes` at `offset`, and returns the number of bytes written, which may be less than their
     /// length. A write past the end extends the file; the gap reads as zeros.
     ///

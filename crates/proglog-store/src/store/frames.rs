@@ -10,8 +10,10 @@ use crate::error::{Error, Result};
 use crate::format::Kind;
 use crate::position::Position;
 use crate::scan::Scanner;
+use crate::scan::source::Source;
 use crate::scan::verify::Fault;
 use crate::store::inner::Inner;
+use crate::store::reader::Cached;
 
 /// A verified data frame.
 #[derive(Clone, PartialEq, Eq)]
@@ -79,18 +81,44 @@ impl fmt::Debug for FrameRef<'_> {
 /// blocks and hands out slices of them. After an error it ends, unless it is [resumed](Frames::resume).
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Frames {
-    store: Arc<Inner>,
+    contents: Contents,
     scanner: Scanner,
     failed: bool,
 }
 
+/// The bytes of a store, or those of them that are in memory.
+struct Contents {
+    store: Arc<Inner>,
+    is_cached_only: bool,
+}
+
+impl Source for Contents {
+    fn read(&self, position: Position, buffer: &mut [u8]) -> Result<usize> {
+        if self.is_cached_only {
+            Cached(&self.store).read(position, buffer)
+        } else {
+            Source::read(&*self.store, position, buffer)
+        }
+    }
+}
+
 impl Frames {
     pub(crate) fn new(store: Arc<Inner>, scanner: Scanner) -> Self {
-        Self {
+        let contents = Contents {
             store,
+            is_cached_only: false,
+        };
+        Self {
+            contents,
             scanner,
             failed: false,
         }
+    }
+
+    /// The same frames, up to the first one that is not in memory: that one fails.
+    pub(crate) fn cached_only(mut self) -> Self {
+        self.contents.is_cached_only = true;
+        self
     }
 
     /// The position of the next frame; after an error, that of the frame that failed.
@@ -109,10 +137,10 @@ impl Frames {
     ///
     /// [`Error::Io`]; [`Error::Closed`] once the store is closed.
     pub fn resume(&mut self) -> Result<Option<Position>> {
-        if self.store.data.is_closed() {
+        if self.contents.store.data.is_closed() {
             return Err(self.closed());
         }
-        let found = self.scanner.resync(&*self.store)?;
+        let found = self.scanner.resync(&self.contents)?;
         self.failed = found.is_none();
         Ok(found)
     }
@@ -144,7 +172,7 @@ impl Frames {
         if self.failed {
             return None;
         }
-        if self.store.data.is_closed() {
+        if self.contents.store.data.is_closed() {
             return Some(Err(self.closed()));
         }
         let Some(kind) = self.scanner.pass_ahead() else {
@@ -162,7 +190,7 @@ impl Frames {
     #[cold]
     #[inline(never)]
     fn next_ref_slow(&mut self) -> Option<Result<FrameRef<'_>>> {
-        let (kind, len) = match self.scanner.find_data(&*self.store)? {
+        let (kind, len) = match self.scanner.find_data(&self.contents)? {
             Ok(found) => found,
             Err(fault) => return Some(Err(self.fail(fault))),
         };
@@ -190,10 +218,10 @@ impl Frames {
     #[inline]
     fn step(&mut self) -> Option<Result<Frame>> {
         loop {
-            if self.store.data.is_closed() {
+            if self.contents.store.data.is_closed() {
                 return Some(Err(self.closed()));
             }
-            let (position, kind, payload) = match self.scanner.next_kept(&*self.store)? {
+            let (position, kind, payload) = match self.scanner.next_kept(&self.contents)? {
                 Ok(frame) => frame,
                 Err(fault) => return Some(Err(self.fail(fault))),
             };
@@ -211,13 +239,16 @@ impl Frames {
     #[cold]
     fn fail(&mut self, fault: Fault) -> Error {
         self.failed = true;
-        fault.into_error(self.store.data.file.name(), self.scanner.position())
+        fault.into_error(
+            self.contents.store.data.file.name(),
+            self.scanner.position(),
+        )
     }
 
     #[cold]
     fn closed(&mut self) -> Error {
         self.failed = true;
-        self.store.data.closed_error()
+        self.contents.store.data.closed_error()
     }
 }
 

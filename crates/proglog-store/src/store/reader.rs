@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes};
 
 use crate::error::{Error, Result};
-use crate::format::{FRAME_HEADER_LEN, Kind};
+use crate::format::{FRAME_HEADER_LEN, Kind, offset_of};
 use crate::position::Position;
 use crate::scan::source::Source;
 use crate::store::inner::Inner;
@@ -35,6 +35,27 @@ impl Inner {
 
     /// Reads all of a frame, of which the first read fetches `hint` bytes.
     pub(crate) fn read_frame(&self, position: Position, hint: usize) -> Result<Vec<u8>> {
+        self.read_frame_of(self, position, hint)
+    }
+
+    /// As [`Inner::read_frame`]; `None` if the device would have to be waited for.
+    pub(crate) fn try_read_frame(
+        &self,
+        position: Position,
+        hint: usize,
+    ) -> Result<Option<Vec<u8>>> {
+        match self.read_frame_of(&Cached(self), position, hint) {
+            Err(error) if error.is_would_block() => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    fn read_frame_of(
+        &self,
+        source: &impl Source,
+        position: Position,
+        hint: usize,
+    ) -> Result<Vec<u8>> {
         let written = self.data.written();
         // Below the end of the file no lock is needed; a frame never lies across it.
         let end = if position < written {
@@ -45,7 +66,7 @@ impl Inner {
         if position >= end {
             return Err(self.data.out_of_range(position, end));
         }
-        match self.data.verifier.read(self, position, hint, end) {
+        match self.data.verifier.read(source, position, hint, end) {
             Ok((Kind::Control, _)) => Err(Error::ControlFrame {
                 file: self.data.name(),
                 position,
@@ -59,6 +80,35 @@ impl Inner {
 /// The file, and the buffers of the writer half.
 impl Source for Inner {
     fn read(&self, position: Position, buffer: &mut [u8]) -> Result<usize> {
+        self.copy_or(position, buffer, |buffer| {
+            self.data.file.read(position, buffer)
+        })
+    }
+}
+
+/// What of a store is in memory: in its own buffers, or in those of the system. Reading anything else fails with
+/// [`Error::would_block`].
+pub(crate) struct Cached<'a>(pub(crate) &'a Inner);
+
+impl Source for Cached<'_> {
+    fn read(&self, position: Position, buffer: &mut [u8]) -> Result<usize> {
+        let file = &self.0.data.file;
+        self.0.copy_or(position, buffer, |buffer| {
+            let read = file.try_read_at(buffer, offset_of(position))?;
+            read.ok_or_else(|| Error::would_block(file.name()))
+        })
+    }
+}
+
+impl Inner {
+    /// Copies bytes from the buffers of the writer half, or has `read` read as many as the file has.
+    #[inline]
+    fn copy_or(
+        &self,
+        position: Position,
+        buffer: &mut [u8],
+        read: impl Fn(&mut [u8]) -> Result<usize>,
+    ) -> Result<usize> {
         loop {
             let written = self.data.written();
             if position < written {
@@ -70,7 +120,7 @@ impl Source for Inner {
                 }
                 let left = usize::try_from(written.get() - position.get()).unwrap_or(usize::MAX);
                 let len = buffer.len().min(left);
-                return self.data.file.read(position, &mut buffer[..len]);
+                return read(&mut buffer[..len]);
             }
             let Some(writer) = self.writer() else {
                 return Ok(0);

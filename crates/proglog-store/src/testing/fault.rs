@@ -11,6 +11,8 @@ pub enum CallKind {
     Len,
     /// [`Storage::read_at`](crate::io::Storage::read_at).
     Read,
+    /// [`Storage::try_read_at`](crate::io::Storage::try_read_at).
+    TryRead,
     /// [`Storage::write_at`](crate::io::Storage::write_at).
     Write,
     /// [`Storage::set_len`](crate::io::Storage::set_len).
@@ -43,7 +45,13 @@ impl CallKind {
     #[must_use]
     pub fn is_change(self) -> bool {
         match self {
-            Self::Len | Self::Read | Self::Lock | Self::Open | Self::List | Self::Identify => false,
+            Self::Len
+            | Self::Read
+            | Self::TryRead
+            | Self::Lock
+            | Self::Open
+            | Self::List
+            | Self::Identify => false,
             Self::Write
             | Self::SetLen
             | Self::Sync

@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 use super::SimDisk;
 use super::fault::{Call, CallKind};
 use super::pending::NameChange;
-use super::state::State;
+use super::state::{State, pages_of};
 use crate::io::storage::check_name;
 use crate::io::{Directory, FileId, OpenMode, Storage};
 use crate::sync::{AtomicBool, Ordering};
@@ -66,7 +66,26 @@ impl Storage for SimFile {
         let mut state = self.disk.call();
         state.check(self.call(CallKind::Read).at(offset, buffer.len() as u64))?;
         let len = state.transfer_len(buffer.len())?;
-        state.read(self.inode, &mut buffer[..len], offset)
+        let read = state.read(self.inode, &mut buffer[..len], offset)?;
+        if read > 0 {
+            let pages = pages_of(&(offset..offset + read as u64));
+            let evicted = &mut state.inode(self.inode).evicted;
+            evicted.retain(|page| !pages.contains(page));
+        }
+        Ok(read)
+    }
+
+    /// A read that is [shortened](SimDisk::set_short_transfers) finds a page that is not cached.
+    fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        let mut state = self.disk.call();
+        state.check(self.call(CallKind::TryRead).at(offset, buffer.len() as u64))?;
+        let range = offset..offset.saturating_add(buffer.len() as u64);
+        if state.transfer_len(buffer.len())? < buffer.len()
+            || !state.inode(self.inode).is_cached(&range)
+        {
+            return Ok(None);
+        }
+        state.read(self.inode, buffer, offset).map(Some)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {

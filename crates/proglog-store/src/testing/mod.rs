@@ -65,7 +65,7 @@ pub use self::survivors::Survivors;
 use self::image::{FILE_LEN_MAX, Image};
 use self::pending::{Cached, NameChange};
 use self::rng::Rng;
-use self::state::{Inode, State, to_index};
+use self::state::{Inode, State, pages_of, to_index};
 
 /// A simulated disk with one directory; see the [module's documentation](self) for the model.
 ///
@@ -296,6 +296,23 @@ impl SimDisk {
     pub fn fail_reads(&self, name: &str, range: Range<u64>) {
         let id = self.inode_of(name);
         self.0.lock().inode(id).unreadable.push(range);
+    }
+
+    /// Drops the pages that hold bytes of `range` from the page cache: [`try_read_at`](crate::io::Storage::try_read_at)
+    /// does not find them until they are read otherwise.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such file.
+    #[track_caller]
+    pub fn evict(&self, name: &str, range: Range<u64>) {
+        let id = self.inode_of(name);
+        let mut state = self.0.lock();
+        let inode = state.inode(id);
+        let range = range.start..range.end.min(inode.len());
+        if !range.is_empty() {
+            inode.evicted.extend(pages_of(&range));
+        }
     }
 
     /// Makes all of a file readable again.

@@ -1,8 +1,8 @@
 //! The state of a disk: files, names, and planned faults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use super::fault::{Call, CallKind, Fault, Plan, crashed};
@@ -10,6 +10,8 @@ use super::image::{FILE_LEN_MAX, Image};
 use super::pending::{Cached, FileChange, NameChange, Names};
 use super::rng::{Rng, mix};
 
+/// The unit of the page cache.
+const PAGE_LEN: u64 = 4096;
 /// The number of EIO on Linux.
 const EIO: i32 = 5;
 
@@ -30,6 +32,8 @@ pub(super) struct Inode {
     pub(super) content: Cached<FileChange>,
     /// The ranges in which reads fail.
     pub(super) unreadable: Vec<Range<u64>>,
+    /// The numbers of the pages that are not in the page cache.
+    pub(super) evicted: BTreeSet<u64>,
     /// The number of open handles.
     pub(super) handles: usize,
     /// The handle that holds the lock.
@@ -55,6 +59,7 @@ impl Inode {
         Self {
             content: Cached::at_rest(image),
             unreadable,
+            evicted: BTreeSet::new(),
             handles: 0,
             locked_by: None,
         }
@@ -63,6 +68,20 @@ impl Inode {
     pub(super) fn len(&self) -> u64 {
         self.content.current().len() as u64
     }
+
+    /// Returns whether all bytes of `range` that the file has can be read without waiting for the device.
+    pub(super) fn is_cached(&self, range: &Range<u64>) -> bool {
+        let (start, end) = (range.start, range.end.min(self.len()));
+        let is_hit = |bad: &Range<u64>| bad.start < end && start < bad.end;
+        start >= end
+            || self.evicted.range(pages_of(&(start..end))).next().is_none()
+                && !self.unreadable.iter().any(is_hit)
+    }
+}
+
+/// The pages that hold bytes of `range`, which is not empty.
+pub(super) fn pages_of(range: &Range<u64>) -> RangeInclusive<u64> {
+    range.start / PAGE_LEN..=(range.end - 1) / PAGE_LEN
 }
 
 impl State {

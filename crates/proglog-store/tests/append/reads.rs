@@ -1,6 +1,9 @@
 //! The bytes, calls and memory that a read takes.
 
+use std::io;
+
 use proglog_store::io::FsDirectory;
+use proglog_store::segment::StoreExt;
 use proglog_store::testing::{Call, CallKind, SimDisk};
 use proglog_store::{Error, Position, Store, StoreOptions};
 
@@ -208,4 +211,59 @@ fn a_search_finds_no_frame_that_starts_after_the_part() {
         assert_eq!(frames.resume().unwrap(), found);
         assert_eq!(frames.flatten().count(), usize::from(found.is_some()));
     }
+}
+
+/// The frames that can be read without waiting, and the kind of the error that ended them, if any did.
+fn cached(store: &Store, from: Position) -> (usize, Option<io::ErrorKind>) {
+    let mut count = 0;
+    for frame in store.cached_frames(from..) {
+        match frame {
+            Ok(frame) => assert!(frame.payload.iter().all(|byte| *byte == 7)),
+            Err(Error::Io { source, .. }) => return (count, Some(source.kind())),
+            Err(error) => panic!("{error}"),
+        }
+        count += 1;
+    }
+    (count, None)
+}
+
+#[test]
+fn a_read_that_takes_no_waiting_finds_what_is_in_memory_alone() {
+    let disk = SimDisk::new();
+    let (store, places) = store_with(&disk, vec![1000; 1000]);
+    let is_found = |place: usize| {
+        let frame = store.try_read_frame(places[place], 1008).unwrap();
+        frame.is_some_and(|frame| {
+            assert_eq!(frame.len(), 1008);
+            true
+        })
+    };
+    let waited = reads(&disk, || {
+        assert!((0..1000).all(is_found));
+        assert_eq!(cached(&store, places[0]), (1000, None));
+    });
+    assert!(waited.is_empty());
+    disk.evict(
+        NAME,
+        HEADER_LEN + places[600].get()..HEADER_LEN + places[700].get(),
+    );
+    let waited = reads(&disk, || {
+        assert!((0..590).chain(710..1000).all(is_found));
+        assert!(!(600..700).any(is_found));
+        let (count, end) = cached(&store, places[0]);
+        assert!((500..600).contains(&count), "{count} frames");
+        assert_eq!(end, Some(io::ErrorKind::WouldBlock));
+        assert_eq!(cached(&store, places[710]), (290, None));
+    });
+    assert!(waited.is_empty());
+    assert_eq!(store.frames(..).count(), 1000);
+    assert_eq!(cached(&store, places[0]), (1000, None));
+    // What is appended is found before it is written.
+    let appended = store.append(&[7; 1000]).unwrap();
+    let frame = store.try_read_frame(appended.position, 1008).unwrap();
+    assert_eq!(frame.map(|frame| frame.len()), Some(1008));
+    assert_eq!(cached(&store, appended.position), (1, None));
+    store.close().unwrap();
+    let closed = store.try_read_frame(places[0], 1008);
+    assert!(matches!(closed, Err(Error::Closed { .. })));
 }

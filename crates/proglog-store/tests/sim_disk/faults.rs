@@ -292,3 +292,25 @@ fn a_fingerprint_depends_on_names_lengths_and_bytes_and_nothing_else() {
     file.write_all_at(&[0; 4096], 0).unwrap();
     assert_eq!(disk.fingerprint(), image("a", &[0; 4097]).fingerprint());
 }
+
+#[test]
+fn what_was_evicted_is_not_found_until_it_is_read_or_where_it_cannot_be() {
+    let (disk, file) = disk_with_log();
+    file.write_all_at(&vec![7; 20_000], 0).unwrap();
+    let try_read = |offset| file.try_read_at(&mut [0; 5000], offset).unwrap();
+    assert_eq!(try_read(0), Some(5000));
+    assert_eq!(try_read(18_000), Some(2000));
+    assert_eq!(try_read(20_000), Some(0));
+    disk.evict("log", 10_000..10_001);
+    for (offset, found) in [(0, true), (4000, false), (10_000, false), (12_288, true)] {
+        assert_eq!(try_read(offset).is_some(), found, "at {offset}");
+    }
+    assert_eq!(file.read_at(&mut [0], 9000).unwrap(), 1);
+    assert_eq!(try_read(4000), Some(5000));
+    disk.fail_reads("log", 6000..6001);
+    assert_eq!(try_read(2000), None);
+    let fault = Fault::error(ErrorKind::Other);
+    disk.inject(When::Next(CallKind::TryRead, 0), fault);
+    assert!(file.try_read_at(&mut [0], 0).is_err());
+    assert_eq!(try_read(0), Some(5000));
+}

@@ -126,18 +126,17 @@ fn limit(
     bytes_max: u64,
     entry: impl Fn(u64) -> Option<u32>,
 ) -> Option<(u64, Position)> {
-    let start = numbers.start;
+    let Range { start, end } = numbers;
     let first = u64::from(entry(start)?);
     let fits = |entry: &u32| u64::from(*entry).saturating_sub(first) <= bytes_max;
-    let count = (1..)
-        .map_while(|count| entry(start + count))
-        .take_while(fits);
-    let count = count.count() as u64;
-    // Without an entry after them, the end of the last of them is not known.
-    entry(start + count + 1)?;
+    let ends = (start + 1..=end).map_while(&entry);
+    let count = ends.take_while(fits).count() as u64;
+    if count < end - start {
+        // Without an entry after them, the end of the last of them is not known.
+        entry(start + count + 1)?;
+    }
     let count = count.max(1);
-    let end = Position::new(entry(start + count)?.into());
-    Some((count.min(numbers.end - start), end))
+    Some((count, Position::new(entry(start + count)?.into())))
 }
 
 impl Index {
@@ -181,6 +180,17 @@ impl Index {
 
     /// Returns the entry of record `number`; `None` if its page is missing or damaged.
     pub(crate) fn entry(&self, number: u64) -> Option<Entry> {
+        self.find(number, |page| self.load(page))
+    }
+
+    /// As [`Index::entry`], but `None` too if the page would have to be waited for.
+    pub(crate) fn try_entry(&self, number: u64) -> Option<Entry> {
+        self.find(number, |page| self.try_load(page))
+    }
+
+    /// Finds the entry of record `number`, with a page that is not in memory from `load`.
+    #[inline]
+    fn find(&self, number: u64, load: impl FnOnce(u64) -> Option<Page>) -> Option<Entry> {
         let (page, at) = page_of(number);
         if !self.is_read_only {
             let entries = self.unwritten.read();
@@ -192,13 +202,27 @@ impl Index {
                 });
             }
         }
-        self.read_page(page, |page| page.entry(at))?
+        self.read_page(page, |page| page.entry(at), load)?
     }
 
     /// Returns how many of the records `numbers` lie within `bytes_max` bytes from the start of the first, at
-    /// least one, and where the last record within those bytes ends, even if it is after `numbers`. Reads one
-    /// page; `None` if the answer is not in it.
+    /// least one, and where the last of them ends. Reads one page; `None` if the answer is not in it.
     pub(crate) fn limit(&self, numbers: Range<u64>, bytes_max: u64) -> Option<(u64, Position)> {
+        self.find_limit(numbers, bytes_max, |page| self.load(page))
+    }
+
+    /// As [`Index::limit`], but `None` if the page would have to be waited for.
+    pub(crate) fn try_limit(&self, numbers: Range<u64>, bytes_max: u64) -> Option<(u64, Position)> {
+        self.find_limit(numbers, bytes_max, |page| self.try_load(page))
+    }
+
+    /// Finds a limit, with pages that are not in memory from `load`.
+    fn find_limit(
+        &self,
+        numbers: Range<u64>,
+        bytes_max: u64,
+        load: impl FnOnce(u64) -> Option<Page>,
+    ) -> Option<(u64, Position)> {
         let (page, at) = page_of(numbers.start);
         if !self.is_read_only {
             let entries = self.unwritten.read();
@@ -207,12 +231,13 @@ impl Index {
             }
         }
         let first = numbers.start;
-        self.read_page(page, |page| {
+        let find = |page: &Page| {
             limit(numbers.clone(), bytes_max, |number| {
                 let skip = usize::try_from(number - first).ok()?;
                 page.get(at + skip)
             })
-        })?
+        };
+        self.read_page(page, find, load)?
     }
 
     /// Puts a page that was rebuilt from the store in the cache. It is not written, since reading changes no
@@ -221,11 +246,16 @@ impl Index {
         self.cached.insert(page, Page::new(entries));
     }
 
-    /// Returns what `read` finds in a page that is in memory or in the file; `None` if it is not valid.
+    /// Returns what `read` finds in a page that is in memory, or that `load` returns.
     #[inline]
-    fn read_page<T>(&self, page: u64, read: impl Fn(&Page) -> T) -> Option<T> {
+    fn read_page<T>(
+        &self,
+        page: u64,
+        read: impl Fn(&Page) -> T,
+        load: impl FnOnce(u64) -> Option<Page>,
+    ) -> Option<T> {
         let found = self.cached.read(page, &read);
-        found.or_else(|| self.load(page).map(|page| read(&page)))
+        found.or_else(|| load(page).map(|page| read(&page)))
     }
 
     /// Returns a page of the file, if it is valid, and puts it in memory.
@@ -239,7 +269,23 @@ impl Index {
         };
         let file = self.file(mode)?;
         let read = file.read_full_at(&mut bytes, page * PAGE_LEN as u64).ok()?;
-        let entries = decode_page(&bytes[..read], self.salt, page)?;
+        self.keep(page, &bytes[..read])
+    }
+
+    /// As [`Index::load`], if the file is open and that takes no waiting for the device.
+    #[cold]
+    fn try_load(&self, page: u64) -> Option<Page> {
+        let mut bytes = [0; PAGE_LEN];
+        let file = self.file.lock().clone()?;
+        let read = file
+            .try_read_at(&mut bytes, page * PAGE_LEN as u64)
+            .ok()??;
+        self.keep(page, &bytes[..read])
+    }
+
+    /// Returns the page with these bytes, if it is valid, and puts it in memory.
+    fn keep(&self, page: u64, bytes: &[u8]) -> Option<Page> {
+        let entries = decode_page(bytes, self.salt, page)?;
         self.cached.insert(page, entries.clone());
         Some(entries)
     }

@@ -99,7 +99,8 @@ fn a_run_of_records_ends_where_it_has_as_many_bytes_as_asked_for() {
         assert_eq!(limit(0..9, 0), Some((1, place(1))));
         assert_eq!(limit(3..9, 19), Some((1, place(4))));
         assert_eq!(limit(3..9, 20), Some((2, place(5))));
-        assert_eq!(limit(3..4, 100), Some((1, place(13))));
+        assert_eq!(limit(3..9, 100), Some((6, place(9))));
+        assert_eq!(limit(3..4, 100), Some((1, place(4))));
         assert_eq!(limit(PAGE..PAGE + 2, 0), Some((1, place(PAGE + 1))));
         // The entry after the last is on no page, or on the next.
         assert_eq!(limit(PAGE + 1..PAGE + 2, 10), None);

@@ -4,6 +4,8 @@
 mod by_handle;
 #[cfg(not(unix))]
 mod by_path;
+#[cfg(target_os = "linux")]
+mod page_cache;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -14,6 +16,8 @@ use std::sync::Arc;
 use crate::io::fs::by_handle::OpenDirectory;
 #[cfg(not(unix))]
 use crate::io::fs::by_path::OpenDirectory;
+#[cfg(target_os = "linux")]
+use crate::io::fs::page_cache::PageCache;
 use crate::io::storage::{Directory, FileId, OpenMode, Storage, check_name};
 
 /// A directory of the operating system's file system.
@@ -27,6 +31,8 @@ use crate::io::storage::{Directory, FileId, OpenMode, Storage, check_name};
 pub struct FsDirectory {
     path: PathBuf,
     directory: Arc<OpenDirectory>,
+    #[cfg(target_os = "linux")]
+    page_cache: PageCache,
 }
 
 impl FsDirectory {
@@ -44,7 +50,12 @@ impl FsDirectory {
         let directory = Arc::new(OpenDirectory::open(path)?);
         // Absolute, so that it stays the same when the process changes its directory.
         let path = std::path::absolute(path)?;
-        Ok(Self { path, directory })
+        Ok(Self {
+            path,
+            directory,
+            #[cfg(target_os = "linux")]
+            page_cache: PageCache::new(),
+        })
     }
 
     /// Opens the directory at `path`, and creates it and its parents where they are missing.
@@ -106,7 +117,11 @@ impl Directory for FsDirectory {
 
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn Storage>> {
         check_name(name)?;
-        Ok(Arc::new(FsFile(self.directory.open_file(name, mode)?)))
+        Ok(Arc::new(FsFile {
+            file: self.directory.open_file(name, mode)?,
+            #[cfg(target_os = "linux")]
+            page_cache: self.page_cache.clone(),
+        }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -148,61 +163,72 @@ impl Directory for FsDirectory {
 }
 
 #[derive(Debug)]
-struct FsFile(File);
+struct FsFile {
+    file: File,
+    #[cfg(target_os = "linux")]
+    page_cache: PageCache,
+}
 
 impl Storage for FsFile {
     #[cfg(unix)]
     fn id(&self) -> io::Result<Option<FileId>> {
-        self.0.metadata().map(|file| Some(by_handle::id_of(&file)))
+        self.file
+            .metadata()
+            .map(|file| Some(by_handle::id_of(&file)))
     }
 
     /// The kernel follows an open file through renames.
     #[cfg(target_os = "linux")]
     fn path(&self) -> Option<PathBuf> {
         use std::os::fd::AsRawFd;
-        std::fs::read_link(format!("/proc/self/fd/{}", self.0.as_raw_fd())).ok()
+        std::fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     // Not by the C library, where a read is a point of cancellation: in a process with threads that takes two atomic
     // operations.
     #[cfg(unix)]
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        Ok(rustix::io::pread(&self.0, buffer, offset)?)
+        Ok(rustix::io::pread(&self.file, buffer, offset)?)
     }
 
     #[cfg(windows)]
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_read(&self.0, buffer, offset)
+        std::os::windows::fs::FileExt::seek_read(&self.file, buffer, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        self.page_cache.read(&self.file, buffer, offset)
     }
 
     #[cfg(unix)]
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::write_at(&self.0, bytes, offset)
+        std::os::unix::fs::FileExt::write_at(&self.file, bytes, offset)
     }
 
     #[cfg(windows)]
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_write(&self.0, bytes, offset)
+        std::os::windows::fs::FileExt::seek_write(&self.file, bytes, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.0.sync_all()
+        self.file.sync_all()
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match self.0.try_lock() {
+        match self.file.try_lock() {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
@@ -210,7 +236,7 @@ impl Storage for FsFile {
     }
 
     fn unlock(&self) -> io::Result<()> {
-        self.0.unlock()
+        self.file.unlock()
     }
 }
 
@@ -221,7 +247,10 @@ mod tests {
     #[test]
     fn a_sync_reports_what_the_system_cannot_sync() {
         // A device that keeps nothing cannot be synced.
-        let device = FsFile(File::open("/dev/null").unwrap());
+        let device = FsFile {
+            file: File::open("/dev/null").unwrap(),
+            page_cache: PageCache::new(),
+        };
         for refused in [device.sync_data(), device.sync_all()] {
             assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);
         }
