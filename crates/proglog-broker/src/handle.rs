@@ -177,12 +177,8 @@ impl Handle {
         limit: usize,
         bytes: usize,
     ) -> Result<Vec<StoredRecord>> {
-        // At least one is read, whatever its size.
-        let bytes = if limit == 1 { 0 } else { bytes };
-        let read = move |log: &dyn CommitLog| log.read_batch(from, bytes);
-        let mut records = self.call(|logs| &logs.reads, read).await?;
-        records.truncate(limit);
-        Ok(records)
+        let read = move |log: &dyn CommitLog| log.read_batch(from, limit, bytes);
+        self.call(|logs| &logs.reads, read).await
     }
 
     /// Reads one record.

@@ -46,7 +46,7 @@ impl Verifying {
     /// Reads some more records.
     pub(crate) fn step(&mut self, log: &dyn CommitLog) -> Result<()> {
         let end = self.found.records.end;
-        match log.read_batch(self.next, STEP_BYTES) {
+        match log.read_batch(self.next, usize::MAX, STEP_BYTES) {
             Ok(mut records) => {
                 records.retain(|record| record.offset < end);
                 self.next = records
