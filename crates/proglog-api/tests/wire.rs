@@ -4,7 +4,8 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use proglog_api::v1::{
-    ConsumeRequest, ConsumeResponse, Header, ProduceRequest, ProduceResponse, Producer, Record,
+    ConsumeRequest, ConsumeResponse, GetServersRequest, GetServersResponse, Header, ProduceRequest,
+    ProduceResponse, Producer, Record, Server,
 };
 use prost::Message;
 
@@ -249,4 +250,18 @@ fn setters_set_their_field_and_leave_the_rest() {
     .with_header("n", "v")
     .with_header("n", vec![0xff]);
     assert_eq!(record, full_record());
+}
+
+#[test]
+fn servers_of_the_book_have_their_golden_encoding() {
+    let server = Server {
+        id: "a".into(),
+        rpc_addr: "b".into(),
+        is_leader: true,
+    };
+    let response = GetServersResponse {
+        servers: vec![server],
+    };
+    assert_wire(&response, &[0x0a, 8, 0x0a, 1, b'a', 0x12, 1, b'b', 0x18, 1]);
+    assert_wire(&GetServersRequest::default(), &[]);
 }

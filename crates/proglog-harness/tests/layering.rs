@@ -27,7 +27,7 @@ const ORDERS: [(&str, &str); 3] = [
     ),
 ];
 
-/// The most lines of a source file.
+/// The most lines of a source file that is not generated.
 const LINES_MAX: usize = 500;
 
 /// The modules of a crate by their paths, and what each uses of them. The root is the empty path.
@@ -110,8 +110,14 @@ fn no_files_use_each_other_in_a_circle() {
 #[test]
 fn no_source_file_is_longer_than_it_may_be() {
     for path in roots().iter().flat_map(|root| modules(root).into_values()) {
-        let lines = fs::read_to_string(&path).unwrap().lines().count();
-        assert!(lines <= LINES_MAX, "{} has {lines} lines", path.display());
+        let source = fs::read_to_string(&path).unwrap();
+        let lines = source.lines().count();
+        let is_generated = source.starts_with("// This file is @generated");
+        assert!(
+            is_generated || lines <= LINES_MAX,
+            "{} has {lines} lines",
+            path.display()
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! The connections that are served, up to a limit, and what happens at the limit.
 //!
-//! Each connection has a place, which is idle or has a request. At the limit, a new connection gets the place that has
+//! Each connection has a place, which is idle or has requests: one at a time over HTTP/1.1, many over HTTP/2. At the limit, a new connection gets the place that has
 //! been idle longest. If none is idle, the new connection is refused: its request is answered with 503.
 
 use std::collections::HashMap;
@@ -45,9 +45,9 @@ struct Taken {
 enum Phase {
     /// Waiting for a request.
     Idle { since: Instant },
-    /// A request has begun.
-    Busy,
-    /// The response is made, and may still have to be sent.
+    /// So many requests have begun, at least one.
+    Busy { requests: usize },
+    /// The responses are made, and may still have to be sent.
     Answered,
 }
 
@@ -106,6 +106,7 @@ impl Connections {
             given_away,
             is_refused,
             is_refusing: AtomicBool::new(false),
+            has_begun: AtomicBool::new(false),
             _permit: permit,
         }
     }
@@ -119,7 +120,7 @@ impl State {
             .iter()
             .filter_map(|(id, taken)| match taken.phase {
                 Phase::Idle { since } => Some((since, *id)),
-                Phase::Busy | Phase::Answered => None,
+                Phase::Busy { .. } | Phase::Answered => None,
             });
         let Some((_, id)) = idle.min() else {
             return false;
@@ -171,6 +172,8 @@ pub(crate) struct Place {
     is_refused: bool,
     /// True once a request is being refused.
     is_refusing: AtomicBool,
+    /// True once a request has begun.
+    has_begun: AtomicBool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -188,9 +191,23 @@ impl Place {
 
     /// Begins a request. Returns `None` if the connection has no place, and so its request is not to be served.
     pub(crate) fn begin(self: &Arc<Self>) -> Option<Turn> {
-        let has_place = self.change(|_| Phase::Busy);
+        self.has_begun.store(true, Ordering::Relaxed);
+        let has_place = self.change(|phase| match phase {
+            Phase::Busy { requests } => Phase::Busy {
+                requests: requests + 1,
+            },
+            Phase::Idle { .. } | Phase::Answered => Phase::Busy { requests: 1 },
+        });
         self.is_refusing.store(!has_place, Ordering::Relaxed);
         has_place.then(|| Turn(Arc::clone(self)))
+    }
+
+    /// Completes after `time` if no request has begun by then.
+    pub(crate) async fn silent(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+        if self.has_begun.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Notes that everything is sent that was to be sent.
@@ -199,7 +216,7 @@ impl Place {
             Phase::Answered => Phase::Idle {
                 since: Instant::now(),
             },
-            phase @ (Phase::Idle { .. } | Phase::Busy) => phase,
+            phase @ (Phase::Idle { .. } | Phase::Busy { .. }) => phase,
         });
     }
 
@@ -225,7 +242,12 @@ pub(crate) struct Turn(Arc<Place>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.change(|_| Phase::Answered);
+        self.0.change(|phase| match phase {
+            Phase::Busy { requests } if requests > 1 => Phase::Busy {
+                requests: requests - 1,
+            },
+            Phase::Busy { .. } | Phase::Idle { .. } | Phase::Answered => Phase::Answered,
+        });
     }
 }
 

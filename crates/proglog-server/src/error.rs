@@ -1,6 +1,8 @@
 //! Errors of calls, and the table that maps each to a status, a stable code and facts.
 
+use std::any::Any;
 use std::error::Error as _;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -67,8 +69,16 @@ impl From<proglog_log::Error> for Failure {
 const FAILED: &str = "the server failed; its log has the details";
 
 impl Error {
+    /// The error for the panic of a handler, which it logs.
+    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        tracing::error!(panic = text.unwrap_or("no text"), "a handler panicked");
+        Self::Panicked
+    }
+
     /// The table: the status and the stable code of each error.
-    fn status_and_code(&self) -> (StatusCode, &'static str) {
+    pub(crate) fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::MalformedQuery(_) => (StatusCode::BAD_REQUEST, "malformed_query"),
             Self::MalformedBody(_) => (StatusCode::BAD_REQUEST, "malformed_body"),
@@ -188,8 +198,8 @@ impl Error {
         facts
     }
 
-    /// The `Retry-After` header, in seconds, of errors that may pass with time alone.
-    fn retry_after(&self) -> Option<HeaderValue> {
+    /// The time before another try, of errors that may pass with time alone.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         let passing = match self {
             Self::TooManyConnections
             | Self::Append(Failure::Timeout)
@@ -201,7 +211,20 @@ impl Error {
                 .of_log()
                 .is_some_and(|error| error.kind() == ErrorKind::Closed),
         };
-        passing.then_some(HeaderValue::from_static("1"))
+        passing.then_some(Duration::from_secs(1))
+    }
+
+    /// The body of the response. Logs the cause of a server error for the operator.
+    pub(crate) fn problem(&self) -> Problem {
+        let (status, code) = self.status_and_code();
+        self.report(status, code);
+        Problem {
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: self.detail(),
+            code,
+            facts: self.facts(),
+        }
     }
 
     /// Logs the cause of a server error for the operator.
@@ -257,8 +280,8 @@ impl Failure {
 }
 
 /// The body of an error response: problem details (RFC 9457) of the default type.
-#[derive(Serialize)]
-struct Problem {
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
     title: &'static str,
     status: u16,
     detail: String,
@@ -268,7 +291,7 @@ struct Problem {
 }
 
 /// Extension members of a problem. Those that do not apply are left out.
-#[derive(Default, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<u64>,
@@ -286,24 +309,16 @@ struct Facts {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let (status, code) = self.status_and_code();
-        self.report(status, code);
-        let problem = Problem {
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            detail: self.detail(),
-            code,
-            facts: self.facts(),
-        };
-        let body = serde_json::to_vec(&problem).expect("plain fields always serialize");
+        let (status, _) = self.status_and_code();
+        let body = serde_json::to_vec(&self.problem()).expect("plain fields always serialize");
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         let problem_json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem_json);
         // Otherwise a cache may keep a 404 after the record was appended.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = self.retry_after() {
-            headers.insert(header::RETRY_AFTER, seconds);
+        if let Some(time) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(time.as_secs()));
         }
         if matches!(self, Self::TooManyConnections) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

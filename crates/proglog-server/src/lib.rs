@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod connections;
+mod draining;
 mod error;
 mod extract;
+mod grpc;
 mod options;
 mod routes;
 mod serve;

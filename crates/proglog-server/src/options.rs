@@ -28,6 +28,15 @@ pub struct ServerOptions {
     pub(crate) header_timeout: Duration,
     pub(crate) connections_max: usize,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) node: Node,
+}
+
+/// The server in lists of servers.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    /// A host and a port; empty if it is not known.
+    pub(crate) address: String,
 }
 
 impl Default for ServerOptions {
@@ -38,6 +47,10 @@ impl Default for ServerOptions {
             header_timeout: Duration::from_secs(30),
             connections_max: 512,
             shutdown_timeout: Duration::from_secs(10),
+            node: Node {
+                name: "node-1".into(),
+                address: String::new(),
+            },
         }
     }
 }
@@ -86,6 +99,17 @@ impl ServerOptions {
     /// Default: 10 seconds.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Sets the name of this server, and the address under which clients reach it, a host and a port. The call
+    /// `GetServers` of gRPC returns them. Default: `node-1`, and the address of the listener; a router without a listener
+    /// has no address.
+    pub fn node(mut self, name: impl Into<String>, address: impl Into<String>) -> Self {
+        self.node = Node {
+            name: name.into(),
+            address: address.into(),
+        };
         self
     }
 

@@ -19,6 +19,7 @@ use tracing::Span;
 
 use crate::error::Error;
 use crate::extract::{Consume, Format, Produce, refuse};
+use crate::grpc::{self, status};
 use crate::options::ServerOptions;
 use crate::state::Api;
 
@@ -77,9 +78,12 @@ impl ServerOptions {
     }
 }
 
-fn calls_on(api: Api) -> Router {
+/// Returns a router for the calls on the log of `api`, over HTTP and gRPC.
+pub(crate) fn calls_on(api: Api) -> Router {
+    let grpc = grpc::routes(&api).with_state(());
     Router::new()
         .route(ROOT, get(consume).post(produce))
+        .merge(grpc)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(panicked))
@@ -118,8 +122,12 @@ async fn consume(State(api): State<Api>, request: Consume) -> Result<Response, E
     })
 }
 
-async fn unknown_path(State(api): State<Api>, request: Request) -> Error {
-    refuse(request, Error::UnknownPath, api.request_timeout).await
+async fn unknown_path(State(api): State<Api>, request: Request) -> Response {
+    if status::is_grpc(request.headers()) {
+        return status::response(&Error::UnknownPath);
+    }
+    let error = refuse(request, Error::UnknownPath, api.request_timeout).await;
+    error.into_response()
 }
 
 async fn unknown_method(State(api): State<Api>, request: Request) -> Error {
@@ -144,10 +152,7 @@ fn answer(format: Format, body: Vec<u8>) -> Response {
     reason = "the layer hands the panic over"
 )]
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(panic = text.unwrap_or("no text"), "a handler panicked");
-    Error::Panicked.into_response()
+    Error::panicked(&*panic).into_response()
 }
 
 fn span_of(request: &Request) -> Span {

@@ -13,9 +13,9 @@ use axum::http::{Request, Response};
 use axum::response::IntoResponse;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use proglog_log::CommitLog;
@@ -24,9 +24,13 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument;
 
 use crate::connections::{Connections, Place};
+use crate::draining::Draining;
 use crate::error::Error;
 use crate::extract::refuse;
+use crate::grpc::status;
 use crate::options::ServerOptions;
+use crate::routes::calls_on;
+use crate::state::Api;
 use crate::stream::Stream;
 
 /// The pause after a failure to accept, such as for want of file descriptors.
@@ -34,6 +38,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// The longest timeout that is applied. A longer one is no timeout: its end may be out of range for clocks.
 const TIMEOUT_MAX: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// The most streams of an HTTP/2 connection at a time.
+const STREAMS_MAX: u32 = 256;
+
+/// The bytes that a client may send on a stream of HTTP/2, and on all of a connection, before they are read.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// The largest head of a request over HTTP/2.
+const HEADER_BYTES_MAX: u32 = 64 << 10;
+
+/// The time between pings on a connection of HTTP/2, and the time that the client has to answer one.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Serves `log` on `listener` with the default [`ServerOptions`] until `shutdown` completes; see
 /// [`ServerOptions::serve`].
@@ -46,10 +63,10 @@ pub async fn serve(
 }
 
 impl ServerOptions {
-    /// Serves `log` on `listener` over HTTP/1.1 until `shutdown` completes.
+    /// Serves `log` on `listener` over HTTP/1.1 and HTTP/2, with gRPC, until `shutdown` completes.
     ///
-    /// Then it accepts no more connections, closes idle ones, and answers requests in flight, for at
-    /// most [`shutdown_timeout`](ServerOptions::shutdown_timeout). The log stays open. Its owner closes
+    /// Then it accepts no more connections, closes idle ones, ends the streams of gRPC, and answers
+    /// requests in flight, for at most [`shutdown_timeout`](ServerOptions::shutdown_timeout). The log stays open. Its owner closes
     /// it, which makes appends durable that were accepted and not yet answered.
     ///
     /// No client can end the server. If the operating system has no resources for another connection,
@@ -63,7 +80,7 @@ impl ServerOptions {
         log: Arc<dyn CommitLog>,
         shutdown: impl Future<Output = ()>,
     ) {
-        let server = Server::new(self, log);
+        let server = Server::new(self, log, &listener);
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         server
@@ -71,6 +88,7 @@ impl ServerOptions {
             .await;
         drop(listener);
         tracing::info!(connections = connections.len(), "shutting down");
+        server.draining.begin();
         self.drain(graceful, connections).await;
     }
 
@@ -94,23 +112,31 @@ impl ServerOptions {
 /// State that all connections share.
 struct Server {
     router: Router,
-    http: http1::Builder,
+    http: auto::Builder<TokioExecutor>,
     connections: Arc<Connections>,
+    header_timeout: Option<Duration>,
     request_timeout: Duration,
+    draining: Draining,
 }
 
 impl Server {
-    fn new(options: &ServerOptions, log: Arc<dyn CommitLog>) -> Self {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(limited(options.header_timeout))
-            // A client may shut down its side once it has sent its request.
-            .half_close(true);
+    fn new(options: &ServerOptions, log: Arc<dyn CommitLog>, listener: &TcpListener) -> Self {
+        let mut options = options.clone();
+        if options.node.address.is_empty()
+            && let Ok(address) = listener.local_addr()
+        {
+            options.node.address = address.to_string();
+        }
+        let api = Api::new(log, &options);
+        let draining = api.draining.clone();
+        let header_timeout = limited(options.header_timeout);
         Self {
-            router: options.router(log),
-            http,
+            router: calls_on(api),
+            http: http(header_timeout),
             connections: Arc::new(Connections::new(options.connections_max)),
+            header_timeout,
             request_timeout: options.request_timeout,
+            draining,
         }
     }
 
@@ -169,30 +195,54 @@ impl Server {
         }
         let place = Arc::new(place);
         let (router, timeout) = (self.router.clone(), self.request_timeout);
+        let header_timeout = self.header_timeout;
         let service = {
             let place = Arc::clone(&place);
             service_fn(move |request| answer(request, router.clone(), Arc::clone(&place), timeout))
         };
         let stream = Stream::new(stream, limited(timeout), Arc::clone(&place));
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+        let connection = graceful.watch(connection.into_owned());
         let served = async move {
             let ended = tokio::select! {
                 // A request that has arrived is refused before the connection is closed.
                 biased;
                 ended = connection => ended,
                 () = place.lost() => return tracing::debug!("closed a connection over the limit"),
+                // The timer of HTTP/1.1 does not run before the version is known, and HTTP/2 has none.
+                () = silent(&place, header_timeout) => {
+                    return tracing::debug!("closed a connection without a request");
+                }
             };
             if let Err(error) = ended {
                 // The client vanished, was too slow, or does not speak HTTP.
                 tracing::debug!(
-                    error = &error as &dyn std::error::Error,
+                    error = &*error as &dyn std::error::Error,
                     "connection failed"
                 );
             }
         };
         served.instrument(span)
     }
+}
+
+/// The protocols of a connection: HTTP/2 if it begins with the preface of that, otherwise HTTP/1.1.
+fn http(header_timeout: Option<Duration>) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        // A client may shut down its side once it has sent its request.
+        .half_close(true);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_INTERVAL);
+    http
 }
 
 /// Answers a request; refuses it if its connection has no place.
@@ -204,8 +254,13 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let request = request.map(Body::new);
     let Some(turn) = place.begin() else {
+        let is_grpc = status::is_grpc(request.headers());
         let error = refuse(request, Error::TooManyConnections, timeout).await;
-        return Ok(error.into_response());
+        return Ok(if is_grpc {
+            status::response(&error)
+        } else {
+            error.into_response()
+        });
     };
     let response = TowerToHyperService::new(router).call(request).await?;
     Ok(response.map(|body| {
@@ -215,6 +270,14 @@ async fn answer(
             error
         }))
     }))
+}
+
+/// Completes if no request has begun on the connection in time.
+async fn silent(place: &Place, header_timeout: Option<Duration>) {
+    match header_timeout {
+        Some(time) => place.silent(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The timeout to apply, if any.

@@ -90,3 +90,26 @@ pub struct ConsumeResponse {
     #[prost(message, optional, tag = "2")]
     pub record: ::core::option::Option<Record>,
 }
+/// A request to list the servers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetServersRequest {}
+/// The servers.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetServersResponse {
+    /// The servers, at least one.
+    #[prost(message, repeated, tag = "1")]
+    pub servers: ::prost::alloc::vec::Vec<Server>,
+}
+/// A server.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Server {
+    /// The id.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The address for clients: a host and a port.
+    #[prost(string, tag = "2")]
+    pub rpc_addr: ::prost::alloc::string::String,
+    /// True if the server takes appends.
+    #[prost(bool, tag = "3")]
+    pub is_leader: bool,
+}

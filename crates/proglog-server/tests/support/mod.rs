@@ -111,12 +111,16 @@ impl TestServer {
             .enable_all()
             .build()
             .unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, signal) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             let signal = async { signal.await.unwrap_or_default() };
-            runtime.block_on(options.serve(listener, log, signal));
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener).unwrap();
+                options.serve(listener, log, signal).await;
+            });
         });
         Self {
             address,
