@@ -103,6 +103,18 @@ fn a_batch_that_was_not_appended_is_taken_back_with_all_after_it() {
 }
 
 #[test]
+fn batches_below_the_end_that_is_settled_are_kept_and_the_one_at_it_is_not() {
+    let mut producers = table();
+    producers.settle(Offset::new(15));
+    producers.take_back(Offset::ZERO);
+    let progress = producers.get("a").unwrap();
+    assert_eq!(
+        (progress.next_sequence, progress.last_offset.get()),
+        (5, 14)
+    );
+}
+
+#[test]
 fn a_full_table_forgets_the_producer_unused_for_longest_and_none_of_the_last_hour() {
     let mut producers = Producers::new();
     let mut offset = 0;
