@@ -121,8 +121,8 @@ impl Broker {
     /// Creates a log, or replaces the configuration of the one that there is, durably. If the stored description of the
     /// log is damaged or gone, it gets a new one with another id, and keeps its records.
     ///
-    /// A log that is open is closed and opened again for that, unless nothing changes. A log that has failed is opened
-    /// again.
+    /// A log that is open is closed and opened again for that, unless nothing changes, or nothing but its retention, which
+    /// applies at once. A log that has failed is opened again.
     ///
     /// # Errors
     ///

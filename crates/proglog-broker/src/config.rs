@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use proglog_log::{
-    Durability as LogDurability, LogOptions, MemoryLog, OptionsError, Reason,
-    Retention as LogRetention,
+    Durability as LogDurability, LogOptions, OptionsError, Retention as LogRetention,
 };
 use serde::{Deserialize, Serialize};
 
@@ -102,20 +101,26 @@ impl LogConfig {
                 reason: "it must be at least 1".to_owned(),
             });
         }
-        let Err(error) = MemoryLog::with_options(&self.options()) else {
+        let Err(error) = self.options().validate() else {
             return Ok(());
         };
-        let field = match error.reason {
-            Reason::Options(OptionsError::SegmentBytes { .. }) => "segment_bytes",
-            Reason::Options(OptionsError::BatchBytes { .. }) => "batch_bytes_max",
-            Reason::Options(OptionsError::RecordBytes { .. }) => "record_bytes_max",
+        let field = match error {
+            OptionsError::SegmentBytes { .. } => "segment_bytes",
+            OptionsError::BatchBytes { .. } => "batch_bytes_max",
+            OptionsError::RecordBytes { .. } => "record_bytes_max",
             _ => "config",
         };
-        let reason = match &error.reason {
-            Reason::Options(reason) => reason.to_string(),
-            reason => reason.to_string(),
-        };
+        let reason = error.to_string();
         Err(InvalidConfig { field, reason })
+    }
+
+    /// Returns whether the configurations differ in nothing but the retention.
+    pub(crate) fn has_rest_of(&self, other: &Self) -> bool {
+        let retention = other.retention;
+        Self {
+            retention,
+            ..self.clone()
+        } == *other
     }
 
     /// Returns the options that the log is opened with.

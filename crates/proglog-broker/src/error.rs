@@ -39,7 +39,8 @@ pub enum Error {
     /// No log can have this configuration.
     #[error(transparent)]
     InvalidConfig(#[from] InvalidConfig),
-    /// The log has failed while it was open, for example in a sync, and will be opened again, which recovers it.
+    /// The log has failed while it was open, for example in a sync, and will be opened again, which recovers it. The
+    /// operation did nothing.
     #[error("the log {log} has failed and is opened again in {retry_in:?}")]
     Poisoned {
         /// The name.
@@ -132,7 +133,6 @@ impl Error {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Log(error) => error.outcome(),
-            Self::Poisoned { source, .. } => source.outcome(),
             Self::Panicked | Self::NotSynced { .. } => Outcome::Unknown,
             _ => Outcome::NotAppended,
         }

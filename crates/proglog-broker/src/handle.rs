@@ -16,7 +16,6 @@ use crate::meta::LogMeta;
 use crate::name::LogName;
 use crate::open_log::{OpenLog, Submitted};
 use crate::slot::Slot;
-use crate::threads::Threads;
 use crate::verification::{Verification, Verifying};
 
 /// A log of a broker. The log stays open as long as a handle of it exists; clones are the same handle.
@@ -128,7 +127,7 @@ impl Handle {
     }
 
     async fn submit(&self, mut append: Append) -> Result<(Arc<OpenLog>, Ticket)> {
-        let mut log = Arc::clone(&self.log);
+        let mut log = self.current();
         loop {
             let submitted = match log.try_submit(append) {
                 Ok(Submitted::Blocked(append)) => {
@@ -177,8 +176,9 @@ impl Handle {
         limit: usize,
         bytes: usize,
     ) -> Result<Vec<StoredRecord>> {
+        let try_read = |log: &dyn CommitLog| log.try_read_batch(from, limit, bytes);
         let read = move |log: &dyn CommitLog| log.read_batch(from, limit, bytes);
-        self.call(|logs| &logs.reads, read).await
+        self.try_or_call(try_read, read).await
     }
 
     /// Reads one record.
@@ -187,8 +187,9 @@ impl Handle {
     ///
     /// As [`Handle::read`]; at the end [`OutOfRange`](ErrorKind::OutOfRange), too.
     pub async fn read_one(&self, offset: Offset) -> Result<StoredRecord> {
-        self.call(|logs| &logs.reads, move |log| log.read(offset))
-            .await
+        let try_read = |log: &dyn CommitLog| log.try_read(offset);
+        let read = move |log: &dyn CommitLog| log.read(offset);
+        self.try_or_call(try_read, read).await
     }
 
     /// Returns the offset of the first record that was appended at `time` or later; the end if there is none.
@@ -197,7 +198,7 @@ impl Handle {
     ///
     /// Errors of the file system, and those that [`Handle`] lists.
     pub async fn offset_for_time(&self, time: SystemTime) -> Result<Offset> {
-        self.call(|logs| &logs.reads, move |log| log.offset_for_time(time))
+        self.call_to_read(move |log| log.offset_for_time(time))
             .await
     }
 
@@ -209,11 +210,18 @@ impl Handle {
     /// [`Error::Log`]: [`OutOfRange`](ErrorKind::OutOfRange) if `start` is past the end, and errors of the file system;
     /// and those that [`Handle`] lists.
     pub async fn trim(&self, start: Offset) -> Result<Offsets> {
-        let trim = move |log: &dyn CommitLog| {
-            log.trim(start)?;
-            Ok(log.offsets())
-        };
-        self.call(|logs| &logs.appends, trim).await
+        let mut log = self.current();
+        loop {
+            let trimmed = Arc::clone(&log);
+            let trim = move || trimmed.log.trim(start);
+            match self.logs.appends.call(trim).await? {
+                Err(error) if self.is_stale(&log, &error) => log = self.reopened().await?,
+                result => {
+                    self.checked(&log, result).await?;
+                    return Ok(log.log.offsets());
+                }
+            }
+        }
     }
 
     /// Returns the offsets of the log, as they are now and after each change. What waits for them costs the log nothing:
@@ -239,7 +247,7 @@ impl Handle {
             .acquire()
             .await
             .map_err(|_| Error::Closed)?;
-        let mut log = Arc::clone(&self.log);
+        let mut log = self.current();
         let mut verifying = Verifying::new(self.offsets());
         loop {
             if let Some(result) = verifying.result() {
@@ -259,20 +267,45 @@ impl Handle {
         }
     }
 
-    /// Calls the log on a thread, and again if it was closed by the broker meanwhile.
-    async fn call<T: Send + 'static>(
+    /// Reads without waiting for the device if that is possible, and on a thread otherwise.
+    async fn try_or_call<T: Send + 'static>(
         &self,
-        threads: impl Fn(&Logs) -> &Threads,
-        call: impl Fn(&dyn CommitLog) -> proglog_log::Result<T> + Clone + Send + 'static,
+        try_read: impl FnOnce(&dyn CommitLog) -> proglog_log::Result<Option<T>>,
+        read: impl Fn(&dyn CommitLog) -> proglog_log::Result<T> + Clone + Send + 'static,
     ) -> Result<T> {
-        let mut log = Arc::clone(&self.log);
+        let log = self.current();
+        match try_read(&*log.log) {
+            Ok(Some(read)) => return Ok(read),
+            Err(error) if error.kind() != ErrorKind::Closed => {
+                return self.checked(&log, Err(error)).await;
+            }
+            _ => {}
+        }
+        self.call_to_read(read).await
+    }
+
+    /// Reads the log on a thread, and again if it was closed by the broker meanwhile.
+    async fn call_to_read<T: Send + 'static>(
+        &self,
+        read: impl Fn(&dyn CommitLog) -> proglog_log::Result<T> + Clone + Send + 'static,
+    ) -> Result<T> {
+        let mut log = self.current();
         loop {
-            let (call, called) = (call.clone(), Arc::clone(&log));
-            let result = threads(&self.logs).call(move || call(&*called.log)).await?;
-            match result {
+            let (read, called) = (read.clone(), Arc::clone(&log));
+            let call = move || read(&*called.log);
+            match self.logs.reads.call_if_awaited(call).await? {
                 Err(error) if self.is_stale(&log, &error) => log = self.reopened().await?,
                 result => return self.checked(&log, result).await,
             }
+        }
+    }
+
+    /// Returns the log, as it was opened again if it was closed.
+    fn current(&self) -> Arc<OpenLog> {
+        if self.log.log.is_closed() {
+            self.newest()
+        } else {
+            Arc::clone(&self.log)
         }
     }
 

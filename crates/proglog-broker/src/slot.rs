@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use proglog_log::{ErrorKind, Recovery, Stat};
+use proglog_log::{ErrorKind, Outcome, Recovery, Stat};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -316,6 +316,9 @@ impl Slot {
                 retry_at,
             };
         }
+        if error.outcome() != Outcome::NotAppended {
+            return (Error::Log(error.as_ref().clone()), is_news);
+        }
         let retry_in = match &content.status {
             Status::Poisoned { retry_at, .. } | Status::Failed { retry_at, .. } => {
                 retry_at.saturating_duration_since(now)
@@ -398,7 +401,8 @@ impl Slot {
         Ok(made)
     }
 
-    /// Replaces the configuration. The log is closed for that if it is open, unless it is transient.
+    /// Replaces the configuration. The log is closed for that if it is open, unless its retention alone changes or it is
+    /// transient.
     pub(crate) fn configure(
         &self,
         turn: &Turn,
@@ -411,16 +415,21 @@ impl Slot {
         {
             return Ok(meta);
         }
-        match &open {
-            Some(log) if log.is_transient => {}
+        let stays_open = |log: &OpenLog| log.is_transient || log.meta().config.has_rest_of(config);
+        if !open.as_deref().is_some_and(stays_open) {
             // The error is logged. Opening the log again recovers it.
-            _ => self.release(turn).unwrap_or(()),
+            self.release(turn).ok();
         }
         let meta = Arc::new(backend.configure(&self.name, config)?);
+        self.content.write().known.meta = Some(Arc::clone(&meta));
         if let Some(log) = open {
+            let applied = log.log.set_retention(config.retention.policy());
+            if applied.is_err() && !log.is_transient {
+                // It applies once the log is opened again.
+                self.release(turn).ok();
+            }
             log.set_meta(Arc::clone(&meta));
         }
-        self.content.write().known.meta = Some(Arc::clone(&meta));
         Ok(meta)
     }
 

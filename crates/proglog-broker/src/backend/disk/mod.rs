@@ -361,3 +361,6 @@ fn directories(directory: &Path) -> Result<Vec<PathBuf>> {
     paths.retain(|path| path.is_dir());
     Ok(paths)
 }
+
+#[cfg(test)]
+mod tests;
