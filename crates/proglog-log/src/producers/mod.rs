@@ -179,12 +179,43 @@ impl Producers {
     /// Returns how far the producer `id` has come, if it is known.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<Progress> {
-        let state = self.by_id.get(id)?;
-        Some(Progress {
-            epoch: state.epoch,
-            next_sequence: state.next,
-            last_offset: state.last().end().saturating_sub(1),
-        })
+        self.by_id.get(id).map(State::progress)
+    }
+
+    /// Returns how far the producer `id` had come before the batches at and after `end`, none of which is
+    /// [settled](Producers::settle). These may still turn out not to be appended.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    ///
+    /// use proglog_log::producers::Producers;
+    /// use proglog_log::{Offset, Producer};
+    ///
+    /// let mut producers = Producers::new();
+    /// producers.accept(&Producer::new("load-7", 0, 0)?, (0..2).into(), SystemTime::now());
+    /// assert_eq!(producers.get_before("load-7", Offset::ZERO), None);
+    /// assert_eq!(producers.get_before("load-7", Offset::new(2)), producers.get("load-7"));
+    /// # Ok::<(), proglog_log::InvalidProducerId>(())
+    /// ```
+    #[must_use]
+    pub fn get_before(&self, id: &str, end: Offset) -> Option<Progress> {
+        let of_id = |batch: &&Replaced| batch.offset >= end && *batch.id == *id;
+        match self.unsettled.iter().find(of_id) {
+            Some(batch) => batch.before.as_ref().map(State::progress),
+            None => self.get(id),
+        }
+    }
+
+    /// Returns when the producer that was unused for longest has appended its newest batch.
+    #[must_use]
+    pub fn oldest_use(&self) -> Option<SystemTime> {
+        Some(clock::time(self.oldest()?.last_appended_at))
+    }
+
+    /// Forgets the producer that was unused for longest. Where several logs share a bound on their producers, one of
+    /// them has to make room so.
+    pub fn forget_oldest(&mut self) {
+        self.remove_oldest();
     }
 
     /// Checks whether a batch of `count` records may be appended at `time`, as the next of `producer`.
@@ -231,10 +262,11 @@ impl Producers {
             return Err(Refused::Unknown);
         }
         if self.by_id.len() >= PRODUCERS_MAX {
-            let oldest = self.by_use.values().next();
-            let oldest = oldest.and_then(|id| self.by_id.get(id));
             let kept_since = time.checked_sub(KEPT_FOR).map_or(i64::MIN, clock::micros);
-            if oldest.is_some_and(|oldest| oldest.last_appended_at > kept_since) {
+            if self
+                .oldest()
+                .is_some_and(|oldest| oldest.last_appended_at > kept_since)
+            {
                 return Err(Refused::TooMany);
             }
         }
@@ -315,6 +347,11 @@ impl Producers {
         }
     }
 
+    /// The producer that was unused for longest.
+    fn oldest(&self) -> Option<&State> {
+        self.by_id.get(self.by_use.values().next()?)
+    }
+
     fn insert(&mut self, id: Arc<str>, state: State) {
         self.by_use.insert(state.last().offset, Arc::clone(&id));
         self.by_id.insert(id, state);
@@ -344,6 +381,14 @@ impl Eq for Producers {}
 impl State {
     fn last(&self) -> &KnownBatch {
         self.batches.back().expect("a producer is known by a batch")
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            epoch: self.epoch,
+            next_sequence: self.next,
+            last_offset: self.last().end().saturating_sub(1),
+        }
     }
 
     /// Returns the offsets of a batch, if it is known.

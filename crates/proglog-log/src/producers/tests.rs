@@ -146,6 +146,40 @@ fn a_full_table_forgets_the_producer_unused_for_longest_and_none_of_the_last_hou
 }
 
 #[test]
+fn what_is_known_before_an_offset_does_not_depend_on_batches_after_it() {
+    let mut producers = table();
+    let known = |producers: &Producers, end| {
+        let known = producers.get_before("a", Offset::new(end));
+        known.map(|known| known.next_sequence)
+    };
+    for (end, next) in [
+        (10, None),
+        (11, Some(3)),
+        (13, Some(3)),
+        (15, Some(5)),
+        (19, Some(9)),
+    ] {
+        assert_eq!(known(&producers, end), next, "{end}");
+    }
+    producers.settle(Offset::new(15));
+    assert_eq!(known(&producers, 15), Some(5));
+    assert_eq!(known(&producers, 19), Some(9));
+}
+
+#[test]
+fn the_oldest_is_forgotten_on_demand() {
+    let mut producers = table();
+    producers.accept(&producer("b", 0, 0), offsets(20, 1), time(2));
+    assert_eq!(producers.oldest_use(), Some(time(0)));
+    producers.forget_oldest();
+    assert_eq!(producers.get("a"), None);
+    assert_eq!(producers.oldest_use(), Some(time(2)));
+    producers.forget_oldest();
+    producers.forget_oldest();
+    assert_eq!((producers.len(), producers.oldest_use()), (0, None));
+}
+
+#[test]
 fn a_snapshot_has_its_golden_encoding() {
     let mut producers = Producers::new();
     producers.accept(
