@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::admission::Admission;
 use crate::backend::Backend;
 use crate::config::LogConfig;
+use crate::cursors::Cursors;
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::logs::{Logs, Put};
@@ -30,6 +31,7 @@ use crate::upkeep;
 pub struct Broker {
     logs: Arc<Logs>,
     admission: Admission,
+    cursors: Cursors,
 }
 
 /// What is known of a log; see [`Broker::describe`].
@@ -69,7 +71,11 @@ impl Broker {
         let cleaned = Arc::clone(&logs);
         drop(logs.changes.call(move || cleaned.backend.clean_up()));
         logs.runtime.spawn(upkeep::run(Arc::downgrade(&logs)));
-        Ok(Self { logs, admission })
+        Ok(Self {
+            cursors: Cursors::new(Arc::clone(&logs)),
+            logs,
+            admission,
+        })
     }
 
     /// Returns a log if it is open; `None` if [`log`](Broker::log) has to open it, or to say why it cannot. Never waits.
@@ -199,6 +205,12 @@ impl Broker {
     #[must_use]
     pub fn admission(&self) -> &Admission {
         &self.admission
+    }
+
+    /// Returns the places of consumers in the logs.
+    #[must_use]
+    pub fn cursors(&self) -> &Cursors {
+        &self.cursors
     }
 
     /// Finishes the appends that were taken, and closes all logs. Every operation fails with [`Error::Closed`] from then

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proglog_log::{Offsets, Outcome};
+use proglog_log::producers::Refused;
+use proglog_log::{Offset, Offsets, Outcome};
 
 use crate::config::InvalidConfig;
 use crate::meta::MetaError;
@@ -119,6 +120,38 @@ pub enum Error {
         /// The failure.
         source: Arc<Error>,
     },
+    /// The producer must not append these records; the reason says what it may do. Nothing was appended.
+    #[error(transparent)]
+    Refused(Refused),
+    /// There is no room for one more producer: too many have appended within the last hour. Nothing was appended.
+    #[error("there are too many producers")]
+    TooManyProducers,
+    /// There is no room for one more cursor. Nothing was changed.
+    #[error("there are too many cursors")]
+    TooManyCursors,
+    /// The cursor is not as it was expected. Nothing was changed.
+    #[error("the cursor has moved: {}", version_text(*version))]
+    CursorMoved {
+        /// Its version; `None` if there is no such cursor.
+        version: Option<u64>,
+    },
+    /// There is no such cursor.
+    #[error("there is no such cursor")]
+    CursorNotFound,
+    /// The cursor would be beyond the end of the log. Nothing was changed.
+    #[error("the log ends at {end}, before that offset")]
+    BeyondEnd {
+        /// The end of the log.
+        end: Offset,
+    },
+    /// The metadata of the cursor is too long. Nothing was changed.
+    #[error("metadata of {len} bytes is longer than {max}")]
+    MetadataTooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The longest that is possible.
+        max: usize,
+    },
     /// A bug: the operation has panicked. What it has done is unknown.
     #[error("the operation has panicked")]
     Panicked,
@@ -146,6 +179,22 @@ impl Error {
         Self::Storage {
             path: path.as_ref().to_owned(),
             source: Arc::new(source.into()),
+        }
+    }
+}
+
+fn version_text(version: Option<u64>) -> String {
+    version.map_or_else(
+        || "there is none".to_owned(),
+        |version| format!("it has version {version}"),
+    )
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::TooMany => Self::TooManyProducers,
+            refused => Self::Refused(refused),
         }
     }
 }

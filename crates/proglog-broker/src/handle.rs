@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use proglog_log::{Append, CommitLog, ErrorKind, Offset, Offsets, StoredRecord, Ticket};
+use proglog_log::producers::Progress;
+use proglog_log::{Append, CommitLog, ErrorKind, Offset, Offsets, StoredRecord};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -14,7 +15,8 @@ use crate::id::LogId;
 use crate::logs::Logs;
 use crate::meta::LogMeta;
 use crate::name::LogName;
-use crate::open_log::{OpenLog, Submitted};
+use crate::open_log::{Gated, OpenLog};
+use crate::producers::Submitted;
 use crate::slot::Slot;
 use crate::verification::{Verification, Verifying};
 
@@ -81,10 +83,18 @@ impl Handle {
     /// Appends records, and waits until they are as durable as the log promises. If the future is dropped before, the
     /// records may be appended or not.
     ///
+    /// If the append has a [producer](proglog_log::producers), it is compared with what this has appended before: a batch
+    /// that is sent again is answered with the offsets of the first, once that is as durable as the log promises. Contents
+    /// are not compared. A producer is known as long as it has appended within the last hour, and longer unless many
+    /// others have; then its records are not needed for that, and may be trimmed. What is not known is refused and not
+    /// guessed, but for one case: where what is known was lost, the very first batch of a producer, with the sequence
+    /// number 0, cannot be told from that of a new one.
+    ///
     /// # Errors
     ///
     /// [`Error::Log`], among others since records are too large, the end is not the expected one or the device is full;
-    /// and those that [`Handle`] lists. [`Error::outcome`] says whether the records may be stored all the same.
+    /// [`Error::Refused`] and [`Error::TooManyProducers`]; and those that [`Handle`] lists. [`Error::outcome`] says whether
+    /// the records may be stored all the same.
     pub async fn append(&self, append: Append) -> Result<Appended> {
         let (appended, _) = self.append_to(append).await?;
         Ok(appended)
@@ -112,25 +122,35 @@ impl Handle {
     }
 
     async fn append_to(&self, append: Append) -> Result<(Appended, Arc<OpenLog>)> {
-        if append.producer.is_some() {
-            let operation = "appended to by producers";
-            return Err(Error::Unsupported { operation });
-        }
-        let (log, ticket) = self.submit(append).await?;
-        let offsets = self.checked(&log, ticket.await).await?;
+        let (log, submitted) = self.submit(append).await?;
+        let (offsets, is_duplicate) = match submitted {
+            Submitted::Taken(ticket) => {
+                if log.producers.take_due(Instant::now().into_std()) {
+                    let stored = Arc::clone(&log);
+                    drop(self.logs.changes.call(move || stored.store_snapshot()));
+                }
+                (Some(self.checked(&log, ticket.await).await?), false)
+            }
+            Submitted::Repeated(offsets) => (offsets, true),
+            Submitted::Refused(error) => return Err(error),
+            Submitted::Blocked(_) => {
+                let log = self.name().clone();
+                return Err(Error::Timeout { log });
+            }
+        };
         let appended = Appended {
-            offsets: Some(offsets),
-            is_duplicate: false,
+            offsets,
+            is_duplicate,
             durability: log.meta().config.durability,
         };
         Ok((appended, log))
     }
 
-    async fn submit(&self, mut append: Append) -> Result<(Arc<OpenLog>, Ticket)> {
+    async fn submit(&self, mut append: Append) -> Result<(Arc<OpenLog>, Submitted)> {
         let mut log = self.current();
         loop {
             let submitted = match log.try_submit(append) {
-                Ok(Submitted::Blocked(append)) => {
+                Ok(Gated::Done(Submitted::Blocked(append))) => {
                     let blocked = Arc::clone(&log);
                     self.logs
                         .appends
@@ -140,8 +160,8 @@ impl Handle {
                 submitted => submitted,
             };
             match self.checked(&log, submitted).await? {
-                Submitted::Taken(ticket) => return Ok((log, ticket)),
-                Submitted::Blocked(back) | Submitted::Closing(back) => append = back,
+                Gated::Done(submitted) => return Ok((log, submitted)),
+                Gated::Closing(back) => append = back,
             }
             log = self.reopened().await?;
         }
@@ -213,15 +233,25 @@ impl Handle {
         let mut log = self.current();
         loop {
             let trimmed = Arc::clone(&log);
-            let trim = move || trimmed.log.trim(start);
+            let trim = move || trimmed.trim(start);
             match self.logs.appends.call(trim).await? {
                 Err(error) if self.is_stale(&log, &error) => log = self.reopened().await?,
-                result => {
-                    self.checked(&log, result).await?;
-                    return Ok(log.log.offsets());
-                }
+                trimmed => return self.checked(&log, trimmed).await,
             }
         }
+    }
+
+    /// Returns how far a producer has come with what is acknowledged, or would be if anything waited for it; `None` if it
+    /// is not known.
+    #[must_use]
+    pub fn producer(&self, id: &str) -> Option<Progress> {
+        self.newest().producers.get(id)
+    }
+
+    /// Returns the number of producers that are known.
+    #[must_use]
+    pub fn producers(&self) -> usize {
+        self.newest().producers.len()
     }
 
     /// Returns the offsets of the log, as they are now and after each change. What waits for them costs the log nothing:
@@ -307,6 +337,19 @@ impl Handle {
         } else {
             Arc::clone(&self.log)
         }
+    }
+
+    /// Returns what returns the end of the log, as long as the log that is open now stays open; [`Error::Closed`] after.
+    pub(crate) async fn end_while_open(
+        &self,
+    ) -> Result<impl Fn() -> Result<Offset> + Send + Sync + 'static> {
+        let log = self.reopened().await?;
+        let slot = Arc::clone(&self.slot);
+        Ok(move || {
+            let open = slot.peek().filter(|open| Arc::ptr_eq(open, &log));
+            let end = open.map(|open| open.log.end_offset());
+            end.ok_or(Error::Closed)
+        })
     }
 
     /// Returns the log as it is open now, or as it was last.

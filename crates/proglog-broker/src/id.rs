@@ -28,6 +28,11 @@ impl LogId {
         getrandom::fill(&mut bytes)?;
         Ok(Self(u128::from_be_bytes(bytes)))
     }
+
+    /// Returns the id as a number.
+    pub(crate) fn get(self) -> u128 {
+        self.0
+    }
 }
 
 impl fmt::Display for LogId {

@@ -1,6 +1,8 @@
 //! [`BrokerOptions`]: crate::BrokerOptions
 //! [`Disk`]: crate::Disk
 //! [`Broker::put`]: crate::Broker::put
+//! [`Cursors`]: crate::Cursors
+//! [`Handle::append`]: crate::Handle::append
 //! [`Memory`]: crate::Memory
 //! [`Single`]: crate::Single
 //! [`Backend`]: crate::Backend
@@ -10,6 +12,8 @@ mod admission;
 mod backend;
 mod broker;
 mod config;
+mod cursor;
+mod cursors;
 mod ends;
 mod error;
 mod handle;
@@ -20,10 +24,12 @@ mod name;
 mod nearest;
 mod open_log;
 mod options;
+mod producers;
 mod slot;
 mod threads;
 mod upkeep;
 mod verification;
+mod wait;
 
 pub use admission::{Admission, AppendPermit};
 pub use backend::disk::Disk;
@@ -32,6 +38,8 @@ pub use backend::single::Single;
 pub use backend::{Backend, Opened, Snapshot};
 pub use broker::{Broker, Description};
 pub use config::{Durability, InvalidConfig, LogConfig, Retention};
+pub use cursor::{Cursor, CursorName, Expect, METADATA_BYTES_MAX, SetCursor};
+pub use cursors::Cursors;
 pub use error::{Error, Result};
 pub use handle::{Appended, Handle};
 pub use id::{InvalidId, LogId};

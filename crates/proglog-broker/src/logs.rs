@@ -13,12 +13,15 @@ use tokio::time::{Instant, timeout};
 
 use crate::backend::Backend;
 use crate::config::LogConfig;
+use crate::cursor::store::CursorStore;
 use crate::error::{Error, Result};
+use crate::id::LogId;
 use crate::meta::LogMeta;
 use crate::name::LogName;
 use crate::nearest::nearest;
 use crate::open_log::OpenLog;
 use crate::options::BrokerOptions;
+use crate::producers::{LogProducers, PRODUCERS_MAX, ProducerLimit};
 use crate::slot::{Opening, Slot, State, Turn};
 use crate::threads::Threads;
 
@@ -33,6 +36,8 @@ pub(crate) const WAIT_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Logs {
     pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) cursors: Arc<CursorStore>,
+    producer_limit: Arc<ProducerLimit>,
     pub(crate) options: BrokerOptions,
     pub(crate) appends: Threads,
     pub(crate) reads: Threads,
@@ -87,6 +92,8 @@ impl Logs {
     /// Blocks. Called in the context of a tokio runtime.
     pub(crate) fn start(backend: Arc<dyn Backend>, options: BrokerOptions) -> Result<Self> {
         let names = backend.list()?;
+        let cursors = CursorStore::open(Arc::clone(&backend))?;
+        cursors.delete_orphans(&names)?;
         let slots = names
             .into_iter()
             .map(|name| (name.clone(), Arc::new(Slot::new(name))));
@@ -94,6 +101,8 @@ impl Logs {
             slots: RwLock::new(slots.collect()),
             places: Arc::new(Semaphore::new(options.open_max.min(Semaphore::MAX_PERMITS))),
             verifying: Semaphore::new(1),
+            cursors: Arc::new(cursors),
+            producer_limit: ProducerLimit::new(PRODUCERS_MAX),
             backend,
             options,
             appends: Threads::start(APPENDS_MAX),
@@ -187,7 +196,16 @@ impl Logs {
         }
         let place = self.places.clone().try_acquire_owned().ok();
         let place = place.or_else(|| self.make_room());
-        slot.open(turn, &*self.backend, now, opening, place)
+        slot.open(turn, &*self.backend, now, opening, || {
+            let opened = self.backend.open(&slot.name)?;
+            let (log, id) = (Arc::clone(&opened.log), opened.meta.id);
+            // Both before anything can be appended.
+            let end = log.end_offset();
+            self.cursors.call(|cursors| cursors.set_back(id, end))?;
+            let snapshot = opened.snapshot.clone();
+            let producers = LogProducers::open(log, id, snapshot, &self.producer_limit)?;
+            Ok(OpenLog::new(opened, producers, now, place))
+        })
     }
 
     /// Closes the log that is unused for longest, and returns its place; `None` if all are in use.
@@ -332,12 +350,26 @@ impl Logs {
         let turn = self.turn(&slot).await?;
         let delete = |logs: &Self, slot: &Arc<Slot>, turn: &Turn| {
             logs.check_made(slot)?;
-            slot.delete(turn, &*logs.backend)
+            let meta = slot.meta(turn, &*logs.backend);
+            slot.delete(turn, &*logs.backend)?;
+            if let Ok(meta) = meta {
+                logs.delete_cursors(meta.id);
+            }
+            Ok(())
         };
         self.change(&slot, turn, delete).await?;
         let logs = Arc::clone(self);
         drop(self.changes.call(move || logs.backend.clean_up()));
         Ok(())
+    }
+
+    /// Deletes the cursors of a log that is gone.
+    fn delete_cursors(&self, log: LogId) {
+        let deleted = self.cursors.call(|cursors| cursors.delete_all(log));
+        if let Err(error) = deleted {
+            // The next start does it.
+            tracing::warn!(%log, error = &error as &dyn std::error::Error, "cannot delete the cursors of a log");
+        }
     }
 
     fn check_made(&self, slot: &Slot) -> Result<()> {
@@ -381,7 +413,8 @@ impl Logs {
         for closed in closing {
             result = result.and(closed.await);
         }
-        result
+        let cursors = Arc::clone(&self.cursors);
+        result.and(self.changes.call(move || cursors.close()).await?)
     }
 }
 

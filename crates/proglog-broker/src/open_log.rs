@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use proglog_log::{Append, Attempt, CommitLog, Offsets, Recovery, Result, Ticket};
+use proglog_log::{Append, CommitLog, Offset, Offsets, Recovery, Result};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
-use crate::backend::{Opened, Snapshot};
+use crate::backend::Opened;
 use crate::ends::Ends;
 use crate::meta::LogMeta;
+use crate::producers::{self, LogProducers};
 
 /// A log that is open, as all its handles share it.
 #[derive(Debug)]
 pub(crate) struct OpenLog {
     pub(crate) log: Arc<dyn CommitLog>,
     pub(crate) recovery: Option<Recovery>,
-    #[expect(dead_code, reason = "for the table of producers")]
-    pub(crate) snapshot: Option<Arc<dyn Snapshot>>,
+    /// All appends go through this.
+    pub(crate) producers: LogProducers,
     pub(crate) is_transient: bool,
     /// Replaced when the retention changes.
     meta: RwLock<Arc<LogMeta>>,
@@ -30,22 +31,25 @@ pub(crate) struct OpenLog {
     place: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
-/// The outcome of a submission.
+/// The outcome of a submission to a log that may be closed meanwhile.
 #[derive(Debug)]
-pub(crate) enum Submitted {
-    Taken(Ticket),
-    /// The append would have to wait.
-    Blocked(Append),
+pub(crate) enum Gated {
+    Done(producers::Submitted),
     /// The log is closed, or being closed, by the broker: it is to be submitted to the one that is opened after it.
     Closing(Append),
 }
 
 impl OpenLog {
-    pub(crate) fn new(opened: Opened, now: Instant, place: Option<OwnedSemaphorePermit>) -> Self {
+    pub(crate) fn new(
+        opened: Opened,
+        producers: LogProducers,
+        now: Instant,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         Self {
             log: opened.log,
             recovery: opened.recovery,
-            snapshot: opened.snapshot,
+            producers,
             is_transient: opened.is_transient,
             meta: RwLock::new(Arc::new(opened.meta)),
             is_closing: RwLock::new(false),
@@ -82,31 +86,49 @@ impl OpenLog {
     }
 
     /// Submits an append, unless it would have to wait.
-    pub(crate) fn try_submit(&self, append: Append) -> Result<Submitted> {
+    pub(crate) fn try_submit(&self, append: Append) -> Result<Gated> {
         let Some(is_closing) = self.is_closing.try_read() else {
-            return Ok(Submitted::Closing(append));
+            return Ok(Gated::Closing(append));
         };
         if *is_closing {
-            return Ok(Submitted::Closing(append));
+            return Ok(Gated::Closing(append));
         }
-        Ok(match self.log.try_submit(append)? {
-            Attempt::Taken(ticket) => Submitted::Taken(ticket),
-            Attempt::Blocked(append) => Submitted::Blocked(append),
-        })
+        self.producers.try_submit(append).map(Gated::Done)
     }
 
     /// Submits an append, and waits for the device if it has to.
-    pub(crate) fn submit(&self, append: Append) -> Result<Submitted> {
+    pub(crate) fn submit(&self, append: Append) -> Result<Gated> {
         let is_closing = self.is_closing.read();
         if *is_closing {
-            return Ok(Submitted::Closing(append));
+            return Ok(Gated::Closing(append));
         }
-        self.log.submit_append(append).map(Submitted::Taken)
+        self.producers.submit(append).map(Gated::Done)
+    }
+
+    /// Drops the records below `start`. What they say of producers is in a snapshot then, unless the device is full.
+    pub(crate) fn trim(&self, start: Offset) -> Result<Offsets> {
+        self.store_snapshot();
+        self.log.trim(start)?;
+        Ok(self.log.offsets())
+    }
+
+    /// Stores a snapshot of the producers. Without it more is read when the log is opened the next time, or some are not
+    /// known.
+    pub(crate) fn store_snapshot(&self) {
+        if let Err(error) = self.producers.store_snapshot() {
+            let log = self.log.name();
+            tracing::warn!(
+                log,
+                error = &error as &dyn std::error::Error,
+                "cannot store a snapshot of producers"
+            );
+        }
     }
 
     /// Takes no more appends, finishes those that were taken, and closes the log.
     pub(crate) fn close(&self) -> Result<()> {
         *self.is_closing.write() = true;
+        self.store_snapshot();
         let closed = self.log.close();
         *self.place.lock() = None;
         closed

@@ -238,7 +238,7 @@ impl Slot {
         backend: &dyn Backend,
         now: Instant,
         opening: Opening,
-        place: Option<OwnedSemaphorePermit>,
+        open: impl FnOnce() -> Result<OpenLog>,
     ) -> Result<Arc<OpenLog>> {
         if let Some(log) = self.opened(now) {
             return Ok(log);
@@ -253,9 +253,9 @@ impl Slot {
         }
         // A poisoned one, whose closing reports the failure that is known.
         self.release(turn).ok();
-        match backend.open(&self.name) {
-            Ok(opened) => {
-                let log = Arc::new(OpenLog::new(opened, now, place));
+        match open() {
+            Ok(log) => {
+                let log = Arc::new(log);
                 let mut content = self.content.write();
                 content.known.meta = Some(log.meta());
                 content.known.recovery.clone_from(&log.recovery);

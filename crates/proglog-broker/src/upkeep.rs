@@ -38,6 +38,7 @@ fn begin_due(logs: &Arc<Logs>, now: Instant) -> Instant {
     let idle_close = logs.options.idle_close;
     let mut next = now + (idle_close / 8).clamp(LOOK_MIN, LOOK_MAX);
     for slot in logs.all() {
+        store_snapshot(logs, &slot, now);
         let chore = match slot.chore(now, idle_close) {
             Ok(chore) => chore,
             Err(at) => {
@@ -51,6 +52,14 @@ fn begin_due(logs: &Arc<Logs>, now: Instant) -> Instant {
         }
     }
     next
+}
+
+/// Begins to store a snapshot of the producers of a log, if it is due.
+fn store_snapshot(logs: &Logs, slot: &Slot, now: Instant) {
+    let open = slot.peek();
+    if let Some(log) = open.filter(|log| log.producers.take_due(now.into_std())) {
+        drop(logs.changes.call(move || log.store_snapshot()));
+    }
 }
 
 fn begin(logs: &Arc<Logs>, slot: &Arc<Slot>, turn: Turn, chore: Chore, now: Instant) {

@@ -22,8 +22,8 @@ const ORDERS: [(&str, &str); 3] = [
     ),
     (
         "proglog-broker",
-        "name id config meta threads error options admission nearest backend ends open_log slot logs verification handle \
-         upkeep broker",
+        "name id config meta threads error options admission nearest backend wait cursor producers ends open_log slot logs \
+         verification handle cursors upkeep broker",
     ),
 ];
 
