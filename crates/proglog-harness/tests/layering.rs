@@ -17,7 +17,7 @@ const ORDERS: [(&str, &str); 3] = [
     ),
     (
         "proglog-log",
-        "offset clock sync retention stat error record producers runtime layout commit segment options read commit_log engine \
+        "offset clock sync retention stat error record producers runtime layout observer commit segment options read commit_log engine \
          open memory read_only log testing",
     ),
     (

@@ -227,6 +227,7 @@ mod error;
 mod layout;
 mod log;
 mod memory;
+mod observer;
 mod offset;
 mod open;
 mod options;
@@ -251,6 +252,7 @@ pub use error::reason::{CheckpointMismatch, OptionsError, Reason, SegmentIdentit
 pub use error::{Error, Result};
 pub use log::Log;
 pub use memory::MemoryLog;
+pub use observer::{Damaged, Observer, Synced};
 pub use offset::{Offset, OffsetBounds, Offsets};
 pub use open::report::{Damage, Recovery, SetAside};
 pub use options::{Durability, LogOptions, Visibility};

@@ -9,6 +9,7 @@ use proglog_store::{Position, StoreOptions};
 use crate::clock::TestClock;
 use crate::clock::TimeSource;
 use crate::error::reason::{OptionsError, Reason, Result};
+use crate::observer::{Observer, ObserverHandle};
 use crate::offset::Offset;
 use crate::record::RECORD_OVERHEAD_MAX;
 use crate::record::fields::Fields;
@@ -83,6 +84,7 @@ pub struct LogOptions {
     pub(crate) visibility: Visibility,
     pub(crate) first_offset: Offset,
     pub(crate) runtime: RuntimeHandle,
+    pub(crate) observer: ObserverHandle,
     pub(crate) time_source: TimeSource,
     /// `None` is that of the process.
     cache: Option<Cache>,
@@ -102,6 +104,7 @@ impl Default for LogOptions {
             visibility: Visibility::Acknowledged,
             first_offset: Offset::ZERO,
             runtime: RuntimeHandle::default(),
+            observer: ObserverHandle::default(),
             time_source: TimeSource::default(),
             cache: None,
         }
@@ -221,6 +224,12 @@ impl LogOptions {
     /// [`install_runtime`](crate::install_runtime) has put in its place.
     pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
         self.runtime = RuntimeHandle::new(runtime);
+        self
+    }
+
+    /// Sets the observer, which the log notifies of syncs, rolls, damage and failures. Default: none.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = ObserverHandle(Some(observer));
         self
     }
 

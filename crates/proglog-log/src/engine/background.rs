@@ -13,7 +13,6 @@ use crate::error::reason::{Reason, Result};
 use crate::options::Durability;
 use crate::runtime::RuntimeHandle;
 use crate::sync::Mutex;
-use proglog_store::segment::StoreExt;
 
 /// Returns the tasks of `engine`, which run on `runtime`. A failure is counted, and reported through a commit group if
 /// there is one.
@@ -55,7 +54,7 @@ impl Engine {
             // The segment is new, and nothing in it is acknowledged.
             return Ok(());
         }
-        let synced = segment.store.sync_to(acknowledged.boundary);
+        let synced = self.sync_segment(&segment, acknowledged.boundary);
         if let Err(error) = synced.map_err(Reason::from) {
             let error = error.of_poisoned_store();
             if error.kind() == ErrorKind::Poisoned {

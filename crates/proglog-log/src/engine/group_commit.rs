@@ -134,7 +134,7 @@ impl Engine {
             Commit::Flush => store.flush(),
             // Later appends may be written with the group, but are not claimed as durable: their own group may
             // still be rolled back.
-            Commit::Sync => store.sync_to(closed.end.boundary),
+            Commit::Sync => self.sync_segment(&closed.segment, closed.end.boundary),
         };
         if let Err(error) = committed {
             return self.fail(closed, error.into());

@@ -21,7 +21,9 @@ pub(crate) mod writer;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use proglog_store::Boundary;
 use proglog_store::io::{Directory, FileId, Storage};
+use proglog_store::segment::StoreExt;
 
 use crate::clock::{AgeClock, Clock};
 use crate::engine::failures::BackgroundFailures;
@@ -35,6 +37,7 @@ use crate::layout::checkpoint_file::CheckpointFile;
 use crate::layout::inventory;
 use crate::layout::log_position::LogPosition;
 use crate::layout::names::LOCK;
+use crate::observer::Notices;
 use crate::offset::Offset;
 use crate::options::{Durability, LogOptions};
 use crate::read::reader::Reader;
@@ -77,6 +80,7 @@ pub(crate) struct Engine {
     pub(crate) reader: Reader,
     /// The failure that poisoned the log.
     failure: OnceLock<Reason>,
+    pub(crate) notices: Notices,
     /// Nothing is locked under it.
     background_failures: Mutex<BackgroundFailures>,
     /// Measures the age of records. Nothing is locked under it.
@@ -132,7 +136,9 @@ impl Engine {
         let (log_id, start) = (checkpoint.current().log_id, checkpoint.current().start);
         let log = LogName::of_directory(&*directory);
         let runtime = options.runtime.clone();
+        let notices = Notices::new(options.observer.clone(), runtime.clone(), active.end());
         let view = View::new(log, segments, start, active.end(), runtime.clone());
+        let view = view.observed(notices.clone());
         let at_once = options.durability == Durability::Buffered;
         let view = Arc::new(if at_once { view.at_once() } else { view });
         let time_source = &options.time_source;
@@ -155,6 +161,7 @@ impl Engine {
             reader: Reader::new(Arc::clone(&view), visibility),
             view,
             failure: OnceLock::new(),
+            notices,
             background_failures: Mutex::default(),
             age_clock: Mutex::new(age_clock),
             retention: Mutex::new(retention),
@@ -221,13 +228,27 @@ impl Engine {
     /// Stops all appends from here on. The first failure is the one that later errors report.
     pub(crate) fn poison(&self, failure: &Reason) {
         if self.failure.set(failure.clone()).is_ok() {
+            let error = || self.view.log().error(failure.clone());
+            self.notices.poisoned(error);
             #[cfg(feature = "tracing")]
             tracing::error!(
                 log_id = format_args!("{:032x}", self.log_id),
-                error = &self.view.log().error(failure.clone()) as &dyn std::error::Error,
+                error = &error() as &dyn std::error::Error,
                 "log poisoned"
             );
         }
+    }
+
+    /// Syncs the active segment up to `to`.
+    pub(crate) fn sync_segment(
+        &self,
+        segment: &SegmentFiles,
+        to: Boundary,
+    ) -> Result<Boundary, proglog_store::Error> {
+        let begun = self.notices.begin_sync();
+        let synced = segment.store.sync_to(to)?;
+        self.notices.synced(begun, segment.base(), synced);
+        Ok(synced)
     }
 
     /// Counts a failure of background work, and emits the event `event`. That the log was closed meanwhile is none.

@@ -40,8 +40,10 @@ impl Engine {
     /// Syncs the active segment, which completes the open group, and closes it for appends.
     fn seal(&self, writer: &mut Writer) -> Result<()> {
         let active = Arc::clone(&writer.active);
+        let begun = self.notices.begin_sync();
         let sealed = active.store.seal();
         let synced = active.recovery_point();
+        self.notices.synced(begun, active.base(), synced.boundary);
         if synced.offset() == writer.next {
             // The open group is durable, even if the mark that seals the store could not be written.
             self.view.acknowledge(synced);
@@ -92,6 +94,7 @@ impl Engine {
         if let Err(error) = self.write_checkpoint(start, self.view.generation()) {
             self.count_failure("checkpoint not written", &error);
         }
+        self.notices.rolled(writer.next);
         #[cfg(feature = "tracing")]
         tracing::debug!(
             log_id = format_args!("{:032x}", self.log_id),

@@ -75,6 +75,7 @@ pub(crate) fn open(
         last_appended_at,
         tasks: background::tasks,
     })?;
+    report(&engine, &recovery);
     #[cfg(feature = "tracing")]
     trace_opened(engine.log_id, &recovery);
     // Until it is appended to, the log is idle.
@@ -82,6 +83,18 @@ pub(crate) fn open(
     engine.release_directory();
     engine.retain_soon();
     Ok((engine, recovery))
+}
+
+/// Notifies the observer of what opening found.
+fn report(engine: &Engine, recovery: &Recovery) {
+    if let Some(SetAside { file, bytes, .. }) = &recovery.set_aside {
+        engine.notices.set_aside(file, *bytes);
+    }
+    if let Some(Damage { file, byte }) = &recovery.damaged {
+        engine
+            .notices
+            .damaged(&file.as_str().into(), *byte, || None);
+    }
 }
 
 /// Emits an event for what opening found.

@@ -13,6 +13,7 @@ use proglog_store::Position;
 use crate::error::reason::{Reason, Result};
 use crate::error::{Error, LogName};
 use crate::layout::log_position::LogPosition;
+use crate::observer::Notices;
 use crate::offset::Offset;
 use crate::options::Visibility;
 use crate::read::follow::Follow;
@@ -49,6 +50,7 @@ pub(crate) struct View {
     changed: Notify,
     /// Reads for the streams of followers.
     runtime: RuntimeHandle,
+    notices: Notices,
 }
 
 /// The bit of [`View::generation`] that a closed log has, and the step for each truncation or roll-back.
@@ -87,7 +89,13 @@ impl View {
             generation: AtomicU64::new(0),
             changed: Notify::new(),
             runtime,
+            notices: Notices::default(),
         }
+    }
+
+    /// The same view, whose readers report damage to `notices`.
+    pub(crate) fn observed(self, notices: Notices) -> Self {
+        Self { notices, ..self }
     }
 
     /// The same view of a log whose appends are acknowledged at once, by [`View::acknowledge_at_once`].
@@ -267,6 +275,7 @@ impl View {
 
     /// Moves the end to `end`, and starts a new generation.
     fn set_end(&self, end: LogPosition) {
+        self.notices.truncated(end);
         self.acknowledged.set(end);
         self.appended.set(end);
         self.high_watermark
@@ -321,16 +330,29 @@ impl View {
     pub(crate) fn or_gone(&self, reason: Reason, offset: Offset, visibility: Visibility) -> Reason {
         match self.check_readable(offset, visibility) {
             Ok(Readable::Record) => {
-                #[cfg(feature = "tracing")]
-                if let Reason::Corrupt { .. } = &reason {
-                    let error = self.log.error(reason.clone());
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, offset = offset.get(), "damaged record");
-                }
+                self.report_damage(&reason);
                 reason
             }
             Ok(Readable::End) => self.out_of_range(offset, visibility),
             Err(gone) => gone,
+        }
+    }
+
+    fn report_damage(&self, reason: &Reason) {
+        if let Reason::Corrupt {
+            offset, file, byte, ..
+        } = reason
+        {
+            let error = || self.log.error(reason.clone());
+            self.notices.damaged(file, *byte, || Some(error()));
+            #[cfg(feature = "tracing")]
+            tracing::warn!(
+                error = &error() as &dyn std::error::Error,
+                offset = offset.get(),
+                "damaged record"
+            );
+            #[cfg(not(feature = "tracing"))]
+            let _ = offset;
         }
     }
 

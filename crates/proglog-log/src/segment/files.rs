@@ -327,3 +327,47 @@ impl SegmentFiles {
 fn is_unreadable(source: Option<&proglog_store::Error>) -> bool {
     matches!(source, Some(proglog_store::Error::Unreadable { .. }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proglog_store::testing::SimDisk;
+
+    use super::*;
+    use crate::open;
+    use crate::options::LogOptions;
+    use crate::record::Record;
+
+    #[test]
+    fn where_the_index_is_wrong_a_try_finds_nothing_and_a_read_the_record() {
+        let disk = SimDisk::new();
+        let never = LogOptions::new().idle_after(Duration::MAX);
+        let (log, _) = open::open(disk.directory(), &never).unwrap();
+        for _ in 0..3 {
+            log.append((&Record::new("value")).into()).unwrap();
+        }
+        log.roll_now().unwrap();
+        let sealed = log.view.segment_of(Offset::ZERO).unwrap();
+        let files = sealed.open().unwrap();
+        let right = [0, 1, 2].map(|number| files.index.entry(number).unwrap().position.get());
+        let [first, second, third] = right.map(|position| u32::try_from(position).unwrap());
+        let offset = Offset::new(1);
+        let is_found = || {
+            let run = files.try_run(offset..Offset::new(3), None, 1000);
+            let first = run.and_then(|(_, mut frames)| frames.next()?.ok());
+            let first = first.map(|frame| decode::record(frame.payload).unwrap().offset);
+            (files.try_read(offset).is_some(), first == Some(offset))
+        };
+        assert_eq!(is_found(), (true, true));
+        for wrong in [[first, first, third], [first, third, third]] {
+            files.index.restore_page(0, &wrong);
+            assert_eq!(is_found(), (false, false));
+            assert_eq!(log.reader.try_read(offset).unwrap(), None);
+            assert_eq!(log.reader.try_read_batch(offset, 2, 1000).unwrap(), None);
+        }
+        assert_eq!(files.read(offset).unwrap().offset, offset);
+        files.index.restore_page(0, &[first, second, third]);
+        assert_eq!(is_found(), (true, true));
+    }
+}

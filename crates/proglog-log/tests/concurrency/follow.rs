@@ -18,7 +18,7 @@ use crate::ways::{ALL_WAYS, Way, see};
 fn see_in_all_ways<'scope>(
     scope: &'scope Scope<'scope, '_>,
     reader: &Reader,
-) -> [thread::ScopedJoinHandle<'scope, HashMap<u64, Bytes>>; 5] {
+) -> [thread::ScopedJoinHandle<'scope, HashMap<u64, Bytes>>; ALL_WAYS.len()] {
     ALL_WAYS.map(|way| {
         let reader = reader.clone();
         scope.spawn(move || see(way, &reader))

@@ -17,14 +17,17 @@ pub(crate) enum Way {
     Stream,
     Iterate,
     Batches,
+    /// Batches that take no waiting, and others where there are none.
+    Try,
     Read,
 }
 
-pub(crate) const ALL_WAYS: [Way; 5] = [
+pub(crate) const ALL_WAYS: [Way; 6] = [
     Way::Follow,
     Way::Stream,
     Way::Iterate,
     Way::Batches,
+    Way::Try,
     Way::Read,
 ];
 
@@ -47,6 +50,13 @@ impl Way {
             Self::Iterate => Self::poll(from, visit, |next| reader.records(next..).collect()),
             Self::Batches => Self::poll(from, visit, |next| {
                 match reader.read_batch(next, usize::MAX, 500) {
+                    Ok(records) => records.into_iter().map(Ok).collect(),
+                    Err(error) => vec![Err(error)],
+                }
+            }),
+            Self::Try => Self::poll(from, visit, |next| {
+                let tried = reader.try_read_batch(next, 3, 500).transpose();
+                match tried.unwrap_or_else(|| reader.read_batch(next, 3, 500)) {
                     Ok(records) => records.into_iter().map(Ok).collect(),
                     Err(error) => vec![Err(error)],
                 }

@@ -47,7 +47,7 @@ impl fmt::Debug for Meanwhile {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct BusyDirectory(Arc<dyn Directory>, Meanwhile);
 
 #[derive(Debug)]
@@ -192,4 +192,37 @@ fn a_read_whose_file_loses_its_room_finds_that_the_record_was_trimmed() {
     assert!(meanwhile.has_happened());
     assert!(matches!(told.reason, Reason::Trimmed { .. }), "{told:?}");
     append(&log, 30..31);
+}
+
+#[test]
+fn records_from_before_a_truncation_and_from_after_it_are_in_no_batch_together() {
+    let (disk, meanwhile) = (SimDisk::new(), Meanwhile::default());
+    let directory = BusyDirectory(disk.directory(), meanwhile.clone());
+    let options = options().segment_bytes_max(64 << 20);
+    let open = || Log::open_in(Arc::new(directory.clone()), &options).unwrap();
+    let log = open();
+    let values = |text: &str| vec![format!("{text:>1000}"); 1000];
+    append(&log, 0..3);
+    log.append_batch(values("old")).unwrap();
+    // The file is known by its name then.
+    log.close().unwrap();
+    let log = open();
+    // It happens once the first block was read, before the second is.
+    let (log_too, then) = (log.clone(), meanwhile.clone());
+    meanwhile.plan(Moment::TryRead, move || {
+        then.plan(Moment::TryRead, move || {
+            log_too.truncate(3).unwrap();
+            log_too.append_batch(values("new")).unwrap();
+        });
+    });
+    let read = log.try_read_batch(0, usize::MAX, 16 << 20).unwrap();
+    assert!(meanwhile.has_happened());
+    assert_eq!(read, None);
+    let read = log.try_read_batch(0, usize::MAX, 16 << 20).unwrap();
+    assert!(
+        read.unwrap()
+            .iter()
+            .skip(3)
+            .all(|record| record.value.ends_with(b"new"))
+    );
 }

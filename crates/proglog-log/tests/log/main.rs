@@ -19,6 +19,7 @@ mod follow;
 mod looks;
 mod memory;
 mod missing;
+mod observer;
 mod open;
 mod read;
 mod read_costs;

@@ -33,6 +33,16 @@ impl Model<'_> {
             }
             Err(error) => self.assert_no_record(from, before + 1, &error),
         }
+        match log.try_read_batch(offset(from), 5, bytes) {
+            Ok(records) => {
+                let records = records.unwrap_or_default();
+                assert!(records.len() <= 5);
+                for (at, record) in (from..).zip(&records) {
+                    self.assert_right(at, record);
+                }
+            }
+            Err(error) => self.assert_no_record(from, before + 1, &error),
+        }
     }
 
     pub(crate) fn offset_at(&self, at: usize) {
@@ -86,6 +96,10 @@ impl Model<'_> {
                 assert!(at < self.end());
                 self.assert_right(at, &record);
             }
+            Err(error) => self.assert_no_record(at, before, &error),
+        }
+        match self.log.try_read(offset(at)) {
+            Ok(record) => _ = record.inspect(|record| self.assert_right(at, record)),
             Err(error) => self.assert_no_record(at, before, &error),
         }
     }
