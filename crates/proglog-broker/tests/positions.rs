@@ -1,15 +1,18 @@
 //! What a broker knows of consumers and producers: over restarts, deletions, failures and power cuts.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proglog_broker::{
     Backend, Broker, BrokerOptions, CursorName, Disk, Durability, Error, Expect, Handle, LogConfig,
-    LogMeta, LogName, Memory, Opened, Result, SetCursor,
+    LogMeta, LogName, Memory, Opened, Result, SetCursor, Snapshot,
 };
 use proglog_log::producers::Refused;
-use proglog_log::{Append, CommitLog, Log, LogOptions, Outcome, Producer};
+use proglog_log::{Append, CommitLog, Job, Log, LogOptions, Outcome, Producer, Runtime};
+use proglog_store::io::{Directory, OpenMode};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 fn name(text: &str) -> LogName {
@@ -59,9 +62,9 @@ async fn a_batch_that_is_sent_again_is_answered_with_the_offsets_of_the_first() 
         let progress = log.producer("a").unwrap();
         assert_eq!((progress.epoch, progress.next_sequence), (0, 2));
         assert_eq!((log.producers(), log.producer("b")), (1, None));
-        // Its records are not needed for that.
-        log.trim(2.into()).await.unwrap();
         if round > 0 {
+            // Its records are not needed for that.
+            log.trim(2.into()).await.unwrap();
             broker.close().await.unwrap();
         }
     }
@@ -161,6 +164,41 @@ async fn cursors_of_a_log_that_is_gone_are_deleted_by_the_next_start() {
     assert!(broker.cursors().list(id, None, 9).await.unwrap().is_empty());
 }
 
+/// Does nothing in the background: a group of appends is committed by a thread that waits for it.
+#[derive(Debug)]
+struct NoBackground;
+
+impl Runtime for NoBackground {
+    fn spawn(&self, _job: Job) {}
+
+    fn spawn_after(&self, _delay: Duration, _job: Job) {}
+}
+
+/// A snapshot on the disk of its log.
+#[derive(Debug)]
+struct OnDisk(Arc<dyn Directory>);
+
+impl Snapshot for OnDisk {
+    fn load(&self) -> io::Result<Option<Vec<u8>>> {
+        let file = match self.0.open("producers", OpenMode::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let mut bytes = vec![0; usize::try_from(file.len()?).unwrap()];
+        file.read_full_at(&mut bytes, 0)?;
+        Ok(Some(bytes))
+    }
+
+    fn store(&self, bytes: &[u8]) -> io::Result<()> {
+        let file = self.0.open("producers.tmp", OpenMode::CreateIfMissing)?;
+        file.set_len(0)?;
+        file.write_all_at(bytes, 0)?;
+        file.sync_all()?;
+        self.0.rename("producers.tmp", "producers")?;
+        self.0.sync()
+    }
+}
+
 /// One log, and that of cursors, on a simulated disk each.
 #[derive(Debug, Clone)]
 struct OnSimDisk {
@@ -194,8 +232,11 @@ impl Backend for OnSimDisk {
 
     fn open(&self, _name: &LogName) -> Result<Opened> {
         let options = self.meta.config.options().idle_after(Duration::MAX);
+        let options = options.runtime(Arc::new(NoBackground));
         let log = Log::open_in(self.disk.directory(), &options)?;
-        Ok(Opened::new(Arc::new(log), self.meta.clone()))
+        let mut opened = Opened::new(Arc::new(log), self.meta.clone());
+        opened.snapshot = Some(Arc::new(OnDisk(self.disk.directory())));
+        Ok(opened)
     }
 
     fn configure(&self, _name: &LogName, config: &LogConfig) -> Result<LogMeta> {
@@ -267,4 +308,56 @@ async fn the_log_of_cursors_is_opened_again_when_it_has_failed() {
     let after = set().await.unwrap();
     assert!(after.version > before.version);
     assert_eq!(cursors.list(id, None, 9).await.unwrap(), [after]);
+}
+
+#[tokio::test]
+async fn a_resend_is_answered_once_the_first_is_durable() {
+    let backend = OnSimDisk::new(&LogConfig::default());
+    let broker = open(backend.clone()).await;
+    let log = default_log(&broker).await;
+    // Nothing commits the first but the resend.
+    let batch = append("a", 0, 0, &["x"]);
+    let mut first = pin!(log.append(batch.clone()));
+    let mut again = pin!(log.append(batch));
+    let again = tokio::select! {
+        biased;
+        first = &mut first => {
+            assert!(!first.unwrap().is_duplicate);
+            again.await
+        }
+        again = &mut again => again,
+    };
+    assert!(again.unwrap().is_duplicate);
+    assert_eq!(log.offsets(), 0..1);
+
+    let second = append("a", 0, 1, &["y"]);
+    let fails = Fault::os_error(5);
+    backend.disk.inject(When::Next(CallKind::Sync, 0), fails);
+    let (first, again) = tokio::join!(log.append(second.clone()), log.append(second));
+    first.unwrap_err();
+    again.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_snapshot_covers_what_is_on_the_device() {
+    let mut config = LogConfig::default();
+    config.durability = Durability::Buffered;
+    let backend = OnSimDisk::new(&config);
+    let broker = open(backend.clone()).await;
+    let log = default_log(&broker).await;
+    log.append(append("a", 0, 0, &["x", "y"])).await.unwrap();
+    log.trim(2.into()).await.unwrap();
+    log.append(append("a", 0, 2, &["z"])).await.unwrap();
+    // Drops nothing, and stores a snapshot all the same.
+    log.trim(2.into()).await.unwrap();
+    let after = OnSimDisk {
+        disk: backend.disk.crash(Survivors::LoseAll),
+        cursors: SimDisk::new(),
+        ..backend
+    };
+    let broker = open(after).await;
+    let log = default_log(&broker).await;
+    assert_eq!(log.producer("a").unwrap().next_sequence, 3);
+    let again = log.append(append("a", 0, 2, &["z"])).await.unwrap();
+    assert_eq!(again.offsets.unwrap(), 2..3);
 }
