@@ -241,8 +241,7 @@ impl Handle {
         }
     }
 
-    /// Returns how far a producer has come with what is acknowledged, or would be if anything waited for it; `None` if it
-    /// is not known.
+    /// Returns how far a producer has come with the records that can be read; `None` if it is not known.
     #[must_use]
     pub fn producer(&self, id: &str) -> Option<Progress> {
         self.newest().producers.get(id)
