@@ -10,6 +10,7 @@
 
 mod admission;
 mod backend;
+mod backoff;
 mod broker;
 mod config;
 mod cursor;

@@ -9,18 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::backend::Backend;
+use crate::backoff::Backoff;
 use crate::config::LogConfig;
 use crate::error::{Error, Result};
 use crate::meta::LogMeta;
 use crate::name::LogName;
 use crate::open_log::OpenLog;
-
-/// The delays until a log that has failed is opened again.
-const DELAY_MIN: Duration = Duration::from_secs(1);
-const DELAY_MAX: Duration = Duration::from_secs(30);
-
-/// The time after which a log that was opened again counts as mended.
-const MENDED_AFTER: Duration = Duration::from_mins(1);
 
 /// The state of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,8 +50,7 @@ pub(crate) struct Turn(#[expect(dead_code, reason = "dropped with this")] OwnedS
 struct Content {
     status: Status,
     known: Known,
-    /// The last delay after a failure, and when it was over.
-    delayed: Option<(Duration, Instant)>,
+    backoff: Backoff,
 }
 
 /// What was last known of a log.
@@ -127,7 +120,7 @@ impl Slot {
             content: RwLock::new(Content {
                 status,
                 known: Known::default(),
-                delayed: None,
+                backoff: Backoff::default(),
             }),
         }
     }
@@ -275,11 +268,7 @@ impl Slot {
         tracing::error!(log = %self.name, error = &error as &dyn std::error::Error, "cannot open a log");
         let meta = backend.meta(&self.name).ok().map(Arc::new);
         let mut content = self.content.write();
-        let retry_in = if content.is_delayed(now) {
-            content.next_delay(now)
-        } else {
-            DELAY_MAX
-        };
+        let retry_in = content.backoff.after_opening(now);
         content.known.meta = meta;
         let (failure, retry_at) = (Arc::new(error), now + retry_in);
         content.status = Status::Failed {
@@ -309,7 +298,7 @@ impl Slot {
         let is_news = matches!(&content.status, Status::Open(open) if Arc::ptr_eq(open, log));
         if is_news {
             tracing::error!(log = %self.name, error = &error as &dyn std::error::Error, "a log has failed");
-            let retry_at = now + content.next_delay(now);
+            let retry_at = now + content.backoff.after_failure(now);
             content.status = Status::Poisoned {
                 log: Some(Arc::clone(log)),
                 failure: Arc::clone(&error),
@@ -476,23 +465,5 @@ impl Slot {
             },
             _ => Err(None),
         }
-    }
-}
-
-impl Content {
-    /// Returns the delay until the log is to be opened again.
-    fn next_delay(&mut self, now: Instant) -> Duration {
-        let delay = match self.delayed {
-            Some((delay, _)) if self.is_delayed(now) => (delay * 2).min(DELAY_MAX),
-            _ => DELAY_MIN,
-        };
-        self.delayed = Some((delay, now + delay));
-        delay
-    }
-
-    /// Returns whether the log has failed shortly before.
-    fn is_delayed(&self, now: Instant) -> bool {
-        self.delayed
-            .is_some_and(|(_, over)| now < over + MENDED_AFTER)
     }
 }

@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use proglog_broker::{Broker, BrokerOptions, Error, LogConfig, State};
@@ -423,4 +424,29 @@ async fn a_retention_of_a_log_that_has_failed_is_stored_and_opens_it_again() {
     assert_eq!(backend.opened(), opened + 1);
     assert_eq!(log.meta(), meta);
     append(&log, "after").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_append_that_waits_for_the_device_goes_on_though_its_future_is_dropped() {
+    let (_, broker) = sim_broker(BrokerOptions::new(), &["a"]).await;
+    let a = name("a");
+    broker
+        .configure(&a, |config| config.segment_bytes = 1024)
+        .await
+        .unwrap();
+    let log = broker.log(&a).await.unwrap();
+    let value = "x".repeat(300);
+    for number in 0..20 {
+        // Some begin a new segment, which they have to wait for.
+        let mut dropped = Box::pin(append(&log, &value));
+        let mut context = Context::from_waker(Waker::noop());
+        _ = dropped.as_mut().poll(&mut context);
+        drop(dropped);
+        until(async || {
+            let stat = broker.describe(&a).await.unwrap().stat.unwrap();
+            stat.assigned_end == 2 * number + 1
+        })
+        .await;
+        assert_eq!(append(&log, "after").await.unwrap(), 2 * number + 1);
+    }
 }

@@ -22,7 +22,7 @@ const ORDERS: [(&str, &str); 3] = [
     ),
     (
         "proglog-broker",
-        "name id config meta threads error options admission nearest backend wait cursor producers ends open_log slot logs \
+        "name id config meta threads error options admission nearest backoff backend wait cursor producers ends open_log slot logs \
          verification handle cursors upkeep broker",
     ),
 ];

@@ -31,6 +31,7 @@ use crate::name::LogName;
 /// The longest description of a log or a node that is read.
 const META_LEN_MAX: u64 = 64 << 10;
 
+const SEGMENTS: &str = "segments";
 const LOG_META: &str = "log.json";
 const NODE_META: &str = "node.json";
 
@@ -130,17 +131,24 @@ impl Disk {
         }
     }
 
+    fn earlier_log(&self) -> PathBuf {
+        self.root.join(LogName::DEFAULT)
+    }
+
+    fn has_earlier_log(&self) -> bool {
+        self.earlier_log().join("LOCK").is_file()
+    }
+
     /// Moves the log of earlier versions to that of this one, if there is one.
     fn adopt_earlier_log(&self) -> Result<()> {
-        let earlier = self.root.join(LogName::DEFAULT);
-        let lock_file = earlier.join("LOCK");
-        if !lock_file.is_file() {
+        if !self.has_earlier_log() {
             return Ok(());
         }
+        let earlier = self.earlier_log();
         // No process of an earlier version uses it. None can begin to: the name is gone once this is unlocked.
-        let _locked = lock(&lock_file)?;
+        let _locked = lock(&earlier.join("LOCK"))?;
         let directory = self.directory_of(&LogName::default_log());
-        let segments = directory.join("segments");
+        let segments = directory.join(SEGMENTS);
         if segments.exists() {
             let both = "both this and logs/default hold a log; one of them has to be moved away";
             let error = io::Error::new(ErrorKind::AlreadyExists, both);
@@ -152,6 +160,16 @@ impl Disk {
         self.sync(&self.root)?;
         tracing::info!(from = %earlier.display(), to = %segments.display(), "moved the log of an earlier version");
         Ok(())
+    }
+
+    /// Makes a log in the directory `new`, of which nothing else knows.
+    fn make(&self, new: &Path, meta: &LogMeta, has_segments: bool) -> Result<()> {
+        let created = self.files.create_directory(new);
+        created.map_err(|error| Error::storage(new, error))?;
+        if has_segments {
+            Log::open(new.join(SEGMENTS), &meta.config.options())?.close()?;
+        }
+        self.write_meta(new, meta)
     }
 
     fn sync(&self, directory: &Path) -> Result<()> {
@@ -183,20 +201,17 @@ impl Backend for Disk {
         }
         let meta = new_meta(config, &directory)?;
         let new = self.logs().join(format!("{NEW}{}", meta.id));
-        let made = self.files.create_directory(&new);
-        let made = made.map_err(|error| Error::storage(&new, error));
-        let made = made
-            .and_then(|()| self.write_meta(&new, &meta))
-            .and_then(|()| {
-                let renamed = self.files.rename(&new, &directory);
-                renamed.map_err(|error| Error::storage(&directory, error))
-            });
+        let is_earlier = name.as_str() == LogName::DEFAULT && self.has_earlier_log();
+        let made = self.make(&new, &meta, !is_earlier).and_then(|()| {
+            let renamed = self.files.rename(&new, &directory);
+            renamed.map_err(|error| Error::storage(&directory, error))
+        });
         if made.is_err() {
             self.remove_files(&new);
         }
         made?;
         self.sync(&self.logs())?;
-        if name.as_str() == LogName::DEFAULT {
+        if is_earlier {
             self.adopt_earlier_log()?;
         }
         Ok(meta)
@@ -218,7 +233,13 @@ impl Backend for Disk {
     fn open(&self, name: &LogName) -> Result<Opened> {
         let meta = self.meta(name)?;
         let directory = self.directory_of(name);
-        let log = Log::open(directory.join("segments"), &meta.config.options())?;
+        let segments = directory.join(SEGMENTS);
+        let checkpoint = segments.join("checkpoint");
+        // A log that is not there would be made, and the records of this one be missed by nobody.
+        checkpoint
+            .metadata()
+            .map_err(|error| Error::storage(&checkpoint, error))?;
+        let log = Log::open(segments, &meta.config.options())?;
         let recovery = Some(log.recovery().clone());
         let snapshot = SnapshotFile {
             files: Arc::clone(&self.files),

@@ -1,162 +1,11 @@
 //! Each change of a data directory is stopped at each of its steps: by the end of the process, by a loss of power that
 //! takes what was not synced, and by an error.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod stopped_files;
 
+use self::stopped_files::{Stop, StoppedFiles};
 use super::*;
 use crate::config::Durability;
-
-/// What stops a change at a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    /// The process ends before the step. A file is half written.
-    Kill,
-    /// As that, and names that were not synced are as they were before.
-    PowerLoss,
-    /// The step fails, and nothing of it is done.
-    Error,
-}
-
-/// The files of the operating system, until a step that is stopped.
-#[derive(Debug)]
-struct StoppedFiles {
-    stop: Stop,
-    at: usize,
-    steps: AtomicUsize,
-    /// What a loss of power undoes, in order.
-    unsynced: Mutex<Vec<Unsynced>>,
-}
-
-#[derive(Debug)]
-enum Unsynced {
-    Created(PathBuf),
-    Renamed {
-        from: PathBuf,
-        to: PathBuf,
-        /// The bytes of the file that was at `to`.
-        replaced: Option<Vec<u8>>,
-        /// Those of the two directories that are not synced.
-        directories: Vec<PathBuf>,
-    },
-}
-
-impl StoppedFiles {
-    fn new(stop: Stop, at: usize) -> Arc<Self> {
-        Arc::new(Self {
-            stop,
-            at,
-            steps: AtomicUsize::new(0),
-            unsynced: Mutex::default(),
-        })
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.steps.load(Ordering::Relaxed) > self.at
-    }
-
-    /// Counts a step. Returns false if it is the one that is stopped.
-    fn step(&self) -> io::Result<bool> {
-        let step = self.steps.fetch_add(1, Ordering::Relaxed);
-        match self.stop {
-            Stop::Kill | Stop::PowerLoss if step > self.at => Err(stopped()),
-            _ => Ok(step != self.at),
-        }
-    }
-
-    fn created(&self, path: &Path) {
-        self.unsynced
-            .lock()
-            .push(Unsynced::Created(path.to_owned()));
-    }
-
-    /// Undoes what was not synced, as a loss of power may.
-    fn lose_power(&self) {
-        for change in self.unsynced.lock().drain(..).rev() {
-            match change {
-                Unsynced::Created(path) if path.is_dir() => fs::remove_dir_all(path).unwrap(),
-                Unsynced::Created(path) => fs::remove_file(path).unwrap(),
-                Unsynced::Renamed {
-                    from, to, replaced, ..
-                } => {
-                    fs::rename(&to, from).unwrap();
-                    if let Some(bytes) = replaced {
-                        fs::write(to, bytes).unwrap();
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn stopped() -> io::Error {
-    io::Error::other("stopped here")
-}
-
-fn parent(path: &Path) -> PathBuf {
-    path.parent().unwrap().to_owned()
-}
-
-impl Files for StoppedFiles {
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        if !self.step()? {
-            return Err(stopped());
-        }
-        if !path.exists() {
-            self.created(path);
-        }
-        OsFiles.create_directory(path)
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let is_whole = self.step()?;
-        if !path.exists() {
-            self.created(path);
-        }
-        if is_whole {
-            return OsFiles.write(path, bytes);
-        }
-        OsFiles.write(path, &bytes[..bytes.len() / 2])?;
-        Err(stopped())
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if !self.step()? {
-            return Err(stopped());
-        }
-        let replaced = to.is_file().then(|| fs::read(to).unwrap());
-        OsFiles.rename(from, to)?;
-        let mut directories = vec![parent(from), parent(to)];
-        directories.dedup();
-        self.unsynced.lock().push(Unsynced::Renamed {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            replaced,
-            directories,
-        });
-        Ok(())
-    }
-
-    fn sync_names(&self, directory: &Path) -> io::Result<()> {
-        if !self.step()? {
-            return Err(stopped());
-        }
-        self.unsynced.lock().retain_mut(|change| match change {
-            Unsynced::Created(path) => parent(path) != directory,
-            Unsynced::Renamed { directories, .. } => {
-                directories.retain(|unsynced| unsynced != directory);
-                !directories.is_empty()
-            }
-        });
-        OsFiles.sync_names(directory)
-    }
-
-    fn remove_all(&self, path: &Path) -> io::Result<()> {
-        if !self.step()? {
-            return Err(stopped());
-        }
-        OsFiles.remove_all(path)
-    }
-}
 
 fn name(text: &str) -> LogName {
     text.parse().unwrap()
@@ -523,4 +372,28 @@ fn a_snapshot_is_replaced_as_a_whole_or_not_at_all() {
         let bytes = snapshot.load().unwrap().unwrap();
         assert!(bytes == b"new" || (stored.is_none() && bytes == b"old"));
     });
+}
+
+#[test]
+fn a_log_whose_files_have_vanished_is_not_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    prepare(directory.path());
+    let segments = directory.path().join("logs/a/segments");
+    let disk = Disk::open(directory.path()).unwrap();
+    fs::remove_dir_all(&segments).unwrap();
+    let check = || {
+        let error = disk.open(&name("a")).unwrap_err();
+        assert!(
+            matches!(&error, Error::Storage { path, .. } if path.starts_with(&segments)),
+            "{error:?}"
+        );
+    };
+    check();
+    fs::create_dir(&segments).unwrap();
+    check();
+    disk.configure(&name("a"), &buffered()).unwrap();
+    check();
+    disk.remove(&name("a")).unwrap();
+    make(&disk, "a");
+    check_whole(&disk, "a");
 }
