@@ -130,13 +130,22 @@
 //!
 //! A full device refuses appends ([`DiskFull`](ErrorKind::DiskFull)), harms nothing that was acknowledged, and takes
 //! appends again once there is space, without a restart. So does a quota, or a limit on file size. Reads go on, and so do
-//! trims, since what they write has its space already.
+//! trims and retention, since what they write has its space already.
 //!
-//! The last does not hold on file systems that write nothing in place, such as btrfs, bcachefs and ZFS: a full device may
-//! refuse the write of a trim too. The trim fails then; one that drops all records, and a truncation, also
-//! [poison](ErrorKind::Poisoned) the log, which can be opened again once there is space. An append whose write was refused
-//! half way has an [outcome](Error::outcome) that is unknown there: if the process ends before there is space, it may be in
-//! the log when that is opened again. What was acknowledged is kept all the same.
+//! File systems that write nothing in place, such as btrfs, bcachefs and ZFS, need space to overwrite a file too. For them
+//! a log keeps the file `reserve`, of 8 KiB: where the checkpoint finds no space, that file is removed, and created again
+//! once there is. So the above holds there too, with these limits:
+//!
+//! - A trim, a truncation or new application data is refused if other files take the space of the reserve before it is
+//!   used, or before it is created again. So it is if the file system needs more than that, as btrfs may with mixed
+//!   block groups, or where there is no space for metadata. Nothing has changed then, and nothing is poisoned.
+//! - An append whose write was refused half way has an [outcome](Error::outcome) that is unknown: if the process ends
+//!   before there is space, it may be in the log when that is opened again.
+//! - Closing a log may need space.
+//!
+//! On any full device, a truncation that has begun may find no space for the rest. Readers see the truncated log then,
+//! and the next append, or opening the log, completes it. A *sync* that fails for want of space, as NFS and thin devices
+//! report it, [poisons](ErrorKind::Poisoned) the log like any other: what is on the device is unknown.
 //!
 //! ## Backing up
 //!

@@ -273,6 +273,14 @@ pub trait StoreExt: sealed::Sealed {
         writer.map_or(Ok(()), Writer::detach)
     }
 
+    /// Returns a store that ends where this one does, without its file and data: it takes no appends, and its reads
+    /// fail. The space of a removed file is free once no handle has it open, and an owner that still needs the end can
+    /// keep this store instead.
+    #[must_use]
+    fn without_file(&self) -> Store {
+        Store::of(self.store().inner.without_file())
+    }
+
     /// Reads how far another process has synced a store that was opened [to follow](open_following), and
     /// returns the end of what is shown now. Takes a few small reads if nothing is new. The end of any other
     /// store is returned as it is.

@@ -259,8 +259,11 @@ impl Fixture {
         self.places.len() as u64
     }
 
+    /// The files whose contents mean something.
     pub fn file_names(&self) -> Vec<String> {
-        self.disk.file_names()
+        let mut names = self.disk.file_names();
+        names.retain(|name| name != "reserve");
+        names
     }
 
     /// True if the log shows that each record is synced, so that a missing one is reported.

@@ -1,8 +1,8 @@
 //! The engine: the state that all handles of a log share, and the operations that change it.
 //!
-//! Each file calls only those above it: `writer`, `tasks` and `failures`, this one, `group_commit`, `roll`, `append`,
-//! `truncate`, `trim`, `apply_retention`, `idle`, `background`, `close`, `stat`. Work for later is armed as a task, whose
-//! function `background` sets when the log is opened.
+//! Each file calls only those above it: `writer`, `tasks` and `failures`, this one, `group_commit`, `truncation`, `roll`,
+//! `append`, `truncate`, `trim`, `apply_retention`, `idle`, `background`, `close`, `stat`. Work for later is armed as a
+//! task, whose function `background` sets when the log is opened.
 
 pub(crate) mod append;
 pub(crate) mod apply_retention;
@@ -16,6 +16,7 @@ pub(crate) mod stat;
 pub(crate) mod tasks;
 pub(crate) mod trim;
 pub(crate) mod truncate;
+pub(crate) mod truncation;
 pub(crate) mod writer;
 
 use std::fmt;

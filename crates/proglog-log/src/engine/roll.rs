@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::engine::group_commit::Commit;
 use crate::engine::writer::Writer;
+use crate::error::kind::ErrorKind;
 use crate::error::reason::{Result, SegmentIdentity};
 use crate::layout::log_position::LogPosition;
 use crate::layout::segment_label::Label;
@@ -67,6 +68,23 @@ impl Engine {
     /// Starts the segment after the active one, which takes no more appends. Completes a truncation that is
     /// recorded in the checkpoint.
     pub(crate) fn next_segment(&self, writer: &mut Writer) -> Result<()> {
+        let truncates = writer.truncating.is_some();
+        let dropped = self.remove_truncated(writer)?;
+        match self.create_segment(writer) {
+            Err(error) if truncates && error.kind() == ErrorKind::DiskFull => {
+                // A removed file keeps its space as long as it is open: by the writer, and maybe by readers.
+                for file in dropped {
+                    drop(file.set_len(0));
+                }
+                writer.active = writer.segment.placeholder(&writer.active);
+                self.create_segment(writer)
+            }
+            created => created,
+        }
+    }
+
+    /// Creates the segment after the active one, and continues in it.
+    fn create_segment(&self, writer: &mut Writer) -> Result<()> {
         let old = Arc::clone(&writer.active);
         let identity = SegmentIdentity {
             log_id: self.log_id,

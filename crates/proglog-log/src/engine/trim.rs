@@ -40,7 +40,14 @@ impl Engine {
         } else if let Some(data) = data {
             self.set_application_data(data)?;
         }
-        self.remove_trimmed(start, trimmed)
+        let removed = self.remove_trimmed(start, trimmed);
+        let mut checkpoint = self.checkpoint.lock();
+        // Under the lock: closing takes it before another process may open the log.
+        if self.view.is_open() {
+            // There may be room for it now.
+            checkpoint.restore_reserve();
+        }
+        removed
     }
 
     /// Checks that `start` is not past the end at `visibility`.

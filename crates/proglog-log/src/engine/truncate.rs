@@ -1,36 +1,17 @@
-//! Truncation: dropping everything from a position on.
-//!
-//! Three operations use it: [`truncate`](crate::Log::truncate) drops the newest records,
-//! [`reset`](crate::Log::reset) drops all and jumps forward, and trimming down to an empty log gives back the
-//! space of the active segment. Each takes these steps, and each step is durable before the next:
-//!
-//! 1. The checkpoint records the position and the truncation flag. From here on readers see the truncated log, so
-//!    that none starts on records that are about to go.
-//! 2. The records are dropped, and so that none of them can come back beside new ones:
-//!    - A few at the end of the active segment are *erased*: overwritten with zeros. The segment continues there.
-//!    - Otherwise segments after the position are removed, the one that contains it is truncated, and a new
-//!      segment is created, under whose salt old frames are invalid.
-//! 3. The checkpoint clears the flag. Only now are records appended.
-//!
-//! Erasing takes three syncs, one for each step. Opening the log completes a truncation that a crash interrupted, from
-//! step 2 on and always with a new segment, as often as needed.
-
-use std::sync::Arc;
+//! The operations that [truncate](super::truncation): [`truncate`](crate::Log::truncate) drops the newest records,
+//! [`reset`](crate::Log::reset) drops all and jumps forward, and trimming down to an empty log gives back the space of
+//! the active segment.
 
 use proglog_store::Boundary;
-use proglog_store::io::Storage;
-use proglog_store::segment::StoreExt;
 
 use crate::engine::Engine;
 use crate::engine::group_commit::Commit;
 use crate::engine::writer::Writer;
-use crate::error::kind::ErrorKind;
 use crate::error::reason::{Reason, Result};
 use crate::layout::checkpoint::{self, Truncation};
 use crate::layout::log_position::LogPosition;
 use crate::offset::Offset;
 use crate::options::Durability;
-use crate::segment::{Segment, removal};
 
 /// Most bytes that are erased: with more, a new segment takes less time.
 const ERASED_MAX: u64 = 1 << 20;
@@ -72,14 +53,15 @@ impl Engine {
             boundary,
         };
         let truncation = Truncation { to, start };
-        if self.can_erase(writer, to) {
-            match self.erase_truncated(writer, truncation, data) {
-                // The file system writes zeros to another place, and truncates in any case.
-                Err(error) if error.kind() == ErrorKind::DiskFull => {}
-                erased => return erased.inspect_err(|error| self.poison(error)),
-            }
+        if !self.can_erase(writer, to) {
+            return self.apply_truncation(writer, truncation, data);
         }
-        self.apply_truncation(writer, truncation, data)
+        self.record_truncation(truncation, data)?;
+        match self.erase_truncated(writer, truncation) {
+            // The file system writes zeros to another place, and truncates in any case.
+            Err(error) if error.is_want_of_room() => self.continue_truncated(writer, truncation),
+            erased => erased.inspect_err(|error| self.poison(error)),
+        }
     }
 
     /// Returns whether what follows `to` can be erased. The active segment is durable, or sealed.
@@ -94,19 +76,14 @@ impl Engine {
             && active.can_erase(to.boundary)
     }
 
-    /// Truncates the log as `truncation` says by erasing records at the end of the active segment.
-    fn erase_truncated(
-        &self,
-        writer: &mut Writer,
-        truncation: Truncation,
-        data: Option<&[u8]>,
-    ) -> Result<()> {
+    /// Erases the records that `truncation` drops, which is recorded, at the end of the active segment.
+    fn erase_truncated(&self, writer: &mut Writer, truncation: Truncation) -> Result<()> {
         let to = truncation.to;
-        self.begin_truncation(truncation, data)?;
         // Sealed, unless all steps succeed.
         (writer.next, writer.sealed) = (to.offset(), true);
         // Before the file changes. A reader that finds zeros, or new records, looks up its next record again.
         self.view.truncate(to);
+        self.checkpoint.lock().confirm()?;
         let index = writer.active.erase(to.boundary)?;
         {
             let mut checkpoint = self.checkpoint.lock();
@@ -116,30 +93,6 @@ impl Engine {
         writer.continue_erased(index);
         self.trace_truncated(truncation);
         Ok(())
-    }
-
-    /// Records in the checkpoint that the log is truncated, with the application's data.
-    fn begin_truncation(&self, truncation: Truncation, data: Option<&[u8]>) -> Result<()> {
-        let mut checkpoint = self.checkpoint.lock();
-        let next = checkpoint.current().with_truncation(truncation);
-        checkpoint.write(next.with_data(data))
-    }
-
-    /// Emits an event for a truncation whose records are dropped.
-    #[cfg_attr(
-        not(feature = "tracing"),
-        expect(clippy::unused_self, reason = "there are no events")
-    )]
-    fn trace_truncated(&self, truncation: Truncation) {
-        #[cfg(feature = "tracing")]
-        tracing::debug!(
-            log_id = format_args!("{:032x}", self.log_id),
-            start_offset = truncation.start.get(),
-            end_offset = truncation.to.offset().get(),
-            "log truncated"
-        );
-        #[cfg(not(feature = "tracing"))]
-        let _ = truncation;
     }
 
     /// Drops all records, and stores the application's data with that; the next record gets the offset `next`.
@@ -170,97 +123,20 @@ impl Engine {
         self.apply_truncation(writer, Truncation { to, start: next }, data)
     }
 
-    /// Truncates the log as `truncation` says. The active segment is durable, or sealed. A failure poisons the
-    /// log, since opening it again completes the truncation; but if only the new segment cannot be created,
-    /// for want of room, say, the next append tries again.
+    /// Truncates the log as `truncation` says, and continues in a new segment. The active segment is durable, or sealed.
     fn apply_truncation(
         &self,
         writer: &mut Writer,
         truncation: Truncation,
         data: Option<&[u8]>,
     ) -> Result<()> {
-        let dropped = self
-            .drop_truncated(writer, truncation, data)
-            .inspect_err(|error| self.poison(error))?;
-        match self.next_segment(writer) {
-            Err(error) if error.kind() == ErrorKind::DiskFull && !dropped.is_empty() => {
-                // A removed file keeps its space as long as it is open, and the writer has it open.
-                for file in dropped {
-                    drop(file.set_len(0));
-                }
-                self.next_segment(writer)
-            }
-            created => created,
-        }
+        self.record_truncation(truncation, data)?;
+        self.continue_truncated(writer, truncation)
     }
 
-    /// Performs the steps before the new segment. Returns the files of the active segment, if it was dropped.
-    fn drop_truncated(
-        &self,
-        writer: &mut Writer,
-        truncation: Truncation,
-        data: Option<&[u8]>,
-    ) -> Result<Vec<Arc<dyn Storage>>> {
-        self.begin_truncation(truncation, data)?;
-        let segments = self.view.segments();
-        let mut bases = segments
-            .iter()
-            .map(|segment| segment.base())
-            .collect::<Vec<_>>();
-        if writer.sealed {
-            // A roll that failed may have created this one all the same.
-            bases.push(writer.next);
-        }
-        writer.segment.set_newest_append(writer.newest_append());
-        (writer.next, writer.sealed) = (truncation.to.offset(), true);
-        // Before any file changes, so that no reader starts on records that are about to go. A reader in the
-        // middle of them continues in the files it has open, and notices at its next record or failed read.
-        let truncated = self.show_truncated(&segments, truncation);
-        // Its records are on the device, or are dropped.
-        writer.active.store.detach_writer()?;
-        let drops = |segment: &&Arc<Segment>| truncation.drops(segment.base());
-        for segment in segments.iter().filter(drops) {
-            segment.release();
-        }
-        let active = writer.active.base();
-        let dropped = if truncation.drops(active) {
-            removal::open_files(&*self.directory, active)
-        } else {
-            Vec::new()
-        };
-        removal::truncate(&*self.directory, truncation, &bases)?;
-        self.trace_truncated(truncation);
-        if let Some(segment) = truncated {
-            // A reader may have opened it before it was truncated.
-            segment.release();
-            segment.check_index(truncation.to.boundary.frames)?;
-        }
-        Ok(dropped)
-    }
-
-    /// Shows readers those of `segments` that the truncation leaves. Returns the segment that is itself truncated,
-    /// if there is one: a new object, without the cached state of the old one.
-    fn show_truncated(
-        &self,
-        segments: &[Arc<Segment>],
-        truncation: Truncation,
-    ) -> Option<Arc<Segment>> {
-        let mut kept = segments.to_vec();
-        kept.retain(|segment| !truncation.drops(segment.base()));
-        let last = kept
-            .last_mut()
-            .filter(|last| last.base() == truncation.to.segment_base);
-        let truncated = last.map(|last| {
-            let segment = Segment::sealed(
-                Arc::clone(&self.directory),
-                self.options.cache_or_global(),
-                last.base(),
-            );
-            segment.set_newest_append(last.newest_append());
-            *last = Arc::new(segment.with_set_aside(last.set_aside().to_vec()));
-            Arc::clone(last)
-        });
-        self.view.replace(kept, truncation.start, truncation.to);
-        truncated
+    /// Applies `truncation`, which is recorded, and continues in a new segment.
+    fn continue_truncated(&self, writer: &mut Writer, truncation: Truncation) -> Result<()> {
+        self.show_truncation(writer, truncation)?;
+        self.next_segment(writer)
     }
 }

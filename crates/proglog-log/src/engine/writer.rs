@@ -39,6 +39,8 @@ pub(crate) struct Writer {
     /// True once the active segment takes no more appends and its successor does not exist yet. The segment
     /// may even be closed and its files removed.
     pub(crate) sealed: bool,
+    /// The truncation that has begun and has yet to remove files.
+    pub(crate) truncating: Option<Truncating>,
     pub(crate) clock: Clock,
     /// First offset that this writer appends to the active segment.
     first_offset: Offset,
@@ -50,6 +52,14 @@ pub(crate) struct Writer {
     lens: Vec<usize>,
     /// The encoded extras of the current record.
     extras: Vec<u8>,
+}
+
+/// A truncation that the checkpoint records and readers see, and whose files are still there.
+pub(crate) struct Truncating {
+    /// Base offsets of the segments that may have files.
+    pub(crate) bases: Vec<Offset>,
+    /// The segment that is itself truncated, if there is one.
+    pub(crate) truncated: Option<Arc<Segment>>,
 }
 
 /// The result of one append to the active segment.
@@ -80,6 +90,7 @@ impl Writer {
             runtime,
             group_start: end,
             sealed: false,
+            truncating: None,
             clock,
             first_offset: end.offset(),
             sync_requested: end.boundary.position.get(),

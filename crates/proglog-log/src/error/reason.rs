@@ -319,6 +319,18 @@ impl Reason {
         }
     }
 
+    /// Returns whether an operation was refused for want of room alone, and can be tried again. After a failed sync it
+    /// is unknown what is on the device, whatever the cause.
+    pub(crate) fn is_want_of_room(&self) -> bool {
+        let (Self::Io { operation, .. } | Self::Store(proglog_store::Error::Io { operation, .. })) =
+            self
+        else {
+            return false;
+        };
+        let is_sync = matches!(operation, Operation::Sync | Operation::SyncDirectory);
+        self.kind() == ErrorKind::DiskFull && !is_sync
+    }
+
     /// The failure that poisoned the store, if this error only says that the store is poisoned: it has the
     /// outcome of the appends that were accepted before.
     pub(crate) fn of_poisoned_store(self) -> Self {

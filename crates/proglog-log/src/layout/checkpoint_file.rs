@@ -11,7 +11,8 @@
 //! Each write has a higher number than all before. A torn write spoils the copies of one slot, and those of the
 //! other are still valid; damage to a copy leaves the other copy of its slot. So after any crash, damage to one
 //! copy brings back neither dropped records nor an earlier start. All copies exist from the start, so a write
-//! needs no new space where the file system overwrites in place, even on a full device.
+//! needs no new space where the file system overwrites in place, even on a full device. Elsewhere it takes that of the
+//! [reserve](crate::layout::reserve).
 //!
 //! Version 1 has slots of one copy each, in 8192 bytes. Opening a log replaces such a file.
 
@@ -22,9 +23,11 @@ use proglog_store::Operation;
 use proglog_store::io::{Directory, OpenMode, Storage, is_damage};
 use proglog_store::segment::replace_file;
 
+use crate::error::kind::ErrorKind;
 use crate::error::reason::{Reason, Result};
 use crate::layout::checkpoint::{COPY_LEN, Checkpoint, CopyFault, USED, VERSION};
 use crate::layout::names::CHECKPOINT;
+use crate::layout::reserve::Reserve;
 
 /// Copies in a slot.
 const SLOT_COPIES: usize = 2;
@@ -51,6 +54,7 @@ pub(crate) struct CheckpointFile {
     uniform: bool,
     /// True if the file is long enough for all copies.
     whole: bool,
+    reserve: Reserve,
 }
 
 impl CheckpointFile {
@@ -71,6 +75,7 @@ impl CheckpointFile {
             confirmed: true,
             uniform: true,
             whole: true,
+            reserve: Reserve::default(),
         })
     }
 
@@ -96,6 +101,7 @@ impl CheckpointFile {
             confirmed: false,
             uniform: copies.iter().all(is_equivalent),
             whole: !copies.contains(&Err(CopyFault::Missing)),
+            reserve: Reserve::default(),
         })
     }
 
@@ -117,12 +123,61 @@ impl CheckpointFile {
     /// Makes `next` the current checkpoint, durably and in both copies of a slot. After an error the last one is
     /// still current, until the log is opened again, when either may be.
     pub(crate) fn write(&mut self, next: Checkpoint) -> Result<()> {
-        self.confirm()?;
-        let (slot, number) = (1 - self.slot, self.next_number);
-        self.next_number = number.saturating_add(1);
+        let (slot, number) = self.next_place()?;
         self.write_to(slot, &encode_slot(&next, number))?;
         (self.current, self.number, self.slot) = (next, number, slot);
+        self.restore_reserve();
         Ok(())
+    }
+
+    /// As [`CheckpointFile::write`], for a change that has to be completed once a copy has it, since opening the log
+    /// would complete it. If there is no room for all of the copies and one has it, it is current, and
+    /// [`CheckpointFile::confirm`] has to make it durable. The reserve, if it was given up, is not restored yet: what
+    /// follows may need the room.
+    pub(crate) fn begin(&mut self, next: Checkpoint) -> Result<()> {
+        let (slot, number) = self.next_place()?;
+        match self.write_to(slot, &encode_slot(&next, number)) {
+            Err(error) if error.kind() == ErrorKind::DiskFull => {
+                if !self.has_copy(slot, number)? {
+                    return Err(error);
+                }
+                self.confirmed = false;
+            }
+            written => written?,
+        }
+        (self.current, self.number, self.slot) = (next, number, slot);
+        Ok(())
+    }
+
+    /// Returns the slot and the number of the next write, once the current checkpoint is confirmed.
+    fn next_place(&mut self) -> Result<(u64, u64)> {
+        self.confirm()?;
+        let number = self.next_number;
+        self.next_number = number.saturating_add(1);
+        Ok((1 - self.slot, number))
+    }
+
+    /// Returns whether a copy in `slot` has the checkpoint with this number.
+    fn has_copy(&self, slot: u64, number: u64) -> Result<bool> {
+        let file = self.directory.open(CHECKPOINT, OpenMode::Read);
+        let file = file.map_err(fail(Operation::Open))?;
+        for copy in 0..SLOT_COPIES {
+            let offset = slot * SLOT_LEN as u64 + (copy * COPY_LEN) as u64;
+            if read_copy(&*file, offset)?.is_ok_and(|(found, _)| found == number) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Creates the reserve, unless it exists, if there is room for it.
+    pub(crate) fn keep_reserve(&mut self) {
+        self.reserve.keep(&*self.directory);
+    }
+
+    /// As [`CheckpointFile::keep_reserve`], if it was given up.
+    pub(crate) fn restore_reserve(&mut self) {
+        self.reserve.restore(&*self.directory);
     }
 
     /// Makes sure that no damage to one copy brings back another checkpoint than the current one: until then
@@ -136,7 +191,7 @@ impl CheckpointFile {
     }
 
     /// Makes the current checkpoint durable in both copies of its slot.
-    fn confirm(&mut self) -> Result<()> {
+    pub(crate) fn confirm(&mut self) -> Result<()> {
         if !self.confirmed {
             self.write_to(self.slot, &encode_slot(&self.current, self.number))?;
             self.confirmed = true;
@@ -144,7 +199,17 @@ impl CheckpointFile {
         Ok(())
     }
 
-    fn write_to(&self, slot: u64, bytes: &[u8]) -> Result<()> {
+    /// Writes a slot, a second time if there is no room for it and the reserve can be given up.
+    fn write_to(&mut self, slot: u64, bytes: &[u8]) -> Result<()> {
+        match self.try_write_to(slot, bytes) {
+            Err(error) if error.is_want_of_room() && self.reserve.give_up(&*self.directory) => {
+                self.try_write_to(slot, bytes)
+            }
+            written => written,
+        }
+    }
+
+    fn try_write_to(&self, slot: u64, bytes: &[u8]) -> Result<()> {
         let file = self
             .directory
             .open(CHECKPOINT, OpenMode::Write)

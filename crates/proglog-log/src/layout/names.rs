@@ -8,6 +8,8 @@ use crate::offset::Offset;
 pub(crate) const LOCK: &str = "LOCK";
 /// File of the checkpoint.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
+/// File that is removed where the checkpoint needs its room.
+pub(crate) const RESERVE: &str = "reserve";
 /// Suffix of a file that is being created.
 pub(crate) const TEMPORARY: &str = ".tmp";
 
@@ -68,6 +70,7 @@ const SYSTEM_PREFIXES: [&str; 3] = [".nfs", "._", ".trash-"];
 /// of a log leaves, and those that systems make by themselves.
 pub(crate) fn may_precede_log(name: &str) -> bool {
     name == LOCK
+        || name == RESERVE
         || name
             .strip_suffix(TEMPORARY)
             .is_some_and(|name| name == CHECKPOINT)

@@ -219,8 +219,8 @@ impl Log {
     /// any crash. It is exact to the record, down to an empty log, whose next record still gets the
     /// next offset. The space of whole segments is released, and that of the newest one if all records
     /// are dropped; records that were read stay valid. If `start` is not above the log's start, no record is
-    /// dropped. It works on a full device, but for [some file systems](crate#full-devices). Where the records below
-    /// `start` are synced it takes one sync, or five if all records are dropped.
+    /// dropped. It works [on a full device](crate#full-devices). Where the records below `start` are synced it takes one
+    /// sync, or five if all records are dropped.
     ///
     /// # Errors
     ///
@@ -326,8 +326,9 @@ impl Log {
     ///
     /// [`Reason::Trimmed`] if `end` is below the start, [`Reason::OutOfRange`] if it is past what was appended.
     /// [`Reason::Io`], [`Reason::Store`], [`Reason::Poisoned`]; after a failure in between the log is poisoned, and
-    /// opening it again completes the truncation. If only the next segment could not be created, for example on
-    /// a full device, the truncation is complete, and the next append tries that again. [`Reason::Closed`].
+    /// opening it again completes the truncation. On a full device, with the kind
+    /// [`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull), it is not: either nothing was dropped, or readers see the
+    /// truncated log, and the next append completes the truncation, or is refused too. [`Reason::Closed`].
     pub fn truncate(&self, end: impl Into<Offset>) -> Result<()> {
         self.named(self.handle.engine.truncate(end.into(), None))
     }
@@ -407,7 +408,7 @@ impl Log {
 
     /// Replaces the application data in the log's checkpoint, up to 1 KiB: for example the position of a
     /// consumer. On return it is on the device, with one sync, whatever the durability of the log; a crash keeps either
-    /// the old or the new data. It works on a full device, but for [some file systems](crate#full-devices).
+    /// the old or the new data. It works [on a full device](crate#full-devices).
     ///
     /// # Errors
     ///

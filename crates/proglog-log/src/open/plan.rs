@@ -144,6 +144,8 @@ impl Plan {
         };
         write_recovered(&mut checkpoint, recovered)?;
         let left_over = remove_trimmed(&**directory, checkpoint.current().log_id, &self.trimmed)?;
+        // Last, since all else may need the room.
+        checkpoint.keep_reserve();
         let mut set_aside = inventory.set_aside(opened.segment.base());
         if let Some(torn) = &opened.segment.open()?.store.recovery().set_aside {
             set_aside.retain(|name| *name != torn.file && !torn.removed.contains(name));
@@ -202,7 +204,12 @@ impl PlannedCheckpoint {
 
     fn apply(self, directory: &Arc<dyn Directory>) -> Result<CheckpointFile> {
         match self {
-            Self::Create(checkpoint) => CheckpointFile::create(Arc::clone(directory), checkpoint),
+            Self::Create(checkpoint) => {
+                let mut file = CheckpointFile::create(Arc::clone(directory), checkpoint)?;
+                // Its name becomes durable with that of the first segment.
+                file.keep_reserve();
+                Ok(file)
+            }
             Self::Keep(mut file) => {
                 file.reconcile()?;
                 Ok(file)

@@ -155,6 +155,11 @@ impl Segment {
         })
     }
 
+    /// Returns files that end where `active`, those of this segment, do, and have nothing to read: they keep no file open.
+    pub(crate) fn placeholder(&self, active: &SegmentFiles) -> Arc<SegmentFiles> {
+        Arc::new(self.files_of(active.store.without_file(), Pages::All))
+    }
+
     fn missing_error(&self) -> Reason {
         let base_offset = self.base;
         Reason::MissingSegment { base_offset }

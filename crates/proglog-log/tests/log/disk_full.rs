@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind as Io;
 
-use proglog_log::{Durability, ErrorKind, Log, Offset, Outcome, Reason};
+use proglog_log::{Batch, Durability, ErrorKind, Log, Offset, Outcome, Reason};
 use proglog_store::testing::{CallKind, Fault, SimDisk, Survivors, When};
 
 use crate::support::{ALL_DURABILITIES, append, holds, open, open_with, options, segments, value};
@@ -162,4 +162,160 @@ fn appends_that_may_be_back_after_a_crash_say_so() {
     disk.set_capacity(None);
     append(&log, 0..3);
     holds(&open(&disk.crash(Survivors::LoseAll)), 0..3);
+}
+
+#[test]
+fn the_reserve_is_enough_to_drop_records_where_nothing_is_written_in_place() {
+    for durability in ALL_DURABILITIES {
+        let disk = SimDisk::new();
+        disk.write_copies();
+        let log = open_with(&disk, &options().durability(durability).preallocate_max(0));
+        append(&log, 0..9);
+        log.sync().unwrap();
+        fill(&disk);
+        for start in [3, 5] {
+            log.trim(start).unwrap();
+            holds(&log, start..9);
+        }
+        log.set_application_data(b"new").unwrap();
+        let refused = log.append(value(9)).and_then(|_| log.sync()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::DiskFull, "{durability:?}");
+        let end = log.end_offset().get();
+        holds(&log, 5..end);
+        // What is only buffered cannot be dropped with the rest before it is written.
+        let all = if durability == Durability::Buffered {
+            9
+        } else {
+            end
+        };
+        log.trim(all).unwrap();
+        holds(&log, all..end);
+        append(&log, end..end + 3);
+        log.close().unwrap();
+        let log = open_with(&disk, &options());
+        holds(&log, all..end + 3);
+        assert_eq!(log.application_data(), b"new");
+    }
+}
+
+#[test]
+fn a_truncation_on_a_disk_that_writes_nothing_in_place_is_done_or_left_to_the_next_append() {
+    for durability in ALL_DURABILITIES {
+        for end in [40, 395] {
+            let disk = SimDisk::new();
+            disk.write_copies();
+            let options = options().durability(durability).segment_bytes_max(16 << 10);
+            let log = open_with(&disk, &options.preallocate_max(0));
+            append(&log, 0..400);
+            log.sync().unwrap();
+            assert!(segments(&disk).len() > 2);
+            fill(&disk);
+            if let Err(error) = log.truncate(end) {
+                assert_eq!(error.kind(), ErrorKind::DiskFull, "{durability:?}");
+            }
+            holds(&log, 0..end);
+            log.trim(20).unwrap();
+            holds(&log, 20..end);
+            disk.set_capacity(None);
+            append(&log, end..end + 3);
+            log.close().unwrap();
+            holds(&open(&disk), 20..end + 3);
+        }
+    }
+}
+
+#[test]
+fn a_reserve_that_was_given_up_is_back_once_there_is_room_and_another_file_takes_its_place_at_opening()
+ {
+    let reserve = |disk: &SimDisk| disk.read_file("reserve").len();
+    let disk = SimDisk::new();
+    disk.write_copies();
+    let log = open(&disk);
+    append(&log, 0..5);
+    assert_eq!(reserve(&disk), 8192);
+    let full = || Fault::error(Io::StorageFull);
+    disk.inject(When::Next(CallKind::Write, 0), full());
+    disk.inject(When::Next(CallKind::Create, 0), full());
+    log.trim(1).unwrap();
+    assert!(disk.file_names().contains(&"reserve".to_owned()));
+    disk.inject(When::Next(CallKind::Write, 0), full());
+    disk.inject(When::Next(CallKind::Create, 0), full());
+    log.set_application_data(b"a").unwrap();
+    assert!(!disk.file_names().contains(&"reserve".to_owned()));
+    log.set_application_data(b"b").unwrap();
+    assert_eq!(reserve(&disk), 8192);
+    log.close().unwrap();
+    for torn in [0, 100] {
+        disk.write_file("reserve", &vec![0; torn]);
+        open(&disk).close().unwrap();
+        assert_eq!(reserve(&disk), 8192);
+    }
+    disk.remove_file("reserve");
+    holds(&open(&disk), 1..5);
+    assert_eq!(reserve(&disk), 8192);
+}
+
+#[test]
+fn a_removed_segment_that_cannot_be_truncated_makes_room_as_the_log_closes_its_file() {
+    let disk = SimDisk::new();
+    let log = open_with(
+        &disk,
+        &options().segment_bytes_max(1 << 20).preallocate_max(0),
+    );
+    log.append_batch((0..1100).map(value).collect::<Batch>())
+        .unwrap();
+    disk.write_copies();
+    fill(&disk);
+    for call in 0..3 {
+        disk.inject(
+            When::Next(CallKind::SetLen, call),
+            Fault::error(Io::StorageFull),
+        );
+    }
+    log.trim(1100).unwrap();
+    append(&log, 1100..1200);
+    log.close().unwrap();
+    holds(&open_with(&disk, &options()), 1100..1200);
+}
+
+#[test]
+fn a_truncation_that_a_copy_records_though_its_write_failed_is_not_forgotten() {
+    let mut truncated = 0;
+    for written in [0, 500, 1100, 2000, 4096, 8000] {
+        let disk = SimDisk::new();
+        let log = open_with(&disk, &options().segment_bytes_max(16 << 10));
+        append(&log, 0..5);
+        disk.remove_file("reserve");
+        let full = Fault::error(Io::StorageFull).after_writing(written);
+        disk.inject(When::Next(CallKind::Write, 0), full);
+        log.truncate(3).ok();
+        let end = log.end_offset().get();
+        truncated += u64::from(end == 3);
+        append(&log, end..8);
+        let crashed = disk.crash(Survivors::KeepAll);
+        holds(&open(&crashed), 0..8);
+    }
+    assert_eq!(truncated, 4);
+}
+
+#[test]
+fn a_truncation_that_the_next_append_completes_is_in_both_copies_before_any_file_goes() {
+    let disk = SimDisk::new();
+    let log = open_with(&disk, &options().segment_bytes_max(4 << 10));
+    append(&log, 0..100);
+    assert!(segments(&disk).len() > 2);
+    disk.remove_file("reserve");
+    // One copy is written, and the other is not, nor when the truncation continues.
+    let full = || Fault::error(Io::StorageFull);
+    disk.inject(When::Next(CallKind::Write, 0), full().after_writing(4096));
+    disk.inject(When::Next(CallKind::Write, 1), full());
+    assert_eq!(log.truncate(3).unwrap_err().kind(), ErrorKind::DiskFull);
+    holds(&log, 0..3);
+    disk.inject(When::Next(CallKind::Remove, 0), Fault::crash());
+    log.append(value(3)).unwrap_err();
+    for copy in 0..4 {
+        let crashed = disk.crash(Survivors::LoseAll);
+        crashed.flip("checkpoint", copy * 4096 + 30, 0);
+        holds(&open(&crashed), 0..3);
+    }
 }

@@ -62,7 +62,7 @@ fn a_log_whose_checkpoint_is_missing_is_not_shown() {
         disk.remove_file(&store_name(base));
     }
     disk.remove_file(&format!("{:020}.index", 0));
-    assert_eq!(disk.file_names(), ["LOCK"]);
+    assert_eq!(disk.file_names(), ["LOCK", "reserve"]);
     let error = ReadOnlyLog::open_in(disk.directory()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotALog, "nobody has made it yet");
 }

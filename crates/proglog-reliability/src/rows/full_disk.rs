@@ -6,7 +6,7 @@ use fastrand::Rng;
 use proglog_log::{Batch, ErrorKind, Log, LogOptions, Outcome};
 
 use super::row::Row;
-use crate::job::{Job, failed};
+use crate::job::{Found, Job, failed};
 use crate::system::Need;
 use crate::system::disk::{Disk, Kind};
 use crate::system::known::Known;
@@ -28,6 +28,8 @@ pub(super) const ROW: Row = Row {
 };
 
 const CYCLES_PER_DISK: u64 = 6;
+/// The same, where each call takes long.
+const CYCLES_PER_PART: u64 = 3;
 
 /// The lengths of small segments, and a length beyond any disk here.
 const SMALL: std::ops::Range<u64> = 4 << 10..24 << 10;
@@ -39,53 +41,75 @@ fn run(job: &Job) -> anyhow::Result<()> {
         for segment in [rng.u64(SMALL), LONGER_THAN_A_DISK] {
             let size = rng.u64(kib / 2..=kib).max(64) << 10;
             let disk = Disk::new(Kind::Tmpfs, size)?;
-            fill(job, &disk, Some(size), segment, &mut rng);
+            job.one(|| fill(&disk, Room::Of(size), segment, &mut rng));
         }
     }
     for segment in [rng.u64(SMALL), rng.u64(SMALL), LONGER_THAN_A_DISK] {
-        fill(
-            job,
-            &Disk::new(Kind::Ext4, 8 << 20)?,
-            None,
-            segment,
-            &mut rng,
-        );
+        let disk = Disk::new(Kind::Ext4, 8 << 20)?;
+        job.one(|| fill(&disk, Room::Fixed, segment, &mut rng));
     }
     Ok(())
 }
 
-/// Fills a disk again and again; one in memory has a size, and can be enlarged.
-fn fill(job: &Job, disk: &Disk, size: Option<u64>, segment: u64, rng: &mut Rng) {
-    job.one(|| {
-        let folder = disk.path().join("log");
-        let mut held = Held::open(&folder, segment)?;
-        for cycle in 0..CYCLES_PER_DISK {
-            held.fill()?;
-            held.read_all()?;
-            let enlarged = size.filter(|_| cycle == 2);
-            if let Some(size) = enlarged {
-                disk.resize(2 * size)
-                    .map_err(|error| format!("{error:#}"))?;
-            } else {
-                held.trim(rng.u64(held.count() / 2..=held.count()))?;
-            }
-            let mut works = held.append_ten()?;
-            if !works && enlarged.is_none() {
-                // The older half may have been in the newest segment, which stays.
-                held.trim(held.count())?;
-                works = held.append_ten()?;
-            }
-            if !works {
-                let files = files(&folder);
-                return Err(format!("no append works, with {files:?} on {disk:?}"));
-            }
-            held.read_all()?;
-        }
-        held.log.close().map_err(failed)?;
-        held.log = open(&folder, &held.options)?;
+/// The room of a log on a disk.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Room {
+    /// All of it.
+    Fixed,
+    /// All of it; it has this size, and can be enlarged.
+    Of(u64),
+    /// About as many bytes: others take the rest.
+    Left(usize),
+    /// As [`Room::Left`], where a trim may need more room than a log keeps for it. Then the others go.
+    Shared(usize),
+}
+
+/// Fills a disk again and again. Returns how often.
+pub(super) fn fill(disk: &Disk, room: Room, segment: u64, rng: &mut Rng) -> Found {
+    let text = |error: anyhow::Error| format!("{error:#}");
+    let folder = disk.path().join("log");
+    let mut held = Held::open(&folder, segment)?;
+    let mut cycles = CYCLES_PER_DISK;
+    if let Room::Left(bytes) | Room::Shared(bytes) = room {
+        disk.fill_but(bytes).map_err(text)?;
+        cycles = CYCLES_PER_PART;
+    }
+    let mut cycle = 0;
+    while cycle < cycles {
+        held.fill()?;
         held.read_all()?;
-        Ok(CYCLES_PER_DISK)
-    });
+        let is_enlarged = match room {
+            Room::Of(size) if cycle == 2 => {
+                disk.resize(2 * size).map_err(text)?;
+                true
+            }
+            _ => {
+                held.trim(rng.u64(held.count() / 2..=held.count()))?;
+                false
+            }
+        };
+        let mut works = held.append_ten()?;
+        if !works && !is_enlarged {
+            // The older half may have been in the newest segment, which stays.
+            held.trim(held.count())?;
+            works = held.append_ten()?;
+        }
+        if !works && matches!(room, Room::Shared(_)) {
+            disk.remove_ballast().map_err(text)?;
+            works = held.append_ten()?;
+            cycles = cycle + 1;
+        }
+        if !works {
+            let files = files(&folder);
+            return Err(format!("no append works, with {files:?} on {disk:?}"));
+        }
+        held.read_all()?;
+        cycle += 1;
+    }
+    held.log.close().map_err(failed)?;
+    held.log = open(&folder, &held.options)?;
+    held.read_all()?;
+    Ok(cycles)
 }
 
 /// A log, and what it must hold.
@@ -127,11 +151,10 @@ impl Held {
                 noted.try_for_each(|(offset, id)| self.known.note(offset, id))?;
                 Ok(true)
             }
-            Err(error)
-                if error.kind() == ErrorKind::DiskFull
-                    && error.outcome() == Outcome::NotAppended =>
-            {
-                ids.into_iter().try_for_each(|id| self.known.refuse(id))?;
+            Err(error) if error.kind() == ErrorKind::DiskFull => {
+                if error.outcome() == Outcome::NotAppended {
+                    ids.into_iter().try_for_each(|id| self.known.refuse(id))?;
+                }
                 Ok(false)
             }
             Err(error) => Err(failed(error)),
@@ -152,11 +175,16 @@ impl Held {
         self.log.end_offset().get() - self.log.start_offset().get()
     }
 
-    /// Drops this many of the oldest records.
+    /// Drops this many of the oldest records, unless there is no room to do so: then no append will work either.
     fn trim(&mut self, records: u64) -> Result<(), String> {
         let start = self.known.trimmed + records;
-        (self.known.trimmed, self.known.trim_asked) = (start, start);
-        self.log.trim(start).map_err(failed)
+        self.known.trim_asked = start;
+        match self.log.trim(start) {
+            Err(error) if error.kind() == ErrorKind::DiskFull => {}
+            trimmed => trimmed.map_err(failed)?,
+        }
+        self.known.trimmed = self.log.start_offset().get();
+        Ok(())
     }
 
     fn read_all(&mut self) -> Result<u64, String> {

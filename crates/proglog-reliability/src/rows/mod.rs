@@ -4,6 +4,7 @@ mod bit_flips;
 mod block_writes;
 mod call_faults;
 mod clock_steps;
+mod copy_on_write;
 mod crash_points;
 mod double_crashes;
 mod exchanged_directories;
@@ -49,4 +50,5 @@ pub(crate) const ROWS: &[Row] = &[
     shortages::ROW,
     forks::ROW,
     clock_steps::ROW,
+    copy_on_write::ROW,
 ];

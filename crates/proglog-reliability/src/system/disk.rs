@@ -1,6 +1,7 @@
 //! Small file systems that can be filled, enlarged, and cut off.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -15,11 +16,18 @@ use crate::workspace;
 const UNMOUNT_TRIES_MAX: u32 = 100;
 const UNMOUNT_PAUSE: Duration = Duration::from_millis(50);
 
+/// The file that takes room from others.
+const BALLAST: &str = "ballast";
+
 /// A kind of file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ext4,
     Xfs,
+    /// Writes nothing in place.
+    Btrfs,
+    /// As [`Kind::Btrfs`], with data and metadata in the same room.
+    MixedBtrfs,
     /// In memory; it cannot be cut off.
     Tmpfs,
 }
@@ -29,6 +37,7 @@ impl Kind {
         match self {
             Self::Ext4 => "ext4",
             Self::Xfs => "xfs",
+            Self::Btrfs | Self::MixedBtrfs => "btrfs",
             Self::Tmpfs => "tmpfs",
         }
     }
@@ -38,6 +47,8 @@ impl Kind {
         match self {
             Self::Xfs => 320 << 20,
             Self::Ext4 => 8 << 20,
+            Self::Btrfs => 48 << 20,
+            Self::MixedBtrfs => 24 << 20,
             Self::Tmpfs => 64 << 10,
         }
     }
@@ -69,8 +80,13 @@ impl Disk {
             return Ok(disk);
         }
         File::create(&image)?.set_len(bytes)?;
-        let force = if kind == Kind::Ext4 { "-F" } else { "-f" };
-        run(&format!("mkfs.{}", kind.name()), &["-q", force], &[&image])?;
+        let options: &[&str] = match kind {
+            Kind::Ext4 => &["-q", "-F"],
+            Kind::Btrfs => &["-q", "-f", "--metadata", "single"],
+            Kind::MixedBtrfs => &["-q", "-f", "--mixed"],
+            _ => &["-q", "-f"],
+        };
+        run(&format!("mkfs.{}", kind.name()), options, &[&image])?;
         Self::mounted(folder, image)
     }
 
@@ -133,6 +149,31 @@ impl Disk {
             file.set_len(len % 2)?;
             file.sync_all()?;
         }
+        Ok(())
+    }
+
+    /// Fills all of it but about this many bytes.
+    pub(crate) fn fill_but(&self, bytes: usize) -> anyhow::Result<()> {
+        let left = self.path().join("left");
+        let mut file = File::create(&left)?;
+        file.write_all(&vec![7; bytes])?;
+        file.sync_all()?;
+        let mut ballast = File::create(self.path().join(BALLAST))?;
+        for len in [1 << 20, 64 << 10, 4 << 10] {
+            let block = vec![7; len];
+            while ballast.write_all(&block).is_ok() {}
+        }
+        ballast.sync_all()?;
+        drop(file);
+        fs::remove_file(left)?;
+        File::open(self.path())?.sync_all()?;
+        Ok(())
+    }
+
+    /// Removes what [`Disk::fill_but`] has filled it with.
+    pub(crate) fn remove_ballast(&self) -> anyhow::Result<()> {
+        fs::remove_file(self.path().join(BALLAST))?;
+        File::open(self.path())?.sync_all()?;
         Ok(())
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod atomic_file;
 mod damage;
 mod fs;
 pub(crate) mod named_file;
+pub(crate) mod no_file;
 pub(crate) mod storage;
 
 pub use crate::io::damage::is_damage;

@@ -296,7 +296,7 @@ impl Writer {
     }
 
     /// Removes what failed writes have left after the data, if that is still to be done.
-    fn remove_remains(&self, writing: &mut Preallocator) -> Result<()> {
+    pub(crate) fn remove_remains(&self, writing: &mut Preallocator) -> Result<()> {
         if writing.has_remains {
             self.truncate(writing, self.data.written())?;
         }
@@ -355,6 +355,8 @@ impl Writer {
         }
         self.sync_locked(&syncing, None)?;
         let mut writing = self.writing.lock();
+        // A mark among them would claim what is erased.
+        self.remove_remains(&mut writing)?;
         self.data.file.clear(&(to.position..self.data.written()))?;
         writing.erased();
         {

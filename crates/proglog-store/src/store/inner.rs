@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::Header;
 use crate::io::named_file::NamedFile;
+use crate::io::no_file::NoFile;
 use crate::options::StoreOptions;
 use crate::position::Boundary;
 use crate::recovery::Recovery;
@@ -107,6 +108,19 @@ impl Inner {
             label: header.label,
             recovery: Recovery::of_sealed(end),
             mode,
+            read_len_hint: AtomicUsize::new(READ_LEN_HINT),
+        }
+    }
+
+    /// A store that ends where this one does and has none of its data: it does not keep the file open.
+    pub(crate) fn without_file(&self) -> Self {
+        let end = self.end();
+        let file = NamedFile::new(self.data.name(), Arc::new(NoFile));
+        Self {
+            data: Arc::new(DataFile::new(file, self.data.verifier, end.position)),
+            label: self.label.clone(),
+            recovery: Recovery::of_sealed(end),
+            mode: Mode::Read(end),
             read_len_hint: AtomicUsize::new(READ_LEN_HINT),
         }
     }

@@ -51,7 +51,7 @@ impl Writer {
     pub(crate) fn end_file(&self, _syncing: &MutexGuard<'_, ()>) -> Result<()> {
         let mut writing = self.writing.lock();
         if !self.buffer.lock().push_closing_mark() && !writing.is_ahead {
-            return Ok(());
+            return self.remove_remains(&mut writing);
         }
         let end = self.flush_locked(&mut writing)?;
         if writing.is_ahead {
