@@ -10,6 +10,8 @@
 //! [`Recovery`]: crate::Recovery
 //! [`Visibility`]: crate::Visibility
 //! [`Cache`]: crate::Cache
+//! [`Observer`]: crate::Observer
+//! [`BackgroundFailures`]: crate::BackgroundFailures
 #![doc = include_str!("../README.md")]
 //!
 //! # A guide
