@@ -74,11 +74,11 @@ async fn a_log_is_opened_by_its_first_use() {
 #[tokio::test]
 async fn a_name_that_does_not_exist_is_an_error_with_the_nearest() {
     let broker = memory().await;
-    let error = broker.log(&name("defautl")).await.unwrap_err();
+    let error = broker.log(&name("defaults")).await.unwrap_err();
     let Error::NotFound { log, nearest } = error else {
         panic!("{error:?}");
     };
-    assert_eq!((log, nearest), (name("defautl"), Some(name("default"))));
+    assert_eq!((log, nearest), (name("defaults"), Some(name("default"))));
     for error in [
         broker.try_log(&name("x")).unwrap_err(),
         broker.describe(&name("x")).await.unwrap_err(),
