@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use proglog_log::producers::Progress;
-use proglog_log::{Append, CommitLog, ErrorKind, Offset, Offsets, StoredRecord};
+use proglog_log::{Append, CommitLog, ErrorKind, Offset, Offsets, StoredRecord, Ticket};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -49,6 +49,27 @@ pub struct Appended {
     pub is_duplicate: bool,
     /// What the records survive.
     pub durability: Durability,
+}
+
+/// Records that a log has taken, and that are not acknowledged yet; see [`Handle::submit`]. Dropping it leaves them to
+/// their fate.
+#[derive(Debug)]
+#[must_use = "the records are acknowledged by this alone"]
+pub struct Pending {
+    handle: Handle,
+    log: Arc<OpenLog>,
+    ticket: Ticket,
+}
+
+impl Pending {
+    /// Waits until the records are as durable as the log promises, and returns their offsets.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::append`].
+    pub async fn acknowledged(self) -> Result<Offsets> {
+        self.handle.checked(&self.log, self.ticket.await).await
+    }
 }
 
 impl Handle {
@@ -121,8 +142,34 @@ impl Handle {
         Ok(appended)
     }
 
+    /// Appends records after all that were submitted before, and returns as soon as the log has taken them. They are
+    /// acknowledged later, so many may be under way in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::append`], of failures that are known at once. [`Error::Unsupported`] of records with a producer.
+    pub async fn submit(&self, append: Append) -> Result<Pending> {
+        if append.producer.is_some() {
+            let operation = "submitted to by producers";
+            return Err(Error::Unsupported { operation });
+        }
+        let (log, submitted) = self.take(append).await?;
+        match submitted {
+            Submitted::Taken(ticket) => Ok(Pending {
+                handle: self.clone(),
+                log,
+                ticket,
+            }),
+            Submitted::Refused(error) => Err(error),
+            Submitted::Repeated(_) | Submitted::Blocked(_) => {
+                let log = self.name().clone();
+                Err(Error::Timeout { log })
+            }
+        }
+    }
+
     async fn append_to(&self, append: Append) -> Result<(Appended, Arc<OpenLog>)> {
-        let (log, submitted) = self.submit(append).await?;
+        let (log, submitted) = self.take(append).await?;
         let (offsets, is_duplicate) = match submitted {
             Submitted::Taken(ticket) => {
                 if log.producers.take_due(Instant::now().into_std()) {
@@ -146,7 +193,7 @@ impl Handle {
         Ok((appended, log))
     }
 
-    async fn submit(&self, mut append: Append) -> Result<(Arc<OpenLog>, Submitted)> {
+    async fn take(&self, mut append: Append) -> Result<(Arc<OpenLog>, Submitted)> {
         let mut log = self.current();
         loop {
             let submitted = match log.try_submit(append) {

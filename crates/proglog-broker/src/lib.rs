@@ -42,7 +42,7 @@ pub use config::{Durability, InvalidConfig, LogConfig, Retention};
 pub use cursor::{Cursor, CursorName, Expect, METADATA_BYTES_MAX, SetCursor};
 pub use cursors::Cursors;
 pub use error::{Error, Result};
-pub use handle::{Appended, Handle};
+pub use handle::{Appended, Handle, Pending};
 pub use id::{InvalidId, LogId};
 pub use logs::Put;
 pub use meta::{LogMeta, MetaError};

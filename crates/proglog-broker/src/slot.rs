@@ -290,7 +290,8 @@ impl Slot {
         error: proglog_log::Error,
         now: Instant,
     ) -> (Error, bool) {
-        if error.kind() != ErrorKind::Poisoned {
+        // A transient log cannot be opened again.
+        if error.kind() != ErrorKind::Poisoned || log.is_transient {
             return (Error::Log(error), false);
         }
         let error = Arc::new(error);

@@ -3,14 +3,14 @@
 mod connections;
 mod draining;
 mod error;
-mod extract;
 mod grpc;
 mod options;
-mod routes;
+mod read_only;
+mod rest;
 mod serve;
 mod state;
 mod stream;
 
 pub use options::ServerOptions;
-pub use routes::router;
+pub use rest::router;
 pub use serve::serve;

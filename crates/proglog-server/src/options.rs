@@ -29,6 +29,7 @@ pub struct ServerOptions {
     pub(crate) connections_max: usize,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) node: Node,
+    pub(crate) own_name: Option<String>,
 }
 
 /// The server in lists of servers.
@@ -51,6 +52,7 @@ impl Default for ServerOptions {
                 name: "node-1".into(),
                 address: String::new(),
             },
+            own_name: None,
         }
     }
 }
@@ -61,7 +63,7 @@ impl ServerOptions {
         Self::default()
     }
 
-    /// Sets the largest value of a record. A larger one is answered with 413, and so is a record with
+    /// Sets the largest value of a record that the calls on the path `/` and `log.v1.Log` take. A larger one is answered with 413, and so is a record with
     /// more than one header for each 32 bytes of this limit. The limit on a request's body follows from
     /// it; the log's own limit on records applies too. Default: 1 MiB.
     pub fn record_bytes_max(mut self, bytes: usize) -> Self {
@@ -110,6 +112,15 @@ impl ServerOptions {
             name: name.into(),
             address: address.into(),
         };
+        self
+    }
+
+    /// Sets a name by which clients know the server, such as `log.example.com` or `log.example.com:8080`, for example
+    /// that of a proxy. A request with the header `Origin` comes from a web page. It is refused unless the page is of
+    /// this name, or of the one in the header `Host`. Where the listener is of this machine alone, `Host` has to be
+    /// `localhost`, an address, or this name. Default: none.
+    pub fn own_name(mut self, name: impl Into<String>) -> Self {
+        self.own_name = Some(name.into());
         self
     }
 

@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use proglog_broker::Broker;
 use proglog_log::CommitLog;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
@@ -26,11 +27,10 @@ use tracing::Instrument;
 use crate::connections::{Connections, Place};
 use crate::draining::Draining;
 use crate::error::Error;
-use crate::extract::refuse;
 use crate::grpc::status;
 use crate::options::ServerOptions;
-use crate::routes::calls_on;
-use crate::state::Api;
+use crate::rest::{self, refuse};
+use crate::state::App;
 use crate::stream::Stream;
 
 /// The pause after a failure to accept, such as for want of file descriptors.
@@ -63,14 +63,17 @@ pub async fn serve(
 }
 
 impl ServerOptions {
-    /// Serves `log` on `listener` over HTTP/1.1 and HTTP/2, with gRPC, until `shutdown` completes.
+    /// Serves `log` on `listener`, as the log `default`, over HTTP/1.1 and HTTP/2, with gRPC, until `shutdown` completes.
     ///
-    /// Then it accepts no more connections, closes idle ones, ends the streams of gRPC, and answers
+    /// Then it accepts no more connections, closes idle ones, ends streams and long polls, and answers
     /// requests in flight, for at most [`shutdown_timeout`](ServerOptions::shutdown_timeout). The log stays open. Its owner closes
     /// it, which makes appends durable that were accepted and not yet answered.
     ///
     /// No client can end the server. If the operating system has no resources for another connection,
     /// the server keeps serving those it has and tries again.
+    ///
+    /// Requests of web pages of others are refused, and on a listener that only this machine can connect to also those
+    /// to other names than `localhost`; see [`own_name`](ServerOptions::own_name).
     ///
     /// The future needs a tokio runtime with I/O and timer enabled. Dropping it closes all connections
     /// at once.
@@ -80,7 +83,37 @@ impl ServerOptions {
         log: Arc<dyn CommitLog>,
         shutdown: impl Future<Output = ()>,
     ) {
-        let server = Server::new(self, log, &listener);
+        let (options, is_loopback) = self.on(&listener);
+        let app = App::of_log(log, &options, is_loopback);
+        self.serve_app(listener, app, shutdown).await;
+    }
+
+    /// Serves all logs of `broker`. Its owner closes it. Otherwise like [`serve`](ServerOptions::serve).
+    pub async fn serve_broker(
+        &self,
+        listener: TcpListener,
+        broker: Broker,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let (options, is_loopback) = self.on(&listener);
+        let app = App::of_broker(broker, &options, is_loopback);
+        self.serve_app(listener, app, shutdown).await;
+    }
+
+    /// The options with the address of the listener, and whether only this machine can connect to it.
+    fn on(&self, listener: &TcpListener) -> (Self, bool) {
+        let mut options = self.clone();
+        let Ok(address) = listener.local_addr() else {
+            return (options, false);
+        };
+        if options.node.address.is_empty() {
+            options.node.address = address.to_string();
+        }
+        (options, address.ip().is_loopback())
+    }
+
+    async fn serve_app(&self, listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) {
+        let server = Server::new(self, app);
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
         server
@@ -120,18 +153,11 @@ struct Server {
 }
 
 impl Server {
-    fn new(options: &ServerOptions, log: Arc<dyn CommitLog>, listener: &TcpListener) -> Self {
-        let mut options = options.clone();
-        if options.node.address.is_empty()
-            && let Ok(address) = listener.local_addr()
-        {
-            options.node.address = address.to_string();
-        }
-        let api = Api::new(log, &options);
-        let draining = api.draining.clone();
+    fn new(options: &ServerOptions, app: App) -> Self {
+        let draining = app.draining.clone();
         let header_timeout = limited(options.header_timeout);
         Self {
-            router: calls_on(api),
+            router: rest::calls_on(app),
             http: http(header_timeout),
             connections: Arc::new(Connections::new(options.connections_max)),
             header_timeout,

@@ -77,7 +77,7 @@ fn a_body_that_never_ends_is_408_and_the_server_goes_on() {
     ];
     for body in bodies {
         let mut client = server.client();
-        client.send(format!("POST / HTTP/1.1\r\nhost: test\r\n{body}"));
+        client.send(format!("POST / HTTP/1.1\r\nhost: localhost\r\n{body}"));
         assert_eq!(client.answer().unwrap().code(), "body_timeout");
         assert_eq!(client.answer(), None, "the connection stays open");
     }
@@ -88,7 +88,7 @@ fn a_body_that_never_ends_is_408_and_the_server_goes_on() {
 #[test]
 fn a_head_that_never_ends_and_an_idle_connection_are_closed() {
     let (server, _) = serve(patient().header_timeout(SOON));
-    for head in ["", "POST / HT", "POST / HTTP/1.1\r\nhost: test\r\nx: "] {
+    for head in ["", "POST / HT", "POST / HTTP/1.1\r\nhost: localhost\r\nx: "] {
         let mut client = server.client();
         client.send(head);
         assert_eq!(client.answer(), None);
@@ -119,10 +119,13 @@ fn what_is_not_http_or_breaks_off_is_refused_and_the_server_goes_on() {
         );
     }
     let mut client = server.client();
-    client.send("POST / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n{}\r\n");
+    client.send(
+        "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n{}\r\n",
+    );
     assert_eq!(client.answer().unwrap().code(), "incomplete_body");
     let mut client = server.client();
-    client.send("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 30\r\n\r\n{\"record\":\"\"}");
+    client
+        .send("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 30\r\n\r\n{\"record\":\"\"}");
     client.socket().shutdown(Shutdown::Write).unwrap();
     assert_eq!(client.answer().unwrap().code(), "incomplete_body");
     for line in [
@@ -160,7 +163,7 @@ fn a_client_that_sends_too_much_before_it_listens_sees_why_it_is_refused() {
         ("POST /x", "", "unknown_path"),
         ("PUT /", "", "unknown_method"),
     ] {
-        let head = format!("{line} HTTP/1.1\r\nhost: test\r\n{header}");
+        let head = format!("{line} HTTP/1.1\r\nhost: localhost\r\n{header}");
         let mut client = server.client();
         client.send(format!("{head}content-length: {}\r\n\r\n", body.len()));
         client.send(&body);
@@ -171,7 +174,7 @@ fn a_client_that_sends_too_much_before_it_listens_sees_why_it_is_refused() {
         );
     }
 
-    let head = "POST / HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\n";
+    let head = "POST / HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n";
     let mut client = server.client();
     client.send(format!("{head}content-length: {}\r\n\r\n", body.len()));
     assert_eq!(client.answer().unwrap().code(), "body_too_large");
@@ -273,10 +276,11 @@ fn at_the_limit_the_connection_that_is_idle_longest_is_closed() {
 #[test]
 fn at_the_limit_with_none_idle_a_new_connection_is_answered_503_and_closed() {
     let (log, begins, gate) = gated();
+    log.inner.append("hello").unwrap();
     let server = TestServer::start(patient().connections_max(2), log);
     let mut busy: Vec<_> = (0..2).map(|_| server.client()).collect();
     for client in &mut busy {
-        client.send(request("POST /", RECORD));
+        client.send(request("GET /?offset=0", ""));
         begins.recv_timeout(NEVER).unwrap();
     }
     let mut silent = server.client();
@@ -394,7 +398,7 @@ fn a_stuck_connection_delays_a_shutdown_for_a_limited_time() {
     let (mut server, _) = serve(patient().shutdown_timeout(SOON));
     let mut stuck: Vec<Client> = (0..3).map(|_| server.client()).collect();
     stuck[0].send("POST / HT");
-    stuck[1].send("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 30\r\n\r\n{");
+    stuck[1].send("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 30\r\n\r\n{");
     // Connections are accepted in order, so the other two were accepted before this one.
     assert_eq!(stuck[2].call("POST /", RECORD).status, 200);
     server.join();

@@ -21,10 +21,11 @@ fn start(data: &Path, arguments: &[&str]) -> Program {
     Program::start(Program::command(data, arguments))
 }
 
-/// The single line that it fails with.
+/// The single line that it fails with, beside its log.
 fn refusal(data: &Path, arguments: &[&str]) -> String {
     let mut command = Program::command(data, arguments);
-    let output = command.stderr(Stdio::piped()).output().unwrap();
+    command.env("RUST_LOG", "off").stderr(Stdio::piped());
+    let output = command.output().unwrap();
     assert!(!output.status.success());
     assert_eq!(output.stdout, b"");
     let line = String::from_utf8(output.stderr).unwrap();
@@ -91,7 +92,7 @@ fn signals_that_do_not_ask_it_to_end_are_ignored() {
 fn a_signal_that_comes_while_the_log_is_opened_ends_it_well() {
     for _ in 0..20 {
         let data = TempDir::new().unwrap();
-        let path = data.path().join("default");
+        let path = data.path().join("logs/default/segments");
         let mut child = Program::command(data.path(), &[]).spawn().unwrap();
         let begun = Instant::now();
         while !path.join("LOCK").exists() {
@@ -160,7 +161,7 @@ fn settings_come_from_flags_and_from_the_environment() {
     for _ in 0..100 {
         assert_eq!(client.call("POST /", RECORD).status, 200);
     }
-    let segments = std::fs::read_dir(data.path().join("default")).unwrap();
+    let segments = std::fs::read_dir(data.path().join("logs/default/segments")).unwrap();
     let paths = segments.map(|entry| entry.unwrap().path());
     let stores = paths.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
     assert!(stores.count() > 1);
@@ -178,7 +179,7 @@ fn settings_come_from_flags_and_from_the_environment() {
         from_flags.client().call("POST /", RECORD).body,
         r#"{"offset":0}"#
     );
-    assert!(folder.join("default").is_dir());
+    assert!(folder.join("logs/default/segments").is_dir());
 }
 
 #[test]
@@ -194,19 +195,19 @@ fn a_failed_start_is_explained_in_one_line() {
         line.contains(&format!("cannot listen on {address}")),
         "{line}"
     );
-    assert!(!other.path().join("default").exists());
+    assert!(!other.path().join("logs/default/segments").exists());
 
     let line = refusal(other.path(), &["--segment-bytes", "7"]);
     assert!(line.contains("segment_bytes_max is 7"), "{line}");
 
-    std::fs::create_dir(other.path().join("default")).unwrap();
-    std::fs::write(other.path().join("default/letter.txt"), "dear").unwrap();
+    start(other.path(), &[]).end();
+    let segments = other.path().join("logs/default/segments");
+    std::fs::remove_dir_all(&segments).unwrap();
+    std::fs::create_dir(&segments).unwrap();
+    std::fs::write(segments.join("letter.txt"), "dear").unwrap();
     let line = refusal(other.path(), &[]);
     assert!(line.contains("letter.txt"), "{line}");
-    assert_eq!(
-        std::fs::read(other.path().join("default/letter.txt")).unwrap(),
-        b"dear"
-    );
+    assert_eq!(std::fs::read(segments.join("letter.txt")).unwrap(), b"dear");
 }
 
 #[test]
@@ -221,7 +222,7 @@ fn its_log_begins_with_a_sentence_about_the_log_that_it_opened() {
         let mut program = Program::start(command);
         let errors = program.child.stderr.take().unwrap();
         let line = BufReader::new(errors).lines().next().unwrap().unwrap();
-        let path = data.path().join("default");
+        let path = data.path().join("logs/default");
         let sentence = format!("the log in {} was {found}", path.display());
         assert!(line.contains(&sentence), "{line}");
         program.client().call("POST /", RECORD);

@@ -103,6 +103,9 @@ fn where_descriptors_are_few_connections_leave_enough_to_the_log() {
         let answer = client.call(&format!("GET /?offset={offset}"), "");
         assert_eq!(answer.status, 200, "{answer:?}");
     }
-    let segments = fs::read_dir(data.path().join("default")).unwrap().count() / 2;
+    let segments = fs::read_dir(data.path().join("logs/default/segments"))
+        .unwrap()
+        .count()
+        / 2;
     assert!(segments > 10, "{segments}");
 }

@@ -59,7 +59,7 @@ fn run(job: &Job) -> anyhow::Result<()> {
             job.one(|| found.map_err(|finding| format!("life {life}, {durability}: {finding}")));
         }
         let mut known = lock(&clients.known);
-        let records = known.check(&folder.path().join("default"));
+        let records = known.check(&folder.path().join("logs/default/segments"));
         match records {
             Ok(records) => job.count("records read back", records),
             Err(finding) => job.bad(&format!("at the end, {durability}: {finding}")),

@@ -24,7 +24,7 @@ use tonic_types::{ErrorDetails, StatusExt, pb};
 use super::responses::{Responses, until_drained};
 use super::status;
 use crate::error::Error;
-use crate::state::Api;
+use crate::state::App;
 
 /// The most requests of a stream that are under way.
 const REQUESTS_MAX: usize = 64;
@@ -37,11 +37,11 @@ const OUT_OF_RANGE: u16 = 404;
 
 /// The service on one log.
 pub(super) struct Book {
-    api: Api,
+    api: App,
 }
 
 impl Book {
-    pub(super) fn new(api: Api) -> Self {
+    pub(super) fn new(api: App) -> Self {
         Self { api }
     }
 }
@@ -114,7 +114,7 @@ impl Log for Book {
 
 /// Appends the records of `requests` in their order. The log takes each before the next request is looked at, and
 /// their acknowledgements are waited for together. The first failure ends it.
-fn produce_in_order(api: Api, requests: Streaming<ProduceRequest>) -> Responses<ProduceResponse> {
+fn produce_in_order(api: App, requests: Streaming<ProduceRequest>) -> Responses<ProduceResponse> {
     type Answer = BoxFuture<'static, Result<ProduceResponse, Status>>;
     let begun = api.draining.begun().boxed();
     let bytes = Arc::new(Semaphore::new(REQUEST_BYTES_MAX as usize));
@@ -143,7 +143,7 @@ fn produce_in_order(api: Api, requests: Streaming<ProduceRequest>) -> Responses<
 
 /// Submits the record of a request. Returns what answers the request.
 async fn submit(
-    api: &Api,
+    api: &App,
     bytes: &Arc<Semaphore>,
     request: ProduceRequest,
 ) -> Result<impl Future<Output = Result<ProduceResponse, Status>> + Send + 'static, Status> {

@@ -23,7 +23,7 @@ use tonic_reflection::server::Builder as Reflection;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::Error;
-use crate::state::Api;
+use crate::state::App;
 use book::Book;
 use health::Health;
 
@@ -31,7 +31,7 @@ use health::Health;
 const REQUEST_OVERHEAD_MAX: usize = 64 << 10;
 
 /// Returns the routes of all services. They have no fallback.
-pub(crate) fn routes(api: &Api) -> Router {
+pub(crate) fn routes(api: &App) -> Router {
     let book = LogServer::new(Book::new(api.clone()))
         .max_decoding_message_size(api.record_bytes_max.saturating_add(REQUEST_OVERHEAD_MAX));
     let book = Routes::new(book).into_axum_router().reset_fallback();

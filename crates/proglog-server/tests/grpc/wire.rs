@@ -24,7 +24,7 @@ async fn connect(server: &TestServer) -> Sender {
 
 /// Sends a message to a method of the book's service. Returns the message of the response, and its headers and trailers.
 async fn call(sender: &mut Sender, method: &str, message: &[u8]) -> (Vec<u8>, HeaderMap) {
-    let request = Request::post(format!("http://test/log.v1.Log/{method}"))
+    let request = Request::post(format!("http://localhost/log.v1.Log/{method}"))
         .header(header::CONTENT_TYPE, "application/grpc")
         .header(header::TE, "trailers");
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
@@ -136,13 +136,13 @@ async fn the_calls_of_http_are_served_over_http_2_too() {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
     };
-    let post = Request::post("http://test/").body(r#"{"record":"aGVsbG8="}"#);
+    let post = Request::post("http://localhost/").body(r#"{"record":"aGVsbG8="}"#);
     let answer = send(post.unwrap()).await;
     assert_eq!(answer, (StatusCode::OK, r#"{"offset":0}"#.into()));
-    let get = Request::get("http://test/?offset=0").body("");
+    let get = Request::get("http://localhost/?offset=0").body("");
     let answer = send(get.unwrap()).await;
     assert_eq!(answer, (StatusCode::OK, r#"{"record":"aGVsbG8="}"#.into()));
-    let unknown = Request::get("http://test/unknown").body("");
+    let unknown = Request::get("http://localhost/unknown").body("");
     let (status, problem) = send(unknown.unwrap()).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(problem.contains("unknown_path"), "{problem}");

@@ -307,5 +307,5 @@ impl Client {
 
 pub(crate) fn request(line: &str, body: &str) -> String {
     let length = body.len();
-    format!("{line} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n{body}")
+    format!("{line} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}")
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use proglog_log::{Log, LogOptions};
+use proglog_broker::LogConfig;
 
-/// Keeps a commit log on disk and serves it over HTTP.
+/// Keeps commit logs on disk and serves them over HTTP.
 ///
 /// Writes its address to standard output once it accepts connections, and its log to standard error;
 /// `RUST_LOG` sets the level. SIGINT and SIGTERM shut it down after the requests in flight are
@@ -17,15 +17,23 @@ pub(crate) struct Args {
     #[arg(long, env = "PROGLOG_LISTEN", default_value = "127.0.0.1:8080")]
     pub(crate) listen: String,
 
-    /// Directory for the log's files; created if missing
-    #[arg(long, env = "PROGLOG_DATA_DIR", default_value = "./proglog-data")]
-    data_dir: PathBuf,
+    /// Listen beyond this machine, though there is neither encryption nor authentication
+    #[arg(long, env = "PROGLOG_INSECURE")]
+    pub(crate) insecure: bool,
 
-    /// Crashes that an acknowledged record survives
+    /// Name by which clients know the server, beside `localhost` and its addresses
+    #[arg(long, env = "PROGLOG_ADVERTISE")]
+    pub(crate) advertise: Option<String>,
+
+    /// Directory for the files of the logs; created if missing
+    #[arg(long, env = "PROGLOG_DATA_DIR", default_value = "./proglog-data")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Crashes that an acknowledged record survives, when the log `default` is made
     #[arg(long, env = "PROGLOG_DURABILITY", default_value = "synced")]
     durability: Durability,
 
-    /// Size of a segment of the log, in bytes, at which the next one begins
+    /// Size of a segment in bytes, at which the next one begins, when the log `default` is made
     #[arg(long, env = "PROGLOG_SEGMENT_BYTES", default_value_t = 64 << 20)]
     segment_bytes: u64,
 
@@ -44,31 +52,16 @@ enum Durability {
     Buffered,
 }
 
-impl From<Durability> for proglog_log::Durability {
-    fn from(durability: Durability) -> Self {
-        match durability {
-            Durability::Synced => Self::Synced,
-            Durability::Interval => Self::INTERVAL,
-            Durability::Buffered => Self::Buffered,
-        }
-    }
-}
-
 impl Args {
-    /// Opens the log `default` and logs a report of it.
-    pub(crate) fn open_log(&self) -> anyhow::Result<Log> {
-        let path = self.data_dir.join("default");
-        let options = LogOptions::new()
-            .durability(self.durability.into())
-            .segment_bytes_max(self.segment_bytes);
-        let log = Log::open(&path, &options)?;
-        let recovery = log.recovery();
-        let path = path.display();
-        if recovery.set_aside.is_some() || recovery.damaged.is_some() {
-            tracing::warn!("the log in {path} was {recovery}");
-        } else {
-            tracing::info!("the log in {path} was {recovery}");
-        }
-        Ok(log)
+    /// The configuration of the log `default`, if it does not exist.
+    pub(crate) fn log_defaults(&self) -> LogConfig {
+        let mut config = LogConfig::default();
+        config.durability = match self.durability {
+            Durability::Synced => proglog_broker::Durability::Synced,
+            Durability::Interval => proglog_broker::Durability::Interval,
+            Durability::Buffered => proglog_broker::Durability::Buffered,
+        };
+        config.segment_bytes = self.segment_bytes;
+        config
     }
 }

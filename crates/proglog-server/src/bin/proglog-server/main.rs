@@ -3,18 +3,18 @@
 mod args;
 mod descriptors;
 mod diagnostics;
+mod logs;
 mod signals;
 
 use std::future::Future;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use args::Args;
 use clap::Parser;
 use diagnostics::Diagnostics;
-use proglog_log::Log;
+use proglog_broker::Broker;
 use proglog_server::ServerOptions;
 use tokio::net::TcpListener;
 
@@ -39,33 +39,39 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
-    // Before the log is opened, which may take long.
+    // Before the logs are opened, which may take long.
     let shutdown = signals::shutdown().context("cannot catch signals")?;
     let connections_max = descriptors::raise_limit(args.connections_max);
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let listener = runtime.block_on(TcpListener::bind(&args.listen));
     let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
-    let log = args.open_log()?;
-    let options = ServerOptions::new().connections_max(connections_max);
-    runtime.block_on(serve(listener, log.clone(), &options, shutdown))?;
-    // Ends what is left of connections.
-    drop(runtime);
-    log.close().context("cannot close the log")?;
-    tracing::info!("closed");
-    Ok(())
+    let address = listener.local_addr();
+    let address = address.context("cannot get the listener's address")?;
+    ensure!(
+        args.insecure || address.ip().is_loopback(),
+        "{address} can be reached from other machines, without encryption and authentication; \
+         start with --insecure if that is intended"
+    );
+    let broker = runtime.block_on(logs::open(&args.data_dir, args.log_defaults()))?;
+    // Standard output may be closed; that is no reason not to serve.
+    let _ = writeln!(io::stdout(), "listening on http://{address}");
+    let mut options = ServerOptions::new().connections_max(connections_max);
+    if let Some(name) = &args.advertise {
+        options = options.own_name(name).node("node-1", name);
+    }
+    runtime.block_on(serve(listener, broker, &options, shutdown))
 }
 
 async fn serve(
     listener: TcpListener,
-    log: Log,
+    broker: Broker,
     options: &ServerOptions,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let address = listener
-        .local_addr()
-        .context("cannot get the listener's address")?;
-    // Standard output may be closed; that is no reason not to serve.
-    let _ = writeln!(io::stdout(), "listening on http://{address}");
-    options.serve(listener, Arc::new(log), shutdown).await;
+    options
+        .serve_broker(listener, broker.clone(), shutdown)
+        .await;
+    broker.close().await.context("cannot close the logs")?;
+    tracing::info!("closed");
     Ok(())
 }
