@@ -162,7 +162,7 @@ mod tests {
             fill(&eviction, &numbers, number, 1);
         }
         eviction.clear();
-        assert_eq!(held(&numbers), []);
+        assert!(held(&numbers).is_empty());
         for number in 3..6 {
             fill(&eviction, &numbers, number, 1);
         }

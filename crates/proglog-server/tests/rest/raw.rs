@@ -12,7 +12,7 @@ fn any_body_comes_back_with_its_type() {
     let post = post
         .header("content-type", "image/png; x=1")
         .header("Proglog-Header-Trace-Id", "4bf9");
-    let answer = post.header("proglog-header-b", "caf\u{e9}").send(&png);
+    let answer = post.header("proglog-header-b", "\u{e9}t\u{e9}").send(&png);
     assert_eq!(
         (answer.status, &answer.json()["end_offset"]),
         (200, &1.into())
@@ -54,7 +54,7 @@ fn any_body_comes_back_with_its_type() {
         [
             ("content-type", "image/png; x=1"),
             ("trace-id", "4bf9"),
-            ("b", "caf\u{e9}")
+            ("b", "\u{e9}t\u{e9}")
         ]
     );
 }
