@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use proglog_log::{CommitLog, Log, LogOptions};
+use proglog_log::{CommitLog, Log, LogOptions, ReadOnlyLog};
 
 use crate::backend::files::{Files, OsFiles, create_directories, replace};
 use crate::backend::{Backend, Opened, Snapshot};
@@ -236,9 +236,11 @@ impl Backend for Disk {
         let segments = directory.join(SEGMENTS);
         let checkpoint = segments.join("checkpoint");
         // A log that is not there would be made, and the records of this one be missed by nobody.
-        checkpoint
-            .metadata()
-            .map_err(|error| Error::storage(&checkpoint, error))?;
+        if let Err(error) = checkpoint.metadata() {
+            // Makes nothing, and says what is there instead.
+            ReadOnlyLog::open(&segments)?;
+            return Err(Error::storage(&checkpoint, error));
+        }
         let log = Log::open(segments, &meta.config.options())?;
         let recovery = Some(log.recovery().clone());
         let snapshot = SnapshotFile {
