@@ -76,12 +76,15 @@ fn committed_code_of_the_server_is_what_its_proto_generates() {
 
 #[test]
 fn committed_clients_and_servers_are_what_the_services_generate() {
-    let mut config = Config::new();
-    // The messages have modules of their own.
-    config.extern_path(".log.v1", "crate::v1");
-    let stubs = tonic_prost_build::configure().build_transport(false);
-    config.service_generator(stubs.service_generator());
-    check("grpc/log.v1.rs", generate("log.v1", config));
+    for package in ["log.v1", "proglog.v1"] {
+        let mut config = Config::new();
+        // The messages have modules of their own.
+        config.extern_path(".log.v1", "crate::v1");
+        config.extern_path(".proglog.v1", "crate::proglog::v1");
+        let stubs = tonic_prost_build::configure().build_transport(false);
+        config.service_generator(stubs.service_generator());
+        check(&format!("grpc/{package}.rs"), generate(package, config));
+    }
 }
 
 #[test]

@@ -51,24 +51,69 @@ pub struct Appended {
     pub durability: Durability,
 }
 
-/// Records that a log has taken, and that are not acknowledged yet; see [`Handle::submit`]. Dropping it leaves them to
-/// their fate.
+/// An append that its log has taken, and that is not acknowledged yet; made by [`Handle::submit`]. If it is dropped, the
+/// records may be appended or not.
 #[derive(Debug)]
 #[must_use = "the records are acknowledged by this alone"]
 pub struct Pending {
     handle: Handle,
     log: Arc<OpenLog>,
-    ticket: Ticket,
+    taken: Taken,
+}
+
+/// What a log has made of an append.
+#[derive(Debug)]
+enum Taken {
+    New(Ticket),
+    /// It was appended before, with these offsets if they are known.
+    Repeated(Option<Offsets>),
 }
 
 impl Pending {
-    /// Waits until the records are as durable as the log promises, and returns their offsets.
+    /// Waits until the records are as durable as the log promises.
     ///
     /// # Errors
     ///
-    /// As [`Handle::append`].
-    pub async fn acknowledged(self) -> Result<Offsets> {
-        self.handle.checked(&self.log, self.ticket.await).await
+    /// [`Error::Log`]; [`Error::outcome`] says whether the records may be stored all the same.
+    pub async fn acknowledged(self) -> Result<Appended> {
+        let (appended, ..) = self.settle().await?;
+        Ok(appended)
+    }
+
+    /// Waits until the records are on the device, whatever the durability of the log.
+    ///
+    /// # Errors
+    ///
+    /// As [`acknowledged`](Pending::acknowledged); [`Error::NotSynced`] if the records are appended, but the sync failed.
+    pub async fn synced(self) -> Result<Appended> {
+        let (mut appended, handle, log) = self.settle().await?;
+        if appended.durability == Durability::Synced {
+            return Ok(appended);
+        }
+        let offsets = appended.offsets.unwrap_or_else(|| log.log.offsets());
+        handle
+            .sync(log, offsets)
+            .await
+            .map_err(|error| Error::NotSynced {
+                offsets,
+                source: Arc::new(error),
+            })?;
+        appended.durability = Durability::Synced;
+        Ok(appended)
+    }
+
+    async fn settle(self) -> Result<(Appended, Handle, Arc<OpenLog>)> {
+        let Self { handle, log, taken } = self;
+        let (offsets, is_duplicate) = match taken {
+            Taken::New(ticket) => (Some(handle.checked(&log, ticket.await).await?), false),
+            Taken::Repeated(offsets) => (offsets, true),
+        };
+        let appended = Appended {
+            offsets,
+            is_duplicate,
+            durability: log.meta().config.durability,
+        };
+        Ok((appended, handle, log))
     }
 }
 
@@ -117,8 +162,7 @@ impl Handle {
     /// [`Error::Refused`] and [`Error::TooManyProducers`]; and those that [`Handle`] lists. [`Error::outcome`] says whether
     /// the records may be stored all the same.
     pub async fn append(&self, append: Append) -> Result<Appended> {
-        let (appended, _) = self.append_to(append).await?;
-        Ok(appended)
+        self.submit(append).await?.acknowledged().await
     }
 
     /// Appends records, and waits until they are on the device, whatever the durability of the log.
@@ -127,70 +171,35 @@ impl Handle {
     ///
     /// As [`Handle::append`]; [`Error::NotSynced`] if the records are appended, but the sync failed.
     pub async fn append_synced(&self, append: Append) -> Result<Appended> {
-        let (mut appended, log) = self.append_to(append).await?;
-        if appended.durability == Durability::Synced {
-            return Ok(appended);
-        }
-        let offsets = appended.offsets.unwrap_or_else(|| log.log.offsets());
-        self.sync(log, offsets)
-            .await
-            .map_err(|error| Error::NotSynced {
-                offsets,
-                source: Arc::new(error),
-            })?;
-        appended.durability = Durability::Synced;
-        Ok(appended)
+        self.submit(append).await?.synced().await
     }
 
     /// Appends records after all that were submitted before, and returns as soon as the log has taken them. They are
-    /// acknowledged later, so many may be under way in their order.
+    /// acknowledged later, so many appends may be under way in their order and share a sync.
     ///
     /// # Errors
     ///
-    /// As [`Handle::append`], of failures that are known at once. [`Error::Unsupported`] of records with a producer.
+    /// As [`Handle::append`], of failures that are known at once. Nothing is appended then.
     pub async fn submit(&self, append: Append) -> Result<Pending> {
-        if append.producer.is_some() {
-            let operation = "submitted to by producers";
-            return Err(Error::Unsupported { operation });
-        }
         let (log, submitted) = self.take(append).await?;
-        match submitted {
-            Submitted::Taken(ticket) => Ok(Pending {
-                handle: self.clone(),
-                log,
-                ticket,
-            }),
-            Submitted::Refused(error) => Err(error),
-            Submitted::Repeated(_) | Submitted::Blocked(_) => {
-                let log = self.name().clone();
-                Err(Error::Timeout { log })
-            }
-        }
-    }
-
-    async fn append_to(&self, append: Append) -> Result<(Appended, Arc<OpenLog>)> {
-        let (log, submitted) = self.take(append).await?;
-        let (offsets, is_duplicate) = match submitted {
-            Submitted::Taken(ticket) => {
-                if log.producers.take_due(Instant::now().into_std()) {
-                    let stored = Arc::clone(&log);
-                    drop(self.logs.changes.call(move || stored.store_snapshot()));
-                }
-                (Some(self.checked(&log, ticket.await).await?), false)
-            }
-            Submitted::Repeated(offsets) => (offsets, true),
+        let taken = match submitted {
+            Submitted::Taken(ticket) => Taken::New(ticket),
+            Submitted::Repeated(offsets) => Taken::Repeated(offsets),
             Submitted::Refused(error) => return Err(error),
             Submitted::Blocked(_) => {
                 let log = self.name().clone();
                 return Err(Error::Timeout { log });
             }
         };
-        let appended = Appended {
-            offsets,
-            is_duplicate,
-            durability: log.meta().config.durability,
-        };
-        Ok((appended, log))
+        if matches!(taken, Taken::New(_)) && log.producers.take_due(Instant::now().into_std()) {
+            let stored = Arc::clone(&log);
+            drop(self.logs.changes.call(move || stored.store_snapshot()));
+        }
+        Ok(Pending {
+            handle: self.clone(),
+            log,
+            taken,
+        })
     }
 
     async fn take(&self, mut append: Append) -> Result<(Arc<OpenLog>, Submitted)> {

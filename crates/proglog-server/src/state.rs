@@ -244,16 +244,31 @@ impl State {
     /// Appends `record` to the log `default`, after all that were submitted before. Returns as soon as the log has taken
     /// it.
     pub(crate) async fn submit(&self, record: Record) -> Result<Pending, Failure> {
-        self.check_writable()?;
         let log = self.log(&self.default).await?;
         let append = Append::new(Batch::from(record));
+        self.submit_to(&log, append).await
+    }
+
+    /// Appends to `log`, after all that were submitted before. Returns as soon as the log has taken it.
+    pub(crate) async fn submit_to(&self, log: &Handle, append: Append) -> Result<Pending, Failure> {
+        self.check_writable()?;
         self.in_time(log.submit(append)).await
     }
 
-    /// Waits until what was submitted is as durable as the log promises.
-    pub(crate) async fn acknowledge(&self, pending: Pending) -> Result<Offset, Failure> {
-        let offsets = self.in_time(pending.acknowledged()).await?;
-        Ok(offsets.start)
+    /// Waits until what was submitted is as durable as the log promises, or on the device if `is_synced`.
+    pub(crate) async fn acknowledge(
+        &self,
+        pending: Pending,
+        is_synced: bool,
+    ) -> Result<Appended, Failure> {
+        self.in_time(async {
+            if is_synced {
+                pending.synced().await
+            } else {
+                pending.acknowledged().await
+            }
+        })
+        .await
     }
 
     /// Reads from the log `default`.

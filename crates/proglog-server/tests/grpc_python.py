@@ -93,10 +93,48 @@ def check_book(channel):
     assert server.is_leader and server.id and server.rpc_addr, server
 
 
+def check_records(channel):
+    """The service of named logs."""
+    from log.v1 import log_pb2
+    from proglog.v1 import records_pb2, records_pb2_grpc
+
+    records = records_pb2_grpc.RecordsStub(channel)
+
+    def batch(*values, **terms):
+        batch = [log_pb2.Record(value=value) for value in values]
+        return records_pb2.AppendRequest(log="default", records=batch, **terms)
+
+    appended = records.Append(batch(b"a", b"b"))
+    start = appended.start_offset
+    assert appended.end_offset == start + 2
+    assert appended.durability == records_pb2.DURABILITY_SYNCED, appended
+
+    error = status_of(records.Append, batch(b"c", expected_offset=start))
+    assert error.code() == grpc.StatusCode.ABORTED, error
+    assert reason_of(error) == "END_MOVED"
+    error = status_of(records.Read, records_pb2.ReadRequest(log="defautl"))
+    assert error.code() == grpc.StatusCode.NOT_FOUND, error
+    assert reason_of(error) == "LOG_NOT_FOUND"
+
+    producer = log_pb2.Producer(id="p")
+    first, again = records.AppendStream(iter([batch(b"c", producer=producer)] * 2))
+    assert (first.duplicate, again.duplicate) == (False, True)
+    assert first.start_offset == again.start_offset == start + 2
+
+    page = records.Read(records_pb2.ReadRequest(log="default", offset=start))
+    assert [record.value for record in page.records] == [b"a", b"b", b"c"], page
+    assert page.next_offset == page.end_offset == start + 3
+    pages = records.Follow(records_pb2.ReadRequest(log="default", last=1))
+    assert next(pages).records[0].value == b"c"
+    records.Append(batch(b"d"))
+    assert next(pages).records[0].value == b"d"
+    pages.cancel()
+
+
 def check_surroundings(channel):
     """Health, reflection, and services that do not exist."""
     health = health_pb2_grpc.HealthStub(channel)
-    for service in ["", "log.v1.Log"]:
+    for service in ["", "log.v1.Log", "proglog.v1.Records"]:
         status = health.Check(health_pb2.HealthCheckRequest(service=service)).status
         assert status == health_pb2.HealthCheckResponse.SERVING
     error = status_of(health.Check, health_pb2.HealthCheckRequest(service="none"))
@@ -104,7 +142,7 @@ def check_surroundings(channel):
 
     reflection = ProtoReflectionDescriptorDatabase(channel)
     services = set(reflection.get_services())
-    assert {"log.v1.Log", "grpc.health.v1.Health"} <= services, services
+    assert {"log.v1.Log", "proglog.v1.Records", "grpc.health.v1.Health"} <= services, services
     file = reflection.FindFileContainingSymbol("log.v1.Log")
     assert [method.name for method in file.service[0].method] == [
         "Produce",
@@ -123,6 +161,7 @@ def main():
     generate(protos)
     with grpc.insecure_channel(address) as channel:
         check_book(channel)
+        check_records(channel)
         check_surroundings(channel)
     print("the calls of gRPC from Python are right")
 

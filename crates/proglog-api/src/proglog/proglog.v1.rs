@@ -34,6 +34,51 @@ pub struct AppendResponse {
     #[prost(enumeration = "Durability", tag = "4")]
     pub durability: i32,
 }
+/// A request to read records.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadRequest {
+    /// The name of the log.
+    #[prost(string, tag = "1")]
+    pub log: ::prost::alloc::string::String,
+    /// The most records of a response, up to 10,000. 0 means 1,000.
+    #[prost(uint32, tag = "7")]
+    pub limit: u32,
+    /// The most bytes of values, keys and headers of a response, up to 16 MiB; one record may be larger. 0 means 1 MiB.
+    #[prost(uint32, tag = "8")]
+    pub bytes: u32,
+    /// The longest wait for a record at the end of the log, in milliseconds, up to 60,000. Follow waits for ever.
+    #[prost(uint32, tag = "9")]
+    pub wait_ms: u32,
+    /// True to begin at the nearest offset that is in the log if the start is not. Follow goes on at the start of the log, too,
+    /// if records are trimmed before they were read.
+    #[prost(bool, tag = "10")]
+    pub clamp: bool,
+    /// True to leave out damaged records, and list them.
+    #[prost(bool, tag = "11")]
+    pub skip_damaged: bool,
+    /// The first record. The oldest one if none is given.
+    #[prost(oneof = "read_request::Start", tags = "2, 3, 4, 6")]
+    pub start: ::core::option::Option<read_request::Start>,
+}
+/// Nested message and enum types in `ReadRequest`.
+pub mod read_request {
+    /// The first record. The oldest one if none is given.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Start {
+        /// The record at this offset.
+        #[prost(uint64, tag = "2")]
+        Offset(u64),
+        /// The first record that was appended at this time or later, in microseconds since 1970-01-01 00:00 UTC.
+        #[prost(int64, tag = "3")]
+        Time(i64),
+        /// So many records before the end, or the oldest one if there are fewer.
+        #[prost(uint64, tag = "4")]
+        Last(u64),
+        /// The next record to be appended, if true; the oldest one if false.
+        #[prost(bool, tag = "6")]
+        End(bool),
+    }
+}
 /// Records in order, and where the next ones are.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReadResponse {

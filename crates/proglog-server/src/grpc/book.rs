@@ -1,13 +1,10 @@
 //! The service `log.v1.Log`, as in the book "Distributed Services with Go".
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response as HttpResponse;
 use futures::StreamExt;
-use futures::future::{BoxFuture, FutureExt};
-use futures::stream;
+use futures::future::FutureExt;
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 use proglog_api::grpc::log::v1::log_server::Log;
@@ -17,20 +14,14 @@ use proglog_api::v1::{
 };
 use proglog_log::StoredRecord;
 use prost::Message;
-use tokio::sync::Semaphore;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt, pb};
 
+use super::pipeline::{Answer, Submit, in_order};
 use super::responses::{Responses, until_drained};
 use super::status;
 use crate::error::Error;
 use crate::state::App;
-
-/// The most requests of a stream that are under way.
-const REQUESTS_MAX: usize = 64;
-
-/// The most bytes of them; a larger request is under way alone.
-const REQUEST_BYTES_MAX: u32 = 4 << 20;
 
 /// The number of the status of an offset that is out of range. It is not one of gRPC, and tonic cannot write it.
 const OUT_OF_RANGE: u16 = 404;
@@ -52,7 +43,8 @@ impl Log for Book {
         &self,
         request: Request<ProduceRequest>,
     ) -> Result<Response<ProduceResponse>, Status> {
-        let record = record_of(request.into_inner(), self.api.record_bytes_max)?;
+        let record = record_of(request.into_inner(), self.api.record_bytes_max);
+        let record = record.map_err(|error| status::of(&error))?;
         let appended = self.api.append(record.into()).await;
         let offset = appended.map_err(|failure| status::of(&Error::Append(failure)))?;
         let offset = offset.get();
@@ -92,9 +84,12 @@ impl Log for Book {
         &self,
         request: Request<Streaming<ProduceRequest>>,
     ) -> Result<Response<Self::ProduceStreamStream>, Status> {
-        Ok(Response::new(produce_in_order(
-            self.api.clone(),
+        let app = self.api.clone();
+        let appends = Appends { app };
+        Ok(Response::new(in_order(
+            &self.api,
             request.into_inner(),
+            appends,
         )))
     }
 
@@ -112,65 +107,40 @@ impl Log for Book {
     }
 }
 
-/// Appends the records of `requests` in their order. The log takes each before the next request is looked at, and
-/// their acknowledgements are waited for together. The first failure ends it.
-fn produce_in_order(api: App, requests: Streaming<ProduceRequest>) -> Responses<ProduceResponse> {
-    type Answer = BoxFuture<'static, Result<ProduceResponse, Status>>;
-    let begun = api.draining.begun().boxed();
-    let bytes = Arc::new(Semaphore::new(REQUEST_BYTES_MAX as usize));
-    let answers = stream::unfold(Some((requests, begun)), move |left| {
-        let (api, bytes) = (api.clone(), Arc::clone(&bytes));
-        async move {
-            let (mut requests, mut begun) = left?;
-            let request = tokio::select! {
-                biased;
-                () = &mut begun => Err(status::draining()),
-                request = requests.message() => request,
-            };
-            let submitted = match request {
-                Ok(None) => return None,
-                Ok(Some(request)) => submit(&api, &bytes, request).await,
-                Err(status) => Err(status),
-            };
-            Some(match submitted {
-                Ok(answer) => (answer.boxed(), Some((requests, begun))),
-                Err(status) => (async { Err(status) }.boxed() as Answer, None),
-            })
-        }
-    });
-    answers.buffered(REQUESTS_MAX).fuse().boxed()
+/// Appends of a stream.
+struct Appends {
+    app: App,
 }
 
-/// Submits the record of a request. Returns what answers the request.
-async fn submit(
-    api: &App,
-    bytes: &Arc<Semaphore>,
-    request: ProduceRequest,
-) -> Result<impl Future<Output = Result<ProduceResponse, Status>> + Send + 'static, Status> {
-    let len = u32::try_from(request.encoded_len()).unwrap_or(u32::MAX);
-    let len = len.clamp(1, REQUEST_BYTES_MAX);
-    let permit = Arc::clone(bytes).acquire_many_owned(len).await;
-    let permit = permit.expect("the semaphore is never closed");
-    let record = record_of(request, api.record_bytes_max)?;
-    let failed = |failure| status::of(&Error::Append(failure));
-    let ticket = api.submit(record.into()).await.map_err(failed)?;
-    let api = api.clone();
-    Ok(async move {
-        let _held = permit;
-        let offset = api.acknowledge(ticket).await.map_err(failed)?.get();
-        Ok(ProduceResponse { offset })
-    })
+#[tonic::async_trait]
+impl Submit for Appends {
+    type Request = ProduceRequest;
+    type Response = ProduceResponse;
+
+    async fn submit(&mut self, request: ProduceRequest) -> Result<Answer<ProduceResponse>, Error> {
+        let record = record_of(request, self.app.record_bytes_max)?;
+        let pending = self.app.submit(record.into()).await;
+        let pending = pending.map_err(Error::Append)?;
+        let app = self.app.clone();
+        let answer = async move {
+            let appended = app.acknowledge(pending, false).await;
+            let offsets = appended.map_err(Error::Append)?.offsets;
+            // It has no producer, and so is never a duplicate whose offsets are forgotten.
+            let offsets = offsets.ok_or(proglog_broker::Error::Panicked)?;
+            let offset = offsets.start.get();
+            Ok(ProduceResponse { offset })
+        };
+        Ok(answer.boxed())
+    }
 }
 
 /// The record of a request, if it may be appended.
-fn record_of(request: ProduceRequest, max: usize) -> Result<Record, Status> {
-    let Some(record) = request.record else {
-        let error = Error::MalformedBody("the request has no record".into());
-        return Err(status::of(&error));
-    };
+fn record_of(request: ProduceRequest, max: usize) -> Result<Record, Error> {
+    let missing = || Error::MalformedBody("the request has no record".into());
+    let record = request.record.ok_or_else(missing)?;
     let len = record.value.len();
     if len > max {
-        return Err(status::of(&Error::RecordTooLarge { len, max }));
+        return Err(Error::RecordTooLarge { len, max });
     }
     Ok(record)
 }

@@ -3,6 +3,7 @@
 use futures::StreamExt;
 use futures::stream;
 use proglog_api::grpc::log::v1::log_server;
+use proglog_api::grpc::proglog::v1::records_server;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_server};
@@ -11,7 +12,7 @@ use super::responses::Responses;
 use crate::draining::Draining;
 
 /// The services that have a health; the empty name is the server.
-const SERVICES: [&str; 2] = ["", log_server::SERVICE_NAME];
+const SERVICES: [&str; 3] = ["", log_server::SERVICE_NAME, records_server::SERVICE_NAME];
 
 /// The health of a server.
 pub(super) struct Health {

@@ -1,7 +1,10 @@
 //! The gRPC services, as routes beside those of HTTP.
 
 mod book;
+mod follow;
 mod health;
+mod pipeline;
+mod records;
 mod responses;
 pub(crate) mod status;
 
@@ -15,6 +18,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use proglog_api::grpc::DESCRIPTORS;
 use proglog_api::grpc::log::v1::log_server::LogServer;
+use proglog_api::grpc::proglog::v1::records_server::RecordsServer;
 use tonic::Status;
 use tonic::service::Routes;
 use tonic_health::pb::FILE_DESCRIPTOR_SET as HEALTH_DESCRIPTORS;
@@ -26,8 +30,12 @@ use crate::error::Error;
 use crate::state::App;
 use book::Book;
 use health::Health;
+use records::Records;
 
-/// The bytes that a request may have beside the record in it.
+/// The largest batch in a request, whatever the log takes.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+
+/// The bytes that a request may have beside the records in it.
 const REQUEST_OVERHEAD_MAX: usize = 64 << 10;
 
 /// Returns the routes of all services. They have no fallback.
@@ -43,7 +51,10 @@ pub(crate) fn routes(api: &App) -> Router {
             .register_encoded_file_descriptor_set(HEALTH_DESCRIPTORS)
     };
     let valid = "committed descriptors are valid";
+    let records = RecordsServer::new(Records::new(api.clone()))
+        .max_decoding_message_size(BATCH_BYTES_MAX + REQUEST_OVERHEAD_MAX);
     let routes = Routes::new(health)
+        .add_service(records)
         .add_service(reflection().build_v1().expect(valid))
         .add_service(reflection().build_v1alpha().expect(valid));
     let time = api.request_timeout.saturating_mul(2);

@@ -10,14 +10,14 @@ mod lines;
 mod logs;
 mod negotiate;
 mod origin;
-mod parameters;
+pub(crate) mod parameters;
 mod path;
-mod query;
+pub(crate) mod query;
 mod raw;
-mod read;
+pub(crate) mod read;
 mod record;
 mod seed;
-mod start;
+pub(crate) mod start;
 mod terms;
 
 use std::any::Any;

@@ -8,11 +8,11 @@ use crate::error::Result;
 use crate::rest::query::Query;
 use crate::rest::start::Start;
 
-const LIMIT: usize = 1_000;
-const LIMIT_MAX: u64 = 10_000;
-const BYTES: usize = 1 << 20;
-const BYTES_MAX: u64 = 16 << 20;
-const WAIT_MAX: u64 = 60;
+pub(crate) const LIMIT: usize = 1_000;
+pub(crate) const LIMIT_MAX: u64 = 10_000;
+pub(crate) const BYTES: usize = 1 << 20;
+pub(crate) const BYTES_MAX: u64 = 16 << 20;
+pub(crate) const WAIT_MAX: u64 = 60;
 
 /// The parameters of a read.
 #[derive(Debug)]

@@ -51,7 +51,7 @@ pub(crate) async fn read(
 
 /// A page without its records: where the next ones are.
 #[derive(Debug)]
-struct Page {
+pub(crate) struct Page {
     next: Offset,
     offsets: Offsets,
     clamped_from: Option<Offset>,
@@ -60,18 +60,9 @@ struct Page {
 }
 
 async fn page(app: &App, log: &Handle, media: Media, parameters: &Parameters) -> Result<Response> {
-    let outside = if parameters.clamps {
-        Outside::Clamped
-    } else {
-        Outside::Refused
-    };
-    let place = parameters.start.find(app, log, outside).await?;
-    if !parameters.wait.is_zero() {
-        wait_for(app, log, place.offset, parameters.wait).await;
-    }
-    let (page, records) = Page::read(app, log, place, parameters).await?;
+    let (page, records) = Page::find(app, log, parameters).await?;
     let mut response = match media {
-        Media::Protobuf(_) => page.in_protobuf(records, media),
+        Media::Protobuf(_) => answer::protobuf(media, &page.message(records)),
         Media::Lines => page.in_lines(records, parameters.form),
         _ => page.in_json(records, parameters.form),
     };
@@ -94,6 +85,24 @@ async fn wait_for(app: &App, log: &Handle, offset: Offset, time: Duration) {
 }
 
 impl Page {
+    /// Reads the page that `parameters` ask for, and waits for a record if they do.
+    pub(crate) async fn find(
+        app: &App,
+        log: &Handle,
+        parameters: &Parameters,
+    ) -> Result<(Self, Vec<StoredRecord>)> {
+        let outside = if parameters.clamps {
+            Outside::Clamped
+        } else {
+            Outside::Refused
+        };
+        let place = parameters.start.find(app, log, outside).await?;
+        if !parameters.wait.is_zero() {
+            wait_for(app, log, place.offset, parameters.wait).await;
+        }
+        Self::read(app, log, place, parameters).await
+    }
+
     async fn read(
         app: &App,
         log: &Handle,
@@ -192,21 +201,19 @@ impl Page {
         answer::with_body(Media::Lines, body)
     }
 
-    fn in_protobuf(&self, records: Vec<StoredRecord>, media: Media) -> Response {
+    /// The message of the page and its records.
+    pub(crate) fn message(&self, records: Vec<StoredRecord>) -> messages::ReadResponse {
         let records = records.into_iter().map(without_producer);
         let damaged = self.damaged.iter();
-        answer::protobuf(
-            media,
-            &messages::ReadResponse {
-                records: records.collect(),
-                next_offset: self.next.get(),
-                start_offset: self.offsets.start.get(),
-                end_offset: self.offsets.end.get(),
-                damaged: damaged
-                    .map(|&(start, end)| messages::OffsetRange { start, end })
-                    .collect(),
-            },
-        )
+        messages::ReadResponse {
+            records: records.collect(),
+            next_offset: self.next.get(),
+            start_offset: self.offsets.start.get(),
+            end_offset: self.offsets.end.get(),
+            damaged: damaged
+                .map(|&(start, end)| messages::OffsetRange { start, end })
+                .collect(),
+        }
     }
 }
 

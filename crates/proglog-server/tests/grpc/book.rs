@@ -1,20 +1,15 @@
 //! The service `log.v1.Log`.
 
-use std::fmt;
-use std::sync::{Arc, Mutex};
-
 use futures::channel::mpsc;
 use futures::{SinkExt, StreamExt, stream};
 use proglog_api::v1::{GetServersRequest, ProduceRequest, Record, Server};
-use proglog_log::{
-    Append, CommitLog, Completion, Follow, MemoryLog, Notify, Offset, OffsetBounds, ReadLog,
-    Records, Result, StoredRecord, Ticket,
-};
+use proglog_log::Offset;
 use proglog_server::ServerOptions;
 use tokio::time::timeout;
 use tonic::Code;
 
 use crate::support::{NEVER, TestServer};
+use crate::wrapped::Wrapped;
 use crate::{client, client_of, consume, info, patient, produce, serve};
 
 #[tokio::test]
@@ -125,80 +120,9 @@ async fn a_stream_of_requests_is_answered_in_its_order() {
     }
 }
 
-/// A log that completes no append before there are three.
-struct Waiting {
-    inner: MemoryLog,
-    completions: Mutex<Vec<Completion>>,
-}
-
-impl Waiting {
-    const APPENDS: usize = 3;
-
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            inner: MemoryLog::new(),
-            completions: Mutex::default(),
-        })
-    }
-}
-
-impl ReadLog for Waiting {
-    fn name(&self) -> &'static str {
-        "waiting"
-    }
-    fn read(&self, offset: Offset) -> Result<StoredRecord> {
-        self.inner.read(offset)
-    }
-    fn records(&self, range: OffsetBounds) -> Records {
-        self.inner.records(range)
-    }
-    fn follow(&self, from: Offset) -> Follow {
-        self.inner.follow(from)
-    }
-    fn start_offset(&self) -> Offset {
-        self.inner.start_offset()
-    }
-    fn end_offset(&self) -> Offset {
-        self.inner.end_offset()
-    }
-}
-
-impl CommitLog for Waiting {
-    fn submit_append(&self, append: Append) -> Result<Ticket> {
-        let offsets = self.inner.submit_append(append)?.wait()?;
-        let (ticket, completion) = Ticket::with_completion("waiting", offsets);
-        let mut completions = self.completions.lock().unwrap();
-        completions.push(completion);
-        if completions.len() == Self::APPENDS {
-            for completion in completions.drain(..) {
-                completion.complete(Ok(()));
-            }
-        }
-        Ok(ticket)
-    }
-    fn changes(&self) -> Notify {
-        self.inner.changes()
-    }
-    fn trim(&self, start: Offset) -> Result<()> {
-        self.inner.trim(start)
-    }
-    fn sync(&self) -> Result<()> {
-        self.inner.sync()
-    }
-    fn close(&self) -> Result<()> {
-        self.inner.close()
-    }
-}
-
-impl fmt::Debug for Waiting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiting").finish_non_exhaustive()
-    }
-}
-
 #[tokio::test]
 async fn requests_of_a_stream_do_not_wait_for_each_other() {
-    let (_server, mut client) = client_of(Waiting::new()).await;
+    let (_server, mut client) = client_of(Wrapped::waiting()).await;
     let requests = stream::iter(["a", "b", "c"].map(produce));
     let responses = client.produce_stream(requests).await.unwrap().into_inner();
     let offsets = responses.map(|response| response.unwrap().offset);

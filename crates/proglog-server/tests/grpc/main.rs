@@ -3,10 +3,12 @@
 
 mod book;
 mod connections;
+mod records;
 mod services;
 #[path = "../support/mod.rs"]
 mod support;
 mod wire;
+mod wrapped;
 
 use std::sync::Arc;
 

@@ -121,7 +121,7 @@ async fn a_service_or_method_that_does_not_exist_is_unimplemented() {
 }
 
 /// The names of the services with a health.
-const SERVICES: [&str; 2] = ["", "log.v1.Log"];
+const SERVICES: [&str; 3] = ["", "log.v1.Log", "proglog.v1.Records"];
 
 #[tokio::test]
 async fn the_server_is_healthy_until_it_shuts_down() {
@@ -187,7 +187,8 @@ async fn reflection_knows_all_services() {
         [
             "grpc.health.v1.Health",
             "grpc.reflection.v1.ServerReflection",
-            "log.v1.Log"
+            "log.v1.Log",
+            "proglog.v1.Records",
         ]
     );
     let symbol = MessageRequest::FileContainingSymbol("log.v1.Log.Produce".into());
