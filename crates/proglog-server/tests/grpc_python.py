@@ -112,7 +112,7 @@ def check_records(channel):
     error = status_of(records.Append, batch(b"c", expected_offset=start))
     assert error.code() == grpc.StatusCode.ABORTED, error
     assert reason_of(error) == "END_MOVED"
-    error = status_of(records.Read, records_pb2.ReadRequest(log="defautl"))
+    error = status_of(records.Read, records_pb2.ReadRequest(log="defaults"))
     assert error.code() == grpc.StatusCode.NOT_FOUND, error
     assert reason_of(error) == "LOG_NOT_FOUND"
 

@@ -108,7 +108,7 @@ async fn requests_that_make_no_sense_are_refused() {
     for (name, code, reason) in [
         ("", invalid, "MALFORMED_NAME"),
         ("../x", invalid, "MALFORMED_NAME"),
-        ("defautl", Code::NotFound, "LOG_NOT_FOUND"),
+        ("defaults", Code::NotFound, "LOG_NOT_FOUND"),
     ] {
         let request = AppendRequest {
             log: name.into(),
