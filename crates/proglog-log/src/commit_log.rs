@@ -32,7 +32,7 @@ pub trait CommitLog: ReadLog {
     /// # Errors
     ///
     /// Nothing was appended, since a record or the batch is too large, the log is closed or poisoned,
-    /// or the device is full or fails. [`Reason::EndMoved`](crate::Reason::EndMoved) if the next offset to be assigned is
+    /// or the device is full or fails. [`Reason::EndMoved`] if the next offset to be assigned is
     /// not the one that the append expects.
     fn submit_append(&self, append: Append) -> Result<Ticket>;
 
@@ -66,7 +66,7 @@ pub trait CommitLog: ReadLog {
     ///
     /// # Errors
     ///
-    /// [`Reason::OutOfRange`](crate::Reason::OutOfRange) if `start` is past the end, and errors of the file system.
+    /// [`Reason::OutOfRange`] if `start` is past the end, and errors of the file system.
     fn trim(&self, start: Offset) -> Result<()>;
 
     /// Replaces the policy by which the log drops its oldest records, until it is closed. It is applied soon, in the
@@ -90,7 +90,7 @@ pub trait CommitLog: ReadLog {
     fn sync(&self) -> Result<()>;
 
     /// Finishes everything that was submitted, makes it durable, and releases the log's resources. Every append, read
-    /// and sync on any handle fails with [`Reason::Closed`](crate::Reason::Closed) from then on. Does nothing if it is
+    /// and sync on any handle fails with [`Reason::Closed`] from then on. Does nothing if it is
     /// closed already.
     ///
     /// # Errors
@@ -102,7 +102,8 @@ pub trait CommitLog: ReadLog {
     /// code that has many followers of one log; [`follow`](ReadLog::follow) is simpler for one.
     fn changes(&self) -> Notify;
 
-    /// Returns figures of the log. It may read files, and waits for a trim that is under way. The default is that of a log [without files](Stat::without_files).
+    /// Returns figures of the log. It may read files, and waits for a trim that is under way. The default is that of a log
+    /// [without files](Stat::without_files).
     ///
     /// ```
     /// use proglog_log::{CommitLog, Log, LogOptions};
@@ -119,7 +120,7 @@ pub trait CommitLog: ReadLog {
     ///
     /// # Errors
     ///
-    /// [`Reason::Closed`](crate::Reason::Closed), and errors of the file system.
+    /// [`Reason::Closed`], and errors of the file system.
     fn stat(&self) -> Result<Stat> {
         Ok(Stat::without_files(self.offsets()))
     }

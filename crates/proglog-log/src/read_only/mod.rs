@@ -38,7 +38,7 @@ use crate::record::StoredRecord;
 /// sync mark, which in a synced log comes with the next append, or once the log is idle
 /// ([`LogOptions::idle_after`](crate::LogOptions::idle_after)). The view is updated by
 /// [`refresh`](ReadOnlyLog::refresh), by a read past the end, and by looks while there are followers. Clones share it.
-/// Reading a record that the writer has trimmed fails with [`Reason::Trimmed`](crate::Reason::Trimmed), as it does for
+/// Reading a record that the writer has trimmed fails with [`Reason::Trimmed`], as it does for
 /// the writer.
 ///
 /// A look takes two system calls if nothing has changed, however many segments there are, and comes every 20
@@ -48,7 +48,7 @@ use crate::record::StoredRecord;
 /// of a second.
 ///
 /// A log of which segments are missing opens, although [`Log::open`](crate::Log::open) refuses it: reading a record of
-/// theirs fails with [`Reason::MissingSegment`](crate::Reason::MissingSegment), and all others can be read.
+/// theirs fails with [`Reason::MissingSegment`], and all others can be read.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -74,12 +74,12 @@ impl ReadOnlyLog {
     ///
     /// # Errors
     ///
-    /// [`Reason::NotALog`](crate::Reason::NotALog) if there is no log in the directory;
-    /// [`Reason::CheckpointLost`](crate::Reason::CheckpointLost),
-    /// [`Reason::UnsupportedCheckpoint`](crate::Reason::UnsupportedCheckpoint),
-    /// [`Reason::WrongSegment`](crate::Reason::WrongSegment) or [`Reason::NotASegment`](crate::Reason::NotASegment) if
-    /// files are damaged or not this log's; [`Reason::Io`](crate::Reason::Io) and
-    /// [`Reason::Store`](crate::Reason::Store) if a file cannot be read; [`Reason::NoThread`](crate::Reason::NoThread)
+    /// [`Reason::NotALog`] if there is no log in the directory;
+    /// [`Reason::CheckpointLost`],
+    /// [`Reason::UnsupportedCheckpoint`],
+    /// [`Reason::WrongSegment`] or [`Reason::NotASegment`] if
+    /// files are damaged or not this log's; [`Reason::Io`] and
+    /// [`Reason::Store`] if a file cannot be read; [`Reason::NoThread`]
     /// if the thread that looks for followers cannot be started.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &ReadOnlyOptions::new())
@@ -126,7 +126,7 @@ impl ReadOnlyLog {
     ///
     /// # Errors
     ///
-    /// [`Reason::DirectoryMoved`](crate::Reason::DirectoryMoved) if the directory was renamed, replaced or removed
+    /// [`Reason::DirectoryMoved`] if the directory was renamed, replaced or removed
     /// since it was opened; otherwise as [`ReadOnlyLog::open`]. The view is then as before, and so are the files that
     /// it is read from.
     pub fn refresh(&self) -> Result<Offset> {
@@ -172,7 +172,7 @@ impl ReadOnlyLog {
     ///
     /// # Errors
     ///
-    /// [`Reason::Trimmed`](crate::Reason::Trimmed).
+    /// [`Reason::Trimmed`].
     pub fn try_read(&self, offset: impl Into<Offset>) -> Result<Option<StoredRecord>> {
         none_past_the_end(self.reader.try_read(offset))
     }
@@ -182,7 +182,7 @@ impl ReadOnlyLog {
     ///
     /// # Errors
     ///
-    /// [`Reason::Trimmed`](crate::Reason::Trimmed).
+    /// [`Reason::Trimmed`].
     pub fn try_read_batch(
         &self,
         from: impl Into<Offset>,
@@ -220,7 +220,7 @@ impl ReadOnlyLog {
     /// A background thread looks for changes every 20 milliseconds as long as there are followers, and keeps the
     /// checkpoint's file open for that. If looks fail ten times in a row, waiting at the end fails with the error of
     /// [`ReadOnlyLog::refresh`]. In a process that was forked since the log was opened it fails with
-    /// [`Reason::NoThread`](crate::Reason::NoThread) if no thread can be started there.
+    /// [`Reason::NoThread`] if no thread can be started there.
     pub fn follow(&self, from: impl Into<Offset>) -> Follow {
         let mut following = Following::new(&self.shared, &self.reader, from.into());
         self.shared.view().follow(move || following.next())
