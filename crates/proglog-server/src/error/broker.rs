@@ -31,6 +31,8 @@ pub(super) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::Refused(refused) => (StatusCode::CONFLICT, of_refused(*refused)),
         Error::TooManyProducers => (StatusCode::TOO_MANY_REQUESTS, "too_many_producers"),
         Error::Closed => (StatusCode::SERVICE_UNAVAILABLE, "log_closed"),
+        // The outcome beside it is unknown.
+        Error::NotSynced { source, .. } => status_and_code(source),
         // `Panicked`, and errors of later versions.
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
     }
@@ -78,6 +80,7 @@ pub(super) fn retry_after(error: &Error) -> Option<Duration> {
             Some(Duration::from_secs(1))
         }
         Error::Log(error) if error.kind() == ErrorKind::Closed => Some(Duration::from_secs(1)),
+        Error::NotSynced { source, .. } => retry_after(source),
         _ => None,
     }
 }
@@ -87,5 +90,26 @@ pub(super) fn of_log(error: &Error) -> Option<&proglog_log::Error> {
     match error {
         Error::Log(error) => Some(error),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proglog_log::{Offsets, Outcome};
+
+    use super::*;
+
+    #[test]
+    fn a_sync_that_fails_after_an_append_is_answered_by_its_cause_and_leaves_the_outcome_unknown() {
+        let error = Error::NotSynced {
+            offsets: Offsets::new(0, 1),
+            source: Arc::new(Error::Closed),
+        };
+        let expected = (StatusCode::SERVICE_UNAVAILABLE, "log_closed");
+        assert_eq!(status_and_code(&error), expected);
+        assert_eq!(retry_after(&error), Some(Duration::from_secs(1)));
+        assert_eq!(error.outcome(), Outcome::Unknown);
     }
 }
