@@ -3,8 +3,11 @@
 use proglog_log::Reason;
 
 use super::fixture::{
-    CHECKPOINT, COPY_USED, Depth, Fixture, HEADER_LEN, SLOT_LEN, is_index, named_file, store,
+    CHECKPOINT, COPY_USED, Depth, Fixture, HEADER_LEN, is_index, named_file, store,
 };
+
+/// The length of a slot of the checkpoint: two copies.
+const SLOT_LEN: u64 = 8192;
 
 /// Truncates one file, and checks the log. Returns whether it was ambiguous: records are gone without an error.
 pub fn cut(fixture: &Fixture, file: &str, len: u64) -> bool {

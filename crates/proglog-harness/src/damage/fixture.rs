@@ -16,8 +16,6 @@ pub const CHECKPOINT: &str = "checkpoint";
 /// The used bytes of a copy of a checkpoint, and of a copy of a store's header.
 pub const COPY_USED: u64 = 1100;
 const HEADER_USED: u64 = 96;
-/// The length of a slot of the checkpoint: two copies.
-pub const SLOT_LEN: u64 = 8192;
 
 pub fn options() -> LogOptions {
     // Nothing is written but what a test asks for.
