@@ -152,9 +152,9 @@ impl Handle {
     /// If the append has a [producer](proglog_log::producers), it is compared with what this has appended before: a batch
     /// that is sent again is answered with the offsets of the first, once that is as durable as the log promises. Contents
     /// are not compared. A producer is known as long as it has appended within the last hour, and longer unless many
-    /// others have; then its records are not needed for that, and may be trimmed. What is not known is refused and not
-    /// guessed, but for one case: where what is known was lost, the very first batch of a producer, with the sequence
-    /// number 0, cannot be told from that of a new one.
+    /// others have; its records are not needed for that, and may be trimmed. A batch of a producer that is not known is
+    /// refused, unless it has the sequence number 0: that is the first batch of a new producer. If what was known is lost,
+    /// a first batch that is sent again is therefore appended again.
     ///
     /// # Errors
     ///

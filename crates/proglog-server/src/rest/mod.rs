@@ -92,8 +92,9 @@ impl ServerOptions {
     }
 
     /// Returns a router that serves reads of `log` alone, such as a
-    /// [`ReadOnlyLog`](proglog_log::ReadOnlyLog) beside the process that writes it: the calls on the path `/` and the service `log.v1.Log`. An append
-    /// is answered with status 403 and code `read_only`. Otherwise like [`router`](ServerOptions::router).
+    /// [`ReadOnlyLog`](proglog_log::ReadOnlyLog) beside the process that writes it: the calls on the path `/` and the
+    /// service `log.v1.Log`. An append is answered with status 403 and code `read_only`. Otherwise like
+    /// [`router`](ServerOptions::router).
     ///
     /// # Examples
     ///
